@@ -25,16 +25,16 @@ $(RUNS): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call LOCK_OF,embedded)
-	$(INSTALL) '.[embedded]'
+	$(INSTALL) '.[embedded,ocr]'
 	@touch $@
 
 $(TESTS): $(RUNS)
 	$(call LOCK_OF,test)
-	$(INSTALL) '.[embedded,cluster,test]'
+	$(INSTALL) '.[embedded,ocr,cluster,test]'
 	@touch $@
 
 $(ALL): $(TESTS)
-	$(INSTALL) '.[embedded,cluster,test,test-torch]'
+	$(INSTALL) '.[embedded,ocr,cluster,test,test-torch]'
 	@touch $@
 
 setup: $(RUNS)  ## Create the environment, with what the service needs in it
@@ -75,9 +75,9 @@ packaging: $(TESTS)
 
 locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (UPGRADE=--upgrade: the newest releases)
 	$(BIN)/python -m pip install --quiet uv
-	$(LOCK) $(UPGRADE) --extra embedded --output-file deploy/locks/embedded.txt
-	$(LOCK) $(UPGRADE) --extra embedded --extra cluster --output-file deploy/locks/cluster.txt
-	$(LOCK) $(UPGRADE) --extra embedded --extra cluster --extra test --output-file deploy/locks/test.txt
+	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --output-file deploy/locks/embedded.txt
+	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --extra cluster --output-file deploy/locks/cluster.txt
+	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --extra cluster --extra test --output-file deploy/locks/test.txt
 
 audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerabilities (needs pypi.org)
 	$(BIN)/python -m pip install --quiet pip-audit

@@ -1,10 +1,13 @@
-"""Streams an answer that a client waits for: its events as they happen, and stops the work if the client goes."""
+"""Streams an answer that a client waits for: its events as they happen, and stops the work if the client goes.
+
+Events are written by an `EventWriter`: ours here, those of other protocols in `api.openai`.
+"""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from fastapi import Request
@@ -33,6 +36,16 @@ Start = Callable[[Callable[[], None]], asyncio.Future[None]]
 Keep = Callable[[Answer], AnswerOut]
 
 
+class EventWriter(Protocol):
+    """Writes the events of one stream, in order, in the thread that makes them."""
+
+    def event(self, happened: Event) -> str:
+        """Return an event as it is sent, which may be several or none of the protocol's."""
+
+    def failed(self, problem: Mapping[str, Any]) -> str:
+        """Return what ends a stream that has failed."""
+
+
 async def waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
     """Return the result; None if nobody waits for it any more, and then the work under way is given up."""
     try:
@@ -49,14 +62,14 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
 
 
 async def streamed(
-    request: Request, start: Start, begin: Callable[[], Iterator[Event]], keep: Keep, stop: threading.Event
+    request: Request, start: Start, begin: Callable[[], Iterator[Event]], writer: EventWriter, stop: threading.Event
 ) -> Response:
     """Stream the events of a generator that is made and runs in a thread. Raises the errors of making it."""
-    queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+    queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     begun: asyncio.Future[bool] = loop.create_future()
 
-    def send(entry: tuple[str, Any] | None) -> None:
+    def send(entry: str | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, entry)
 
     def produce() -> None:
@@ -69,13 +82,13 @@ async def streamed(
         try:
             for happened in events:
                 if not isinstance(happened, Drafted):
-                    send(_wire(happened, keep))
+                    send(writer.event(happened))
         except LeadlineError as error:
-            send(("error", problem(error)))
+            send(writer.failed(problem(error)))
         # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
         except Exception:
             log.exception("answer failed")
-            send(("error", internal(request.scope.get("request_id", ""))))
+            send(writer.failed(internal(request.scope.get("request_id", ""))))
         finally:
             send(None)
 
@@ -99,9 +112,8 @@ class _Streaming(StreamingResponse):
             self._stop.set()
 
 
-async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
+async def _sse(queue: asyncio.Queue[str | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
     """Yield the queue's contents until None, and heartbeats during silences."""
-    number = 0
     while True:
         try:
             entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
@@ -110,10 +122,26 @@ async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.F
             continue
         if entry is None:
             break
-        number += 1
-        name, data = entry
-        yield sse.event(name, data, number)
+        if entry:
+            yield entry
     await producer
+
+
+class AnswerEvents:
+    """Writes our own events, numbered from 1; a completed answer is kept."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._number = 0
+
+    def event(self, happened: Event) -> str:
+        name, body = _wire(happened, self._keep)
+        self._number += 1
+        return sse.event(name, body, self._number)
+
+    def failed(self, problem: Mapping[str, Any]) -> str:
+        self._number += 1
+        return sse.event("error", problem, self._number)
 
 
 def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:

@@ -198,9 +198,9 @@ def _assemble(
     deps = parts.worker_deps()
 
     def ingest_task() -> IngestTask:
-        parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
+        parser = ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
         stack.callback(parser.close)
-        return IngestTask(deps, parser)
+        return IngestTask(deps, parser, room=settings.entry_room)
 
     doorbell = ThreadDoorbell()
     asking = open_asking(settings, parts, language_model, stack)

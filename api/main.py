@@ -29,6 +29,8 @@ from api.routes import (
     documents,
     health,
     keys,
+    openai_chat,
+    openai_responses,
     runs,
     search,
     sessions,
@@ -73,6 +75,8 @@ def create_app(services: Services) -> FastAPI:
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
+        app.include_router(route.router, responses=PROBLEMS)
+    for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)
     pages.install(app)
     docs.describe(app)

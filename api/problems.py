@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _BUSY_SECONDS = 5
+_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses")
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
@@ -296,9 +297,18 @@ def internal(request_id: str) -> dict[str, Any]:
 
 
 def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a problem as the answer to a request."""
+    """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
     members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
+    if request.url.path.startswith(_OPENAI):
+        members["error"] = openai_error(body)
     return JSONResponse(sendable(members), body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a problem as OpenAI's clients read errors."""
+    message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
+    kind = "invalid_request_error" if body["status"] < 500 else "server_error"
+    return {"message": message, "type": kind, "param": None, "code": body["code"]}
 
 
 def _headers(error: LeadlineError) -> dict[str, str]:

@@ -56,6 +56,7 @@ class ProgressOut(Wire):
     attempt: int | None
     queue_position: int | None
     seconds_left: float | None
+    pages_done: int | None
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressOut":
@@ -77,7 +78,8 @@ class DocumentOut(Wire):
     `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
     `readers` are the users and groups who may see the document, null the whole tenant. `chunks_reused` counts the
     chunks of `version` whose vectors were taken from chunks of the tenant's that say the same, as those of the version
-    before mostly do. `omissions` are what `version` leaves out of its file, such as pages without text or images.
+    before mostly do. `omissions` are what `version` leaves out of its file, such as pages without text or images. An
+    entry of an archive, a mailbox or a message has the id of that document as `container`, and its path there.
     """
 
     id: str
@@ -98,6 +100,8 @@ class DocumentOut(Wire):
     chunks_reused: int
     metadata: dict[str, Any]
     readers: list[str] | None
+    container: str | None
+    entry_path: str | None
     created_at: datetime
     searchable_at: datetime | None
     ready_at: datetime | None
@@ -126,6 +130,8 @@ class DocumentOut(Wire):
             chunks_reused=version.chunks_reused,
             metadata=document.attributes,
             readers=None if document.readers is None else sorted(document.readers),
+            container=document.container_id,
+            entry_path=document.entry_path,
             created_at=instant(document.created_at),
             searchable_at=version.searchable_at and instant(version.searchable_at),
             ready_at=version.ready_at and instant(version.ready_at),
@@ -199,6 +205,7 @@ class DeletionOut(Wire):
     answers_redacted: int
     runs_redacted: int
     replies_removed: int
+    entries: int
     collected: bool
 
     @classmethod

@@ -22,6 +22,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "document.changed"
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
+    ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CHANGED = "collection.changed"
     RUN_DELETED = "run.deleted"

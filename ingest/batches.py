@@ -28,7 +28,8 @@ class BatchState(StrEnum):
 class Batch:
     """A batch's own record. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
-    `received` counts files: accepted ones, of which `duplicates` were there before, and `refused` ones.
+    `received` counts files: accepted ones, of which `duplicates` were there before, and `refused` ones. `entries` of
+    them came in containers, and are not counted on what is expected.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Batch:
     received: int
     duplicates: int
     refused: int
+    entries: int
     created_at: float
     closed_at: float | None
     cancelled_at: float | None
@@ -95,7 +97,8 @@ class BatchProgress:
     def total(self) -> int:
         """Files received or, while the batch is open, expected if that is more."""
         batch = self.batch
-        return max(batch.received, batch.expected or 0) if batch.closed_at is None else batch.received
+        expected = (batch.expected or 0) + batch.entries
+        return max(batch.received, expected) if batch.closed_at is None else batch.received
 
     @property
     def fraction(self) -> float:
@@ -111,7 +114,7 @@ class BatchProgress:
 
     @property
     def _is_full(self) -> bool:
-        return self.batch.expected is not None and self.batch.received >= self.batch.expected
+        return self.batch.expected is not None and self.batch.received - self.batch.entries >= self.batch.expected
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -27,6 +28,9 @@ class Blobs(Protocol):
 
     def put(self, key: str, content: bytes) -> None:
         """Store durably before returning; an earlier content is replaced in one step. Raises `StorageFullError`."""
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """Put what is left to read of a file, as `put` does, a block at a time."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
         """Put each key as `put` does; all of them are durable when it returns."""
@@ -117,12 +121,15 @@ class DirectoryBlobs:
         self._rename(incoming.path, key)
 
     def put(self, key: str, content: bytes) -> None:
+        self.put_file(key, BytesIO(content))
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
         path = self._incoming / secrets.token_hex(16)
         try:
-            with translating_out_of_room(), path.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            with translating_out_of_room(), path.open("xb") as target:
+                shutil.copyfileobj(file, target)
+                target.flush()
+                os.fsync(target.fileno())
             self._rename(path, key)
         finally:
             path.unlink(missing_ok=True)

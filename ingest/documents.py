@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from ingest.entries import Entry
 from ingest.layout import Omission
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
@@ -85,9 +86,9 @@ class Failure:
 class Version:
     """One content of a document. Counts are None until the stage that finds them has ended.
 
-    `pages` counts pages, slides or sheets, and `omissions` say what of the file is not in the text. `chunks_reused`
-    counts chunks whose vectors were taken from other chunks with the same text. `key_id` names the key that sent it, on
-    whose quotas it counts.
+    `pages` counts pages, slides or sheets, of which `pages_done` were parsed when that was last told, and `omissions`
+    say what of the file is not in the text. `chunks_reused` counts chunks whose vectors were taken from other chunks
+    with the same text. `key_id` names the key that sent it, on whose quotas it counts.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Version:
     state: VersionState
     title: str | None = None
     pages: int | None = None
+    pages_done: int | None = None
     characters: int | None = None
     tokens: int | None = None
     chunks: int | None = None
@@ -120,7 +122,8 @@ class Document:
 
     `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
     active one's, or the latest's while there is none, but a title that a user gave stays. `readers` are the subjects
-    that may see the document; None is the whole tenant. `revision` counts changes of metadata, title and readers.
+    that may see the document; None is the whole tenant. `revision` counts changes of metadata, title and readers. An
+    entry of a container has that document's id as `container_id`, and its path there.
     """
 
     id: str
@@ -138,6 +141,8 @@ class Document:
     readers: frozenset[str] | None = None
     is_titled: bool = False
     revision: int = 0
+    container_id: str | None = None
+    entry_path: str | None = None
 
     @property
     def tag(self) -> str:
@@ -174,6 +179,8 @@ class Deletion:
     answers_redacted: int = 0
     runs_redacted: int = 0
     replies_removed: int = 0
+    # Documents that were deleted with it, as its entries.
+    entries: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,7 @@ class IngestReport:
     characters: int
     chunks: int
     omissions: tuple[Omission, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,6 +240,11 @@ def version_id(document: str, content_sha256: str, fingerprint: str, generation:
     those never mix with the new one.
     """
     return _derive("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
+
+
+def entry_id(container: str, path: str, generation: int) -> str:
+    """Derive the id of an entry's document. `generation` counts the container's entries that were deleted before."""
+    return _derive("entry", container, path, str(generation))
 
 
 def deletion_id(document: str) -> str:

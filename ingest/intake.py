@@ -156,7 +156,7 @@ class Intake:
             content_sha256=content_sha256,
             size_bytes=size,
             blob_key=key,
-            fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
+            fingerprint=fingerprint_of(media_type),
             attributes=request.attributes,
             priority=request.priority,
             batch_id=request.batch_id,
@@ -234,6 +234,11 @@ class Upload:
 
     def _sniff(self) -> None:
         self._media_type = sniff(self._head, self._request.name, self._request.declared_type)
+
+
+def fingerprint_of(media_type: str) -> str:
+    """Return what names the parser and the chunker of a media type."""
+    return f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}"
 
 
 def display_name(name: str) -> str:

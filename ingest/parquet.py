@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
 from ingest.tables import ROW_NUMBER
 

@@ -46,7 +46,8 @@ class Turn:
 class Progress:
     """The progress of a document. Values that are not known, or were not looked up, are None.
 
-    `attempt` counts from 1 and is 0 before the first. `seconds_left` estimates the time until the document is ready.
+    `pages_done` of `pages` are parsed, while a long file is. `attempt` counts from 1 and is 0 before the first.
+    `seconds_left` estimates the time until the document is ready.
     """
 
     stage: VersionState
@@ -57,6 +58,7 @@ class Progress:
     attempt: int | None = None
     queue_position: int | None = None
     seconds_left: float | None = None
+    pages_done: int | None = None
 
 
 def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobKind, Queue] | None = None) -> Progress:
@@ -73,6 +75,7 @@ def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobK
         attempt=None if turn is None else turn.attempt,
         queue_position=None if turn is None else turn.position,
         seconds_left=left,
+        pages_done=version.pages_done if version.state is VersionState.PARSING else None,
     )
 
 

@@ -16,7 +16,8 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.types import Isolation
+from ingest.parsing.settings import ParserSettings
+from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
@@ -35,7 +36,7 @@ from workers.settings import ClusterSettings
 log = structlog.get_logger(__name__)
 
 OpenEncoders = Callable[[ClusterSettings], Encoders]
-OpenParser = Callable[[Path, Isolation], ParserSandbox]
+OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
 _SLICE = 0.25
@@ -49,8 +50,8 @@ def configured_encoders(settings: ClusterSettings) -> Encoders:
     return build.encoders(ModelStore(settings.models), settings)
 
 
-def sandboxed_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
-    return ParserSandbox(scratch=scratch, isolation=isolation)
+def sandboxed_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
+    return ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
 
 
 @contextmanager
@@ -106,6 +107,7 @@ class WorkerProcess:
         slice_seconds: float,
         retention: Retention,
         answers: Answers | None = None,
+        room: EntryRoom = DEFAULT_ROOM,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
@@ -116,7 +118,7 @@ class WorkerProcess:
         deps = parts.worker_deps()
         self._runner = JobRunner(
             parts.jobs,
-            IngestTask(deps, parser),
+            IngestTask(deps, parser, room=room),
             EmbedTask(deps),
             CollectTask(deps),
             stopping=stopping,
@@ -189,7 +191,7 @@ def open_worker_process(
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        parser = open_parser(scratch, settings.parser_isolation)
+        parser = open_parser(scratch, settings)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
         process = WorkerProcess(
@@ -200,6 +202,7 @@ def open_worker_process(
             slice_seconds=_SLICE * settings.task_seconds,
             retention=settings.retention,
             answers=answers,
+            room=settings.entry_room,
         )
         stack.callback(process.close)
         yield process

@@ -41,6 +41,9 @@ class Deleter:
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)
+        if staged := self._catalog.staged_entries(removable.id):
+            size += sum(self._blobs.delete(key) for key in staged)
+            self._catalog.forget_staged(removable.id)
         reach("delete.blobs_removed")
         self._catalog.redact(removable)
         return chunks, size

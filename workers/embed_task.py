@@ -90,7 +90,7 @@ class EmbedTask:
         self._finish([_report(job, whole, total, made.index)])
 
     def _finish(self, finished: Sequence[EmbedReport]) -> None:
-        lost = self._deps.jobs.finish_embed(finished)
+        lost = self._deps.jobs.finish_embed(finished, unused=self._deps.blobs.delete)
         reach("embed.committed")
         if lost and len(finished) == 1:
             raise LeaseLostError(f"Job {lost[0].id} was taken over.")

@@ -10,17 +10,22 @@ lease lost because the document was deleted, what was written is removed again.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import BinaryIO
 
 from ingest.chunking import Chunk, chunk_text, left_out_rows
 from ingest.documents import Document, IngestReport, Job, Version, VersionState
+from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
-from ingest.parsing.types import ParsedDocument, Parser
+from ingest.parsing.registry import is_container
+from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking
 from ingest.tables import named_tables
 from ingest.texts import VersionText
 from ingest.tracing import span
 from retrieval.index import IndexedChunk, IndexWriter
 from workers.access import write_new_points
+from workers.entries import EntryStore
 from workers.vectors import indexed_chunks, indexed_text
 from workers.worker_deps import Stopping, WorkerDeps
 
@@ -51,6 +56,7 @@ class _ParsedVersion:
     version: Version
     parsed: ParsedDocument
     chunks: tuple[Chunk, ...]
+    entries: tuple[Entry, ...] = ()
 
     @property
     def report(self) -> IngestReport:
@@ -62,6 +68,7 @@ class _ParsedVersion:
             len(parsed.text),
             len(self.chunks),
             parsed.omissions,
+            self.entries,
         )
 
     @property
@@ -99,9 +106,13 @@ class IngestTask:
         deps: WorkerDeps,
         parser: Parser,
         *,
+        room: EntryRoom = DEFAULT_ROOM,
         batch_chunks: int = _INDEX_BATCH,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`room` bounds what is taken out of an uploaded container, with all containers in it."""
+        self._room = room
+        self._stores: dict[str, EntryStore] = {}
         self._deps = deps
         self._parser = parser
         self._batch_chunks = batch_chunks
@@ -118,6 +129,7 @@ class IngestTask:
         Jobs whose turn did not come fail with `Stopping`. Raises errors that concern all of them, such as an index that
         is away; then nothing is committed.
         """
+        self._stores = {}
         with self._deps.generations.of(jobs[0].generation) as made:
             try:
                 failures = self._make_searchable(jobs, made.index, stopping)
@@ -149,7 +161,7 @@ class IngestTask:
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            lost += deps.jobs.finish_ingest([version.report for version in parsed])
+            lost += deps.jobs.finish_ingest([version.report for version in parsed], unused=deps.blobs.delete)
             reach("ingest.committed")
         return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
 
@@ -182,8 +194,15 @@ class IngestTask:
 
     def _parse(self, job: Job, document: Document, version: Version, *, alone: bool) -> _ParsedVersion:
         deps = self._deps
+        store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
         with span("parse", {"leadline.document": document.id, "leadline.media_type": version.media_type}):
-            parsed = self._parser.parse(deps.path_of(version.blob_key), version.media_type, name=version.name)
+            parsed = self._parser.parse(
+                deps.path_of(version.blob_key),
+                version.media_type,
+                name=version.name,
+                unpacking=self._unpacking(document, version, store),
+                progress=partial(self._tell_progress, job),
+            )
         reach("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
@@ -191,7 +210,24 @@ class IngestTask:
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
         unsearched = left_out_rows(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
-        return _ParsedVersion(job, document, version, parsed, tuple(chunks))
+        return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.entries())
+
+    def _unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
+        """Return what a container's entries are taken for; None for other documents.
+
+        A version that is active has given its entries: when it is indexed again they are parsed, and not kept.
+        """
+        if not is_container(version.media_type):
+            return None
+        depth, others = self._deps.catalog.count_around(document.id)
+        room = replace(
+            self._room, entries=max(0, self._room.entries - others), levels=max(0, self._room.levels - depth)
+        )
+        return Unpacking(room, _keep_nothing if document.active_version_id == version.id else store.take)
+
+    def _tell_progress(self, job: Job, done: int, total: int | None) -> None:
+        """Show the places parsed so far, and extend the lease; a lost one ends the job at its next step."""
+        self._deps.jobs.progress_together(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
     def _index(self, parsed: Sequence[_ParsedVersion], index: IndexWriter, stopping: Callable[[], bool]) -> list[Job]:
         """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
@@ -221,9 +257,15 @@ class IngestTask:
             index.delete_version(job.tenant_id, job.version_id)
             self._deps.texts.delete(job.version_id)
             self._deps.tables.delete(job.version_id)
+            if job.version_id in self._stores:
+                self._stores[job.version_id].remove()
         if self._deps.jobs.held([job]):
             return failure
         return JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held."))
+
+
+def _keep_nothing(found: FoundEntry, file: BinaryIO) -> None:
+    """Leave an entry where it is."""
 
 
 def _counts(report: IngestReport) -> dict[str, int | None]:

@@ -109,7 +109,7 @@ def parts_over(
             expiry=Expiry(engine),
             tenant_removal=TenantRemoval(engine),
             catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
-            jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce),
+            jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules),
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),

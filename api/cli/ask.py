@@ -14,7 +14,7 @@ from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
 from api.cli.filters import Filters, assigned
 from ingest.conversations import NEW_CONVERSATION
-from rlm.requests import StrategyName
+from rlm.requests import StrategyName, check_question
 
 Collections = Annotated[list[str] | None, typer.Option("--collection", help="Only these collections.")]
 Strategy = Annotated[
@@ -54,6 +54,7 @@ def ask(
     by code that the model writes (`--strategy recursive`) ends after 500 calls or 15 minutes and, where the model's
     price is known and not 0, without --confirm after a dollar. A budget takes the place of all of these.
     """
+    check_question(question)  # before a service is started for it
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,

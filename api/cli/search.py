@@ -13,7 +13,7 @@ from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.cli.filters import Filters, assigned
-from retrieval.requests import Mode, Rewrite
+from retrieval.requests import Mode, Rewrite, SearchRequest, check
 
 _SNIPPET_CHARS = 300
 
@@ -44,6 +44,7 @@ def search(
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
+    check(SearchRequest("", query))  # before a service is started for it
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:

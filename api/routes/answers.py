@@ -1,9 +1,5 @@
 """`/v1/answers`: ask for an answer with checked sentences; read kept answers, and the records behind them."""
 
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -12,24 +8,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served, account_of
-from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
+from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.answer_events import CLIENT_CLOSED_REQUEST, AnswerEvents
 from api.answer_schemas import AnswerOut, QuestionIn
+from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
-from api.quota_headers import tell
 from api.rendering import Form
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
-from ingest.documents import JobKind
 from ingest.identity import Principal
-from ingest.runs import Run, RunRequest
-from rlm.estimates import unasked
-from rlm.events import Event, complete
-from rlm.runs.bodies import limits_body
+from ingest.runs import Run
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -77,19 +69,10 @@ async def ask(
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
     place.leave()  # an answer has a thread of its own
-    stop = threading.Event()
-
-    def begin() -> Iterator[Event]:
-        metered = served.meter.answer(account_of(caller), asking.request.wanted)
-        tell(request, metered.granted.standings)
-        return metered.events(
-            lambda: served.answering.stream(asking.request, cancelled=stop.is_set, durability=metered)
-        )
-
-    start = partial(threads.start, caller.tenant_id)
+    work = AnswerWork(request, served, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return await streamed(request, start, begin, asking.keep, stop)
-    answer = await waited_for(request, start(lambda: asking.keep(complete(begin()))), stop)
+        return await work.streamed(AnswerEvents(asking.keep))
+    answer = await work.waited_for()
     return Response(status_code=CLIENT_CLOSED_REQUEST) if answer is None else answer
 
 
@@ -133,33 +116,7 @@ def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    question = asking.request
-    wanted, scope = question.wanted, question.scope
-    request = RunRequest(
-        caller.tenant_id,
-        question.question,
-        scope.collections,
-        scope.documents,
-        wanted.strategy.value,
-        None if wanted.limits is None else limits_body(wanted.limits),
-        wanted.every_record,
-        key,
-        history=[{"role": message.role, "text": message.text} for message in question.history],
-        conversation=body.conversation,
-        filters=scope.filters,
-        owner=caller.owner,
-        key_id=caller.key_id,
-        readers=caller.readers,
-    )
-    known = served.runs.known(request)
-    if known is not None:  # regardless of what it would be given by now
-        return _run_response(known, created=False)
-    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
-    wants = served.meter.run(account_of(caller), wanted)
-    run, created = served.runs.create(
-        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
-    )
-    served.doorbell.ring(JobKind.RUN)
+    run, created = begin_run(served, caller, body, asking, key)
     return _run_response(run, created=created)
 
 

@@ -96,6 +96,7 @@ def listing(
     collection: Collection | None = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
     batch: BatchId = None,
+    container: Annotated[str | None, Query(max_length=64)] = None,
     with_omissions: bool = False,
     named: Annotated[str, Query(max_length=200)] = "",
     order: ListOrder = ListOrder.OLDEST,
@@ -104,8 +105,9 @@ def listing(
 ) -> DocumentPage:
     """List documents in order of arrival or newest first, a page at a time.
 
-    `batch` lists those of a batch, `with_omissions` those whose text leaves something of their file out, and `named`
-    those with these characters in their name or title. A cursor goes on in the order it was given out in.
+    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, `with_omissions` those
+    whose text leaves something of their file out, and `named` those with these characters in their name or title. A
+    cursor goes on in the order it was given out in.
     """
     if batch is not None:
         served.batches.progress(caller.tenant_id, batch)
@@ -113,6 +115,7 @@ def listing(
         caller.tenant_id,
         collection=collection,
         states=state or (),
+        container=container,
         batch=batch,
         with_omissions=with_omissions,
         named=named,
@@ -221,7 +224,8 @@ def change(
 def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     """Delete a document; when this answers, no search or answer can show anything of it.
 
-    The answer is a receipt. Deleting again gives the same one.
+    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    deleted with it.
     """
     _require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)

@@ -5,7 +5,7 @@ An entry for each file is written in the commit that accepts the file; entries a
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, sele
 from ingest.audit import Action
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
 from ingest.catalog.audit import record
-from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, read, write
+from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
+from ingest.catalog.deletions import delete_forsaken_entries
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
@@ -64,6 +65,7 @@ class Batches:
                     received=0,
                     duplicates=0,
                     refused=0,
+                    entries=0,
                     created_at=time.time(),
                 )
             )
@@ -114,7 +116,8 @@ class Batches:
                         hint="Delete the documents that you don't want.",
                     )
                 _close(connection, identifier, cancelled_at=time.time())
-                _cancel_unfinished(connection, identifier, readers)
+                cancelled = _cancel_unfinished(connection, identifier, readers)
+                delete_forsaken_entries(connection, tenant_id, cancelled)
                 record(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
                 bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
@@ -207,6 +210,39 @@ def enter_accepted(connection: Connection, batch: Batch, name: str, accepted: Ac
         )
 
 
+def lock_batches_of(connection: Connection, version_ids: Collection[str]) -> None:
+    """Lock the batches that these versions were made for, until the commit."""
+    made_for = select(batch_entries.c.batch_id).where(batch_entries.c.version_id.in_(list(version_ids)))
+    query = select(batches.c.id).where(batches.c.id.in_(made_for)).order_by(batches.c.id)
+    connection.execute(query.with_for_update(key_share=True)).all()
+
+
+def enter_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
+    """Enter entries of a container's version, each by name, document and version, into the batches it was made for.
+
+    The batches are locked. One that is closed takes them too: they came with a file that it had.
+    """
+    made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
+    query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
+    for batch in map(_batch_of, connection.execute(query).all()):
+        rows = [
+            {
+                "batch_id": batch.id,
+                "number": number,
+                "name": name,
+                "document_id": document,
+                "version_id": version,
+                "duplicate": False,
+            }
+            for number, (name, document, version) in enumerate(made, start=batch.received + 1)
+        ]
+        for some in portions(rows):
+            connection.execute(insert(batch_entries), list(some))
+        received, entries = batches.c.received + len(rows), batches.c.entries + len(rows)
+        counted = update(batches).where(batches.c.id == batch.id)
+        connection.execute(counted.values(received=received, entries=entries))
+
+
 def _require_same(batch: Batch, name: str, expected: int | None) -> Batch:
     if (batch.name, batch.expected) != (name, expected):
         raise BatchStateError(
@@ -283,8 +319,8 @@ def _tallies(connection: Connection, identifiers: Sequence[str]) -> dict[str, Ta
     return {identifier: _tally(rows) for identifier, rows in found.items()}
 
 
-def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> None:
-    """Cancel the versions in progress of a locked batch that is marked cancelled.
+def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
+    """Cancel the versions in progress of a locked batch that is marked cancelled; return their documents.
 
     A version is cancelled if it was made for a cancelled batch and all batches that have it are cancelled.
     """
@@ -292,6 +328,7 @@ def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers
     lock_documents(connection, set(ids))
     rows = connection.execute(_cancellable(identifier, readers, versions)).all()  # some may have ended meanwhile
     cancel_versions(connection, [version_of(row) for row in rows])
+    return ids
 
 
 def _batch_of(row: Row[Any]) -> Batch:

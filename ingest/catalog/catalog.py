@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
@@ -22,6 +23,7 @@ from ingest.catalog.database import (
     write,
 )
 from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
+from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -163,9 +165,15 @@ class Catalog:
         return changed
 
     def document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Read a document. Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
+        """Read a document; entries of it that failed are among its omissions.
+
+        Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's.
+        """
         with read(self._engine) as connection:
-            return read_document(connection, tenant_id, identifier, readers)
+            document = read_document(connection, tenant_id, identifier, readers)
+            failed = failed_entries(connection, identifier, readers)
+        version = replace(document.version, omissions=(*document.version.omissions, *failed))
+        return replace(document, version=version) if failed else document
 
     def unsettled(self, *, limit: int = 100) -> list[str]:
         """List any tenant's documents whose readers the index may not have yet."""
@@ -209,6 +217,7 @@ class Catalog:
         *,
         collection: str | None = None,
         states: Collection[VersionState] = (),
+        container: str | None = None,
         batch: str | None = None,
         with_omissions: bool = False,
         named: str = "",
@@ -219,8 +228,8 @@ class Catalog:
     ) -> list[Document]:
         """List documents in this order: those after the one with the `sequence` `after`, or from the first.
 
-        Of a `batch`, those whose bytes were sent into it; `with_omissions`, those whose text leaves something out;
-        `named`, those with these characters in their name or title, in whatever case.
+        Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
+        text leaves something out; `named`, those with these characters in their name or title.
         """
         query = document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))
         query = in_order(query, order, after)
@@ -230,6 +239,8 @@ class Catalog:
             )
         if collection is not None:
             query = query.where(documents.c.collection == collection)
+        if container is not None:
+            query = query.where(documents.c.container_id == container)
         if states:
             query = query.where(versions.c.state.in_([state.value for state in states]))
         if batch is not None:
@@ -345,13 +356,34 @@ class Catalog:
         with read(self._engine) as connection:
             return deletions.read_deletion(connection, tenant_id, identifier, readers)
 
+    def count_around(self, identifier: str) -> tuple[int, int]:
+        """Return how many containers a document is in, and how many documents came with it in the outermost one.
+
+        The document itself and its own entries, which are about to change, are not counted.
+        """
+        with read(self._engine) as connection:
+            return count_around(connection, identifier)
+
+    def staged_entries(self, version_id: str) -> list[str]:
+        """List the blobs of entries of a version that never became active."""
+        with read(self._engine) as connection:
+            return staged_keys(connection, version_id)
+
+    def forget_staged(self, version_id: str) -> None:
+        """Forget the staged entries of a version whose blobs were removed."""
+        with write(self._engine) as connection:
+            forget_staged(connection, version_id)
+
     def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Cancel a document's latest version; uploading the same bytes again starts over.
+
+        A container that had no version before has no entries any more.
 
         Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is not in progress.
         """
         with self._changing_search_results(tenant_id) as connection:
             cancelled = cancel_latest(connection, tenant_id, identifier, readers)
+            deletions.delete_forsaken_entries(connection, tenant_id, [identifier])
             record(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
         self._announce(tenant_id, [identifier])
         return cancelled

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
 from ingest.catalog.database import clock, open_database, read, sqlite_url, write
-from ingest.catalog.tables import documents, jobs, metadata, versions
+from ingest.catalog.tables import documents, jobs, metadata, staged_entries, versions
 from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.texts import positions_key, text_keys
 
@@ -104,6 +104,8 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
                 found.append(Content(row.blob_key, row.content_sha256))
             found += [Content(key, required=bool(row.searched)) for key in text_keys(row.id)]
             found += [Content(key, required=False) for key in (positions_key(row.id), *tables.get(row.id, ()))]
+        staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
+        found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
     return found
 
 

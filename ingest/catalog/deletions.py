@@ -1,16 +1,18 @@
 """Deleted documents with their receipts."""
 
 import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_documents
-from ingest.catalog.document_scope import Readers, open_to, write_attributes
+from ingest.catalog.database import lock_documents, portions
+from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.quota_rows import give_back_stored
-from ingest.catalog.records import Deleted, read_document, version_of
-from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
+from ingest.catalog.records import Deleted, contained, read_document, version_of
+from ingest.catalog.tables import batch_entries, deletions, document_attributes, documents, jobs, versions
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
@@ -22,45 +24,93 @@ _COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 
 
 def delete_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deleted:
-    """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`."""
-    lock_documents(connection, [identifier])
+    """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`.
+
+    The entries of a container are deleted with it, whoever may see them.
+    """
+    lock_documents(connection, [identifier, *contained(connection, [identifier])])
     if (known := _find(connection, tenant_id, identifier, readers)) is not None:
         return Deleted(known, (), frozenset())
-    document = read_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
-    of_document = versions.c.document_id == identifier
-    rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
-    leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
-    worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
-    give_back_stored(connection, tenant_id, {document.key_id: (1, 0)})
-    connection.execute(update(versions).where(of_document).values(name="", title=None, error_detail=None))
-    connection.execute(update(jobs).where(jobs.c.document_id == identifier).values(error_detail=None))
-    mark_gone(connection, [row.id for row in rows])
-    connection.execute(update(batch_entries).where(batch_entries.c.document_id == identifier).values(name=""))
-    connection.execute(
-        update(documents)
-        .where(documents.c.id == identifier)
-        .values(deleted_at=time.time(), active_version_id=None, name="", title=None, attributes={})
-    )
-    write_attributes(connection, tenant_id, identifier, {})
-    connection.execute(
-        insert(deletions).values(
-            id=deletion_id(identifier),
-            document_id=identifier,
-            tenant_id=tenant_id,
-            versions=len(rows),
-            chunks_removed=0,
-            bytes_removed=0,
-            deleted_at=time.time(),
-        )
-    )
+    read_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
+    entries = contained(connection, [identifier])
+    leaving, worked_on, ids = _erase(connection, tenant_id, {identifier: len(entries)}, wait_seconds=_REMOVAL_SECONDS)
+    _erase(connection, tenant_id, dict.fromkeys(entries, 0))
     record(
         connection,
         Action.DOCUMENT_DELETED,
         f"document:{identifier}",
         tenant_id=tenant_id,
-        versions=[r.id for r in rows],
+        versions=ids,
+        entries=len(entries),
     )
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
+
+
+def delete_documents(connection: Connection, tenant_id: str, identifiers: Collection[str]) -> None:
+    """Delete locked documents and their entries, which nobody asked for by name; workers collect their content."""
+    ids = list(dict.fromkeys([*identifiers, *contained(connection, identifiers)]))
+    _erase(connection, tenant_id, dict.fromkeys(ids, 0))
+    for identifier in identifiers:
+        record(connection, Action.DOCUMENT_DELETED, f"document:{identifier}", tenant_id=tenant_id)
+
+
+def delete_forsaken_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
+    """Delete the entries of those documents that have no active version any more."""
+    forsaken: list[str] = []
+    for some in portions(list(identifiers)):
+        query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
+        forsaken += connection.execute(query).scalars()
+    entries = contained(connection, forsaken)
+    lock_documents(connection, entries)
+    delete_documents(connection, tenant_id, entries)
+
+
+def _erase(
+    connection: Connection, tenant_id: str, entries: Mapping[str, int], *, wait_seconds: float = 0.0
+) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
+    """Erase locked documents, each with the number of entries for its receipt.
+
+    Returns the versions with content, those of them that a worker may be writing for, and the ids of all versions.
+    """
+    leaving: list[Version] = []
+    ids: list[str] = []
+    for some in portions(list(entries)):
+        of_documents = versions.c.document_id.in_(some)
+        rows = connection.execute(select(versions).where(of_documents).order_by(versions.c.id)).all()
+        leaving += (version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
+        counts = Counter(row.document_id for row in rows)
+        ids += (row.id for row in rows)
+        keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
+        given = {key: (count, 0) for key, count in Counter(keys).items()}
+        connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
+        connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
+        connection.execute(update(batch_entries).where(batch_entries.c.document_id.in_(some)).values(name=""))
+        connection.execute(
+            update(documents)
+            .where(documents.c.id.in_(some))
+            .values(deleted_at=time.time(), active_version_id=None, name="", title=None, attributes={}, entry_path=None)
+        )
+        connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
+        connection.execute(
+            insert(deletions),
+            [
+                {
+                    "id": deletion_id(identifier),
+                    "document_id": identifier,
+                    "tenant_id": tenant_id,
+                    "versions": counts[identifier],
+                    "entries": entries[identifier],
+                    "chunks_removed": 0,
+                    "bytes_removed": 0,
+                    "deleted_at": time.time(),
+                }
+                for identifier in some
+            ],
+        )
+        give_back_stored(connection, tenant_id, given)
+    worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
+    mark_gone(connection, ids)
+    return tuple(leaving), worked_on, ids
 
 
 def read_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
@@ -110,6 +160,7 @@ def _find(connection: Connection, tenant_id: str, identifier: str, readers: Read
         id=row.id,
         document_id=row.document_id,
         versions=row.versions,
+        entries=row.entries,
         chunks_removed=row.chunks_removed,
         bytes_removed=row.bytes_removed,
         deleted_at=row.deleted_at,

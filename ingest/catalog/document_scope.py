@@ -102,29 +102,33 @@ def meets(
             yield having(found)
 
 
-def write_readers(connection: Connection, document_id: str, readers: Collection[str] | None) -> None:
-    """Write the rows that `open_to` reads; the list itself is a column of the document."""
-    connection.execute(delete(document_readers).where(document_readers.c.document_id == document_id))
-    if readers:
-        connection.execute(
-            insert(document_readers),
-            [{"document_id": document_id, "subject": subject} for subject in sorted(set(readers))],
-        )
+def write_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
+    """Write the rows that `open_to` reads, the same for these documents; the list itself is a column of each."""
+    for some in portions(identifiers):
+        connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))
+        rows = [{"document_id": each, "subject": subject} for each in some for subject in sorted(set(readers or ()))]
+        if rows:
+            connection.execute(insert(document_readers), rows)
 
 
-def write_attributes(connection: Connection, tenant_id: str, document_id: str, attributes: Mapping[str, Any]) -> None:
-    """Write the rows that `meets` reads."""
-    connection.execute(delete(document_attributes).where(document_attributes.c.document_id == document_id))
-    rows = [
-        {
-            "tenant_id": tenant_id,
-            "document_id": document_id,
-            "name": value.name,
-            "value_key": value.key,
-            "number": value.number,
-            "instant": value.instant,
-        }
-        for value in attribute_values(attributes)
-    ]
-    if rows:
-        connection.execute(insert(document_attributes), rows)
+def write_attributes(
+    connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
+) -> None:
+    """Write the rows that `meets` reads, the same for these documents."""
+    values = list(attribute_values(attributes))
+    for some in portions(identifiers):
+        connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
+        rows = [
+            {
+                "tenant_id": tenant_id,
+                "document_id": identifier,
+                "name": value.name,
+                "value_key": value.key,
+                "number": value.number,
+                "instant": value.instant,
+            }
+            for identifier in some
+            for value in values
+        ]
+        if rows:
+            connection.execute(insert(document_attributes), rows)

@@ -14,7 +14,7 @@ from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, now, put, upsert
 from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
-from ingest.documents import MAKING, Failure, Job, JobKind, Priority, Version, VersionState
+from ingest.documents import MAKING, Failure, Job, JobKind, Priority, VersionState
 from ingest.runs import RunState
 from ingest.tracing import traceparent
 
@@ -42,14 +42,23 @@ def queue_job(
 
 
 def queue_jobs(
-    connection: Connection, kind: JobKind, of_versions: Sequence[Version], *, not_before: Sequence[float]
+    connection: Connection,
+    kind: JobKind,
+    of_versions: Sequence[tuple[str, str, str]],
+    *,
+    priority: int = Priority.BULK,
+    not_before: Sequence[float] | None = None,
 ) -> None:
-    """Queue jobs of one kind, as `queue_job` does, for many versions, each with its own `not_before`."""
+    """Queue jobs of one kind, as `queue_job` does, for many versions: the tenant, document and version of each.
+
+    Each may have its own `not_before`.
+    """
+    instants = not_before or [0.0] * len(of_versions)
     _upsert(
         connection,
         [
-            _row(kind, version.tenant_id, version.document_id, version.id, Priority.BULK, instant)
-            for version, instant in zip(of_versions, not_before, strict=True)
+            _row(kind, tenant, document, version, priority, instant)
+            for (tenant, document, version), instant in zip(of_versions, instants, strict=True)
         ],
     )
 

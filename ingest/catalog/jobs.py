@@ -1,7 +1,7 @@
 """Jobs as workers see them: claimed with a lease, run under a fence, and committed only by whoever still holds them."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from ingest.catalog import generation_rows
 from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.catalog.deletions import add_removed
+from ingest.catalog.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
 from ingest.catalog.job_queue import (
     any_waiting,
     claim_jobs,
@@ -28,6 +29,7 @@ from ingest.catalog.queue_statistics import (
     unembedded_chunks,
     waiting_by_tenant,
 )
+from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.tables import documents, jobs, pauses, versions
 from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, IngestReport, Job, JobKind, VersionState
@@ -59,8 +61,10 @@ class Jobs:
         lease_seconds: float = 60.0,
         runs_per_tenant: int = RUNS_PER_TENANT,
         announce: Announce = to_nobody,
+        quotas: Rules = UNLIMITED,
     ) -> None:
         self._engine = engine
+        self._quotas = quotas
         self.lease_seconds = lease_seconds
         self._announce = announce
         self._per_tenant = {JobKind.RUN: runs_per_tenant}
@@ -147,14 +151,17 @@ class Jobs:
                     _record_progress(connection, job, state, counts[job])
         return lost
 
-    def finish_ingest(self, finished: Sequence[IngestReport]) -> list[Job]:
-        """Queue the embedding of versions and activate those that replace no other, in one commit.
+    def finish_ingest(self, finished: Sequence[IngestReport], *, unused: Callable[[str], object] = str) -> list[Job]:
+        """Queue the embedding of versions, activate those that replace no other and take their entries, in one commit.
 
-        Returns the jobs that were lost, for which nothing is done.
+        Returns the jobs that were lost, for which nothing is done. `unused` is called, after the commit, with the keys
+        of entries' blobs that no document has.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
+        taken: list[Taken] = []
         with self._transaction(*reports, changes_search=True) as connection:
+            lock_containers(connection, [job for job, report in reports.items() if report.entries])
             _lock_written(connection, reports)
             for job in _lock_in_order(connection, reports):
                 priority = _update_if_held(connection, job, **_DONE)
@@ -170,26 +177,46 @@ class Jobs:
                     priority=priority,
                 )
                 make_searchable(connection, reports[job])
+                if reports[job].entries:
+                    stage_entries(connection, job, reports[job].entries)
+                    taken.append(take_entries(connection, job, self._quotas, priority))
             record_pace(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
+        self._tell_taken(reports, taken, unused)
         return lost
 
-    def finish_embed(self, finished: Sequence[EmbedReport]) -> list[Job]:
+    def finish_embed(self, finished: Sequence[EmbedReport], *, unused: Callable[[str], object] = str) -> list[Job]:
         """Mark versions ready, in the place of those they replace, in one commit; returns the jobs that were lost.
 
-        Raises `IncompleteVersionError`, and then changes nothing.
+        Entries of a container that is replaced change with it; `unused` is called as by `finish_ingest`. Raises
+        `IncompleteVersionError`, and then changes nothing.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
+        taken: list[Taken] = []
         with self._transaction(*reports, changes_search=True) as connection:
+            containers = containers_among(connection, reports)
+            lock_containers(connection, containers)
             _lock_written(connection, reports)
             left = unembedded_chunks(connection, [job.version_id for job in reports])
             for job in _lock_in_order(connection, reports):
-                if _update_if_held(connection, job, **_DONE) is None:
+                priority = _update_if_held(connection, job, **_DONE)
+                if priority is None:
                     lost.append(job)
-                else:
-                    make_ready(connection, reports[job])
+                    continue
+                make_ready(connection, reports[job])
+                if job in containers:
+                    taken.append(take_entries(connection, job, self._quotas, priority))
             record_pace(connection, {job: left[job.version_id] for job in reports if job not in lost})
+        self._tell_taken(reports, taken, unused)
         return lost
+
+    def _tell_taken(self, finished: Collection[Job], taken: Sequence[Taken], unused: Callable[[str], object]) -> None:
+        if any(each.documents for each in taken):
+            for tenant in {job.tenant_id for job in finished}:
+                self._announce(tenant, None)
+        for each in taken:
+            for key in sorted(each.unused):
+                unused(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
         """Record that a withdrawn version is removed from index and blobs; the counts go on its document's receipt."""

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Select, delete, select
 
 from ingest.catalog.database import insert_new, portions, read, write
 from ingest.catalog.run_log import read_by_a_run
-from ingest.catalog.tables import documents, unknown_versions, versions
+from ingest.catalog.tables import documents, staged_entries, unknown_versions, versions
 from ingest.documents import COLLECTABLE_STATES
 
 _AT_ONCE = 10_000
@@ -41,12 +41,13 @@ class Leftovers:
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def unknown_originals(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names."""
+        """Select the keys of originals that no version names, nor an entry that is to become one."""
         left = set(keys)
         if left:
             with read(self._engine) as connection:  # one pass over all rows, since keys have no index
-                for known in connection.execute(select(versions.c.blob_key)).yield_per(_AT_ONCE).scalars():
-                    left.discard(known)
+                for table in (versions, staged_entries):
+                    for known in connection.execute(select(table.c.blob_key)).yield_per(_AT_ONCE).scalars():
+                        left.discard(known)
         return left
 
     def first_seen(self) -> dict[str, float]:

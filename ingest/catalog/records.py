@@ -1,12 +1,13 @@
 """Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
+from ingest.catalog.database import portions
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Failure, ListOrder, Priority, Version, VersionState
@@ -151,6 +152,20 @@ def read_version(connection: Connection, identifier: str) -> Version:
     if row is None:
         raise DocumentNotFoundError(f"There is no version {identifier!r}.")
     return version_of(row)
+
+
+def contained(connection: Connection, identifiers: Collection[str]) -> list[str]:
+    """List the live documents that are entries of these, and entries of those, and so on."""
+    found: list[str] = []
+    level = list(identifiers)
+    while level:
+        deeper: list[str] = []
+        for some in portions(level):
+            query = select(documents.c.id).where(documents.c.container_id.in_(some), documents.c.deleted_at.is_(None))
+            deeper += connection.execute(query.order_by(documents.c.id)).scalars()
+        found += deeper
+        level = deeper
+    return found
 
 
 def document_of(row: Row[Any]) -> Document:

@@ -156,8 +156,12 @@ documents = Table(
     Column("active_version_id", String(36)),
     # The key that sent it, on whose quotas it counts; empty without one.
     Column("key_id", String(32), nullable=False, server_default=""),
+    # Of an entry of a container: the container's document, and the entry's path in it.
+    Column("container_id", String(36)),
+    Column("entry_path", Text),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
+    Index(None, "container_id"),
     Index(None, "tenant_id", "collection", "content_sha256"),
     Index(None, "tenant_id", "sequence", unique=True),
 )
@@ -208,6 +212,8 @@ versions = Table(
     # The index may have points that no search may show: the version is staged, or withdrawn and not yet collected.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
+    # While it is parsed: how many of the pages are done.
+    Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
     Column("chunks", Integer),
@@ -223,6 +229,22 @@ versions = Table(
     Index(None, "document_id"),
     Index(None, "tenant_id", "hidden"),
     Index(None, "content_sha256", "tenant_id"),
+)
+
+# Entries of a container's version that become documents when it becomes active; see `ingest.catalog.entries`.
+staged_entries = Table(
+    "staged_entries",
+    metadata,
+    Column("version_id", String(36), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("blob_key", String(160), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Index(None, "tenant_id"),
 )
 
 # Grows with every commit after which a tenant's searches may find something else; see `bump_corpus_versions`.
@@ -329,6 +351,8 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
+    # How many of those received are entries of containers, which nobody expected.
+    Column("entries", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
     Column("cancelled_at", Float),
@@ -534,6 +558,8 @@ deletions = Table(
     Column("document_id", String(36), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("versions", Integer, nullable=False),
+    # Documents that were deleted with it, as its entries.
+    Column("entries", Integer, nullable=False, server_default="0"),
     Column("chunks_removed", _BIG, nullable=False),
     Column("bytes_removed", _BIG, nullable=False),
     # What had been made of the document and was redacted, or removed.

@@ -20,6 +20,7 @@ from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
     Accepted,
     Arrival,
+    contained,
     document_of,
     document_query,
     read_document,
@@ -76,8 +77,9 @@ def change_document(
     if_match: Collection[str] | None,
     readers: Readers,
 ) -> Document:
-    """Change metadata, title and readers of a document. See `Catalog.change`."""
-    lock_documents(connection, [identifier])
+    """Change metadata, title and readers of a document, and the readers of its entries. See `Catalog.change`."""
+    entries = contained(connection, [identifier])
+    lock_documents(connection, [identifier, *entries])
     document = read_document(connection, tenant_id, identifier, readers)
     require_match(document, if_match)
     values: dict[str, Any] = {"revision": documents.c.revision + 1, "attributes": merged(document, change)}
@@ -87,14 +89,22 @@ def change_document(
     if "readers" in change.changed and change.readers != document.readers:
         require_own_sight(change.readers, readers)
         values["readers"] = None if change.readers is None else sorted(change.readers)
-        write_readers(connection, identifier, change.readers)
+        write_readers(connection, [identifier], change.readers)
+        _change_readers_of_entries(connection, entries, values["readers"])
     else:  # the index holds nothing of the rest
         up_to_date = documents.c.index_revision == documents.c.revision
         values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
     if change.metadata:
-        write_attributes(connection, tenant_id, identifier, values["attributes"])
+        write_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
     return read_document(connection, tenant_id, identifier)
+
+
+def _change_readers_of_entries(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
+    for some in portions(list(entries)):
+        changed = update(documents).where(documents.c.id.in_(some))
+        connection.execute(changed.values(readers=readers, revision=documents.c.revision + 1))
+        write_readers(connection, some, readers)
 
 
 def _title_of_content(connection: Connection, document: Document) -> str | None:
@@ -141,6 +151,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
             versions.c.tenant_id == arrival.tenant_id,
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
+            documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not
             open_to(arrival.sender),
         )
         .order_by(documents.c.sequence)
@@ -186,8 +197,8 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             created_at=time.time(),
         )
     )
-    write_readers(connection, identifier, arrival.readers)
-    write_attributes(connection, arrival.tenant_id, identifier, arrival.attributes)
+    write_readers(connection, [identifier], arrival.readers)
+    write_attributes(connection, arrival.tenant_id, [identifier], arrival.attributes)
     _queue_ingest(connection, arrival, identifier, version)
     _insert_version(connection, arrival, identifier, version)
     return read_document(connection, arrival.tenant_id, identifier)
@@ -205,25 +216,28 @@ def _queue_ingest(connection: Connection, arrival: Arrival, document: str, versi
 
 
 def _insert_version(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
-    connection.execute(
-        insert(versions).values(
-            id=version,
-            document_id=document,
-            tenant_id=arrival.tenant_id,
-            name=arrival.name,
-            media_type=arrival.media_type,
-            content_sha256=arrival.content_sha256,
-            size_bytes=arrival.size_bytes,
-            key_id=arrival.key_id,
-            blob_key=arrival.blob_key,
-            fingerprint=arrival.fingerprint,
-            state=VersionState.ACCEPTED,
-            hidden=False,
-            chunks_embedded=0,
-            chunks_reused=0,
-            created_at=time.time(),
-        )
-    )
+    connection.execute(insert(versions).values(version_row(arrival, document, version)))
+
+
+def version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
+    """Return the row of a version that was just accepted."""
+    return {
+        "id": version,
+        "document_id": document,
+        "tenant_id": arrival.tenant_id,
+        "name": arrival.name,
+        "media_type": arrival.media_type,
+        "content_sha256": arrival.content_sha256,
+        "size_bytes": arrival.size_bytes,
+        "key_id": arrival.key_id,
+        "blob_key": arrival.blob_key,
+        "fingerprint": arrival.fingerprint,
+        "state": VersionState.ACCEPTED,
+        "hidden": False,
+        "chunks_embedded": 0,
+        "chunks_reused": 0,
+        "created_at": time.time(),
+    }
 
 
 def replace_document(
@@ -405,7 +419,7 @@ def withdraw(
     queue_jobs(
         connection,
         JobKind.COLLECT,
-        leaving,
+        [(version.tenant_id, version.document_id, version.id) for version in leaving],
         not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in leaving],
     )
     for some in portions([version.id for version in leaving]):

@@ -6,7 +6,8 @@ request a line on its standard input. For each it forks a process, which gives u
 and ends. Nothing is left of a document when the next one is parsed. The answer, a line on the standard output, says how
 that process ended, with the message that it left.
 
-    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "isolation": "best"}
+    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
+     "isolation": "best"}
     {"id": 1, "status": 0, "said": "{}"}  or  {…, "said": "{\\"code\\": …}"}  or  {…, "status": -11, "said": ""}
 """
 
@@ -25,14 +26,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
+from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
-from ingest.parsing.handover import too_much_text, write_document
+from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
+from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
+from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, table_spans
-from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
 _LIBRARIES = (
@@ -46,6 +49,7 @@ _SAMPLES = {
     "text/markdown": "# a\n\nä",
     "text/csv": "a,b\n1,2\n",
 }
+_NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
 _SAID_BYTES = 16_384
@@ -53,7 +57,7 @@ _PARENT_CHECK_SECONDS = 1.0
 _ENDING_SECONDS = 0.002
 
 
-def main(find_parser: Callable[[str], ParserFunction] = parser_for) -> None:
+def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -> None:
     """Serve until the parent closes the pipe or dies."""
     requests, answers = os.dup(0), os.dup(1)
     # A library that prints must not write into our answers, nor one that reads eat requests.
@@ -154,26 +158,36 @@ def _rest(reading: int) -> bytes:
     return b""
 
 
-def _answer_confined(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]) -> dict[str, str]:
+def _answer_confined(
+    request: dict[str, Any], find_parser: Callable[[str, EntryRoom], ParserFunction]
+) -> dict[str, str]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     restrict(limits)
-    done = confine(path, folder)
+    done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL:
         raise RuntimeError("what the first try was confined by is missing now")
-    return answer(path, request["media_type"], folder, limits, find_parser)
+    room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
+    arm(ProgressFile(folder))
+    return answer(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
 
 
 def answer(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
+    if limits.threads:
+        allow(limits.ocr_pages)
     too_late = _lateness(limits)
     try:
         document = find_parser(media_type)(path)
+        if not any(map(str.isalnum, document.text)):
+            raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
         found = tables_of(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
         write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
+    except RecognitionNeeded:
+        return {"code": RECOGNITION_NEEDED}
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -209,7 +223,8 @@ def _lateness(limits: ParserLimits) -> Callable[[], bool]:
 def restrict(limits: ParserLimits) -> None:
     """Bound this process: memory, processor time from now on, files and their size."""
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NPROC, 0)
+    if not limits.threads:
+        _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_FSIZE, limits.text_bytes)

@@ -24,6 +24,9 @@ from pathlib import Path
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
 ALL = (LANDLOCK, SECCOMP)
 
+# OpenVINO asks these before it computes, and waits for ever if it gets no answer.
+_HARDWARE = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
@@ -74,13 +77,17 @@ def end_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def confine(document: Path | None, folder: Path) -> tuple[str, ...]:
-    """Leave this process the `document` to read and the `folder` to write files in, and return what is in force."""
+def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> tuple[str, ...]:
+    """Leave this process the `document` to read and the `folder` to write files in, and return what is in force.
+
+    With `hardware` it may also read how many processors there are, and of what kind.
+    """
     if sys.platform != "linux":
         return ()
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
-    done = (LANDLOCK if _restrict_files(document, folder) else "", SECCOMP if _refuse_calls() else "")
+    extra = _HARDWARE if hardware else ()
+    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _refuse_calls() else "")
     return tuple(filter(None, done))
 
 
@@ -89,7 +96,7 @@ def _drop_capabilities() -> None:
     _libc.capset(header, nothing)
 
 
-def _restrict_files(document: Path | None, folder: Path) -> bool:
+def _restrict_files(document: Path | None, folder: Path, readable: Iterable[Path]) -> bool:
     version = _libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
         return False
@@ -100,7 +107,7 @@ def _restrict_files(document: Path | None, folder: Path) -> bool:
     if ruleset < 0:
         return False
     try:
-        for path in _code():
+        for path in (*_code(), *filter(Path.exists, readable)):
             _allow(ruleset, path, handled & (_READ_FILE | _READ_DIR))
         if document is not None:
             _allow(ruleset, document, _READ_FILE)

@@ -18,6 +18,8 @@ PPT = "application/vnd.ms-powerpoint"
 XLS = "application/vnd.ms-excel"
 MSG = "application/vnd.ms-outlook"
 EPUB = "application/epub+zip"
+EML = "message/rfc822"
+MBOX = "application/mbox"
 
 ZIP_MARK = b"PK\x03\x04"
 OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

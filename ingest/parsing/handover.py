@@ -4,23 +4,37 @@ The text and what is known of it are two files; `ingest.parsing.table_files` has
 """
 
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import ParserLimitError
+from ingest.errors import InputError, ParserLimitError
+from ingest.inbound import check_text
 from ingest.layout import Layout, Omission
 from ingest.layout_json import LayoutError, layout_json, omissions_json, read_layout, read_omissions
+from ingest.parsing.entries import clean_path
 from ingest.parsing.plain_files import read_plain_file
+from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.positions import Positions, PositionsError
 
+# What a document's process answers if it has to read pictures, and may not.
+RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
 POSITIONS_FILE = "positions"
+ENTRIES_FILE = "entries.json"
 
 _RECORD_BYTES = 64_000_000
 _POSITIONS_BYTES = 256_000_000
+_ENTRIES_BYTES = 64_000_000
+_PATH_CHARS = 500
+
+
+_entry_file = re.compile(r"entry-\d{1,6}")
 
 
 class HandoverError(ValueError):
@@ -42,6 +56,8 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
     (folder / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
     if document.positions:
         (folder / POSITIONS_FILE).write_bytes(document.positions.to_bytes())
+    if document.entries:
+        (folder / ENTRIES_FILE).write_text(json.dumps([astuple(each) for each in document.entries]), encoding="utf-8")
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
@@ -52,7 +68,8 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         title, parser = record["title"], record["parser"]
         layout, omissions = _read_tree(record, len(text))
         positions = _read_positions(folder / POSITIONS_FILE, len(text))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        entries = tuple(_read_entries(folder / ENTRIES_FILE))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
         raise HandoverError("The files cannot be read.") from error
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
         raise HandoverError("The record is of another shape.")
@@ -60,7 +77,7 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         tables = read_tables(folder, characters=len(text))
     except TablesError as error:
         raise HandoverError("The record tables are of another shape.") from error
-    return ParsedDocument(text, title, parser, tables, layout, positions, omissions)
+    return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries)
 
 
 def _read_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:
@@ -77,6 +94,21 @@ def _read_positions(path: Path, characters: int) -> Positions:
         return Positions.from_bytes(read_plain_file(path, _POSITIONS_BYTES), characters=characters)
     except PositionsError as error:
         raise HandoverError(str(error)) from error
+
+
+def _read_entries(path: Path) -> Iterator[FoundEntry]:
+    """Read what entries there are: plain names of files of ours, and paths that are clean and unique."""
+    if not path.is_symlink() and not path.exists():
+        return
+    paths: set[str] = set()
+    for where, file, media_type, size in json.loads(read_plain_file(path, _ENTRIES_BYTES)):
+        checked = check_text(where, "entry")
+        if not 0 < len(checked) <= _PATH_CHARS or checked in paths or checked != clean_path(checked):
+            raise HandoverError("An entry has no name that it could have.")
+        if not _entry_file.fullmatch(file) or media_type not in FORMATS or type(size) is not int:
+            raise HandoverError("An entry is of another shape.")
+        paths.add(checked)
+        yield FoundEntry(checked, file, media_type, size)
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from html.entities import html5
+from itertools import dropwhile
 
 from lxml import etree
 
 from ingest.errors import DamagedDocumentError, ParserLimitError
 from ingest.layout import OmissionKind
+from ingest.parsing.html import decode_html
+from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 
 # What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
@@ -24,6 +28,10 @@ _hidden_style = re.compile(
 _AROUND = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
 _AROUND_THE_PAGE = {"footer": "contentinfo", "header": "banner"}
+# What a head may hold (HTML Living Standard, 3.2.5.2.1).
+_METADATA = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
+_named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
+_XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
 _PROSE_WORDS = 16
 _MOST_IN_LINKS = 1 / 3
@@ -51,8 +59,42 @@ def parse_tree(html: str) -> etree._Element | None:
             raise ParserLimitError("The HTML is nested more deeply than any page is.", hint="Simplify the page.")
         raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
     if root is not None:
+        _begin_body(root)
         _flatten(root)
     return root
+
+
+def _begin_body(root: etree._Element) -> None:
+    """Move content out of the head: without a `<body>` the parser leaves elements there that are younger than it is."""
+    head, body = root.find("head"), root.find("body")
+    if head is None:
+        return
+    content = list(dropwhile(lambda element: element.tag in _METADATA, head))
+    if content:
+        body = etree.SubElement(root, "body") if body is None else body
+        body.text, text = None, body.text
+        for at, element in enumerate(content):
+            body.insert(at, element)
+        content[-1].tail = (content[-1].tail or "") + (text or "") or None
+
+
+def parse_xhtml(content: bytes) -> etree._Element | None:
+    """Parse a page that should be XML, in which an empty `<title/>` has ended; one that is none is parsed as HTML."""
+    try:
+        root = parse_xml(_named.sub(_character, content), "page")
+    except (DamagedDocumentError, ParserLimitError):
+        return parse_tree(decode_html(content))
+    for element in root.iter():
+        element.tag = etree.QName(element).localname.lower()
+    _flatten(root)
+    return root
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    """Return a character of HTML for its name, as a number, which XML knows, too."""
+    name = found[1].decode("ascii")
+    characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
+    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
 def drop_unseen(root: etree._Element, writer: DocumentWriter) -> None:

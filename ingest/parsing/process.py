@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,11 @@ CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.child")
 
 _ANSWER_BYTES = 65_536
 _START_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+
+
+def _nothing() -> None:
+    """Waits and does nothing else."""
 
 
 class ChildEndedError(Exception):
@@ -69,8 +74,8 @@ class ParserProcess:
                 "The parser process could not be started.", hint=f"Run `{' '.join(command)}` to see why."
             ) from error
 
-    def ask(self, request: dict[str, Any], seconds: float) -> Outcome:
-        """Have a document parsed.
+    def ask(self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = _nothing) -> Outcome:
+        """Have a document parsed; `waiting` is called now and then until that is done.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`.
         """
@@ -82,7 +87,7 @@ class ParserProcess:
             self._process.stdin.write(line.encode())
         except BrokenPipeError as error:
             raise ChildEndedError from error
-        answer = self._read_answer(self.requests, deadline)
+        answer = self._read_answer(self.requests, deadline, waiting)
         return Outcome(int(answer["status"]), _message(str(answer["said"])))
 
     def is_alive(self) -> bool:
@@ -99,16 +104,16 @@ class ParserProcess:
                 pipe.close()
         process.wait()
 
-    def _read_answer(self, number: int, deadline: float) -> dict[str, Any]:
+    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = _nothing) -> dict[str, Any]:
         try:
-            answer = json.loads(self._read_line(deadline))
+            answer = json.loads(self._read_line(deadline, waiting))
         except (ValueError, RecursionError) as error:
             raise BadAnswerError("The answer is not JSON.") from error
         if not isinstance(answer, dict) or answer.get("id") != number:
             raise BadAnswerError("The answer is to another request.")
         return answer
 
-    def _read_line(self, deadline: float) -> bytes:
+    def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         readable = select.poll()
@@ -116,8 +121,11 @@ class ParserProcess:
         line = b""
         while not line.endswith(b"\n"):
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or not readable.poll(remaining * 1000):
+            if remaining <= 0:
                 raise TimeoutError
+            if not readable.poll(min(remaining, _LOOK_SECONDS) * 1000):
+                waiting()
+                continue
             block = os.read(descriptor, _ANSWER_BYTES)
             if not block:
                 raise ChildEndedError

@@ -5,10 +5,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
+from ingest.parsing.archives import ZIP_PARSER, unpack_zip
+from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
+from ingest.parsing.containers import (
+    DOCX,
+    EML,
+    EPUB,
+    MBOX,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    OFFICE_ENCRYPTED,
+    PPTX,
+    XLS,
+    XLSB,
+    XLSX,
+    ZIP,
+)
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
+from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
-from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.json_documents import JSON_PARSER, parse_json
+from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
 from ingest.parsing.office import (
     DOCX_PARSER,
     ENCRYPTED_OFFICE_PARSER,
@@ -21,20 +41,21 @@ from ingest.parsing.office import (
     parse_odt,
     parse_pptx,
 )
-from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.rtf import RTF_PARSER, parse_rtf
+from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 
 ParserFunction = Callable[[Path], ParsedDocument]
+# Of containers: takes the file, the folder for its entries, and the room for them.
+UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
 def _tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
-    if text.lstrip()[:1] in ("{", "["):
-        return json_tables(text) or json_lines_table(text)
     return pipe_tables(text) or delimited_table(text)
 
 
@@ -46,33 +67,58 @@ def _no_tables(text: str) -> list[FoundTable]:
 class Format:
     """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
-    `find_tables` looks for record tables in the normalized text, if the parser does not say where they are.
+    `find_tables` looks for record tables in the normalized text, if the parser does not say where they are. A container
+    has `unpack` in place of `parse`.
     """
 
-    parse: ParserFunction
+    parse: ParserFunction | None
     fingerprint: str
     find_tables: TableFinder = _no_tables
+    unpack: UnpackerFunction | None = None
 
 
 FORMATS: dict[str, Format] = {
     "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
+    "application/json": Format(parse_json, JSON_PARSER),
     "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    "application/rtf": Format(parse_rtf, RTF_PARSER, pipe_tables),
+    EPUB: Format(parse_epub, EPUB_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
+    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
-    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
+    "application/pdf": Format(parse_pdf_with_scans, pdf_fingerprint(), pipe_tables),
+    **{kind: Format(parse_image, IMAGE_PARSER, pipe_tables) for kind in IMAGE_TYPES},
+    **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},
+    ZIP: Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
+    EML: Format(None, EML_PARSER, pipe_tables, unpack_eml),
+    MBOX: Format(None, MBOX_PARSER, pipe_tables, unpack_mbox),
+    MSG: Format(None, MSG_PARSER, pipe_tables, unpack_msg),
 }
 
 
-def parser_for(media_type: str) -> ParserFunction:
-    """Look up the parser of a media type. Raises `UnsupportedTypeError`."""
-    if media_type not in FORMATS:
+def parser_for(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
+    """Look up the parser of a media type; that of a container takes entries into the current folder, within `room`.
+
+    Raises `UnsupportedTypeError`.
+    """
+    found = FORMATS.get(media_type)
+    if found is None:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
-    return FORMATS[media_type].parse
+    unpack = found.unpack
+    if unpack is not None:
+        return lambda path: unpack(path, Path.cwd(), room)
+    assert found.parse is not None
+    return found.parse
+
+
+def is_container(media_type: str) -> bool:
+    """True for types whose files hold files."""
+    return media_type in FORMATS and FORMATS[media_type].unpack is not None
 
 
 def tables_of(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:

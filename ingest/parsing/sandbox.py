@@ -2,8 +2,10 @@
 
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,9 +23,19 @@ from ingest.errors import (
 )
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
-from ingest.parsing.handover import HandoverError, read_document
+from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
+from ingest.parsing.plain_files import NotPlainError, open_plain_file
 from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess
-from ingest.parsing.types import DEFAULT_LIMITS, Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.progress import read_progress
+from ingest.parsing.types import (
+    DEFAULT_LIMITS,
+    FoundEntry,
+    Isolation,
+    ParsedDocument,
+    ParserLimits,
+    Unpacking,
+    unwatched,
+)
 
 _MESSAGE_CHARS = 1_000
 _KNOWN: dict[str, type[LeadlineError]] = {
@@ -66,39 +78,71 @@ class ParserSandbox:
         """Return what confines a document's process on this machine. Raises `IngestError` as `parse`."""
         return self._started().confined_by
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        """Parse a file in a process of its own.
+    def parse(
+        self,
+        path: Path,
+        media_type: str,
+        *,
+        name: str,
+        unpacking: Unpacking | None = None,
+        progress: Callable[[int, int | None], None] = unwatched,
+    ) -> ParsedDocument:
+        """Parse a file in a process of its own; its entries are handed over before this returns.
 
         Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, and `IngestError`
         when the child cannot be started, or its processes cannot be confined as is required.
         """
         path.stat()
+        parsed = partial(self._parsed, path, media_type, name, unpacking, progress)
+        document = parsed(self._limits)
+        if document is None:  # it has pictures to read
+            document = parsed(self._limits.for_recognition())
+        if document is None:
+            raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.")
+        return document
+
+    def _parsed(
+        self,
+        path: Path,
+        media_type: str,
+        name: str,
+        unpacking: Unpacking | None,
+        progress: Callable[[int, int | None], None],
+        limits: ParserLimits,
+    ) -> ParsedDocument | None:
+        """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
         child = self._started()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             request = {
                 "path": str(path.absolute()),
                 "media_type": media_type,
                 "folder": folder,
-                "limits": asdict(self._limits),
+                "limits": asdict(limits),
+                "room": asdict(unpacking.room) if unpacking else None,
                 "isolation": self._isolation.value,
             }
             try:
-                outcome = child.ask(request, self._limits.wall_seconds)
+                outcome = child.ask(request, limits.wall_seconds, _watch(Path(folder), progress))
             except BaseException as error:
                 self.end_child()
                 if isinstance(error, TimeoutError):
-                    raise _too_slow(name, f"{self._limits.wall_seconds:g} s") from error
+                    raise _too_slow(name, f"{limits.wall_seconds:g} s") from error
                 if isinstance(error, ChildEndedError | BadAnswerError):
                     raise DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.") from error
                 raise
             if outcome.message is None or outcome.status != 0:
-                raise self._error_of_the_dead(outcome.status, name)
+                raise _error_of_the_dead(outcome.status, name, limits)
+            if outcome.message.get("code") == RECOGNITION_NEEDED:
+                return None
             if "code" in outcome.message:
                 raise _error_in(outcome.message)
             try:
-                return read_document(Path(folder), self._limits.text_bytes)
+                document = read_document(Path(folder), limits.text_bytes)
+                if unpacking is not None:
+                    hand_over(document.entries, Path(folder), unpacking)
             except HandoverError as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
+            return document
 
     def close(self) -> None:
         """End the child and remove the folder."""
@@ -132,14 +176,43 @@ class ParserSandbox:
             )
         return self._child
 
-    def _error_of_the_dead(self, status: int, name: str) -> LeadlineError:
-        if status == -signal.SIGXCPU:
-            return _too_slow(name, f"{self._limits.cpu_seconds} s of processor time")
-        if status == -signal.SIGKILL:
-            return ParserLimitError(f"Parsing {_shown(name)} was killed by the system, most likely for its memory.")
-        if status < 0:
-            return _crash(name, -status, self._limits.memory_bytes)
-        return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
+
+def _error_of_the_dead(status: int, name: str, limits: ParserLimits) -> LeadlineError:
+    if status == -signal.SIGXCPU:
+        return _too_slow(name, f"{limits.cpu_seconds} s of processor time")
+    if status == -signal.SIGKILL:
+        return ParserLimitError(f"Parsing {_shown(name)} was killed by the system, most likely for its memory.")
+    if status < 0:
+        return _crash(name, -status, limits.memory_bytes)
+    return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
+
+
+def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
+    """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
+    room = unpacking.room
+    if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
+        raise HandoverError("There are more entries than there is room for.")
+    for entry in entries:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
+            except (NotPlainError, OSError) as error:
+                raise HandoverError("An entry has no plain file of its size.") from error
+            unpacking.take(entry, file)
+
+
+def _watch(folder: Path, progress: Callable[[int, int | None], None]) -> Callable[[], None]:
+    """Return what tells `progress` whatever the parser has left since the last time."""
+    last: tuple[int, int | None] | None = None
+
+    def look() -> None:
+        nonlocal last
+        found = read_progress(folder)
+        if found is not None and found != last:
+            last = found
+            progress(*found)
+
+    return look
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:

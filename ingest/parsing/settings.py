@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.parsing.types import Isolation
+from ingest.parsing.types import EntryRoom, Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
@@ -16,3 +16,33 @@ class ParserSettings(BaseSettings):
         description="`require`: no document is parsed where the kernel cannot confine its parser by Landlock and "
         "seccomp; `best`: it is confined by what the kernel has of the two.",
     )
+    ocr_pages: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="In how many scanned pages or pages of an image text is recognized, for one document; others are "
+        "left out and counted. A page takes seconds. Needs the extra `ocr`.",
+    )
+    container_entries: int = Field(
+        10_000,
+        ge=0,
+        le=100_000,
+        description="How many files are taken out of an uploaded archive, mailbox or message, those in containers in "
+        "it included; others are named and left out.",
+    )
+    container_bytes: int = Field(
+        2 * 1024**3, ge=0, description="How many bytes may be taken out of one container, together."
+    )
+    container_levels: int = Field(
+        3, ge=0, le=10, description="How deep containers in containers are opened; 1 opens only the uploaded one."
+    )
+
+    @property
+    def entry_room(self) -> EntryRoom:
+        """What may be taken out of an uploaded container."""
+        return EntryRoom(self.container_entries, self.container_bytes, levels=self.container_levels)
+
+    @property
+    def parser_limits(self) -> ParserLimits:
+        """The limits for one document."""
+        return ParserLimits(ocr_pages=self.ocr_pages)

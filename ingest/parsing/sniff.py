@@ -8,60 +8,74 @@ import filetype
 
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
+from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
-    EPUB,
-    MSG,
-    ODS,
+    EML,
+    MBOX,
     OLE,
     OLE_MARK,
     PPT,
-    XLS,
-    XLSB,
-    XLSX,
     ZIP,
     ZIP_MARK,
     container_type,
 )
+from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
 
 PDF = "application/pdf"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
+RTF = "application/rtf"
+JSON = "application/json"
 
 _PDF_MARK = b"%PDF-"
+_RTF_MARK = b"{\\rtf"
 _PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
     **dict.fromkeys((".txt", ".text"), TEXT),
     **dict.fromkeys((".csv", ".tsv", ".tab"), DELIMITED),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".geojson"), JSON),
+    **dict.fromkeys((".py", ".pyi"), "text/x-python"),
+    **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx"), "text/javascript"),
+    **dict.fromkeys((".ts", ".mts", ".cts"), "text/typescript"),
+    **{".tsx": "text/tsx", ".go": "text/x-go", ".rs": "text/x-rust", ".java": "text/x-java", ".c": "text/x-c"},
+    **dict.fromkeys((".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx"), "text/x-c++"),
+    ".eml": EML,
+    ".mbox": MBOX,
 }
-_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED}
+_DECLARED = {
+    **{"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED},
+    **dict.fromkeys(("application/x-ndjson", "application/jsonl", "application/geo+json"), JSON),
+}
 _BEFORE_MARKUP = r"(?:\s|<!--(?:[^-]|-(?!->))*+-->|<\?[^>]*+>)*+"
 _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main|header|nav|span|a|br"
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
+# An object's first member, or a list of objects: no prose begins so.
+_json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
+# A header line of a message (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
+_field = r"[!-9;-~]{1,76}:[^\n]*+\n"
+_message = re.compile(rf"\r?\n?{_field}")
+_mailbox = re.compile(
+    rf"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d(?::\d\d)?[^\n]*\n>?{_field}"
+)
+_field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
 # Text to a computer, but not to a reader.
-_WRITTEN_FORMATS = ((b"{\\rtf", "an RTF file"), (b"%!PS", "a PostScript file"))
+_WRITTEN_FORMATS = ((_RTF_MARK, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
 _SAVE_AS = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
 # Containers that no parser reads: what they are, and what to do.
 _UNREAD = {
-    ZIP: ("a ZIP archive", "Unpack it, and upload the files in it."),
     OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
     DOC: ("an old Word document (.doc)", _SAVE_AS.format("Word document (.docx)")),
     PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS.format("PowerPoint presentation (.pptx)")),
-    XLS: ("an old Excel workbook (.xls)", _SAVE_AS.format("CSV")),
-    XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
-    XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
-    ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
-    MSG: ("an Outlook message", _SAVE_AS.format("text or HTML")),
-    EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 
 
@@ -89,9 +103,13 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     """
     if _is_pdf(head):
         return PDF
+    if head.startswith(_RTF_MARK):
+        return RTF
     if head.startswith((ZIP_MARK, OLE_MARK)):
         return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)
+    if kind is not None and (picture := _picture_type(head)):
+        return picture
     if kind is not None:
         raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")
     return _kind_of_text(decode(head), name, declared)
@@ -109,6 +127,19 @@ def unreadable_kind(head: bytes) -> str | None:
     return "binary data" if found is None else _in_words(found.mime, found.extension)
 
 
+def _picture_type(head: bytes) -> str | None:
+    """Return the type of an image whose text can be read. Raises `UnsupportedTypeError` if nothing here can do so."""
+    found = filetype.guess(head)
+    if found is None or found.mime not in IMAGE_TYPES:
+        return None
+    if not is_installed():
+        what = _in_words(found.mime, found.extension)
+        raise UnsupportedTypeError(
+            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL
+        )
+    return str(found.mime)
+
+
 def _is_pdf(head: bytes) -> bool:
     """At the start; or a little later, unless what stands before it is a text about PDF."""
     at = head.find(_PDF_MARK, 0, _PDF_MARK_WITHIN + len(_PDF_MARK))
@@ -118,13 +149,29 @@ def _is_pdf(head: bytes) -> bool:
 def _kind_of_text(text: str, name: str, declared: str | None) -> str:
     if _html_document.match(text):
         return HTML
+    if _mailbox.match(text):
+        return MBOX
+    if _message.match(text) and _is_message(text):
+        return EML
     declared_type = (declared or "").partition(";")[0].strip().lower()
     expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
-    if expected in {MARKDOWN, TEXT, DELIMITED}:
+    if expected in (TEXT, "") and _json.match(text):
+        return JSON
+    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *LANGUAGES} or (expected == EML and _message.match(text)):
         return expected
     return HTML if _html_piece.match(text) else TEXT
+
+
+def _is_message(text: str) -> bool:
+    """True for a block of header fields with those two that every message has: From and Date (RFC 5322, 3.6).
+
+    One more, which only programs write, tells a message from a text that begins like one.
+    """
+    block = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    names = {name.lower() for name in _field_name.findall(block)}
+    return {"from", "date"} <= names and not names.isdisjoint({"message-id", "received", "mime-version", "return-path"})
 
 
 def _in_words(mime: str, extension: str) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 from ingest.errors import DamagedDocumentError, NoTextError
 from ingest.layout import Omission, OmissionKind, markdown_layout
 from ingest.normalize import count_invisible, normalize, normalize_title
-from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, turns_binary
+from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
 from ingest.parsing.types import ParsedDocument
 
-TEXT_PARSER = "text-3"
-MARKDOWN_PARSER = "markdown-3"
+TEXT_PARSER = "text-4"
+MARKDOWN_PARSER = "markdown-4"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
@@ -23,8 +23,13 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 
 def parse_text(path: Path) -> ParsedDocument:
     """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
-    text, omissions = normalized_file(path)
-    return ParsedDocument(text, None, TEXT_PARSER, omissions=omissions)
+    return parse_plain(path, TEXT_PARSER)
+
+
+def parse_plain(path: Path, parser: str) -> ParsedDocument:
+    """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
+    text, omissions = normalized_file(path, as_it_is=parser != TEXT_PARSER)
+    return ParsedDocument(text, None, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
@@ -47,9 +52,14 @@ def read_text_bytes(path: Path) -> bytes:
     return content
 
 
-def normalized_file(path: Path) -> tuple[str, tuple[Omission, ...]]:
-    """Return the text of a file, and what normalizing left out. Raises as `read_text_bytes`, and `NoTextError`."""
+def normalized_file(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
+    """Return the text of a file, and what normalizing left out. Raises as `read_text_bytes`, and `NoTextError`.
+
+    Characters that an earlier program has read in the wrong character set are repaired, but not `as_it_is`: source code
+    may be about them.
+    """
     raw = decode(read_text_bytes(path))
+    raw = raw if as_it_is else repaired(raw)
     text = normalize(raw)
     if not text.strip():
         raise NoTextError("The file holds no text, only blanks.", hint=NO_TEXT_HINT)

@@ -13,12 +13,14 @@ from itertools import chain, dropwhile
 from ingest.errors import NoTextError
 from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.normalize import count_invisible, normalize, normalize_title
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Box, Cell, PositionsBuilder
 
 Position = Box | Cell
 _DEEPEST_MARK = 6
 _MOST_PARTS = 50_000
+_plain_line = re.compile(r"(?:[!-~]+(?: (?=[!-~]))?)*+")
 _fence = re.compile(r"`{3,}")
 
 
@@ -36,6 +38,14 @@ class Piece:
 
 
 CellContent = str | Piece | Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table that has a position as a whole, and not for its cells."""
+
+    cells: Sequence[CellContent]
+    at: Position | None = None
 
 
 @dataclass
@@ -73,6 +83,8 @@ class DocumentWriter:
         A place without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
+            tell(len(self._places))
         self._places.append(place)
         return place
 
@@ -103,12 +115,13 @@ class DocumentWriter:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
         self.pieces([Piece(text, at)])
 
-    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> None:
+    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
         r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
 
-        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are.
+        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are. Returns the paragraph's
+        span; None where nothing was written.
         """
-        self._write_block(pieces, mark, tight=False)
+        return self._write_block(pieces, mark, tight=False)
 
     def item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
@@ -138,28 +151,31 @@ class DocumentWriter:
 
     def table(
         self,
-        rows: Iterable[Sequence[CellContent]],
+        rows: Iterable[Sequence[CellContent] | Row],
         *,
         caption: str = "",
+        name: str = "",
         headed: bool = True,
     ) -> TableSpan | None:
         """Write a table whose first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        A table that is not `headed` gets a header without words. Every row gets as many cells as the header: short ones
-        are filled up, and what longer ones have too much stands in the last cell. A table without a visible cell writes
-        nothing and returns None.
+        It is known by its caption, or by a `name` that stands somewhere else. A table that is not `headed` gets a
+        header without words. Every row gets as many cells as the header: short ones are filled up, and what longer ones
+        have too much stands in the last cell. A table without a visible cell writes nothing and returns None.
         """
-        lines = ([_pieces_of(cell) for cell in row] for row in rows)
-        body = dropwhile(lambda row: not any(_line(piece.text) for cell in row for piece in cell), lines)
+        lines = (row if isinstance(row, Row) else Row(row) for row in rows)
+        body = dropwhile(
+            lambda row: not any(_line(piece.text) for cell in row.cells for piece in _pieces_of(cell)), lines
+        )
         header = next(body, None)
         if header is None:
             return None
-        rest: Iterable[list[Sequence[Piece]]] = body
+        rest: Iterable[Row] = body
         if not headed:
-            rest, header = chain([header], body), [[] for _ in header]
+            rest, header = chain([header], body), Row([[] for _ in header.cells])
         if caption:
             self.paragraph(caption)
-        width = len(header)
+        width = len(header.cells)
         self._begin_block()
         start = self._length
         self._row(header, width)
@@ -168,7 +184,8 @@ class DocumentWriter:
         for row in rest:
             self._append("\n")
             self._row(row, width)
-        span = TableSpan(start, header_end, self._length)
+            self._join_parts()
+        span = TableSpan(start, header_end, self._length, _line(name or caption))
         self._tables.append(span)
         return span
 
@@ -199,11 +216,14 @@ class DocumentWriter:
             Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
         )
 
-    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None) -> None:
+    def _write_block(
+        self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None
+    ) -> tuple[int, int] | None:
         written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
         if not written:
-            return
+            return None
         self._begin_block(tight=tight)
+        start = self._length
         if shown := mark.strip():
             self._append(mark[: len(mark) - len(mark.lstrip())])
             self._append_at(shown, mark_at)
@@ -214,6 +234,7 @@ class DocumentWriter:
             if piece.page is not None:
                 self.place(PlaceKind.PAGE, number=piece.page)
             self._append_at(text, piece.at)
+        return start, self._length
 
     def _write_line(self, pieces: Iterable[Piece]) -> None:
         """Write pieces on one line."""
@@ -224,7 +245,8 @@ class DocumentWriter:
                 self._append_at(line, piece.at)
                 first = False
 
-    def _row(self, cells: Sequence[Sequence[Piece]], width: int) -> None:
+    def _row(self, row: Row, width: int) -> None:
+        start, cells = self._length, [_pieces_of(cell) for cell in row.cells]
         cells = cells if len(cells) <= width else [*cells[: width - 1], _together(cells[width - 1 :])]
         self._append("|")
         for number in range(width):
@@ -236,6 +258,8 @@ class DocumentWriter:
                     self._append_at(text, piece.at)
                     first = False
             self._append("|" if first else " |")
+        if row.at is not None:
+            self._positions.add(start, self._length, row.at)
 
     def _gap(self, gap: str, text: str) -> str:
         """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
@@ -245,14 +269,17 @@ class DocumentWriter:
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
     def _begin_block(self, *, tight: bool = False) -> None:
-        if len(self._parts) > _MOST_PARTS:
-            self._done.append("".join(self._parts))
-            self._parts = []
+        self._join_parts()
         if self._length:
             self._append("\n" if tight and self._is_tight else "\n\n")
         self._is_tight = tight
 
     _is_tight = False
+
+    def _join_parts(self) -> None:
+        if len(self._parts) > _MOST_PARTS:
+            self._done.append("".join(self._parts))
+            self._parts = []
 
     def _append_at(self, text: str, at: Position | None) -> None:
         if at is not None:
@@ -269,6 +296,8 @@ class DocumentWriter:
         return normalize(text)
 
     def _line(self, text: str) -> str:
+        if _plain_line.fullmatch(text):  # as most cells are
+            return text
         return " ".join(self._normalized(text).split())
 
 

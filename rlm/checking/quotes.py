@@ -24,6 +24,9 @@ MAX_ELLIPSIS_GAP = 400
 _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
+# Marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to normalize a run of marks grows
+# with the square of its length.
+_MOST_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
 _EDGES = " .,;:!?()[]{}<>-"
@@ -182,7 +185,7 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
             start = left_out[start]
             continue
         end = start + 1
-        while end < len(text) and _joins(text[end]):
+        while end < len(text) and end - start <= _MOST_MARKS and _joins(text[end]):
             end += 1
         for char in _spelled(text[start:end]) if end - start > 1 else _spelled_char(text[start]):
             if char == " ":

@@ -11,17 +11,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.llm.rate_limit import Priority
 from rlm.llm.structured_output import response_format, schema_in_words
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk, BaseMessage
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +120,7 @@ class Completion:
     def cut_off(self) -> bool:
         return self.finish_reason == "length"
 
-    def take(self, chunk: AIMessageChunk) -> None:
+    def take(self, chunk: "AIMessageChunk") -> None:
         """Add a chunk's content."""
         self._chunks += 1
         if chunk.additional_kwargs.get("reasoning"):
@@ -155,7 +157,7 @@ def prompt_tokens(call: SubCall) -> int:
 
 
 async def complete(
-    chat: BaseChatModel,
+    chat: "BaseChatModel",
     profile: ModelProfile,
     call: SubCall,
     completion: Completion,
@@ -168,6 +170,9 @@ async def complete(
 
     Raises a `LanguageModelError` for any error of the model's class; cancelling closes the request.
     """
+    # A third of a second to import, and for those who ask a model alone.
+    from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
+
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
         options = {**_options(call, profile, salt, priority), "max_tokens": most_tokens}
@@ -187,7 +192,7 @@ async def complete(
         raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
 
 
-def _whole(message: BaseMessage) -> dict[str, Any]:
+def _whole(message: "BaseMessage") -> dict[str, Any]:
     """Return the members of a message that came at once."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from langchain_core.language_models import BaseChatModel
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest.model_text import neutral
 from rlm.cancelling import not_cancelled
@@ -21,6 +19,9 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Usage
 from rlm.llm.profiles import ModelProfile
+
+if TYPE_CHECKING:  # a third of a second to import, and for those who ask a model alone
+    from langchain_core.language_models import BaseChatModel
 
 _RAISED: dict[str, type[AnswerError]] = {
     kind.code: kind
@@ -40,7 +41,7 @@ _RAISED: dict[str, type[AnswerError]] = {
 class ChatModel:
     """A chat model that can be asked now, with its sizes and habits."""
 
-    chat: BaseChatModel
+    chat: "BaseChatModel"
     profile: ModelProfile
 
 

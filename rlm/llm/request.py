@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import ceil
-
-from langchain_core.language_models import BaseChatModel
+from typing import TYPE_CHECKING
 
 from ingest.works import UsedVersions, Work
 from rlm.errors import (
@@ -26,6 +25,9 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
 from rlm.metrics import observed_call
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
@@ -62,7 +64,7 @@ class ModelClient:
     the versions that its prompts are made of.
     """
 
-    chat: BaseChatModel
+    chat: "BaseChatModel"
     profile: ModelProfile
     tenant_id: str
     audience: str

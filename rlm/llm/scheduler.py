@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.replies import StoredReply
 from ingest.works import UsedVersions
@@ -30,6 +29,9 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
 from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +68,7 @@ class SubCallScheduler:
 
     def bind(
         self,
-        chat: BaseChatModel,
+        chat: "BaseChatModel",
         profile: ModelProfile,
         *,
         tenant_id: str,
@@ -201,8 +203,7 @@ class _BoundSubCalls:
         for item in batch.items(cancelled):
             if isinstance(item, str):
                 batch.tell(item, finished)
-        batch.tell_rest(finished)
-        return batch.results()
+        return batch.results(finished)
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -250,7 +251,7 @@ class _Batch:
         KEPT_REPLIES.inc(len(kept))
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
         self._todo = [key for key in self._positions if key not in kept]
-        self._told: set[str] = set()
+        self._results: dict[int, SubReply | SubFailure] = {}
         self._over = _failed(BudgetExhaustedError("The run's time is over."))
         # Sizes that the budget does not cover, with the refusal: calls as large need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
@@ -286,24 +287,18 @@ class _Batch:
 
     def tell(self, key: str, finished: Finished) -> None:
         """Report a call's result at each of its positions; only the first of equal calls shows the cost."""
-        self._told.add(key)
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
+            self._results[position] = outcome
             finished(position, outcome)
             outcome = _repeated(outcome)
 
-    def tell_rest(self, finished: Finished) -> None:
-        """Report the results from the cache, and the calls without a result."""
-        for key in self._positions:
-            if key not in self._told:
+    def results(self, finished: Finished = ignore) -> list[SubReply | SubFailure]:
+        """Return one result for each call, in order; those from the cache, and the missing ones, are reported now."""
+        for key, positions in self._positions.items():
+            if positions[0] not in self._results:
                 self.tell(key, finished)
-
-    def results(self) -> list[SubReply | SubFailure]:
-        """Return one result for each call, in order."""
-        results: list[SubReply | SubFailure] = [self._over] * len(self._calls)
-        for key in self._positions:
-            self.tell(key, results.__setitem__)
-        return results
+        return [self._results[position] for position in range(len(self._calls))]
 
     def _end(self, raised: BaseException | None) -> None:
         self._raised = raised

@@ -9,7 +9,7 @@ from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import BatchedSubCalls, SubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.trajectory import Told, untold
+from rlm.loop.trajectory import Told
 from rlm.operators.operators import Operators
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
@@ -45,7 +45,7 @@ class Environment:
     budget: Budget = field(default_factory=lambda: Budget(Limits()))
     bind: Callable[[Budget], SubCalls] | None = None
     cancelled: Callable[[], bool] = not_cancelled
-    told: Told = untold
+    told: Told = lambda turn: None
     tells_time: bool = False
     max_cells: int = MAX_CELLS
     depth: int = 0

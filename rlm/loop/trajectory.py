@@ -34,10 +34,6 @@ class Turn:
 Told = Callable[[Turn], None]
 
 
-def untold(_: Turn) -> None:
-    """Ignore the turn."""
-
-
 class RecordedSubCalls:
     """Sub-calls of a run with their cost, in all and since the last turn."""
 

@@ -33,7 +33,7 @@ SCHEMA = {
 pytestmark = pytest.mark.xdist_group("language-model")
 
 
-@pytest.fixture(params=["local", "scripted"])
+@pytest.fixture(params=[pytest.param("local", marks=pytest.mark.slow), "scripted"])
 def model(request: pytest.FixtureRequest) -> Iterator[AskedChat]:
     if request.param == "local":
         process: LocalModelProcess = request.getfixturevalue("local_model")

@@ -1,6 +1,7 @@
 """Blobs in a dictionary, counting what a read returns."""
 
 from collections.abc import Mapping
+from typing import BinaryIO
 
 
 class MemoryBlobs:
@@ -12,6 +13,9 @@ class MemoryBlobs:
 
     def put(self, key: str, content: bytes) -> None:
         self.kept[key] = content
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        self.put(key, file.read())
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
         self.kept |= contents

@@ -30,6 +30,106 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "room of an upload for entries",
+        "workers/ingest_task.py",
+        "entries=max(0, self._room.entries - others)",
+        "entries=self._room.entries",
+        "tests/unit/workers/test_containers.py::test_the_room_of_an_upload_counts_the_entries_of_all_containers_in_it",
+    ),
+    Guard(
+        "levels of containers",
+        "ingest/parsing/entries.py",
+        "if self._room.levels < 1:",
+        "if False:",
+        "tests/unit/workers/test_containers.py::test_containers_in_containers_are_opened_a_few_levels_deep",
+    ),
+    Guard(
+        "ratio of an entry",
+        "ingest/parsing/entries.py",
+        "if inflated is not None and size > inflated:",
+        "if False:",
+        "tests/unit/ingest/test_archives.py::test_an_entry_that_inflates_beyond_reason_is_left_out",
+    ),
+    Guard(
+        "devices in archives",
+        "ingest/parsing/archives.py",
+        "elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):",
+        "elif False:",
+        "tests/unit/ingest/test_archives.py::test_links_and_devices_are_not_followed",
+    ),
+    Guard(
+        "paths of entries",
+        "ingest/parsing/entries.py",
+        'if part.strip(". ")]',
+        "if part]",
+        "tests/unit/ingest/test_archives.py::test_a_path_is_cleaned_and_never_empty",
+    ),
+    Guard(
+        "overlapping entries",
+        "ingest/parsing/archives.py",
+        "if sum(info.compress_size for info in infos) > file_bytes:",
+        "if False:",
+        "tests/unit/ingest/test_archives.py::test_overlapping_entries_are_no_sound_archive",
+    ),
+    Guard(
+        "forged entries",
+        "ingest/parsing/handover.py",
+        "if not _entry_file.fullmatch(file) or media_type",
+        "if media_type",
+        "tests/security/test_parser_sandbox.py::test_entries_that_no_parser_of_ours_leaves_are_not_taken",
+    ),
+    Guard(
+        "entries beyond their room",
+        "ingest/parsing/sandbox.py",
+        "if len(entries) > room.entries or sum",
+        "if sum",
+        "tests/security/test_parser_sandbox.py::test_entries_that_no_parser_of_ours_leaves_are_not_taken",
+    ),
+    Guard(
+        "entries of an active version",
+        "workers/ingest_task.py",
+        "_keep_nothing if document.active_version_id == version.id else store.take",
+        "store.take",
+        "tests/unit/workers/test_containers.py::test_indexing_a_container_again_brings_no_deleted_entry_back",
+    ),
+    Guard(
+        "entries are no uploads",
+        "ingest/catalog/versions.py",
+        "            documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not\n",
+        "",
+        "tests/unit/workers/test_containers.py::test_an_upload_of_the_same_bytes_as_an_entry_is_a_document_of_its_own",
+    ),
+    Guard(
+        "readers of entries",
+        "ingest/catalog/versions.py",
+        '        _change_readers_of_entries(connection, entries, values["readers"])\n',
+        "",
+        "tests/unit/workers/test_containers.py"
+        "::test_entries_have_the_readers_of_their_container_also_when_those_change",
+    ),
+    Guard(
+        "quotas of entries",
+        "ingest/catalog/entries.py",
+        "    if _stored(connection, rules, list(arrivals.values())) is None:\n",
+        "    if True:\n",
+        "tests/contract/test_catalog_entries.py::test_entries_beyond_a_quota_are_omissions_and_their_blobs_are_unused",
+    ),
+    Guard(
+        "staged entries are known",
+        "ingest/catalog/leftovers.py",
+        "for table in (versions, staged_entries):",
+        "for table in (versions,):",
+        "tests/contract/test_catalog_entries.py::test_a_replacement_takes_its_entries_when_it_is_ready_and_not_before",
+    ),
+    Guard(
+        "words in a document",
+        "ingest/parsing/child.py",
+        "if not any(map(str.isalnum, document.text)):",
+        "if False:",
+        "tests/security/test_hostile_documents.py"
+        "::test_a_hostile_file_ends_in_an_error_that_helps_or_as_what_can_be_read_of_it",
+    ),
+    Guard(
         "the token of a session",
         "api/portal/cookies.py",
         "if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):",
@@ -522,11 +622,11 @@ GUARDS = (
     ),
     Guard(
         "readers of content",
-        "api/routes/documents.py",
+        "api/routes/contents.py",
         "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
-        "    if document.active_version_id is None:",
+        "    active = document.active_version_id",
         "    document = served.catalog.document(caller.tenant_id, document_id)\n"
-        "    if document.active_version_id is None:",
+        "    active = document.active_version_id",
         "tests/security/test_access_lists.py"
         "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
     ),
@@ -797,7 +897,7 @@ GUARDS = (
     ),
     Guard(
         "runs are metered",
-        "api/routes/answers.py",
+        "api/answer_work.py",
         ", wanted=wants)",
         ")",
         "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
@@ -940,6 +1040,34 @@ GUARDS = (
         "if console.file.isatty():",
         "if True:",
         "tests/unit/api/cli/test_up.py::test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user",
+    ),
+    Guard(
+        "pages whose pictures may be read",
+        "ingest/parsing/ocr/allowance.py",
+        "if _allowance.pages <= 0:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted",
+    ),
+    Guard(
+        "pixels of an image",
+        "ingest/parsing/ocr/images.py",
+        "if width * height > MAX_PIXELS:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded",
+    ),
+    Guard(
+        "no picture is read with the limits of other documents",
+        "ingest/parsing/ocr/allowance.py",
+        "        raise RecognitionNeeded",
+        "        return True",
+        "tests/unit/ingest/test_ocr.py::test_a_process_that_may_read_no_pictures_asks_for_it",
+    ),
+    Guard(
+        "the version that a span counts in",
+        "api/routes/contents.py",
+        "    if version not in (None, active):",
+        "    if False:",
+        "tests/integration/test_contents.py::test_a_span_of_a_former_version_is_refused_and_says_why",
     ),
 )
 

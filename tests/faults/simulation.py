@@ -239,7 +239,7 @@ def without_fence() -> Iterator[None]:
 
 
 class _Markdown:
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         return parse_markdown(path)
 
 

@@ -16,8 +16,9 @@ from ingest.catalog.database import open_database, sqlite_url
 from retrieval.openvino_embedder import DIMENSION
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.books import shelf
+from tests.support.containers import message, zip_of
 
-KILLS = 3
+KILLS = 4
 
 
 def start(home: Path, books: Path) -> "subprocess.Popen[bytes]":
@@ -72,6 +73,9 @@ def contents(home: Path) -> dict[str, tuple[str, list[tuple[str, int, int]], int
 
 def test_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: Path) -> None:
     books = shelf(tmp_path / "books", 6, chapters=4)
+    notes = {f"{number}.md": f"# Note {number}\n\n{'The flood comes at six. ' * 60}" for number in range(8)}
+    inner = message(attachments={"plan.txt": b"Sail at noon."})
+    (books / "papers.zip").write_bytes(zip_of({**notes, "inner.zip": zip_of(notes), "mail.eml": inner}))
     finish(tmp_path / "undisturbed", books)
     expected = contents(tmp_path / "undisturbed")
     total = progress(tmp_path / "undisturbed")
@@ -82,7 +86,7 @@ def test_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: Path)
         kill_at(home, books, lambda moment=moment: progress(home) >= moment)  # type: ignore[misc]
     finish(home, books)
 
-    assert len(expected) == 6
+    assert len(expected) == 6 + 1 + 10 + 8 + 1
     assert contents(home) == expected
 
 

@@ -1,88 +1,13 @@
 """Whole answers over HTTP with a scripted model server: facts, follow-ups and counts, streamed, with what they cite."""
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from api.cli.client import Client
-from api.language_model import RemoteLanguageModel
-from rlm.llm.chat_models import remote_chat_model
-from rlm.llm.port import ChatModel, SubCall, SubReply
-from rlm.llm.profiles import ModelProfile
-from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.cluster import wait_until
-from tests.support.scripted_openai import scripted_openai, wanted_members
-from tests.support.service import listening, running
-
-HARBOUR = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp for the first time in 1871.\n"
-ORDERS = b"""id,customer,note
-1,Ann,"The parcel came two weeks late."
-2,Bob,"Lovely lamp, thank you."
-3,Ann,"Late again, and nobody says why."
-4,Cy,"Please send an invoice."
-"""
-KEEPER, LAMP = "Who kept the lighthouse?", "When did Ada Brandt first light the lamp?"
-COUNT = "How many orders came late?"
-PLAN = {
-    "semantic_columns": [
-        {
-            "table": "orders",
-            "name": "is_late",
-            "instruction": "Does the note complain about lateness?",
-            "type": "boolean",
-            "labels": [],
-            "where": "",
-        }
-    ],
-    "sql": "SELECT count(*) FILTER (WHERE is_late) AS late, count(*) AS orders FROM orders",
-    "rows_sql": "SELECT _row FROM orders WHERE is_late",
-    "answer": "{late} of the {orders} orders came late.",
-}
-
-
-class Model:
-    """A model that makes no mistake; it knows what it is asked by the members of the JSON that it is to reply with.
-
-    `support` is its verdict as the judge of a sentence.
-    """
-
-    def __init__(self) -> None:
-        self.support = "supported"
-
-    def __call__(self, request: dict[str, Any]) -> str:
-        members = wanted_members(request)
-        prompt = str(request["messages"][-1]["content"])
-        if "question" in members:
-            return json.dumps({"question": LAMP})
-        if "strategy" in members:
-            strategy = "table" if COUNT in prompt else "direct"
-            return json.dumps({"why": "It fits.", "strategy": strategy, "queries": []})
-        if "verdicts" in members:
-            return json.dumps({"verdicts": [{"sentence": 1, "support": self.support, "reason": "Read."}]})
-        if "sql" in members:
-            return json.dumps(PLAN)
-        return _labelled(prompt) if members else _written(prompt)
-
-
-def _labelled(prompt: str) -> str:
-    """Yes or no for each record."""
-    (reply,) = RuleSubCalls(lambda text: "yes" if "late" in text.casefold() else "no").run([SubCall("", prompt, 100)])
-    assert isinstance(reply, SubReply)
-    return reply.text
-
-
-def _written(prompt: str) -> str:
-    """An answer from the passage about the lighthouse, with a quotation."""
-    number = re.findall(r"^BEGIN passage (\d+)", prompt[: prompt.index("Ada Brandt")], re.MULTILINE)[-1]
-    if LAMP in prompt:
-        text, quote = "She lit it in 1871", "lit the lamp for the first time in 1871"
-    else:
-        text, quote = "Ada Brandt kept it", "keeper of the lighthouse was Ada Brandt"
-    return f'{text} [{number}].\n<support answered="yes">\n[{number}] "{quote}"\n</support>'
+from tests.support.harbour import COUNT, KEEPER, LAMP, PLAN, Model, harbour
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +18,8 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Client]:
     """A client on a TCP port of a service with both documents."""
-    profile = ModelProfile("scripted", 32_000, 4_000)
-    with scripted_openai(model, window_tokens=32_000) as server:
-        language_model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
-        with (
-            running(tmp_path_factory.mktemp("home"), language_model=language_model) as (services, _),
-            listening(services) as (url, key),
-            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
-        ):
-            for name, content in (("harbour.md", HARBOUR), ("orders.csv", ORDERS)):
-                http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
-            made = Client(http)
-            wait_until(lambda: made.get("/v1/status")["documents"] == {"ready": 2}, seconds=60, what="both are ready")
-            yield made
+    with harbour(tmp_path_factory.mktemp("home"), model) as made:
+        yield made.client
 
 
 def streamed(client: Client, question: str, **more: object) -> tuple[list[str], dict[str, Any]]:

@@ -63,6 +63,7 @@ def service(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple["subp
     process.communicate()
 
 
+@pytest.mark.slow
 def test_ingest_search_and_ask_work_without_a_service(environment: dict[str, str], papers: Path) -> None:
     report = json.loads(leadline(environment, "ingest", str(papers), "--json").stdout)
     assert (report["files"], report["uploaded"], report["rejected"], report["failed"]) == (2, 2, [], [])

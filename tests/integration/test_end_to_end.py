@@ -80,8 +80,10 @@ def ask(client: Client, question: str) -> dict[str, Any]:
     ("question", "expected"),
     [
         ("Who was the captain of the schooner Margarethe?", "Teske"),
-        ("What keeps slugs off young lettuces?", "ash"),
-        ("Off which cape did the mizzen mast of the Margarethe break?", "Finisterre"),
+        pytest.param("What keeps slugs off young lettuces?", "ash", marks=pytest.mark.slow),
+        pytest.param(
+            "Off which cape did the mizzen mast of the Margarethe break?", "Finisterre", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_question_gets_its_answer_with_a_quotation_that_stands_in_the_document(
@@ -97,6 +99,7 @@ def test_a_question_gets_its_answer_with_a_quotation_that_stands_in_the_document
     assert answer["usage"]["prompt_tokens"] > 0
 
 
+@pytest.mark.slow
 def test_what_the_documents_do_not_say_is_never_marked_as_verified(client: Client) -> None:
     """A small model answers nevertheless, now and then with a quotation that has nothing to do with the question."""
     answer = ask(client, "What is the boiling point of tungsten in degrees Celsius?")

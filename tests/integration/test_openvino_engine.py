@@ -19,6 +19,7 @@ from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.local.protocol import EngineLimits
 from rlm.llm.profiles import LOCAL_QWEN
 
+pytestmark = pytest.mark.slow
 PATH = "/v1/chat/completions"
 LOG_LINE = "On day {} the wind was fair, the sea was calm and the crew mended sails. "
 BAD_SCHEMA = {"type": "json_schema", "json_schema": {"name": "bad", "schema": {"type": "banana"}}}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -240,6 +241,12 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 
 MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
 BODIES: dict[str, list[dict[str, Any]]] = {
+    "/v1/chat/completions": [{"json": {"model": "leadline", "messages": [{"role": "user", "content": "When?"}]}}],
+    "/v1/sign-in": [{"json": {"ticket": "of nobody"}}],
+    "/v1/responses": [
+        {"json": {"model": "leadline", "input": "When?"}},
+        {"json": {"model": "leadline", "input": "When?", "background": True}},
+    ],
     "/v1/keys": [{"json": {"name": "another", "scopes": ["read"]}}],
     "/v1/answers": [
         {"json": QUESTION},
@@ -263,11 +270,19 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
                 continue
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             bodies = BODIES.get(path) if method == "post" else None
-            for request in bodies or [{} if schema is None else {"json": _instance(schema, openapi)}]:
+            needed = [each for each in operation.get("parameters", ()) if each["in"] == "query" and each["required"]]
+            query = {"params": {each["name"]: _instance(each["schema"], openapi) for each in needed}} if needed else {}
+            for request in bodies or [query | ({} if schema is None else {"json": _instance(schema, openapi)})]:
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
                 filled = path.replace("{document_id}", document).replace("{subject}", "user:x")
-                yield method, "/".join("x" if part.startswith("{") else part for part in filled.split("/")), request
+                numbers = {
+                    f"{{{each['name']}}}"
+                    for each in operation.get("parameters", ())
+                    if each["in"] == "path" and each["schema"].get("type") == "integer"
+                }
+                filled = "/".join("1" if part in numbers else part for part in filled.split("/"))
+                yield method, re.sub(r"\{\w+\}", "x", filled), request
 
 
 def _instance(schema: dict[str, Any], openapi: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -324,5 +339,6 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
                 refused.add(f"{method} {path}")
             assert response.status_code != 422, f"say in BODIES what {method} {path} takes: {response.text}"
     mine = f"put /v1/documents/{document}"
-    assert spenders == {"post /v1/answers", "post /v1/search", "post /v1/documents", mine}
+    asked = {"post /v1/answers", "post /v1/chat/completions", "post /v1/responses"}
+    assert spenders == {*asked, "post /v1/search", "post /v1/documents", mine}
     assert spenders <= refused

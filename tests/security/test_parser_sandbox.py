@@ -20,8 +20,9 @@ from ingest.errors import (
     ParserLimitError,
     UnsupportedTypeError,
 )
-from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.types import ParserLimits
+from ingest.parsing.handover import ENTRIES_FILE, HandoverError, read_document, write_document
+from ingest.parsing.sandbox import ParserSandbox, hand_over
+from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking
 from tests.support.hostile_parsers import COMMAND, SLEEPER
 from tests.support.parsing import assert_still_parses, parse_as
 
@@ -117,6 +118,48 @@ def test_each_document_has_a_process_of_its_own(bounded: ParserSandbox, tmp_path
 
 def test_a_document_is_not_blamed_for_the_memory_that_others_left_taken(bounded: ParserSandbox, tmp_path: Path) -> None:
     assert [parse_as(bounded, tmp_path, "test/keeper").text for _ in range(5)] == ["kept"] * 5
+
+
+def test_what_a_parser_tells_of_its_progress_is_passed_on_while_it_goes_on(
+    bounded: ParserSandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("any")
+    told: list[tuple[int, int | None]] = []
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    bounded.parse(tmp_path / "file", "test/slow", name="file", progress=progress)
+    assert told == [(3, 10)]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        [["../up.txt", "entry-0", "text/plain", 3]],
+        [["a.txt", "../../../../etc/passwd", "text/plain", 3]],
+        [["a.txt", "text", "text/plain", 3]],
+        [["a.txt", "entry-0", "text/nothing", 3]],
+        [["a.txt", "entry-0", "text/plain", "3"]],
+        [["a.txt", "entry-0", "text/plain", 3], ["a.txt", "entry-1", "text/plain", 3]],
+        [["a\ud800.txt", "entry-0", "text/plain", 3]],
+        [["a.txt", "entry-1", "text/plain", 2]],
+        [["a.txt", "entry-2", "text/plain", 3]],
+        [["a.txt", "entry-9", "text/plain", 3]],
+        [[f"{n}.txt", "entry-0", "text/plain", 3] for n in range(5)],
+        [["a.txt", "entry-0", "text/plain", 10**12]],
+        {"a": 1},
+        [[]],
+    ],
+)
+def test_entries_that_no_parser_of_ours_leaves_are_not_taken(tmp_path: Path, forged: object) -> None:
+    write_document(ParsedDocument("Words.", None, "test"), tmp_path, 1_000)
+    (tmp_path / "entry-0").write_bytes(b"one")
+    (tmp_path / "entry-1").write_bytes(b"longer than it says")
+    (tmp_path / "entry-2").symlink_to("/etc/hostname")
+    (tmp_path / ENTRIES_FILE).write_text(json.dumps(forged))
+    taken: list[FoundEntry] = []
+    unpacking = Unpacking(EntryRoom(entries=4, total_bytes=1_000), lambda entry, _: taken.append(entry))
+    with pytest.raises(HandoverError):
+        hand_over(read_document(tmp_path, 1_000).entries, tmp_path, unpacking)
+    assert taken == []
 
 
 def test_a_file_that_is_gone_is_not_the_parsers_fault(bounded: ParserSandbox, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ingest.errors import ParserLimitError
 from ingest.parsing import child
+from ingest.parsing.progress import tell
 from ingest.parsing.registry import ParserFunction, parser_for
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.types import EntryRoom, ParsedDocument
 
 SLEEPER = ("/bin/sleep", "20.0731")
 COMMAND = (sys.executable, "-I", str(Path(__file__)))
@@ -195,6 +196,13 @@ def _keeper(path: Path) -> ParsedDocument:
     return ParsedDocument("kept", None, "test")
 
 
+def _slow(path: Path) -> ParsedDocument:
+    """Takes its time, and tells of it."""
+    tell(3, 10)
+    time.sleep(1.5)
+    return ParsedDocument("slow", None, "test")
+
+
 _kept: list[bytes] = []
 _DOCUMENTS: dict[str, ParserFunction] = {
     "test/long-text": _long_text,
@@ -204,13 +212,14 @@ _DOCUMENTS: dict[str, ParserFunction] = {
     "test/reach": _reach,
     "test/hoard": _hoard,
     "test/keeper": _keeper,
+    "test/slow": _slow,
 }
 
 
-def find_parser(media_type: str) -> ParserFunction:
+def find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     act = HOSTILE.get(media_type)
     if act is None:
-        return _DOCUMENTS.get(media_type) or parser_for(media_type)
+        return _DOCUMENTS.get(media_type) or parser_for(media_type, room)
 
     def parse(path: Path) -> ParsedDocument:
         act()

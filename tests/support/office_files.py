@@ -182,3 +182,43 @@ def odf(
             **(more or {}),
         }
     )
+
+
+def epub(
+    chapters: Mapping[str, str],
+    *,
+    navigation: str | None = None,
+    ncx: str | None = None,
+    left_out: Sequence[str] = (),
+    more: Mapping[str, str | bytes] | None = None,
+) -> bytes:
+    """Return a book of these documents' bodies, with contents in a navigation document or of the older form."""
+    kind = "application/xhtml+xml"
+    items = [f'<item id="c{at}" href="{name}" media-type="{kind}"/>' for at, name in enumerate(chapters)]
+    items.append(f'<item id="nav" href="nav.xhtml" media-type="{kind}" properties="nav"/>' if navigation else "")
+    items.append('<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>' if ncx else "")
+    spine = "".join(f'<itemref idref="c{at}"/>' for at in range(len(chapters)))
+    package_document = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:title>Moby Dick</dc:title></metadata><manifest>{''.join(items)}</manifest>"
+        f'<spine toc="ncx">{spine}</spine></package>'
+    )
+
+    def page(body: str) -> str:
+        return (
+            '<?xml version="1.0"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml" '
+            f'xmlns:epub="http://www.idpf.org/2007/ops"><body>{body}</body></html>'
+        )
+
+    container = '<container><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></container>'
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": container,
+            "OPS/book.opf": package_document,
+            **({"OPS/nav.xhtml": page(navigation)} if navigation else {}),
+            **({"OPS/toc.ncx": f'<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/">{ncx}</ncx>'} if ncx else {}),
+            **{f"OPS/{name}": page(body) for name, body in chapters.items() if name not in left_out},
+            **(more or {}),
+        }
+    )

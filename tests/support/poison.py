@@ -14,7 +14,8 @@ from pathlib import Path
 from ingest.parsing import child
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.settings import ParserSettings
+from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
 from retrieval.embedding import Embedded, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
@@ -28,9 +29,9 @@ def poison(number: int) -> str:
     return f"# Poison {number}\n\nSome innocent words before it.\n\n{whom} {HARMS[number // 2 % len(HARMS)]}\n"
 
 
-def poisoned_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
+def poisoned_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
     command = (sys.executable, "-I", str(Path(__file__)))
-    return ParserSandbox(_LIMITS, command=command, scratch=scratch, isolation=isolation)
+    return ParserSandbox(_LIMITS, command=command, scratch=scratch, isolation=settings.parser_isolation)
 
 
 class PoisonedEncoder(HashingEmbedder):
@@ -62,10 +63,10 @@ def _obey(text: str, whom: str) -> None:
             return
 
 
-def _find_parser(media_type: str) -> ParserFunction:
+def _find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     def parse(path: Path) -> ParsedDocument:
         _obey(path.read_text(), _PARSER)
-        return parser_for(media_type)(path)
+        return parser_for(media_type, room)(path)
 
     return parse
 

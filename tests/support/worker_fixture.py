@@ -42,7 +42,7 @@ class CountingEmbedder(HashingEmbedder):
 class PlainParser:
     """Reads UTF-8, and finds record tables in it; a text that begins with `damaged` is damaged."""
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         text = path.read_text()
         if text.startswith("damaged"):
             raise DamagedDocumentError(f"{name} is damaged.")

@@ -99,6 +99,9 @@ class Numbering:
 
     def _count(self, instance: _Instance, number: int, level: _Level) -> None:
         counts = instance.definition.counts
+        for above in range(number):  # a level that was left out has begun all the same
+            if counts[above] is None:
+                counts[above] = (instance.level(above) or level).start
         start = instance.starts.pop(number, None)
         if start is not None:
             counts[number] = start

@@ -223,7 +223,8 @@ class OdfReader:
                 header_rows += 1
             cells: list[GridCell] = []
             for cell in row.iterchildren(f"{TABLE}table-cell"):
-                found = GridCell(self.cell_text(cell), _span(cell, "columns"), _span(cell, "rows"), self._at)
+                text = self.cell_text(cell) or _stated_value(cell)
+                found = GridCell(text, _span(cell, "columns"), _span(cell, "rows"), self._at)
                 cells.extend([found] * min(_count(cell.get(f"{TABLE}number-columns-repeated")), MAX_COLUMNS))
             repeats = _count(row.get(f"{TABLE}number-rows-repeated"))
             grid.extend([cells] * min(repeats if any(cell.text for cell in cells) else 1, _MOST_REPEATS))
@@ -376,6 +377,8 @@ class OdfReader:
             self.writer.omit(OmissionKind.OTHER, detail="charts without their data")
             return
         header_rows, grid = self.grid(table)
+        if header_rows and not any(cell.text for cell in grid[0]):
+            grid[0] = [GridCell("Category"), *(GridCell(f"Series {number}") for number in range(1, len(grid[0])))]
         caption = "" if title is None else " ".join(" ".join(title.itertext()).split())
         write_grid(self.writer, grid, header_rows=header_rows, caption=caption or "Chart")
 
@@ -386,6 +389,11 @@ def _collapsed(text: str | None) -> str:
         return ""
     words = " ".join(text.split())
     return f"{' ' if text[0].isspace() else ''}{words}{' ' if words and text[-1].isspace() else ''}"
+
+
+def _stated_value(cell: etree._Element) -> str:
+    """Return the value of a cell that has no text to show it."""
+    return str(cell.get(f"{OFFICE}value") or cell.get(f"{OFFICE}string-value") or cell.get(f"{OFFICE}date-value") or "")
 
 
 def _span(cell: etree._Element, kind: str) -> int:

@@ -33,6 +33,8 @@ class Counter:
 
     def next(self, level: int, start: int | None = None) -> str:
         """Count an item of a level from 0 and return its mark: a number, `BULLET`, or nothing."""
+        for above in range(level):  # a level that was left out has begun all the same
+            self.counts.setdefault(above, self.levels.get(above, _Level()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _Level()).start
         self.counts[level] = start if start is not None else first if counted is None else counted + 1

@@ -63,10 +63,14 @@ class PageContent:
 
 @dataclass(frozen=True)
 class RecognizedWord:
-    """A word that was recognized in the picture of a page, upright in the page as it is shown."""
+    """A word that was recognized in the picture of a page; its box is in the page as it is shown.
+
+    `turn` is as that of `Word`.
+    """
 
     text: str
     box: Box
+    turn: int = 0
 
 
 def upright(content: PageContent, turn: int) -> PageContent:

@@ -12,9 +12,10 @@ from ingest.parsing.pdf.content import PageContent
 from ingest.parsing.pdf.furniture import Furniture, page_edges
 from ingest.parsing.pdf.headings import Headings
 from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
-from ingest.parsing.pdf.reading import PageReader
+from ingest.parsing.pdf.reading import ReadsPages
 from ingest.parsing.pdf.rows import Row, in_reading_order
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -47,7 +48,7 @@ class _Seen:
 class PagesParser:
     """Reads, orders and writes all pages of a document."""
 
-    def __init__(self, document: PdfDocument, reader: PageReader) -> None:
+    def __init__(self, document: PdfDocument, reader: ReadsPages) -> None:
         self._document = document
         self._reader = reader
         self._headings = Headings(bookmarks_of(document))
@@ -81,7 +82,7 @@ class PagesParser:
         return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
 
     def _window(self, numbers: Iterable[int]) -> list[PageBlocks]:
-        contents = [self._reader.read(number) for number in numbers]
+        contents = [self._read(number) for number in numbers]
         edges = {content.number: page_edges(content) for content in contents}
         furniture = Furniture(list(edges.items()))
         found = []
@@ -92,6 +93,10 @@ class PagesParser:
             content.words = []
         leading = Leading(page for page, _, _ in found)
         return [PageBlocks(page.number, page_blocks(page, leading), above, below) for page, above, below in found]
+
+    def _read(self, number: int) -> PageContent:
+        tell(number - 1, self._reader.count)
+        return self._reader.read(number)
 
     def _without_running_lines(
         self, content: PageContent, running: Sequence[tuple[str, Row]]

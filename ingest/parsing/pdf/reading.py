@@ -1,18 +1,20 @@
 """Reads pages one at a time: what is drawn, its words, its annotations, and by OCR what is only a picture."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 
 from ingest.parsing.pdf.annotations import read_annotations
 from ingest.parsing.pdf.characters import Fonts, page_frame, read_words
-from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word
+from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, median
 from ingest.parsing.pdf.drawings import DrawingReader
 
 OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
 _SCAN = 0.5  # of the page: a picture that covers more is the page itself
 _TYPE_OF_LINE = 0.8  # of a recognized word's height
+_LARGER = 1.5
 
 
 class PageError(Exception):
@@ -21,6 +23,14 @@ class PageError(Exception):
     def __init__(self, number: int, pages: int) -> None:
         super().__init__(f"Page {number} of {pages} of the PDF cannot be read.")
         self.pages = pages
+
+
+class ReadsPages(Protocol):
+    """Gives the pages of a document one at a time, by number from 1."""
+
+    count: int
+
+    def read(self, number: int) -> PageContent: ...
 
 
 class PageReader:
@@ -50,13 +60,33 @@ class PageReader:
         read_words(page, content, self._fonts, keep_invisible=scanned)
         read_annotations(self._document, page, content)
         if scanned and not content.words and self._ocr_page is not None:
-            content.words = [_recognized(word, content) for word in self._ocr_page(page, number)]
+            content.words = as_words(self._ocr_page(page, number), content)
+            content.images -= bool(content.words)  # that picture is not left out
         return content
 
 
-def _recognized(word: RecognizedWord, content: PageContent) -> Word:
+def as_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
+    """Return recognized words as words of the page, in points, with a type size by the height of their lines.
+
+    That height depends on the letters of a line: without ascenders and descenders it is about half. So only what is
+    higher by half than most is larger type.
+    """
+    highs = [_high(word, content) for word in recognized]
+    usual = median(highs, 1.0)
+    return [
+        _recognized(word, content, high if high > _LARGER * usual else usual)
+        for word, high in zip(recognized, highs, strict=True)
+    ]
+
+
+def _high(word: RecognizedWord, content: PageContent) -> float:
+    box = word.box
+    return (box.bottom - box.top) * content.height if word.turn % 2 == 0 else (box.right - box.left) * content.width
+
+
+def _recognized(word: RecognizedWord, content: PageContent, high: float) -> Word:
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(_TYPE_OF_LINE * (bottom - top))  # whole points: the height of a line is not exact
-    return Word(word.text, left, top, right, bottom, float(max(1, size)), False, 0, box)
+    size = round(_TYPE_OF_LINE * high)  # whole points: the height of a line is not exact
+    return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

@@ -21,6 +21,7 @@ from tests.support.vector_servers import VectorServer
 from tests.support.worker_fixture import no
 from workers.job_runner import JobRunner
 
+pytestmark = pytest.mark.slow
 _WRITING, _VECTORS, _COUNTING = (
     f"{request} /collections/leadline/points{path}"
     for request, path in (("PUT", ""), ("PUT", "/vectors"), ("POST", "/count"))

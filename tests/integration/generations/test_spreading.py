@@ -77,6 +77,7 @@ def _searching(at: GenerationsFixture, expected: Document) -> Iterator[list[obje
         thread.join()
 
 
+@pytest.mark.slow
 def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice(
     tmp_path: Path, server: VectorServer
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from api.answer_events import streamed, waited_for
+from api.answer_events import AnswerEvents, streamed, waited_for
 from api.answer_threads import AnswerThreads
 from api.problems import AnswersFullError
 from rlm.events import Delta, Event
@@ -55,7 +55,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
 
     async def served() -> None:
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        response = await streamed(request, start, events, cast(Any, None), stop)
+        response = await streamed(request, start, events, AnswerEvents(cast(Any, None)), stop)
         with pytest.raises(ClientDisconnect):
             await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
         assert stop.is_set()

@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.parsing.charsets import decode, looks_like_text, turns_binary
+from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
 
 _RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. "
 _JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
@@ -49,6 +49,49 @@ def test_a_codec_that_is_no_character_set_is_not_used(label: str) -> None:
 def test_a_few_broken_characters_do_not_turn_utf8_into_another_set() -> None:
     broken = _RUSSIAN.encode() * 20 + b"\xd0"
     assert decode(broken) == _RUSSIAN * 20 + "\ufffd"
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["Plain words.\n", _RUSSIAN, _JAPANESE + "\n" + _CHINESE, "tab\tand 😀 pair\r\n" * 3_000]
+)
+def test_utf16_is_read_without_its_mark(text: str, charset: str) -> None:
+    content = text.encode(charset)
+    assert looks_like_text(content[:HEAD_BYTES])
+    assert decode(content) == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bytes(200),
+        b"\x01\0\x02\0\x03\0" * 30,
+        bytes(range(256)) * 4,
+        b"\x7fELF\x02\x01\x01\0" * 20,
+        b"ab\0\0cd\0\0" * 20,
+    ],
+)
+def test_binary_is_not_taken_for_utf16(content: bytes) -> None:
+    assert not looks_like_text(content)
+
+
+def test_lines_of_another_character_set_among_utf8_are_read_in_theirs() -> None:
+    lines = [_FRENCH.strip().encode()] * 20 + [_FRENCH.strip().encode("cp1252")] * 3
+    assert decode(b"\n".join(lines)) == "\n".join([_FRENCH.strip()] * 23)
+
+
+def test_a_line_cut_in_a_character_stays_utf8() -> None:
+    lines = [_RUSSIAN.encode()] * 5 + [_RUSSIAN.encode()[:21]]
+    assert decode(b"\n".join(lines)).splitlines()[-1].rstrip("\ufffd") == _RUSSIAN[:11].rstrip()
+
+
+@pytest.mark.parametrize("charset", ["cp1252", "latin-1"])
+def test_utf8_that_was_read_as_latin_is_repaired_and_nothing_else_is(charset: str) -> None:
+    text = "Das ist schön. ¿Qué pasó? L’élève"
+    assert repaired(text) == text
+    spoilt = "Das ist schön.".encode().decode(charset)
+    assert repaired(f"{spoilt}\nDas ist schön.") == "Das ist schön.\nDas ist schön."
+    assert repaired("«Café”, he said. Ñ…") == "«Café”, he said. Ñ…"
 
 
 def test_binary_is_told_from_text_at_the_head_and_further_on() -> None:

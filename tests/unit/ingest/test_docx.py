@@ -118,6 +118,18 @@ def test_list_items_have_the_numbers_that_word_prints(parsed: Parse) -> None:
     ]
 
 
+def test_a_level_that_was_left_out_is_counted_all_the_same(parsed: Parse) -> None:
+    levels = "".join(_level(each, "decimal", ".".join(f"%{up}" for up in range(1, each + 2))) for each in range(3))
+    numbering = root(
+        "w:numbering",
+        f'<w:abstractNum w:abstractNumId="0">{levels}</w:abstractNum>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>',
+    )
+    body = _item("top", 1) + _item("deepest", 1, 2) + _item("between", 1, 1)
+    text = parsed(docx(body, {"numbering": numbering})).text
+    assert text.split("\n") == ["1 top", "    1.1.1 deepest", "  1.2 between"]
+
+
 @pytest.mark.parametrize(
     ("value", "form", "printed"),
     [

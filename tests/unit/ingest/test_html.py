@@ -197,3 +197,11 @@ def test_no_word_is_lost_in_deep_nesting(depth: int) -> None:
         words = writer.finish("test", nothing="Nothing.").text.split()
         assert words.count("w") == depth
         assert "end" in words
+
+
+@pytest.mark.parametrize("tag", ["main", "section", "article", "header", "p", "div", "custom-part"])
+def test_a_page_without_a_body_element_is_read_whole(file: Path, tag: str) -> None:
+    file.write_text(f"<!doctype html><title>T</title><meta name=x><{tag}><h1>One</h1>two <p>three</{tag}>")
+    found = parse_html(file)
+    assert found.title == "T"
+    assert found.text.split() == ["#", "One", "two", "three"]

@@ -165,7 +165,9 @@ def test_formulas_and_charts_are_read_from_their_objects(file: Path) -> None:
     )
     row = "<table:table-row>{}</table:table-row>"
     cells = "<table:table-cell><text:p>{}</text:p></table:table-cell>" * 2
-    data = row.format(cells.format("", "Oil")) + row.format(cells.format("1850", "7"))
+    header = f"<table:table-header-rows>{row.format(cells.format('', ''))}</table:table-header-rows>"
+    value = '<table:table-cell office:value-type="float" office:value="7"/>'
+    data = header + row.format(f"<table:table-cell><text:p>1850</text:p></table:table-cell>{value}")
     chart = odf_root(
         "office:document-content",
         "<office:body><office:chart><chart:chart><chart:title><text:p>Sold</text:p></chart:title>"
@@ -174,7 +176,7 @@ def test_formulas_and_charts_are_read_from_their_objects(file: Path) -> None:
     body = p(f"Let {frame('Object 1')} be.") + p(frame("Object 2")) + p(frame("Object 3"))
     file.write_bytes(odf("text", body, more={"Object 1/content.xml": math, "Object 2/content.xml": chart}))
     document = parse_odt(file)
-    assert lines(document) == ["Let a/(b+1) be.", "Sold", "| | Oil |", "| --- | --- |", "| 1850 | 7 |"]
+    assert lines(document) == ["Let a/(b+1) be.", "Sold", "| Category | Series 1 |", "| --- | --- |", "| 1850 | 7 |"]
     assert omitted(document) == {OmissionKind.EMBEDDED_OBJECT: 1}
 
 

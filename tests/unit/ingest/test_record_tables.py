@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +12,6 @@ from ingest.parsing.tables import FoundTable
 from tests.support.record_tables import found_in
 
 _words = st.text("ab é\"'\n,;\t|", max_size=8).map(lambda text: normalize(text).strip())
-_json_values: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 def _only(text: str, media_type: str = "text/plain") -> FoundTable:
@@ -64,26 +57,6 @@ def test_reading_a_short_text_leaves_others_of_the_process_their_long_cells() ->
     before = csv.field_size_limit()
     assert _cells(_only("name,age\nAnn,7\nBob,9\n", "text/csv")) == [["Ann", "7"], ["Bob", "9"]]
     assert csv.field_size_limit() == before
-
-
-@given(
-    st.lists(st.dictionaries(st.sampled_from("abc"), _json_values, min_size=1, max_size=3), min_size=2, max_size=5),
-    st.sampled_from([None, 2]),
-)
-def test_a_json_objects_span_reads_back_to_the_object(objects: list[dict[str, Any]], indent: int | None) -> None:
-    text = normalize(json.dumps({"kind": "list", "rows": objects}, indent=indent, ensure_ascii=False))
-    table = _only(text)
-    assert table.name == "rows"
-    assert [json.loads(words, strict=False) for words in _texts(text, table)] == objects
-    _require_order(table)
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), _json_values, min_size=1, max_size=3), min_size=2, max_size=5))
-def test_a_json_lines_span_reads_back_to_the_object(objects: list[dict[str, Any]]) -> None:
-    text = normalize("\n\n".join(json.dumps(each) for each in objects))
-    table = _only(text)
-    assert [json.loads(words) for words in _texts(text, table)] == objects
-    _require_order(table)
 
 
 @given(st.lists(st.tuples(_words, _words), min_size=1, max_size=5))
@@ -151,31 +124,12 @@ def test_a_quotation_mark_that_nothing_closes_costs_only_its_own_row() -> None:
     [
         "one line",
         "Dear Ann, thank you.\n\nIt rains, and rains, and rains.\nBest, Bob",
-        "{",
-        '{"a": [1, 2]}',
-        "[1, 2, 3]",
-        '[{"a": 1}, 2]',
-        '[{"a": 1}',
-        '{"a": 1}\nbroken',
-        "[" * 100_000,
-        '{"a":' * 100_000,
         "| a | b |\n\n| 1 | 2 |",
         "```\n| a | b |\n| - | - |\n| 1 | 2 |\n```",
     ],
 )
 def test_what_holds_no_records_has_no_table(text: str) -> None:
     assert not [row for table in found_in(text) for row in table.rows()]
-
-
-def test_members_of_members_are_columns_and_lists_stay_json() -> None:
-    table = _only('[{"id": 1, "who": {"name": "Ann", "tags": ["a", "b"]}}, {"id": 2, "ok": true, "who": null}]')
-    assert table.columns == ("id", "who.name", "who.tags", "ok", "who")
-    assert _cells(table) == [["1", "Ann", '["a", "b"]', "", ""], ["2", "", "", "true", ""]]
-
-
-def test_lists_of_objects_are_found_wherever_they_stand() -> None:
-    tables = found_in('{"meta": {"n": 2}, "data": {"users": [{"a": 1}], "rooms": [{"b": 2}, {"b": 3}]}}')
-    assert [(table.name, len(_cells(table))) for table in tables] == [("data.users", 1), ("data.rooms", 2)]
 
 
 def test_each_pipe_table_is_one_of_its_own() -> None:

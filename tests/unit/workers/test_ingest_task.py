@@ -25,10 +25,10 @@ class WatchedParser(PlainParser):
         self.now = 0.0
         self._seconds = seconds
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         self.names.append(name)
         self.now += self._seconds
-        return super().parse(path, media_type, name=name)
+        return super().parse(path, media_type, name=name, **more)
 
 
 def upload(worker: WorkerFixture, *texts: str) -> list[Document]:
@@ -74,10 +74,10 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
             worker.deleter.delete("ann", documents[2].id)
 
     class DeletingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             if name == "3.md":
                 delete("parse")
-            return super().parse(path, media_type, name=name)
+            return super().parse(path, media_type, name=name, **more)
 
     worker.index.fault = delete
     (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_together(claim(worker), no)
@@ -87,6 +87,23 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
     }
     with pytest.raises(KeyError):
         worker.texts.map(spoiled.job.version_id)
+
+
+def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerFixture) -> None:
+    shown: list[tuple[int | None, int | None]] = []
+
+    class TellingParser(PlainParser):
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+            assert callable(more["progress"])
+            more["progress"](7, 20)
+            progress = worker.catalog.progress(worker.catalog.document("ann", document.id))
+            shown.append((progress.pages_done, progress.pages))
+            return super().parse(path, media_type, name=name)
+
+    (document,) = upload(worker, "# One\n\nWords.")
+    assert IngestTask(worker.deps, TellingParser()).run_together(claim(worker), no) == []
+    assert shown == [(7, 20)]
+    assert worker.catalog.progress(worker.catalog.document("ann", document.id)).pages_done is None
 
 
 def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attempt(worker: WorkerFixture) -> None:
@@ -108,7 +125,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
     upload(worker, "grow", "grow more", "small")
 
     class GrowingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             return ParsedDocument("word " * 900_000, None, "plain")
 
     spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
@@ -140,7 +157,7 @@ def no_fault(_: str) -> None:
 class TableParser(PlainParser):
     """Says that the whole text is one table without a header."""
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         parsed = super().parse(path, media_type, name=name)
         return replace(parsed, layout=Layout(tables=(TableSpan(0, 0, len(parsed.text)),)))
 

@@ -36,8 +36,8 @@ class HangingParser(PlainParser):
     def __init__(self, hang: Callable[[], None]) -> None:
         self._hang = hang
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        parsed = super().parse(path, media_type, name=name)
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+        parsed = super().parse(path, media_type, name=name, **more)
         if parsed.text.startswith("x"):
             self._hang()
         return parsed
@@ -76,6 +76,7 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None]) -> str:
     return failure.code
 
 
+@pytest.mark.slow
 def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_its_attempts(
     worker: WorkerFixture,
 ) -> None:

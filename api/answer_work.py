@@ -1,0 +1,93 @@
+"""Begins the work on a question, for every protocol alike.
+
+For a client that waits it is a thread, metered, and given up when the client goes; for one that comes back it is a run.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from fastapi import Request
+from starlette.responses import Response
+
+from api.access import account_of
+from api.answer_events import EventWriter, streamed, waited_for
+from api.answer_schemas import AnswerOut, QuestionIn
+from api.answer_threads import AnswerThreads
+from api.asking import Asking
+from api.quota_headers import tell
+from api.services import Services
+from ingest.documents import JobKind
+from ingest.identity import Principal
+from ingest.runs import Run, RunRequest
+from rlm.estimates import unasked
+from rlm.events import Event, complete
+from rlm.runs.bodies import limits_body
+
+
+class AnswerWork:
+    """The work on one question; every protocol that answers goes through here, so that all are metered alike."""
+
+    def __init__(
+        self, request: Request, served: Services, caller: Principal, threads: AnswerThreads, asking: Asking
+    ) -> None:
+        self._request = request
+        self._served = served
+        self._caller = caller
+        self._asking = asking
+        self._stop = threading.Event()
+        self._start = partial(threads.start, caller.tenant_id)
+
+    async def waited_for(self) -> AnswerOut | None:
+        """Return the answer, kept; None if the client has gone. Raises errors of quotas and of answering."""
+        work = self._start(lambda: self._asking.keep(complete(self._begin())))
+        return await waited_for(self._request, work, self._stop)
+
+    async def streamed(self, writer: EventWriter) -> Response:
+        """Return a stream of the events. Raises errors of quotas."""
+        return await streamed(self._request, self._start, self._begin, writer, self._stop)
+
+    def _begin(self) -> Iterator[Event]:
+        served, asked = self._served, self._asking.request
+        metered = served.meter.answer(account_of(self._caller), asked.wanted)
+        tell(self._request, metered.granted.standings)
+        return metered.events(lambda: served.answering.stream(asked, cancelled=self._stop.is_set, durability=metered))
+
+
+def begin_run(
+    served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None = None
+) -> tuple[Run, bool]:
+    """Queue a run; the second is false if `key` began the same one before.
+
+    Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas, and
+    `IdempotencyKeyReusedError`.
+    """
+    question = asking.request
+    wanted, scope = question.wanted, question.scope
+    request = RunRequest(
+        caller.tenant_id,
+        question.question,
+        scope.collections,
+        scope.documents,
+        wanted.strategy.value,
+        None if wanted.limits is None else limits_body(wanted.limits),
+        wanted.every_record,
+        key,
+        history=[{"role": message.role, "text": message.text} for message in question.history],
+        conversation=body.conversation,
+        filters=scope.filters,
+        owner=caller.owner,
+        key_id=caller.key_id,
+        readers=caller.readers,
+    )
+    known = served.runs.known(request)
+    if known is not None:  # regardless of what it would be given by now
+        return known, False
+    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
+    wants = served.meter.run(account_of(caller), wanted)
+    run, created = served.runs.create(
+        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
+    )
+    served.doorbell.ring(JobKind.RUN)
+    return run, created

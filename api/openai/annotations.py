@@ -1,0 +1,60 @@
+"""Citations of an answer as annotations of its text.
+
+OpenAI's annotations say which file a place of the answer rests on; none says where in the file. That stands in the
+member `leadline` of each: the span of the document, its place in words, the quotation, and how it was checked.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from api.answer_schemas import AnswerOut, CitationOut
+from api.openai.inert import inert
+from api.rendering import Cited
+
+_MARKER = re.compile(r"\[(\d{1,4})\]")
+
+
+def shown_text(answer: AnswerOut) -> str:
+    """Return the answer's text as clients may render it; offsets are those of `answer.text`."""
+    return inert(answer.text)
+
+
+def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
+    """Return an annotation for each marker in the text, as chat completions have them nested, without `type`."""
+    return [
+        {
+            "start_index": start,
+            "end_index": end,
+            "title": cited.title,
+            "url": base_url.rstrip("/") + Cited(cited.document_id, cited.start, cited.end).address,
+            "leadline": extension(cited),
+        }
+        for start, end, cited in marked(answer)
+    ]
+
+
+def response_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
+    """Return the annotations of a response: for each marker the file, and the address of the cited span."""
+    found: list[dict[str, Any]] = []
+    urls = url_citations(answer, base_url)
+    for (_, end, cited), url in zip(marked(answer), urls, strict=True):
+        file = {"type": "file_citation", "file_id": cited.document_id, "filename": cited.title, "index": end}
+        found += [{**file, "leadline": extension(cited)}, {"type": "url_citation", **url}]
+    return found
+
+
+def marked(answer: AnswerOut) -> Iterator[tuple[int, int, CitationOut]]:
+    """Yield the span of each marker in the text with its citation, for documents that may be shown."""
+    cited = {each.number: each for each in answer.citations if not each.deleted}
+    for marker in _MARKER.finditer(answer.text):
+        if found := cited.get(int(marker[1])):
+            yield marker.start(), marker.end(), found
+
+
+def extension(cited: CitationOut) -> dict[str, Any]:
+    """Return what of a citation OpenAI's annotations have no place for."""
+    return cited.model_dump(mode="json", include=_MEMBERS)
+
+
+_MEMBERS = {"number", "document_id", "version_id", "heading_path", "page", "place", "start", "end", "quote", "verified"}

@@ -1,0 +1,94 @@
+"""What clients of OpenAI's protocols ask: their messages, and the options that only we have."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
+from api.openai.models import ChosenModel
+from api.problems import BadRequestError
+from api.schemas import Wire
+
+_QUESTION_MESSAGES = 1_000
+_TEXT_PARTS = ("text", "input_text", "output_text")
+
+
+class Lenient(BaseModel):
+    """The base of requests: members that are not known here are for other servers, and are left aside."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class PartIn(Lenient):
+    """A part of a message; of all kinds only text is read."""
+
+    type: str = "text"
+    text: str | None = None
+
+
+class TurnIn(Lenient):
+    """A message. Of those by `system` and `developer` nothing is taken: what an answer must be like is ours to say."""
+
+    type: str = "message"
+    role: Literal["user", "assistant", "system", "developer", "tool", "function"] | None = None
+    content: str | list[PartIn] | None = None
+
+
+class OptionsIn(Wire):
+    """Options of a question that OpenAI's protocols have no place for, as in `POST /v1/answers`."""
+
+    collections: list[str] = Field(default_factory=list, max_length=100)
+    documents: list[str] = Field(default_factory=list, max_length=1000)
+    filters: dict[str, Any] = Field(default_factory=dict)
+    budget: BudgetIn | None = None
+    confirm: bool = False
+    every_record: bool = False
+
+
+def question_of(
+    turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
+) -> QuestionIn:
+    """Make a question of the messages, of which the last by the user is asked. Raises `BadRequestError`."""
+    options = options or OptionsIn()
+    said = [each for turn in turns if (each := _message(turn)) is not None]
+    while said and said[-1].role != "user":
+        said.pop()
+    if not said:
+        raise BadRequestError("There is no message by the user.", hint="Send one whose `role` is `user`, with text.")
+    collections = [model.collection] if model.collection else options.collections
+    asked: dict[str, Any] = {
+        "collections": collections,
+        "documents": options.documents,
+        "filters": options.filters,
+        "strategy": model.strategy,
+        "budget": options.budget,
+        "confirm": options.confirm,
+        "every_record": options.every_record,
+    }
+    if len(said) == 1 or conversation is not None:
+        return QuestionIn(question=said[-1].content, conversation=conversation, **asked)
+    return QuestionIn(messages=said[-_QUESTION_MESSAGES:], **asked)
+
+
+def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
+    """Refuse what only a client's own tools could answer; tools that may be left alone are left alone.
+
+    Raises `BadRequestError`.
+    """
+    named = isinstance(choice, dict) and choice.get("type") not in ("file_search", "allowed_tools")
+    required = choice == "required" and not any(each.get("type") == "file_search" for each in tools)
+    if required or named:
+        raise BadRequestError(
+            "Leadline answers from documents and calls no tools of the client.",
+            hint="Leave `tool_choice` out or send `auto`.",
+        )
+
+
+def _message(turn: TurnIn) -> MessageIn | None:
+    if turn.role not in ("user", "assistant") or turn.type != "message":
+        return None
+    if isinstance(turn.content, str) or turn.content is None:
+        text = turn.content or ""
+    else:
+        text = "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)
+    return MessageIn(role=turn.role, content=text) if text.strip() else None

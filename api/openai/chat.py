@@ -1,0 +1,116 @@
+"""Chat completions: the request, the whole reply, and the chunks of a stream."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from api.answer_schemas import AnswerOut
+from api.openai.annotations import shown_text, url_citations
+from api.openai.asked import Lenient, OptionsIn, TurnIn
+from api.openai.inert import Inert
+from api.problems import openai_error
+from ingest.works import new_work_id
+from rlm.answers import Answer
+from rlm.events import Completed, Delta, Event
+
+DONE = "data: [DONE]\n\n"
+
+
+class StreamOptionsIn(Lenient):
+    include_usage: bool = False
+
+
+class ChatIn(Lenient):
+    """A request for a chat completion. Members that say how a model writes, such as `temperature`, change nothing.
+
+    `leadline` holds the options of a question that this protocol has no place for.
+    """
+
+    model: str = Field(max_length=300)
+    messages: list[TurnIn] = Field(min_length=1, max_length=2_000)
+    stream: bool = False
+    stream_options: StreamOptionsIn | None = None
+    n: int = Field(1, ge=1, le=1, description="There is one answer to a question.")
+    tools: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
+    tool_choice: str | dict[str, Any] | None = None
+    leadline: OptionsIn | None = None
+
+
+def completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
+    """Return an answer as a chat completion; `leadline` is the answer as `GET /v1/answers/{id}` has it."""
+    annotations = _annotations(answer, base_url)
+    message = {"role": "assistant", "content": shown_text(answer), "refusal": None, "annotations": annotations}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
+    return {
+        **_head(answer.id or new_work_id(), "chat.completion", model),
+        "choices": [choice],
+        "usage": usage(answer),
+        "leadline": answer.model_dump(mode="json"),
+    }
+
+
+def usage(answer: AnswerOut) -> dict[str, Any]:
+    """Return the tokens of all the calls behind an answer."""
+    read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+class ChatChunks:
+    """Writes an answer's events as chunks; the last one with content carries its annotations."""
+
+    def __init__(
+        self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool
+    ) -> None:
+        self._keep = keep
+        self._head = _head(identifier, "chat.completion.chunk", model)
+        self._base_url = base_url
+        self._with_usage = with_usage
+        self._inert = Inert()
+        self._begun = False
+
+    def event(self, happened: Event) -> str:
+        if isinstance(happened, Delta):
+            return self._content(self._inert.feed(happened.text))
+        if isinstance(happened, Completed):
+            return self._end(self._keep(happened.answer))
+        return ""
+
+    def failed(self, problem: Mapping[str, Any]) -> str:
+        return _data({"error": openai_error(problem)}) + DONE
+
+    def _content(self, text: str) -> str:
+        if not text:
+            return ""
+        role = {} if self._begun else {"role": "assistant"}
+        self._begun = True
+        return self._chunk({**role, "content": text})
+
+    def _end(self, answer: AnswerOut) -> str:
+        rest = self._content(self._inert.end())
+        annotations = self._chunk({"annotations": _annotations(answer, self._base_url)})
+        last = self._chunk({}, _finish_reason(answer), leadline=answer.model_dump(mode="json"))
+        used = _data({**self._head, "choices": [], "usage": usage(answer)}) if self._with_usage else ""
+        return rest + annotations + last + used + DONE
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **more: object) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _data({**self._head, "choices": [choice], **more})
+
+
+def _annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
+    return [{"type": "url_citation", "url_citation": each} for each in url_citations(answer, base_url)]
+
+
+def _finish_reason(answer: AnswerOut) -> str:
+    return "stop" if answer.finished else "length"
+
+
+def _head(identifier: str, kind: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{identifier}", "object": kind, "created": int(time.time()), "model": model}
+
+
+def _data(body: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode("utf-8", "replace").decode()

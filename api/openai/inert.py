@@ -1,0 +1,60 @@
+"""Markdown in which nothing but text is left, piece by piece as it is streamed, and without moving any offset.
+
+Clients of OpenAI's protocols render Markdown by themselves, and a document may have told the model to write an image
+that carries what was read to another server. So what begins an image, a link, an address or HTML is written with a
+full-width character of the same meaning; each is one code point for one, so that offsets of markers and sentences stay.
+"""
+
+_FULL_WIDTH = {"!": "！", "(": "（", ":": "：", "<": "＜", ".": "．", "/": "／"}
+
+
+class Inert:
+    """Takes the pieces of one text in order; the last character is held back until it is known what follows it."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._line = ""  # the line so far, as far as it may become a definition or a bare address
+
+    def feed(self, piece: str) -> str:
+        """Return as much as is certain."""
+        text = self._held + piece
+        if not text:
+            return ""
+        self._held = text[-1]
+        return self._written(text[:-1], text[-1])
+
+    def end(self) -> str:
+        """Return the rest."""
+        text, self._held = self._held, ""
+        return self._written(text, "")
+
+    def _written(self, text: str, following: str) -> str:
+        out: list[str] = []
+        for at, char in enumerate(text):
+            after = text[at + 1] if at + 1 < len(text) else following
+            out.append(_FULL_WIDTH[char] if self._begins_something(char, after) else char)
+            self._line = "" if char == "\n" else (self._line + char)[-_LONGEST:]
+        return "".join(out)
+
+    def _begins_something(self, char: str, after: str) -> bool:
+        before = self._line[-1:]
+        if char == "!":
+            return after == "["
+        if char == "(":
+            return before == "]"
+        if char == "/":
+            return before == ":"
+        if char == ":":
+            return before == "]" or after == "/"
+        if char == "<":
+            return after.isalpha() or after in ("/", "!", "?")
+        return char == "." and self._line[-3:].casefold() == "www"
+
+
+_LONGEST = 3
+
+
+def inert(text: str) -> str:
+    """Return a whole text without anything that a renderer of Markdown would load, link or run."""
+    made = Inert()
+    return made.feed(text) + made.end()

@@ -1,0 +1,70 @@
+"""What a client chooses as a model: a collection, all of them, and how answers are made.
+
+`leadline` asks all collections of the caller and leaves the strategy to the service, `leadline:recursive` forces a
+strategy, `leadline/reports` asks one collection, and `leadline/reports:table` does both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from api.problems import ApiError
+from api.services import Services
+from ingest.identity import Principal
+from rlm.requests import StrategyName
+
+BASE = "leadline"
+_STRATEGIES = tuple(each for each in StrategyName if each is not StrategyName.AUTO)
+
+
+class ModelNotFoundError(ApiError):
+    """No model has this name."""
+
+    code = "model_not_found"
+    status = 404
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model's name taken apart; without a collection it asks all of the caller's."""
+
+    name: str
+    collection: str | None = None
+    strategy: StrategyName = StrategyName.AUTO
+
+
+def chosen(served: Services, caller: Principal, name: str) -> ChosenModel:
+    """Take a model's name apart. Raises `ModelNotFoundError`, also for a collection that the caller may not read."""
+    rest, _, strategy = name.partition(":")
+    base, _, collection = rest.partition("/")
+    known = base == BASE and (strategy == "" or strategy in set(_STRATEGIES))
+    if not known or ("/" in rest and collection not in collections_of(served, caller)):
+        raise ModelNotFoundError(
+            f"There is no model {name!r}.",
+            hint=f"GET /v1/models lists them. `{BASE}` asks all of your documents.",
+        )
+    return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)
+
+
+def names(served: Services, caller: Principal) -> Iterator[str]:
+    """Yield the names of all models: all collections and each strategy, then each collection."""
+    yield BASE
+    yield from (f"{BASE}:{strategy}" for strategy in _STRATEGIES)
+    yield from (f"{BASE}/{collection}" for collection in collections_of(served, caller))
+
+
+def collections_of(served: Services, caller: Principal) -> list[str]:
+    """Return the collections that the caller may read."""
+    found = served.identities.grants.collections(caller.tenant_id)
+    return [each.name for each in found if caller.collections.may_read(each.name)]
+
+
+def model_object(name: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": BASE}
+
+
+def base_url(request: Request, served: Services) -> str:
+    """Return the address under which the service is reached from outside."""
+    return served.settings.public_url or str(request.base_url)

@@ -1,0 +1,322 @@
+"""Responses: the request, the whole response, and the events of a stream (Open Responses, OpenAPI of 2026-04-24).
+
+A response is an answer of ours under the id `resp_` and the answer's own, or the run that makes it in the background.
+The search behind an answer is its `file_search_call`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.answer_schemas import AnswerOut
+from api.openai.annotations import response_annotations, shown_text
+from api.openai.asked import Lenient, OptionsIn, TurnIn
+from api.openai.inert import Inert
+from api.problems import ApiError, BadRequestError, openai_error
+from api.sse import event
+from rlm.answers import Answer
+from rlm.events import Completed, Delta, Event, Reading, Retrieved
+
+PREFIX = "resp_"
+RESULTS = "file_search_call.results"
+
+
+class ResponseNotFoundError(ApiError):
+    """There is neither an answer nor a run of this id, or it is another's."""
+
+    code = "response_not_found"
+    status = 404
+    default_hint = "Responses are kept as long as answers, for 30 days if the service is not set otherwise."
+
+
+class FileSearchIn(Lenient):
+    """A tool. Of all kinds `file_search` alone is followed: its stores are collections."""
+
+    type: str
+    vector_store_ids: list[str] = Field(default_factory=list, max_length=100)
+    filters: dict[str, Any] | None = None
+
+
+class ResponseIn(Lenient):
+    """A request for a response. Members that say how a model writes (`temperature`, `instructions`) change nothing.
+
+    `previous_response_id` goes on with the conversation of an earlier response. `leadline` holds the options of a
+    question that this protocol has no place for.
+    """
+
+    model: str = Field(max_length=300)
+    input: str | list[TurnIn]
+    stream: bool = False
+    background: bool = False
+    store: bool = True
+    previous_response_id: str | None = Field(None, max_length=200)
+    instructions: str | list[dict[str, Any]] | None = None
+    metadata: dict[str, str] | None = Field(None, max_length=16)
+    tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
+    tool_choice: str | dict[str, Any] | None = None
+    include: list[str] = Field(default_factory=list, max_length=20)
+    leadline: OptionsIn | None = None
+
+    @property
+    def turns(self) -> list[TurnIn]:
+        return [TurnIn(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+
+
+def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
+    """Return the options with the stores and filters of `file_search`. Raises `BadRequestError`."""
+    options = options or OptionsIn()
+    collections, filters = list(options.collections), dict(options.filters)
+    for tool in tools:
+        if tool.type == "file_search":
+            collections += tool.vector_store_ids
+            filters |= our_filters(tool.filters) if tool.filters else {}
+    return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": filters})
+
+
+def our_filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a comparison, or several joined by `and`, as conditions on metadata. Raises `BadRequestError`."""
+    if given.get("type") == "and" and isinstance(given.get("filters"), list):
+        found: dict[str, Any] = {}
+        for each in given["filters"]:
+            for name, condition in our_filters(each).items():
+                both = name in found and isinstance(found[name], dict) and isinstance(condition, dict)
+                if name in found and not both:
+                    raise BadRequestError(f"Two filters on {name!r} cannot both be followed.")
+                found[name] = {**found[name], **condition} if both else condition
+        return found
+    kind, key, value = given.get("type"), given.get("key"), given.get("value")
+    if kind not in _COMPARISONS or not isinstance(key, str):
+        raise BadRequestError(
+            f"A filter of type {kind!r} is not known here.",
+            hint="Use eq, in, gt, gte, lt and lte, and `and` to join them.",
+        )
+    return {key: value if kind == "eq" else {kind: value}}
+
+
+_COMPARISONS = frozenset({"eq", "in", "gt", "gte", "lt", "lte"})
+
+
+def response_object(
+    identifier: str,
+    body: ResponseIn | Mapping[str, Any],
+    status: str,
+    output: Sequence[Mapping[str, Any]] = (),
+    *,
+    created: float | None = None,
+    answer: AnswerOut | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a response. Members of the request that change nothing are given back as their defaults."""
+    asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
+    return {
+        "id": f"{PREFIX}{identifier}",
+        "object": "response",
+        "created_at": int(created or time.time()),
+        "completed_at": int(time.time()) if status == "completed" else None,
+        "status": status,
+        "background": bool(asked.get("background")),
+        "error": error,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "instructions": asked.get("instructions"),
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": asked.get("metadata") or {},
+        "model": asked.get("model") or "leadline",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "previous_response_id": asked.get("previous_response_id"),
+        "prompt_cache_key": None,
+        "reasoning": None,
+        "safety_identifier": None,
+        "service_tier": "default",
+        "store": bool(asked.get("store", True)),
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
+        "top_logprobs": 0,
+        "top_p": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "truncation": "disabled",
+        "usage": _usage(answer) if answer else None,
+        "leadline": answer.model_dump(mode="json") if answer else None,
+    }
+
+
+def output_of(answer: AnswerOut, identifier: str, base_url: str, *, with_results: bool) -> list[dict[str, Any]]:
+    """Return the items of an answer: the search, where there was one, and the message."""
+    search = [_search_call(identifier, answer.searched.queries, answer, with_results=with_results)]
+    return [*(search if answer.searched.read else []), _message(identifier, answer, base_url)]
+
+
+def status_of(answer: AnswerOut) -> Literal["completed", "incomplete"]:
+    return "completed" if answer.finished else "incomplete"
+
+
+def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "file_search",
+        "vector_store_ids": given.get("vector_store_ids") or [],
+        "filters": given.get("filters"),
+    }
+
+
+def _usage(answer: AnswerOut) -> dict[str, Any]:
+    read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    return {
+        "input_tokens": read,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": read + written,
+    }
+
+
+def _search_call(
+    identifier: str, queries: Sequence[str], answer: AnswerOut | None, *, with_results: bool, status: str = "completed"
+) -> dict[str, Any]:
+    results = None
+    if with_results and answer is not None:
+        results = [
+            {
+                "file_id": each.document_id,
+                "filename": each.title,
+                "text": each.quote,
+                "attributes": {"number": each.number, "place": each.place, "start": each.start, "end": each.end},
+            }
+            for each in answer.citations
+            if not each.deleted
+        ]
+    return {
+        "id": f"fs_{identifier}",
+        "type": "file_search_call",
+        "status": status,
+        "queries": list(queries),
+        "results": results,
+    }
+
+
+def _message(identifier: str, answer: AnswerOut, base_url: str) -> dict[str, Any]:
+    part = _part(shown_text(answer), response_annotations(answer, base_url))
+    return _message_item(identifier, "completed" if answer.finished else "incomplete", [part])
+
+
+def _message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    item = {"id": f"msg_{identifier}", "type": "message", "role": "assistant", "status": status}
+    return {**item, "content": list(content)}
+
+
+def _part(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+class ResponseEvents:
+    """Writes an answer's events as those of a response, each with its number in the stream, from 0."""
+
+    def __init__(self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, base_url: str) -> None:
+        self._keep = keep
+        self._identifier = identifier
+        self._body = body
+        self._base_url = base_url
+        self._number = 0
+        self._queries: list[str] = []
+        self._text: list[str] = []
+        self._inert = Inert()
+        self._index = 0  # of the message among the items
+        self._stage: Literal["new", "begun", "searching", "writing"] = "new"
+
+    def event(self, happened: Event) -> str:
+        return "".join(self._events(happened))
+
+    def failed(self, problem: Mapping[str, Any]) -> str:
+        """Write the end of a response that has failed."""
+        begun = list(self._begin())
+        error = openai_error(problem)
+        return "".join([*begun, self._response("failed", error=error)])
+
+    def _events(self, happened: Event) -> Iterator[str]:
+        yield from self._begin()
+        if isinstance(happened, Retrieved | Reading):  # documents that fit are read whole, without a query
+            yield from self._search(happened.query if isinstance(happened, Retrieved) else None)
+        elif isinstance(happened, Delta):
+            yield from self._delta(self._inert.feed(happened.text))
+        elif isinstance(happened, Completed):
+            yield from self._end(self._keep(happened.answer))
+
+    def _begin(self) -> Iterator[str]:
+        if self._stage == "new":
+            self._stage = "begun"
+            yield self._response("created", status="in_progress")
+            yield self._response("in_progress")
+
+    def _search(self, query: str | None) -> Iterator[str]:
+        if self._stage == "writing":  # a search while writing has no place of its own in the protocol
+            return
+        if self._stage == "begun":
+            self._stage, self._index = "searching", 1
+            item = self._searching("in_progress")
+            yield self._write("response.output_item.added", output_index=0, item=item)
+            yield self._write("response.file_search_call.in_progress", output_index=0, item_id=item["id"])
+        if query is not None:
+            self._queries.append(query)
+        yield self._write("response.file_search_call.searching", output_index=0, item_id=f"fs_{self._identifier}")
+
+    def _delta(self, text: str) -> Iterator[str]:
+        if not text:
+            return
+        yield from self._message_begun()
+        self._text.append(text)
+        yield self._in_part("response.output_text.delta", delta=text, logprobs=[])
+
+    def _message_begun(self) -> Iterator[str]:
+        if self._stage == "writing":
+            return
+        if self._stage == "searching":
+            item = self._searching("completed")
+            yield self._write("response.file_search_call.completed", output_index=0, item_id=item["id"])
+            yield self._write("response.output_item.done", output_index=0, item=item)
+        self._stage = "writing"
+        item = _message_item(self._identifier, "in_progress", [])
+        yield self._write("response.output_item.added", output_index=self._index, item=item)
+        yield self._in_part("response.content_part.added", part=_part(""))
+
+    def _end(self, answer: AnswerOut) -> Iterator[str]:
+        yield from self._delta(self._inert.end())
+        yield from self._message_begun()
+        message = _message(self._identifier, answer, self._base_url)
+        (part,) = message["content"]
+        for number, annotation in enumerate(part["annotations"]):
+            name = "response.output_text.annotation.added"
+            yield self._in_part(name, annotation=annotation, annotation_index=number)
+        yield self._in_part("response.output_text.done", text=part["text"], logprobs=[])
+        yield self._in_part("response.content_part.done", part=part)
+        yield self._write("response.output_item.done", output_index=self._index, item=message)
+        with_results = RESULTS in self._body.include
+        call = _search_call(self._identifier, self._queries, answer, with_results=with_results)
+        yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
+
+    def _searching(self, status: str) -> dict[str, Any]:
+        return _search_call(self._identifier, self._queries, None, with_results=False, status=status)
+
+    def _response(
+        self,
+        name: str,
+        output: Sequence[Mapping[str, Any]] = (),
+        *,
+        status: str | None = None,
+        answer: AnswerOut | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> str:
+        body = response_object(self._identifier, self._body, status or name, output, answer=answer, error=error)
+        return self._write(f"response.{name}", response=body)
+
+    def _in_part(self, name: str, **members: object) -> str:
+        item = f"msg_{self._identifier}"
+        return self._write(name, item_id=item, output_index=self._index, content_index=0, **members)
+
+    def _write(self, name: str, **members: object) -> str:
+        number, self._number = self._number, self._number + 1
+        return event(name, {"type": name, "sequence_number": number, **members}, number)

@@ -1,0 +1,65 @@
+"""`/v1/chat/completions` and `/v1/models`: answers for programs that speak OpenAI's protocol."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.answer_events import CLIENT_CLOSED_REQUEST
+from api.answer_work import AnswerWork
+from api.asking import Asking
+from api.openai.asked import question_of, refuse_tools
+from api.openai.chat import ChatChunks, ChatIn, completion
+from api.openai.models import BASE, base_url, chosen, model_object, names
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.get("/models")
+def models(caller: Caller, served: Served) -> dict[str, Any]:
+    """List what can be asked as models: all documents, each strategy, and each collection that the caller may read."""
+    now = int(time.time())
+    return {"object": "list", "data": [model_object(name, now) for name in names(served, caller)]}
+
+
+@router.get("/models/{model}")
+def model(model: str, caller: Caller, served: Served) -> dict[str, Any]:
+    """Show a model. `404` for a name that is none."""
+    return model_object(chosen(served, caller, model).name, int(time.time()))
+
+
+@router.get(f"/models/{BASE}/{{collection}}")
+def collection_model(collection: str, caller: Caller, served: Served) -> dict[str, Any]:
+    """Show a collection as a model. `404` also for a collection that the caller may not read."""
+    return model_object(chosen(served, caller, f"{BASE}/{collection}").name, int(time.time()))
+
+
+@router.post("/chat/completions")
+async def chat(
+    body: ChatIn, request: Request, caller: Asker, served: Served, threads: AnswersAtOnce, place: HeldPlace
+) -> Response:
+    """Answer the last message of a conversation from the documents, as OpenAI's chat completions.
+
+    `model` is one of `GET /v1/models`. The messages before the last are the conversation; instructions of the client
+    (`system`, `developer`) and its tools are not followed. The text has markers `[1]`, and `annotations` say where each
+    of them leads. What would be an image, a link or HTML when rendered is written with full-width characters. The whole
+    answer, with its checked sentences, is the member `leadline`.
+    """
+    refuse_tools(body.tools, body.tool_choice)
+    selected = await run_in_threadpool(chosen, served, caller, body.model)
+    question = question_of(body.messages, selected, body.leadline)
+    asking = await run_in_threadpool(Asking, served, caller, question)
+    place.leave()  # an answer has a thread of its own
+    work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)
+    if body.stream:
+        identifier = asking.request.used.work.id
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        writer = ChatChunks(asking.keep, identifier, body.model, url, with_usage=with_usage)
+        return await work.streamed(writer)
+    answer = await work.waited_for()
+    if answer is None:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return JSONResponse(completion(answer, body.model, url))

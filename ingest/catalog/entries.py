@@ -1,0 +1,310 @@
+"""Entries of containers: documents that belong to an archive, a mailbox or a message, and come and go with it.
+
+A worker that has parsed a container has put each entry's bytes into the blobs. `stage_entries` records them in the
+commit that ends the ingest, and `take_entries` makes documents of them in the commit in which the container's version
+becomes active: the same commit for a first version, a later one for a replacement. So an ingest that is repeated makes
+nothing twice, and a replacement that fails or is cancelled has changed no entry.
+
+An entry is known by its path: the same path with other bytes in a later version of the container is a new version of
+the same document, and the document of a path that is missing there is deleted.
+"""
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.batches import enter_entries, lock_batches_of
+from ingest.catalog.database import lock_documents, lock_tenant, portions
+from ingest.catalog.deletions import delete_documents
+from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
+from ingest.catalog.job_queue import queue_jobs
+from ingest.catalog.quotas import Rules
+from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
+from ingest.catalog.tables import documents, staged_entries, versions
+from ingest.catalog.versions import replace_document, version_row
+from ingest.documents import Document, Job, JobKind, Priority, Version, VersionState, entry_id, version_id
+from ingest.entries import Entry
+from ingest.errors import StorageQuotaExceededError
+from ingest.layout import Omission, OmissionKind
+from ingest.layout_json import omissions_json
+from ingest.quotas import Account
+
+CONTAINER_ATTRIBUTE = "container"
+"""The member of an entry's metadata that names its container."""
+_NAME_CHARS = 1_000
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What taking entries changed. No version has the blobs of the `unused` keys; the caller removes them."""
+
+    documents: tuple[str, ...] = ()
+    unused: frozenset[str] = frozenset()
+
+
+def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) -> None:
+    """Record the entries of a version whose ingest ends."""
+    connection.execute(delete(staged_entries).where(staged_entries.c.version_id == job.version_id))
+    rows = [
+        {"version_id": job.version_id, "number": number, "tenant_id": job.tenant_id, **vars(entry)}
+        for number, entry in enumerate(entries)
+    ]
+    for some in portions(rows):
+        connection.execute(insert(staged_entries), list(some))
+
+
+def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
+    """Lock what `take_entries` changes for these jobs, before anything else, in the order of uploads."""
+    if not jobs:
+        return
+    lock_batches_of(connection, [job.version_id for job in jobs])
+    for tenant in sorted({job.tenant_id for job in jobs}):
+        lock_tenant(connection, tenant)
+    ids = [job.document_id for job in jobs]
+    lock_documents(connection, {*ids, *contained(connection, ids)})
+
+
+def containers_among(connection: Connection, jobs: Collection[Job]) -> list[Job]:
+    """Select the jobs whose versions have staged entries, or replace one whose document has entries."""
+    by_version = {job.version_id: job for job in jobs}
+    entry = documents.alias("entry")
+    staged = exists().where(staged_entries.c.version_id == versions.c.id)
+    replacing = (documents.c.active_version_id != versions.c.id) & exists().where(
+        entry.c.container_id == documents.c.id, entry.c.deleted_at.is_(None)
+    )
+    query = (
+        select(versions.c.id)
+        .join(documents, documents.c.id == versions.c.document_id)
+        .where(versions.c.id.in_(list(by_version)), staged | replacing)
+    )
+    return [by_version[version] for version in connection.execute(query).scalars()]
+
+
+def take_entries(connection: Connection, job: Job, rules: Rules, priority: int) -> Taken:
+    """Make the staged entries of a version that has just become active the entries of its document."""
+    container = read_document(connection, job.tenant_id, job.document_id)
+    version = read_version(connection, job.version_id)
+    if container.active_version_id != version.id:
+        return Taken()
+    rows = _unstage(connection, version.id)
+    staged = {row.path: _arrival(row, container, version, Priority(priority)) for row in rows}
+    known = _known(connection, container.id)
+    delete_documents(connection, job.tenant_id, [known[path].id for path in known.keys() - staged.keys()])
+    changed, unchanged = _replace(connection, rules, known, staged)
+    new, refused = _within_quotas(connection, rules, {path: a for path, a in staged.items() if path not in known})
+    ids = _insert(connection, container, new)
+    _omit_refused(connection, version, {**unchanged, **refused})
+    if rows:
+        record(
+            connection,
+            Action.ENTRIES_TAKEN,
+            f"document:{container.id}",
+            tenant_id=job.tenant_id,
+            version=version.id,
+            entries=len(ids),
+            size_bytes=sum(arrival.size_bytes for arrival in new.values()),
+        )
+    unused = frozenset(each.blob_key for path, each in staged.items() if path not in changed and path not in new)
+    return Taken((*(known[path].id for path in sorted(changed)), *ids), unused)
+
+
+def staged_keys(connection: Connection, version: str) -> list[str]:
+    """List the blobs of a version's staged entries."""
+    query = select(staged_entries.c.blob_key).where(staged_entries.c.version_id == version)
+    return list(connection.execute(query).scalars())
+
+
+def forget_staged(connection: Connection, version: str) -> None:
+    """Remove the rows of a version's staged entries."""
+    connection.execute(delete(staged_entries).where(staged_entries.c.version_id == version))
+
+
+def failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
+    """Say which entries of a container failed, as far as these readers may see them."""
+    query = (
+        select(documents.c.entry_path, versions.c.error_detail)
+        .join(versions, versions.c.id == documents.c.latest_version_id)
+        .where(
+            documents.c.container_id == container,
+            documents.c.deleted_at.is_(None),
+            documents.c.active_version_id.is_(None),
+            versions.c.state == VersionState.FAILED,
+            open_to(readers),
+        )
+        .order_by(documents.c.sequence)
+    )
+    rows = connection.execute(query).all()
+    return (_omission({str(row.entry_path): str(row.error_detail or "it failed") for row in rows}),) if rows else ()
+
+
+def count_around(connection: Connection, identifier: str) -> tuple[int, int]:
+    """Return the values of `Catalog.count_around`."""
+    depth, outermost = 0, identifier
+    while (
+        above := connection.execute(select(documents.c.container_id).where(documents.c.id == outermost)).scalar()
+    ) is not None:
+        depth, outermost = depth + 1, above
+    if not depth:
+        return 0, 0
+    own = len(contained(connection, [identifier])) + 1
+    return depth, len(contained(connection, [outermost])) - own
+
+
+def _unstage(connection: Connection, version: str) -> Sequence[Row[tuple[object, ...]]]:
+    of_version = staged_entries.c.version_id == version
+    rows = connection.execute(select(staged_entries).where(of_version).order_by(staged_entries.c.number)).all()
+    connection.execute(delete(staged_entries).where(of_version))
+    return rows
+
+
+def _arrival(row: Row[tuple[object, ...]], container: Document, version: Version, priority: Priority) -> Arrival:
+    """Return an entry as an upload of who sent its container, into the same collection and for the same readers."""
+    return Arrival(
+        tenant_id=container.tenant_id,
+        collection=container.collection,
+        name=_name(container.name, row.path),
+        media_type=row.media_type,
+        content_sha256=row.content_sha256,
+        size_bytes=row.size_bytes,
+        blob_key=row.blob_key,
+        fingerprint=row.fingerprint,
+        attributes={**container.attributes, CONTAINER_ATTRIBUTE: container.name},
+        priority=priority,
+        key_id=version.key_id,
+        readers=container.readers,
+    )
+
+
+def _name(container: str, path: str) -> str:
+    """Return `mail.eml/report.pdf`; a path that is too long keeps its end."""
+    name = f"{container}/{path}"
+    return name if len(name) <= _NAME_CHARS else f"{container[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
+
+
+def _known(connection: Connection, container: str) -> dict[str, Document]:
+    """Return the documents of a container's entries, by path."""
+    query = document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
+    return {str(each.entry_path): each for each in map(document_of, connection.execute(query).all())}
+
+
+def _replace(
+    connection: Connection, rules: Rules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
+) -> tuple[set[str], dict[str, str]]:
+    """Replace contents of known entries; returns the paths of those that changed, and why others could not."""
+    changed: set[str] = set()
+    refused: dict[str, str] = {}
+    for path in sorted(arrivals.keys() & known.keys()):
+        arrival = arrivals[path]
+        try:
+            with connection.begin_nested():
+                if replace_document(connection, arrival, known[path].id, None).created:
+                    account = Account(arrival.tenant_id, arrival.key_id)
+                    rules.store(connection, account, documents=0, size=arrival.size_bytes)
+                    changed.add(path)
+        except StorageQuotaExceededError as error:
+            refused[path] = error.detail
+    return changed, refused
+
+
+def _within_quotas(
+    connection: Connection, rules: Rules, arrivals: Mapping[str, Arrival]
+) -> tuple[dict[str, Arrival], dict[str, str]]:
+    """Count new entries as stored as far as the quotas go; returns those, and why each of the others is not kept."""
+    if _stored(connection, rules, list(arrivals.values())) is None:
+        return dict(arrivals), {}
+    taken: dict[str, Arrival] = {}
+    refused: dict[str, str] = {}
+    for path, arrival in arrivals.items():
+        problem = _stored(connection, rules, [arrival])
+        if problem is None:
+            taken[path] = arrival
+        else:
+            refused[path] = problem
+    return taken, refused
+
+
+def _stored(connection: Connection, rules: Rules, arrivals: Sequence[Arrival]) -> str | None:
+    """Count these as stored together; returns why they may not be, and then counts nothing."""
+    if not arrivals:
+        return None
+    account = Account(arrivals[0].tenant_id, arrivals[0].key_id)
+    size = sum(arrival.size_bytes for arrival in arrivals)
+    try:
+        with connection.begin_nested():
+            rules.store(connection, account, documents=len(arrivals), size=size)
+    except StorageQuotaExceededError as error:
+        return error.detail
+    return None
+
+
+def _insert(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
+    """Make a document of each path, in their order, with few statements however many they are."""
+    if not arrivals:
+        return []
+    of_tenant = documents.c.tenant_id == container.tenant_id
+    last = connection.execute(select(func.max(documents.c.sequence)).where(of_tenant)).scalar() or 0
+    deleted, now = _deleted(connection, container.id), time.time()
+    document_rows, version_rows, made = [], [], []
+    for number, (path, arrival) in enumerate(arrivals.items(), start=1):
+        identifier = entry_id(container.id, path, deleted)
+        version = version_id(identifier, arrival.content_sha256, arrival.fingerprint)
+        made.append((identifier, version, arrival))
+        version_rows.append(version_row(arrival, identifier, version))
+        document_rows.append(
+            {
+                "id": identifier,
+                "sequence": last + number,
+                "tenant_id": arrival.tenant_id,
+                "collection": arrival.collection,
+                "name": arrival.name,
+                "media_type": arrival.media_type,
+                "attributes": dict(arrival.attributes),
+                "key_id": arrival.key_id,
+                "readers": None if arrival.readers is None else sorted(arrival.readers),
+                "content_sha256": arrival.content_sha256,
+                "latest_version_id": version,
+                "container_id": container.id,
+                "entry_path": path,
+                "created_at": now,
+            }
+        )
+    for table, rows in ((documents, document_rows), (versions, version_rows)):
+        for some in portions(rows):
+            connection.execute(insert(table), list(some))
+    ids = [identifier for identifier, _, _ in made]
+    first = made[0][2]
+    write_readers(connection, ids, first.readers)
+    write_attributes(connection, container.tenant_id, ids, first.attributes)
+    queue_jobs(
+        connection,
+        JobKind.INGEST,
+        [(container.tenant_id, identifier, version) for identifier, version, _ in made],
+        priority=first.priority,
+    )
+    enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in made])
+    return ids
+
+
+def _deleted(connection: Connection, container: str) -> int:
+    """Count the container's deleted entries, so that the id of none returns."""
+    of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
+    return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
+
+
+def _omit_refused(connection: Connection, version: Version, refused: Mapping[str, str]) -> None:
+    if refused:
+        omitted = json.dumps(omissions_json((*version.omissions, _omission(refused))))
+        connection.execute(update(versions).where(versions.c.id == version.id).values(omissions=omitted))
+
+
+def _omission(problems: Mapping[str, str]) -> Omission:
+    """Return entries that are no documents, by path, with the reason of each."""
+    named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_NAMED]]
+    more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))

@@ -1,0 +1,106 @@
+"""A ZIP archive becomes the list of its entries, each of which is taken out to be a document of its own.
+
+Nothing is extracted by name: see `ingest.parsing.entries`. Office documents, OpenDocument and EPUB are ZIPs inside, and
+are told apart before they come here (`ingest.parsing.containers`).
+"""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from lzma import LZMAError
+from pathlib import Path
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
+from ingest.parsing.entries import EntryFolder, UnreadableEntryError
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+ZIP_PARSER = "zip-1"
+
+_BLOCK_BYTES = 256 * 1024
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # of an entry's flags (APPNOTE 4.4.4)
+_MOST_LISTED = 100_000
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+_ASKS_FOR_PASSWORD = "encrypted, and asks for a password"
+
+
+def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+    """Take the entries of an archive into `folder`.
+
+    Raises `DamagedDocumentError` for an archive that cannot be opened or whose entries overlap,
+    `EncryptedDocumentError` when all of them are encrypted, and `ParserLimitError` or `NoTextError` when none can be
+    taken for other reasons.
+    """
+    entries = EntryFolder(folder, room)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            _check(infos, path.stat().st_size)
+            for info in infos:
+                _take(archive, info, entries)
+    except _UNREADABLE as error:
+        raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
+    _require_some(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
+    writer = DocumentWriter()
+    writer.paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
+    return entries.finish(writer, ZIP_PARSER)
+
+
+def _check(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
+    if len(infos) > _MOST_LISTED:
+        raise ParserLimitError(
+            f"The archive has {len(infos):,} entries, and no more than {_MOST_LISTED:,} are listed.",
+            hint="Pack fewer files into each archive.",
+        )
+    if sum(info.compress_size for info in infos) > file_bytes:
+        raise DamagedDocumentError("The file is no sound archive: its entries overlap.")
+
+
+def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder) -> None:
+    name = _name(info)
+    mode = info.external_attr >> 16
+    if info.flag_bits & _ENCRYPTED:
+        entries.skip(name, _ASKS_FOR_PASSWORD, info.file_size)
+    elif stat.S_ISLNK(mode):
+        entries.skip(name, "a link, which is not followed")
+    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        entries.skip(name, "no plain file")
+    else:
+        entries.add(name, _blocks(archive, info), packed=info.compress_size)
+
+
+def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(info) as file:
+            while block := file.read(_BLOCK_BYTES):
+                yield block
+    except NotImplementedError as error:
+        raise UnreadableEntryError("packed by a method that Leadline does not read") from error
+    except (*_UNREADABLE, RuntimeError) as error:
+        raise UnreadableEntryError("damaged") from error
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name. Programs that do not mark UTF-8 often write it all the same."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _require_some(entries: EntryFolder, *, encrypted: bool) -> None:
+    """Raise unless an entry was taken: a list of what cannot be read is no document."""
+    if entries.found:
+        return
+    if encrypted:
+        raise EncryptedDocumentError("All files in the archive are encrypted.")
+    if not entries.outcomes:
+        raise NoTextError("The archive is empty.", hint="Check that it was saved completely, and upload it again.")
+    first = entries.outcomes[0]
+    detail = f"None of the archive's {len(entries.outcomes):,} files can be taken; {first.path}: {first.problem}."
+    if any(outcome.is_limit for outcome in entries.outcomes):
+        raise ParserLimitError(detail, hint="Unpack it, and upload the files in it.")
+    raise NoTextError(detail, hint="Unpack it, and upload the files in it that hold text.")

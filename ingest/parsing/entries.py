@@ -1,0 +1,176 @@
+"""Takes the files out of a container, within bounds, and remembers what became of each.
+
+This runs in the confined process. It writes each file into the process's folder under a name of ours, so that no name
+in an archive is ever one on the disk; what an entry is called is cleaned, and is for people and for references alone.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from ingest.errors import ParserLimitError, UnsupportedTypeError
+from ingest.layout import OmissionKind
+from ingest.normalize import normalize
+from ingest.parsing.sniff import sniff_file
+from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry, ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+_PATH_CHARS = 500
+_PART_CHARS = 200
+_MOST_PARTS = 30
+# Said of each entry by name up to so many, and by their number beyond.
+_LISTED = 20_000
+_DETAILED = 100
+_drive = re.compile(r"^[A-Za-z]:")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An entry as its container lists it; `problem` says why it is no document, and is empty for one."""
+
+    path: str
+    size: int | None
+    problem: str = ""
+    is_limit: bool = False
+
+    @property
+    def told(self) -> str:
+        return self.problem or "a document of its own"
+
+
+class UnreadableEntryError(Exception):
+    """An entry cannot be read to its end; the text says why."""
+
+
+class EntryFolder:
+    """The files of one container. `outcomes` has a row for each entry, in their order."""
+
+    def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
+        self.found: list[FoundEntry] = []
+        self.outcomes: list[Outcome] = []
+        self._folder = folder
+        self._room = room
+        self._bytes_left = room.total_bytes
+        # How often each path came, so that the next of the same name need not count from the first.
+        self._paths: dict[str, int] = {}
+
+    def add(self, path: str, blocks: Iterable[bytes], *, declared: str | None = None, packed: int | None = None) -> str:
+        """Write an entry's file and return its path, cleaned and unique.
+
+        `packed` is its size in the container, if it is known: then `EntryRoom.ratio` bounds what it may inflate to. An
+        entry that cannot be taken, or whose `blocks` raise `UnreadableEntryError`, is an outcome with a problem.
+        """
+        path = self._unique(clean_path(path))
+        problem = self._problem()
+        if problem:
+            return self._note(path, None, problem, is_limit=True)
+        name = f"entry-{len(self.found)}"
+        try:
+            size = self._write(self._folder / name, blocks, packed)
+            if not size:
+                return self._note(path, 0, "empty")
+            with (self._folder / name).open("rb") as file:
+                media_type = sniff_file(file, path, declared)
+        except ParserLimitError as error:
+            return self._note(path, None, error.detail, is_limit=True)
+        except UnreadableEntryError as error:
+            return self._note(path, None, str(error))
+        except UnsupportedTypeError as error:
+            return self._note(path, size, _lower(error.detail))
+        self.found.append(FoundEntry(path, name, media_type, size))
+        return self._note(path, size)
+
+    def skip(self, path: str, problem: str, size: int | None = None) -> None:
+        """Note an entry that is not taken."""
+        self._note(self._unique(clean_path(path)), size, problem)
+
+    def finish(
+        self, writer: DocumentWriter, parser: str, title: str | None = None, *, listed_as: str = ""
+    ) -> ParsedDocument:
+        """Write the entries, count those that are no documents as omissions, and return the document.
+
+        They are written as a table, which is a record table then, or as a list below the words `listed_as`.
+        """
+        shown = self.outcomes[:_LISTED]
+        if shown and listed_as:
+            writer.paragraph(listed_as)
+            for each in shown:
+                size = "" if each.size is None else f" ({each.size:,} bytes)"
+                writer.item(f"{each.path}{size}: {each.told}")
+        elif shown:
+            header = [["Entry", "Bytes", "Outcome"]]
+            rows = ([each.path, "" if each.size is None else str(each.size), each.told] for each in shown)
+            writer.table(chain(header, rows))
+        if len(self.outcomes) > len(shown):
+            writer.paragraph(f"And {len(self.outcomes) - len(shown):,} more.")
+        failed = [each for each in self.outcomes if each.problem]
+        for number, each in enumerate(failed):
+            writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
+        document = writer.finish(parser, title, nothing="It holds nothing.")
+        return replace(document, entries=tuple(self.found))
+
+    def _problem(self) -> str:
+        if self._room.levels < 1:
+            return "not opened: containers in containers are opened a few levels deep"
+        if len(self.found) >= self._room.entries:
+            return f"not taken: {self._room.entries:,} entries are taken at most"
+        if self._bytes_left <= 0:
+            return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
+        return ""
+
+    def _write(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
+        """Write blocks as far as the room goes. Raises `ParserLimitError` beyond, with nothing left of the file."""
+        most = min(self._room.entry_bytes, self._bytes_left)
+        inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
+        size = 0
+        with file.open("wb") as target:
+            try:
+                for block in blocks:
+                    size += len(block)
+                    if size > most:
+                        raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
+                    if inflated is not None and size > inflated:
+                        raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
+                    target.write(block)
+            except BaseException:
+                target.truncate(0)
+                raise
+        self._bytes_left -= size
+        return size
+
+    def _note(self, path: str, size: int | None, problem: str = "", *, is_limit: bool = False) -> str:
+        self.outcomes.append(Outcome(path, size, problem, is_limit))
+        return path
+
+    def _unique(self, path: str) -> str:
+        """Number a path that another entry has."""
+        stem, dot, suffix = path.rpartition(".")
+        number = self._paths.get(path.casefold(), 0)
+        unique = path
+        while number:
+            number += 1
+            unique = f"{stem} ({number}){dot}{suffix}" if stem and "/" not in suffix else f"{path} ({number})"
+            if unique.casefold() not in self._paths:
+                break
+        self._paths[path.casefold()] = max(1, number)
+        self._paths.setdefault(unique.casefold(), 1)
+        return unique
+
+
+def clean_path(path: str) -> str:
+    """Return a relative path without `..`, drives, control or direction characters; never empty.
+
+    It names an entry to people, and is never a path on a disk; it is cleaned all the same, because people and programs
+    take such names over.
+    """
+    text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")
+    parts = (_drive.sub("", part).strip() for part in text.split("/"))
+    kept = [part[:_PART_CHARS] for part in parts if part.strip(". ")][-_MOST_PARTS:]
+    return "/".join(kept)[-_PATH_CHARS:].lstrip("/") or "unnamed"
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

@@ -1,0 +1,167 @@
+"""EPUB books: the documents of the spine in reading order, each a chapter under its title in the table of contents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError
+from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+    from ingest.parsing.office.package import Package
+
+EPUB_PARSER = "epub-1"
+
+_CONTAINER = "META-INF/container.xml"
+_ENCRYPTION = "META-INF/encryption.xml"
+_DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
+_DEEPEST = 20
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of the table of contents, with its level from 1."""
+
+    title: str
+    level: int
+
+
+@dataclass(frozen=True)
+class _Book:
+    """What the package document says: the parts of the spine in order, and the parts that hold the contents."""
+
+    title: str | None
+    spine: tuple[str, ...]
+    navigation: str | None
+    ncx: str | None
+
+
+def parse_epub(path: Path) -> ParsedDocument:
+    """Parse a book. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
+    from ingest.parsing.office.package import open_package  # only here and below: importing this module loads no parser
+
+    with open_package(path) as package:
+        book = _book(package)
+        _require_readable(package, book)
+        entries = _entries(package, book)
+        writer = DocumentWriter()
+        deeper = 0
+        for name in book.spine:
+            deeper = _chapter(package, name, entries.get(name), deeper, writer)
+        return writer.finish(
+            EPUB_PARSER, book.title or writer.first_heading, nothing="The book holds no text.", hint=NO_TEXT_HINT
+        )
+
+
+def _book(package: "Package") -> _Book:
+    from ingest.parsing.office.package import resolved
+
+    root = package.xml(_CONTAINER).find(".//{*}rootfile")
+    name = "" if root is None else root.get("full-path", "")
+    if name not in package.names:
+        raise DamagedDocumentError("The book is incomplete: its package document is missing.")
+    opf = package.xml(name)
+    items = {each.get("id", ""): each for each in opf.iterfind("{*}manifest/{*}item")}
+    parts = {key: resolved(name, each.get("href", "")) for key, each in items.items()}
+    navigation = next((parts[key] for key, each in items.items() if "nav" in each.get("properties", "").split()), None)
+    spine = opf.find("{*}spine")
+    references = [] if spine is None else [each.get("idref", "") for each in spine.iterfind("{*}itemref")]
+    listed = [parts[key] for key in references if key in items and items[key].get("media-type") in _DOCUMENTS]
+    missing = next((each for each in listed if each not in package.names), None)
+    if missing is not None:
+        raise DamagedDocumentError(f"The book is incomplete: its part {missing[:200]} is missing.")
+    return _Book(
+        title=opf.findtext("{*}metadata/{*}title"),
+        spine=tuple(dict.fromkeys(each for each in listed if each != navigation)),
+        navigation=navigation,
+        ncx=parts.get("" if spine is None else spine.get("toc", "")),
+    )
+
+
+def _require_readable(package: "Package", book: _Book) -> None:
+    """Raise for a book whose text is encrypted; obfuscated fonts do no harm."""
+    if _ENCRYPTION in package.names:
+        locked = {each.get("URI", "") for each in package.xml(_ENCRYPTION).iter("{*}CipherReference")}
+        if not locked.isdisjoint(book.spine):
+            raise EncryptedDocumentError(
+                "The book is encrypted (DRM).", hint="Upload a copy without copy protection, if you have the right to."
+            )
+
+
+def _entries(package: "Package", book: _Book) -> dict[str, _Entry]:
+    """Return the first entry of the table of contents for each part."""
+    found: dict[str, _Entry] = {}
+    if book.navigation in package.names and book.navigation is not None:
+        from ingest.parsing.html_tree import parse_xhtml
+
+        root = parse_xhtml(package.content(book.navigation))
+        lists = [] if root is None else [each for each in root.iter("nav") if _is_contents(each)]
+        for top in lists[:1]:
+            for name, entry in _listed(top, book.navigation, 0):
+                found.setdefault(name, entry)
+    if not found and book.ncx in package.names and book.ncx is not None:
+        for points in package.xml(book.ncx).iterfind("{*}navMap"):
+            for name, entry in _points(points, book.ncx, 1):
+                found.setdefault(name, entry)
+    return found
+
+
+def _is_contents(element: "_Element") -> bool:
+    kinds = (value for key, value in element.attrib.items() if key.endswith("type"))
+    return any("toc" in kind.split() for kind in kinds)
+
+
+def _listed(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _Entry]]:
+    """Yield the entries of nested lists of links."""
+    from ingest.parsing.office.package import resolved
+
+    for child in parent.iterchildren() if level < _DEEPEST else ():
+        if child.tag == "a":
+            title = " ".join("".join(child.itertext()).split())
+            if title and child.get("href"):
+                yield resolved(base, child.get("href", "")), _Entry(title, max(1, level))
+        else:
+            yield from _listed(child, base, level + (child.tag == "ol"))
+
+
+def _points(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _Entry]]:
+    from ingest.parsing.office.package import resolved
+
+    for point in parent.iterchildren("{*}navPoint") if level < _DEEPEST else ():
+        content = point.find("{*}content")
+        title = " ".join(point.findtext("{*}navLabel/{*}text", "").split())
+        if title and content is not None:
+            yield resolved(base, content.get("src", "")), _Entry(title, level)
+        yield from _points(point, base, level + 1)
+
+
+def _chapter(package: "Package", name: str, entry: _Entry | None, deeper: int, writer: DocumentWriter) -> int:
+    """Write a part of the book; returns how much deeper its headings are written than they say."""
+    from ingest.parsing.html_blocks import write_tree
+    from ingest.parsing.html_tree import drop_unseen, parse_xhtml
+
+    root = parse_xhtml(package.content(name))
+    if root is None:
+        return deeper
+    drop_unseen(root, writer)
+    first = next(root.iter("h1", "h2", "h3", "h4", "h5", "h6"), None)
+    if entry is not None:
+        level = 1 if first is None else int(first.tag[1])
+        if first is not None and _is_same(entry.title, "".join(first.itertext())):
+            deeper = entry.level - level
+        else:
+            writer.heading(entry.title, entry.level)
+            deeper = entry.level + 1 - level
+    write_tree(writer, root, deeper)
+    return deeper
+
+
+def _is_same(one: str, other: str) -> bool:
+    """True if one title is in the other: contents often leave out a chapter's number, or add it."""
+    one, other = ("".join(each.split()).casefold() for each in (one, other))
+    return bool(one) and bool(other) and (one in other or other in one)

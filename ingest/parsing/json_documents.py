@@ -1,0 +1,268 @@
+"""JSON and JSON lines as text for readers: a line for each value with the path to it, a record table for each list.
+
+    address.city: Oslo
+    tags: red, blue
+
+Lists of objects are records: each is a block of such lines, and a row of the list's table. A value that would fill a
+chunk is a section of the tree, titled by its path. Of the syntax nothing is left, so that a quote is what people wrote.
+"""
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ingest.chunking import DEFAULT_MAX_CHARS
+from ingest.errors import DamagedDocumentError
+from ingest.layout import Omission, OmissionKind
+from ingest.parsing.charsets import decode
+from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at
+from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, table_spans, unique_names
+from ingest.parsing.text import NO_TEXT_HINT, normalized_file, read_text_bytes
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.positions import Cell
+
+JSON_PARSER = "json-1"
+_DEEPEST = "The JSON is nested too deeply."
+_FLATTEN = "Save it with fewer levels, and upload it again."
+_LINES_NAMED = 10
+_DEEPEST_LIST = 3
+
+Records = Callable[[], Iterator[dict[str, Any]]]
+
+
+def parse_json(path: Path) -> ParsedDocument:
+    """Parse JSON or JSON lines; what is neither is its source, and that is said.
+
+    Raises `DamagedDocumentError` for absurdly deep nesting and for a file that is not text, and `NoTextError`.
+    """
+    source = decode(read_text_bytes(path))
+    try:
+        return _Document(source).read()
+    except ValueError as error:
+        text, omissions = normalized_file(path)
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        said = Omission(OmissionKind.OTHER, 1, f"the structure of JSON that is broken{where}: its source stands for it")
+        return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, said))
+    except RecursionError as error:
+        raise DamagedDocumentError(_DEEPEST, hint=_FLATTEN) from error
+
+
+@dataclass(frozen=True)
+class _RecordList:
+    """A list of objects that was written, with where each object stands."""
+
+    name: str
+    records: Records
+    spans: "array[int]"
+    paths: Sequence[str]
+    nested: bool
+
+    def found(self) -> FoundTable:
+        start = self.spans[0]
+
+        def rows() -> Iterator[TableRow]:
+            bounds = iter(self.spans)
+            for record, begin, end in zip(self.records(), bounds, bounds, strict=True):
+                cells = _flat(record, nested=self.nested)
+                yield TableRow(begin, end, [cells.get(path, "") for path in self.paths])
+
+        return FoundTable(self.name, unique_names(self.paths, len(self.paths)), start, self.spans[-1], start, rows)
+
+
+class _Document:
+    """Writes one document."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._writer = DocumentWriter()
+        self._lists: list[_RecordList] = []
+
+    def read(self) -> ParsedDocument:
+        """Write the document. Raises `ValueError` for broken JSON."""
+        source, start = self._source, skip(self._source, 0)
+        if source[start : start + 1] != "[" or not self._list_of_objects(start):
+            try:
+                value, end = value_at(source, start)
+                if skip(source, end) < len(source):
+                    raise json.JSONDecodeError("there is more than one value", source, end)
+            except json.JSONDecodeError:
+                self._lines()
+            else:
+                self._value(value, "", 1)
+        document = self._writer.finish(JSON_PARSER, nothing="The JSON holds no values.", hint=NO_TEXT_HINT)
+        found = sorted((each.found() for each in self._lists), key=lambda table: table.start)
+        return replace(document, layout=replace(document.layout, tables=table_spans(found)), found=found)
+
+    def _list_of_objects(self, start: int) -> bool:
+        """Write a list of objects, as far as it is sound; False for any other value."""
+        source, count, end, error = self._source, 0, start + 1, ""
+        try:
+            for end, value in elements(source, start):  # noqa: B007 - where it broke
+                if not isinstance(value, dict):
+                    return False
+                count += 1
+            if skip(source, skip(source, end) + 1) < len(source):
+                return False
+        except json.JSONDecodeError as broken:
+            error = f"line {broken.lineno}, column {broken.colno}"
+        if count < 1 + bool(error):
+            return False
+        self._records("", lambda: (_object(value) for _, value in islice(elements(source, start), count)), 1)
+        if error:
+            self._writer.paragraph(source[end:])
+            detail = f"the structure after {count:,} objects, where the JSON is broken ({error}): it stands as it is"
+            self._writer.omit(OmissionKind.OTHER, 1, detail)
+        return True
+
+    def _lines(self) -> None:
+        """Write JSON lines. Raises the first error if most lines are no objects."""
+        good: list[tuple[int, int]] = []
+        others: list[tuple[int, int, int]] = []
+        first_error: ValueError | None = None
+        for number, (start, end) in enumerate(lines(self._source), start=1):
+            try:
+                value, stop = value_at(self._source, skip(self._source, start))
+                if not isinstance(value, dict) or skip(self._source, stop) < end:
+                    raise json.JSONDecodeError("a line is no object", self._source, start)
+                good.append((start, end))
+            except ValueError as error:
+                first_error = first_error or error
+                others.append((number, start, end))
+        if first_error is not None and (len(good) < 2 or len(others) > len(good)):
+            raise first_error
+        starts = [skip(self._source, start) for start, _ in good]
+        self._records("", lambda: (_object(value_at(self._source, start)[0]) for start in starts), 1)
+        for _, start, end in others:
+            self._writer.paragraph(self._source[start:end])
+        if others:
+            named = ", ".join(str(number) for number, _, _ in others[:_LINES_NAMED])
+            detail = f"lines that are no JSON objects stand below the others as they are: {named}"
+            self._writer.omit(OmissionKind.OTHER, len(others), detail)
+
+    def _value(self, value: Json, path: str, level: int) -> None:
+        """Write a value whose path is in the title above it: short values first, then the long ones in sections."""
+        long: list[tuple[str, Json]] = []
+        shown: list[str] = []
+        for name, member in _members(value):
+            if _holds_records(member) or (isinstance(member, dict | list) and _is_long(member, name)):
+                long.append((name, member))
+            else:
+                shown.extend(_shown(member, name))
+        self._writer.paragraph("\n".join(shown))
+        for name, member in long:
+            self._writer.section(name, level)
+            whole = f"{path}{'' if name.startswith('[') or not path else '.'}{name}"
+            if _is_records(member):
+                self._records(whole, partial(map, _object, member), level + 1)
+            else:
+                self._value(member, whole, level + 1)
+
+    def _records(self, path: str, records: Records, level: int) -> None:
+        """Write a list of objects. One that would fill a chunk begins a section, and so does the one after it."""
+        spans, after_long = array("Q"), False
+        for number, record in enumerate(records()):
+            text = "\n".join(_shown(record, ""))
+            long = len(text) > DEFAULT_MAX_CHARS
+            if long or after_long:
+                self._writer.section(f"[{number}]", level)
+            after_long = long
+            at = Cell(1, number + 1, 0)
+            spans.extend(self._writer.pieces([Piece(text, at)]) or self._writer.pieces([Piece("{}", at)]) or ())
+        for nested in (True, False):
+            paths: dict[str, None] = {}
+            for record in records():
+                paths.update(dict.fromkeys(_flat(record, nested=nested)))
+            if len(paths) <= MAX_COLUMNS:
+                break
+        if paths:
+            self._lists.append(_RecordList(path, records, spans, list(paths)[:MAX_COLUMNS], nested))
+
+
+def _object(value: Json) -> dict[str, Any]:
+    """Return a value that was an object when it was first read."""
+    assert isinstance(value, dict)
+    return value
+
+
+def _is_records(value: Json) -> bool:
+    """True for a list of objects alone."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _holds_records(value: Json, depth: int = _DEEPEST_LIST) -> bool:
+    """True for a list of objects, and for an object that has one as a member, or as a member's member."""
+    if isinstance(value, dict):
+        return depth > 0 and any(_holds_records(member, depth - 1) for member in value.values())
+    return _is_records(value)
+
+
+def _is_long(value: Json, name: str) -> bool:
+    """True for a value that would fill a chunk; no more of it is looked at."""
+    length = 0
+    for line in _shown(value, name):
+        length += len(line) + 1
+        if length > DEFAULT_MAX_CHARS:
+            return True
+    return False
+
+
+def _members(value: Json) -> Iterable[tuple[str, Json]]:
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        return ((f"[{number}]", each) for number, each in enumerate(value))
+    return (("", value),)
+
+
+def _shown(value: Json, path: str) -> Iterator[str]:
+    """Yield a line for each value that is not empty, with the path to it."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _shown(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        for number, member in enumerate(value):
+            yield from _shown(member, f"{path}[{number}]")
+    else:
+        words = ", ".join(filter(None, map(_words, value))) if isinstance(value, list) else _words(value)
+        if words:
+            yield f"{path}: {words}" if path else words
+
+
+def _words(value: Json) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return "" if value is None else str(value).lower()
+
+
+def _flat(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
+    """Return a record's cells by path: members of members are columns of their own, lists stay JSON."""
+    cells: dict[str, str] = {}
+    for name, member in record.items():
+        if isinstance(member, str):
+            cells[prefix + name] = member.strip()
+        elif isinstance(member, dict) and member and nested:
+            cells.update(_flat(member, nested=nested, prefix=f"{prefix}{name}."))
+        elif isinstance(member, dict | list):
+            cells[prefix + name] = json.dumps(_plain(member), ensure_ascii=False)
+        else:
+            cells[prefix + name] = _words(member)
+    return cells
+
+
+def _plain(value: Json) -> object:
+    """Return a value with its numbers as numbers."""
+    match value:
+        case Number():
+            return json.loads(value)
+        case dict():
+            return {name: _plain(member) for name, member in value.items()}
+        case list():
+            return [_plain(member) for member in value]
+        case _:
+            return value

@@ -1,0 +1,58 @@
+"""Reads JSON value by value, of long lists one element after the other; numbers stay as they are written."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+
+class Number(str):
+    """A number with all the digits that it was written with."""
+
+    __slots__ = ()
+
+
+Json = dict[str, Any] | list[Any] | str | bool | None
+
+_decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None, parse_float=Number, parse_int=Number)
+_blanks = re.compile(r"[ \t\n\r\ufeff]*")
+
+
+def value_at(text: str, at: int) -> tuple[Json, int]:
+    """Return the value that begins at `at`, and its end. Raises `ValueError`, and `RecursionError` for deep nesting."""
+    value, end = _decoder.raw_decode(text, at)
+    return value, end
+
+
+def skip(text: str, at: int) -> int:
+    """Return where the blanks at `at` end."""
+    found = _blanks.match(text, at)
+    return found.end() if found else at
+
+
+def elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
+    """Yield each element of the list that begins at `at`, with its end. Raises `ValueError` for broken JSON."""
+    at = skip(text, at + 1)
+    while text[at : at + 1] != "]":
+        value, end = value_at(text, at)
+        yield end, value
+        at = _after_comma(text, skip(text, end), "]")
+
+
+def lines(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each line that is not blank."""
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if skip(text, at) < end:
+            yield at, end
+        at = end + 1
+
+
+def _after_comma(text: str, at: int, closing: str) -> int:
+    if text[at : at + 1] == ",":
+        return skip(text, at + 1)
+    if text[at : at + 1] != closing:
+        raise json.JSONDecodeError("a comma is missing", text, at)
+    return at

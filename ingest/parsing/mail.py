@@ -1,0 +1,254 @@
+"""Messages (EML, Outlook's MSG) and mailboxes (MBOX): a message is a text, and its attachments are its entries.
+
+The text is the subject as title, lines that say who wrote to whom and when, and the body: the plain one, or the HTML
+one where that says more. What a reply quotes stays. Python's own parser reads messages, the older of its two, which is
+many times as fast on a message of many parts; the newer one reads the few headers that are shown.
+"""
+
+import mailbox
+import mimetypes
+import re
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from email import policy
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingest.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
+from ingest.layout import OmissionKind
+from ingest.normalize import normalize_title
+from ingest.parsing.charsets import decode
+from ingest.parsing.containers import EML
+from ingest.parsing.entries import EntryFolder
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+# Only the checker of types knows that a message has parameters.
+if TYPE_CHECKING:
+    Part = Message[str, str]
+else:
+    Part = Message
+
+EML_PARSER = "eml-1"
+MSG_PARSER = "msg-1"
+MBOX_PARSER = "mbox-1"
+
+_HEADERS = ("From", "To", "Cc", "Date")
+_HEADER_CHARS = 4_000
+_MOST_PARTS = 10_000
+_MOST_DEPTH = 100
+_NAME_CHARS = 80
+_word = re.compile(r"\w+")
+
+
+def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+    """Parse a message and take its attachments into `folder`. Raises `ParserLimitError` and `NoTextError`."""
+    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    try:
+        with path.open("rb") as file:
+            message = BytesParser().parse(file)
+        reader = _Reader(entries)
+        bodies = reader.read(message)
+    except RecursionError as error:
+        raise _too_deep() from error
+    subject = header(message, "Subject")
+    _write(writer, subject, {name: header(message, name) for name in _HEADERS}, bodies)
+    if not writer.length:
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
+    return entries.finish(writer, EML_PARSER, subject, listed_as="Attachments:")
+
+
+def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+    """Take each message of a mailbox into `folder`. Raises `DamagedDocumentError`, and `ParserLimitError`."""
+    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    with closing(mailbox.mbox(path, create=False)) as messages:
+        keys = messages.keys()
+        for number, key in enumerate(keys, start=1):
+            content = messages.get_bytes(key)
+            entries.add(f"{number:05} {_subject_in(content)}.eml", [content], declared=EML)
+    if not entries.found:
+        problem = entries.outcomes[0].problem if entries.outcomes else "it has none"
+        raise DamagedDocumentError(f"No message can be taken out of the mailbox: {problem}.")
+    writer.paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
+    return entries.finish(writer, MBOX_PARSER)
+
+
+def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+    """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
+    from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+
+    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    try:
+        message = OutlookMessage.load(str(path))
+        said = {name: str(message.message_headers.get(name) or "") for name in _HEADERS}
+        said["From"] = said["From"] or str(message.sender or "")
+        said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
+        said["Date"] = said["Date"] or str(message.sent_date or "")
+        subject = message.subject or ""
+        bodies = _better([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
+        for number, attachment in enumerate(message.attachments, start=1):
+            name = attachment.file_name or f"attachment {number}"
+            content = attachment.file_bytes if attachment.attached_by_value else None
+            if content is None:
+                entries.skip(name, "an attached message or a link, which Outlook keeps in a form of its own")
+            else:
+                entries.add(name, [content], declared=attachment.mime_type)
+    except (MemoryError, ParserLimitError):
+        raise
+    except Exception as error:  # the library raises whatever its own code stumbles over
+        raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
+    _write(writer, subject, said, bodies)
+    if not writer.length:
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
+    return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
+
+
+def header(message: Part, name: str) -> str:
+    """Return a header decoded and on one line; a damaged one as it stands, and an empty text for none."""
+    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
+    raw = decode(str(raw)[:_HEADER_CHARS].encode("utf-8", "surrogateescape"))
+    line = " ".join(raw.split())
+    with suppress(Exception):  # the standard library's parser of headers raises many things
+        line = " ".join(str(policy.default.header_factory(name, line)).split())
+    return line
+
+
+@dataclass(frozen=True)
+class Body:
+    """A text of a message that its reader sees, plain or as HTML."""
+
+    text: str
+    is_html: bool = False
+
+
+class _Reader:
+    """Reads the parts of one message: bodies are joined, attachments become entries."""
+
+    def __init__(self, entries: EntryFolder) -> None:
+        self._entries = entries
+        self._parts = 0
+        self._unnamed = 0
+
+    def read(self, part: Part, depth: int = 0) -> list[Body]:
+        """Return the bodies in a part, in their order."""
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise ParserLimitError(
+                f"The message has more than {_MOST_PARTS:,} parts.", hint="Save what matters of it as files."
+            )
+        if depth > _MOST_DEPTH:
+            raise _too_deep()
+        kind = part.get_content_type()
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            children = [each for each in part.get_payload() if isinstance(each, Message)]
+            if kind == "multipart/alternative":
+                return self._best(children, depth)
+            return [body for each in children for body in self.read(each, depth + 1)]
+        if kind in ("text/plain", "text/html") and not _is_attachment(part):
+            return [Body(_text(part), is_html=kind == "text/html")]
+        self._attach(part, kind)
+        return []
+
+    def _best(self, children: list[Part], depth: int) -> list[Body]:
+        """Return the alternative that says most; others, such as invitations to meetings, become entries."""
+        bodies = [body for each in children for body in self.read(each, depth + 1)]
+        return _better([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
+
+    def _attach(self, part: Part, kind: str) -> None:
+        content = _content(part)
+        name = _file_name(part)
+        if not name:
+            self._unnamed += 1
+            inner = part.get_payload(0) if kind == EML and part.is_multipart() else None
+            subject = header(inner, "Subject") if isinstance(inner, Message) else ""
+            suffix = ".eml" if kind == EML else mimetypes.guess_extension(kind) or ""
+            name = f"{_short(subject) or f'attachment {self._unnamed}'}{suffix}"
+        if content is None:
+            self._entries.skip(name, "its bytes cannot be decoded")
+        else:
+            self._entries.add(name, [content], declared=kind)
+
+
+def _content(part: Part) -> bytes | None:
+    try:
+        if part.is_multipart():  # an attached message
+            return b"\n".join(each.as_bytes() for each in part.get_payload() if isinstance(each, Message))
+        content = part.get_payload(decode=True)
+    except Exception:  # noqa: BLE001 - as of headers
+        return None
+    return content if isinstance(content, bytes) else None
+
+
+def _text(part: Part) -> str:
+    content = _content(part) or b""
+    charset: Any = None
+    with suppress(Exception):
+        charset = part.get_content_charset()
+    return decode(content, charset if isinstance(charset, str) else None)
+
+
+def _is_attachment(part: Part) -> bool:
+    disposition = ""
+    with suppress(Exception):
+        disposition = part.get_content_disposition() or ""
+    return disposition == "attachment" or bool(_file_name(part))
+
+
+def _file_name(part: Part) -> str:
+    with suppress(Exception):
+        name = decode(str(part.get_filename() or "").encode("utf-8", "surrogateescape"))
+        return str(make_header(decode_header(name))) if "=?" in name else name
+    return ""
+
+
+def _better(plain: list[Body], html: list[Body]) -> list[Body]:
+    """Return the plain bodies, or the HTML ones where the plain ones say less than half as much."""
+    if not any(body.text.strip() for body in html):
+        return plain
+    return plain if 2 * _words(plain) >= _words(html) else html
+
+
+def _words(bodies: Sequence[Body]) -> int:
+    """Count the words that a reader of these sees."""
+    scratch = DocumentWriter()
+    for body in bodies:
+        _write_body(scratch, body)
+    return len(_word.findall(scratch.finish("", nothing="").text)) if scratch.length else 0
+
+
+def _write_body(writer: DocumentWriter, body: Body) -> None:
+    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+
+    if not body.is_html:
+        writer.paragraph(body.text)
+        return
+    try:
+        write_html(writer, body.text, whole=True, deeper=1)
+    except ParseError as error:
+        writer.omit(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
+
+
+def _write(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
+    writer.heading(subject, 1)
+    writer.paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
+    for body in bodies:
+        _write_body(writer, body)
+
+
+def _subject_in(content: bytes) -> str:
+    """Return a short subject of a message, from its headers alone."""
+    with suppress(Exception):
+        return _short(header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
+    return "message"
+
+
+def _short(subject: str) -> str:
+    return (normalize_title(subject) or "")[:_NAME_CHARS].replace("/", "-").strip(" .")
+
+
+def _too_deep() -> ParserLimitError:
+    return ParserLimitError("The message is nested more deeply than any is.", hint="Save what matters of it as files.")

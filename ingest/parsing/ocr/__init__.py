@@ -1,0 +1,19 @@
+"""Text in pictures: images, and pages of PDFs that are scans. Needs the extra `ocr`.
+
+The models are in rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, on one thread, in the confined process of
+one document. Nothing is fetched.
+"""
+
+from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image
+from ingest.parsing.ocr.recognizer import INSTALL, is_installed
+from ingest.parsing.ocr.scans import parse_pdf_with_scans, pdf_fingerprint
+
+__all__ = [
+    "IMAGE_PARSER",
+    "IMAGE_TYPES",
+    "INSTALL",
+    "is_installed",
+    "parse_image",
+    "parse_pdf_with_scans",
+    "pdf_fingerprint",
+]

@@ -1,0 +1,140 @@
+"""Images are read as pages: their words are ordered, and tables and headings found, as those of a PDF's pages are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
+from ingest.layout import Omission, OmissionKind
+from ingest.parsing.ocr.allowance import left_out, take_one
+from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
+from ingest.parsing.pdf import PDF_PARSER
+from ingest.parsing.types import ParsedDocument
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ingest.parsing.pdf.content import PageContent, RecognizedWord
+
+IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
+MAX_PIXELS = 100_000_000  # of one picture, which takes three bytes for each
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+_LONGEST_SIDE = 4_000
+_PAGE_POINTS = 842.0  # the longer side of A4: a picture is read as if it were as large
+
+
+def parse_image(path: Path) -> ParsedDocument:
+    """Read the text of an image; each page of a TIFF is a page, and only the first frame of an animation.
+
+    Raises `DamagedDocumentError`, `ParserLimitError` for a picture of too many pixels, `NoTextError`,
+    `UnsupportedTypeError` where recognition is not installed, and `RecognitionNeeded`.
+    """
+    if not is_installed():
+        raise UnsupportedTypeError("The file is an image, and nothing here reads the text in images.", hint=INSTALL)
+    take_one()
+    from pypdfium2 import PdfDocument
+
+    from ingest.parsing.pdf.pages import PagesParser
+
+    with _opened(path) as image:
+        pages = _ImagePages(image)
+        without = PdfDocument.new()  # an image has no bookmarks, title or embedded files
+        try:
+            document = PagesParser(without, pages).parsed(IMAGE_PARSER)
+        except NoTextError as error:
+            hint = "If it shows text, upload it larger or sharper: letters need about 15 pixels."
+            raise NoTextError("No text was found in the image.", hint=hint) from error
+        finally:
+            without.close()
+    return replace(document, omissions=(*document.omissions, *pages.omissions))
+
+
+class _ImagePages:
+    """The pages of an open image, as `ingest.parsing.pdf.reading.PageReader` gives those of a PDF."""
+
+    def __init__(self, image: "Image") -> None:
+        self._image = image
+        frames = int(getattr(image, "n_frames", 1))
+        self.count = frames if image.format == "TIFF" else 1
+        self._other_frames = frames - self.count
+        self._known: dict[int, tuple[float, float, Sequence[RecognizedWord]]] = {}
+
+    def read(self, number: int) -> "PageContent":
+        """Read a page, counted from 1; some of a long document are asked for twice, and recognized once."""
+        from ingest.parsing.pdf.content import PageContent
+        from ingest.parsing.pdf.reading import as_words
+
+        if number not in self._known:
+            self._known[number] = self._recognized(number)
+        width, height, words = self._known[number]
+        content = PageContent(number, width, height)
+        content.words = as_words(words, content)
+        return content
+
+    def _recognized(self, number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
+        """Return a page's width and height in points, and its words."""
+        from ingest.parsing.ocr.words import recognized_words
+
+        if number > 1 and not take_one():
+            return _PAGE_POINTS, _PAGE_POINTS, ()
+        with _translated():
+            self._image.seek(number - 1)
+            picture = _picture(self._image)
+        height, width = picture.shape[:2]
+        points = _PAGE_POINTS / max(height, width)
+        return width * points, height * points, recognized_words(picture, number)
+
+    @property
+    def omissions(self) -> tuple[Omission, ...]:
+        found = (
+            Omission(OmissionKind.IMAGE, self._other_frames, "frames after the first"),
+            Omission(OmissionKind.OTHER, left_out(), "pages after those that LEADLINE_OCR_PAGES allows"),
+        )
+        return tuple(each for each in found if each.count)
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[Image]":
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # the limit below is told apart from damage
+    with _translated():
+        image = Image.open(path, formats=_FORMATS)
+    with image:
+        yield image
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn whatever a library raises on a damaged image into our error."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise DamagedDocumentError(
+            "The image is damaged or cut off.", hint="Export it again and upload that."
+        ) from error
+
+
+def _picture(image: "Image") -> Picture:
+    """Return a frame as it is shown: turned as its EXIF says, on white, and no larger than need be."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ParserLimitError(
+            f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
+            hint="Scale it down: 200 dots an inch are enough.",
+        )
+    image.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))  # lets a JPEG be decoded smaller
+    frame: Image.Image = image.copy()
+    if frame.mode.startswith("I;16"):
+        frame = frame.point(lambda value: value / 256).convert("L")
+    frame.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    if frame.has_transparency_data:
+        white = Image.new("RGBA", frame.size, "white")
+        frame = Image.alpha_composite(white, frame.convert("RGBA"))
+    return np.asarray(ImageOps.exif_transpose(frame.convert("RGB")))

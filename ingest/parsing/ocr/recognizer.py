@@ -1,0 +1,180 @@
+"""Recognizes the words of a picture with rapidocr's models on OpenVINO, whichever way up the picture is."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OCR_PARSER = "pp-ocrv6-small-1"
+INSTALL = (
+    "Install Leadline's extra `ocr` (`pip install 'leadline[ocr]'`), which reads text in pictures, or run text "
+    "recognition on it first and upload the result."
+)
+Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
+_DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
+# Longer sides are scaled down to this, A4 at 200 dots an inch or so: larger type is found no better, and costs more.
+_LONGEST_SIDE = 2_400
+_JUDGED_LINES = 8  # the longest lines of a picture say which way up it is
+
+
+@dataclass(frozen=True)
+class RecognizedText:
+    """A word with its box as fractions of the picture from its top left.
+
+    `turn` counts the quarter turns to the left by which its line is turned: 1 is read from the bottom up.
+    """
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    turn: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of text: its box in pixels, its confidence, and its words, each with its own box."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float
+    words: tuple[tuple[str, tuple[float, float, float, float]], ...]
+
+
+@cache
+def is_installed() -> bool:
+    """True if text in pictures can be read: the extra `ocr` is installed."""
+    return find_spec("rapidocr") is not None
+
+
+@cache
+def recognizer() -> "Recognizer":
+    """Open the models once in this process."""
+    return Recognizer()
+
+
+class Recognizer:
+    """The models, opened."""
+
+    def __init__(self) -> None:
+        # OpenVINO would otherwise write into the home folder and report its use; it does without where there is none.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        import cv2
+        import rapidocr
+
+        cv2.setNumThreads(1)
+        models, engine = Path(str(rapidocr.__file__)).parent / "models", rapidocr.EngineType.OPENVINO
+        self._engine: Any = rapidocr.RapidOCR(
+            params={
+                "Global.log_level": "critical",
+                "Global.use_cls": False,  # lines are upright once the picture is
+                "Global.return_word_box": True,
+                "Global.max_side_len": _LONGEST_SIDE,
+                **{f"{part}.engine_type": engine for part in ("Det", "Cls", "Rec")},
+                "Det.model_path": str(models / _DETECTOR),
+                "Rec.model_path": str(models / _READER),
+                "EngineConfig.openvino.inference_num_threads": 1,
+                "EngineConfig.openvino.num_streams": 1,
+            }
+        )
+
+    def words(self, picture: Picture) -> Iterator[RecognizedText]:
+        """Yield the words of a picture, line by line."""
+        lines = self._lines(picture)
+        turn = self._turn(picture, lines)
+        if turn:
+            lines = self._lines(np.ascontiguousarray(np.rot90(picture, -turn)))
+        height, width = picture.shape[:2]
+        for line in lines:
+            for text, box in line.words:
+                left, top, right, bottom = _turned_back(box, turn, width, height)
+                yield RecognizedText(text, left / width, top / height, right / width, bottom / height, turn)
+
+    def _lines(self, picture: Picture) -> list[_Line]:
+        found = self._engine(picture[:, :, ::-1])
+        if not len(found):
+            return []
+        return [
+            _line(np.asarray(corners), text, float(score), parts)
+            for corners, text, score, parts in zip(
+                found.boxes, found.txts, found.scores, found.word_results, strict=False
+            )
+        ]
+
+    def _turn(self, picture: Picture, lines: Sequence[_Line]) -> int:
+        """Return by how many quarter turns to the left the text is turned.
+
+        Lines that are higher than wide are turned by one or three. Of the two ways up, the one is right in which the
+        longest lines are read with more confidence.
+        """
+        if not lines:
+            return 0
+        upright = sum((line.right - line.left) - (line.bottom - line.top) for line in lines) >= 0
+        longest = sorted(lines, key=lambda each: -max(each.right - each.left, each.bottom - each.top))[:_JUDGED_LINES]
+        crops = [_crop(picture, line) for line in longest]
+        ways = (0, 2) if upright else (1, 3)
+        return max(ways, key=lambda turn: self._confidence([np.rot90(crop, -turn) for crop in crops]))
+
+    def _confidence(self, crops: Sequence[Picture]) -> float:
+        total = 0.0
+        for crop in crops:
+            read = self._engine(np.ascontiguousarray(crop[:, :, ::-1]), use_det=False, use_cls=False, use_rec=True)
+            total += sum(map(float, read.scores or ()))
+        self._engine.update_params(use_det=True)
+        return total
+
+
+def _line(corners: NDArray[np.float32], text: str, score: float, parts: Sequence[Any]) -> _Line:
+    left, top = corners.min(axis=0)
+    right, bottom = corners.max(axis=0)
+    box = float(left), float(top), float(right), float(bottom)
+    return _Line(*box, score, tuple(_words(text, box, parts)))
+
+
+def _words(
+    text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
+) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
+    """Yield a line's words between blanks, each around its parts' boxes, or else with its share of the line."""
+    known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
+    aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
+    characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []
+    at = 0
+    for word in text.split():
+        if characters:
+            own = np.concatenate(characters[at : at + len(word)])
+            (left, top), (right, bottom) = own.min(axis=0), own.max(axis=0)
+            yield word, (float(left), float(top), float(right), float(bottom))
+            at += len(word)
+        else:
+            at = text.index(word, at)
+            share = (box[2] - box[0]) / len(text)
+            yield word, (box[0] + at * share, box[1], box[0] + (at + len(word)) * share, box[3])
+            at += len(word)
+
+
+def _crop(picture: Picture, line: _Line) -> Picture:
+    top, left = max(0, int(line.top)), max(0, int(line.left))
+    return picture[top : max(top + 1, int(line.bottom) + 1), left : max(left + 1, int(line.right) + 1)]
+
+
+def _turned_back(
+    box: tuple[float, float, float, float], turn: int, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """Return where a box of the upright picture stands in the picture as it is, within its edges."""
+    left, top, right, bottom = box
+    if turn == 1:
+        left, top, right, bottom = top, height - right, bottom, height - left
+    elif turn == 2:
+        left, top, right, bottom = width - right, height - bottom, width - left, height - top
+    elif turn == 3:
+        left, top, right, bottom = width - bottom, left, width - top, right
+    return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)

@@ -1,0 +1,70 @@
+"""Pages of PDFs that are scans: rendered as they are shown, and read."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import NoTextError
+from ingest.layout import Omission, OmissionKind
+from ingest.parsing.ocr.allowance import left_out, take_one
+from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, is_installed
+from ingest.parsing.pdf import PDF_PARSER, parse_pdf
+from ingest.parsing.types import ParsedDocument
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfPage
+
+    from ingest.parsing.pdf.content import RecognizedWord
+
+_RENDERED_DPI = 200
+_LONGEST_SIDE = 4_000  # pixels, of a page that is larger than paper
+
+
+def pdf_fingerprint() -> str:
+    """Name what reads PDFs here: with or without recognition."""
+    return f"{PDF_PARSER}+{OCR_PARSER}" if is_installed() else PDF_PARSER
+
+
+def parse_pdf_with_scans(path: Path) -> ParsedDocument:
+    """Parse a PDF, and read the pages that are pictures if recognition is installed.
+
+    Raises as `parse_pdf`, and `RecognitionNeeded` at the first such page of a process that may not read any.
+    """
+    if not is_installed():
+        try:
+            return parse_pdf(path)
+        except NoTextError as error:
+            raise NoTextError(error.detail, hint=f"If it is a scan: {INSTALL}") from error
+    document = parse_pdf(path, ocr_page=_ScanReader())
+    return replace(document, parser=pdf_fingerprint(), omissions=(*document.omissions, *_left_out()))
+
+
+class _ScanReader:
+    """Reads pages that are pictures. Some pages of a long document are asked for twice, and read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Sequence[RecognizedWord]] = {}
+
+    def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
+        """Return the words of a page; none if no more pictures may be read. Raises `RecognitionNeeded`."""
+        if number not in self._known:
+            self._known[number] = _words(page, number) if take_one() else ()
+        return self._known[number]
+
+
+def _words(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
+    from ingest.parsing.ocr.words import recognized_words  # only here: it loads the models
+
+    scale = min(_RENDERED_DPI / 72, _LONGEST_SIDE / max(1.0, *page.get_size()))
+    bitmap = page.render(scale=scale, rev_byteorder=True)
+    try:
+        return recognized_words(bitmap.to_numpy()[:, :, :3], number)
+    finally:
+        bitmap.close()
+
+
+def _left_out() -> tuple[Omission, ...]:
+    count = left_out()
+    detail = "scanned pages after those that LEADLINE_OCR_PAGES allows"
+    return (Omission(OmissionKind.OTHER, count, detail),) if count else ()

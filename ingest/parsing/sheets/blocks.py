@@ -1,0 +1,107 @@
+"""Finds the tables on a sheet: bands between blank rows, parts of them between blank columns, and merged cells."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from ingest.parsing.sheets.values import Value
+
+_MOST_FILLED = 2_000_000  # cells that merged ones are repeated in, per sheet
+
+# The first and the last row and column of merged cells, from 0.
+Range = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """A row by its number, from 0, with a value for each column of the sheet's used part; an empty cell is `""`.
+
+    `spread` has the columns whose value is that of a merged cell which begins further left.
+    """
+
+    number: int
+    values: Sequence[Value]
+    spread: frozenset[int] = frozenset()
+
+    @property
+    def is_blank(self) -> bool:
+        return not any(value != "" for value in self.values)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that belong together, and the numbers of the columns that they have values in."""
+
+    rows: Sequence[SheetRow]
+    columns: Sequence[int]
+
+
+@dataclass
+class MergedCells:
+    """Repeats the value of each merged cell in all the cells that it covers, row by row."""
+
+    ranges: Iterable[Range]
+    _active: list[tuple[Range, Value]] = field(default_factory=list)
+    _left: int = _MOST_FILLED
+
+    def __post_init__(self) -> None:
+        self._waiting = sorted(self.ranges, reverse=True)
+
+    def filled(self, number: int, values: list[Value], first_column: int) -> SheetRow:
+        """Return a row with what merged cells put into it. Rows must come in order."""
+        self._active = [each for each in self._active if each[0][1][0] >= number]
+        while self._waiting and self._waiting[-1][0][0] <= number:
+            (top, left), (bottom, right) = self._waiting.pop()
+            at = left - first_column
+            if top == number and bottom >= number and 0 <= at < len(values):
+                self._active.append((((top, left), (bottom, right)), values[at]))
+        spread: set[int] = set()
+        for ((_, left), (_, right)), value in self._active:
+            begin, end = max(0, left - first_column), min(right - first_column + 1, len(values))
+            if value == "" or end - begin > self._left:
+                continue
+            self._left -= end - begin
+            values[begin:end] = [value] * (end - begin)
+            spread.update(range(begin + 1, end))
+        return SheetRow(number, values, frozenset(spread))
+
+
+def bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
+    """Yield the runs of rows without a blank one among them, each to be read before the next."""
+    for blank, run in groupby(rows, key=lambda row: row.is_blank):
+        if not blank:
+            yield run
+
+
+def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
+    """Yield the blocks of a band, from the left; each is cut at blank rows and columns of its own again."""
+    used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
+    parts = _parted(used)
+    if len(parts) == 1:
+        yield Block(rows, used)
+        return
+    for part in parts:
+        inside = set(part)
+        own = [
+            SheetRow(row.number, [value if at in inside else "" for at, value in enumerate(row.values)], row.spread)
+            for row in rows
+        ]
+        for band in bands(own):
+            yield from blocks(list(band))
+
+
+def _parted(used: Sequence[int]) -> list[list[int]]:
+    """Cut columns at blank ones if both sides have two columns next to one another: fewer are no table of their own.
+
+    Between single columns a blank one is only space.
+    """
+    runs = [[at for _, at in run] for _, run in groupby(enumerate(used), key=lambda each: each[1] - each[0])]
+    parts: list[list[int]] = []
+    before = 0
+    for run in runs:
+        if parts and not (len(run) > 1 and before > 1):
+            parts[-1] += run
+        else:
+            parts.append(run)
+        before = len(run)
+    return parts

@@ -1,0 +1,71 @@
+"""What calamine does not tell of a workbook: formats of numbers, what is hidden, errors, comments, what is no cell."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ingest.parsing.sheets.blocks import Range
+
+
+@dataclass
+class UnitRuns:
+    """The units of cells, by column, as runs of rows: a column mostly has one number format."""
+
+    _runs: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
+
+    def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
+        """Say the unit of a cell, or of as many below it. Rows of a column must come in order."""
+        runs = self._runs.setdefault(column, [])
+        if runs and runs[-1][1] == row and runs[-1][2] == unit:
+            runs[-1] = (runs[-1][0], row + rows, unit)
+        else:
+            runs.append((row, row + rows, unit))
+
+    def at(self, row: int, column: int) -> str:
+        """Return the unit of a cell; empty without one."""
+        runs = self._runs.get(column)
+        if not runs:
+            return ""
+        start, end, unit = runs[max(0, bisect_right(runs, row, key=lambda run: run[0]) - 1)]
+        return unit if start <= row < end else ""
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment on a cell, by row and column from 0."""
+
+    row: int
+    column: int
+    text: str
+
+
+@dataclass
+class SheetFacts:
+    """What is known of one sheet beside its values; rows and columns that are hidden are counted."""
+
+    units: UnitRuns = field(default_factory=UnitRuns)
+    hidden_rows: int = 0
+    hidden_columns: int = 0
+    errors: int = 0
+    not_computed: list[str] = field(default_factory=list)  # the first cells with a formula and without its value
+    not_computed_count: int = 0
+    merged: list[Range] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
+
+
+@dataclass
+class WorkbookFacts:
+    """What is known of a workbook; without any it is of a kind that is read by its values alone."""
+
+    sheets: dict[str, SheetFacts] = field(default_factory=dict)
+    title: str | None = None
+    images: int = 0
+    charts: int = 0
+    embedded: int = 0
+    has_macros: bool = False
+
+    def of(self, sheet: str) -> SheetFacts:
+        return self.sheets.get(sheet) or SheetFacts()
+
+    def each(self) -> Iterator[tuple[str, SheetFacts]]:
+        yield from self.sheets.items()

@@ -1,0 +1,88 @@
+"""Finds what names a table and its columns: lines of title above it, and one, two or three rows of header."""
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
+
+from ingest.parsing.sheets.blocks import Block, SheetRow
+from ingest.parsing.sheets.values import Value, is_text, is_typed, words
+from ingest.parsing.tables import NAME_CHARS
+
+_MOST_HEADER_ROWS = 3
+_SAMPLED_ROWS = 200
+
+
+def titles(block: Block) -> int:
+    """Return how many rows at the top hold one cell of words each, in the first column or across several."""
+    if len(block.columns) < 2:
+        return 0
+    count = 0
+    for row in block.rows[:-1]:
+        filled = [at for at in block.columns if row.values[at] != ""]
+        across = len(filled) > 1 and set(filled[1:]) <= row.spread and len({row.values[at] for at in filled}) == 1
+        if not is_text(row.values[filled[0]]) or not (across or filled == [block.columns[0]]):
+            break
+        count += 1
+    return count
+
+
+def header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
+    """Return how many rows at the top name the columns: none if the first row is like those below it."""
+    if not _names_columns(rows, columns):
+        return 0
+    count = 1
+    while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _goes_on(rows[count - 1], rows[count], columns):
+        count += 1
+    return count
+
+
+def column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list[str]:
+    """Join the header of each column from its rows, each text once."""
+    return [" ".join(dict.fromkeys(text for row in rows if (text := words(row.values[at]).strip()))) for at in columns]
+
+
+def letters(column: int) -> str:
+    """Return a column's name as a spreadsheet shows it, from 0: A, B, …, Z, AA."""
+    name = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+    """True if the first row has words above values of another kind, or words that are in no row below it."""
+    cells = [rows[0].values[at] for at in columns]
+    given = [cell for cell in cells if cell != ""]
+    typed = [cell for cell in given if is_typed(cell)]
+    if 2 * len(given) < len(cells) or any(is_text(cell) and len(words(cell)) > NAME_CHARS for cell in given):
+        return False
+    if typed and not _are_periods(typed):
+        return False
+    below = rows[1 : 1 + _SAMPLED_ROWS]
+    columns_below = [[row.values[at] for row in below if row.values[at] != ""] for at in columns]
+    if any(any(map(is_typed, values)) for values in columns_below):
+        return len(typed) < len(given)
+    repeated = any(cell != "" and cell in values for cell, values in zip(cells, columns_below, strict=True))
+    return not typed and not repeated and len({words(cell).casefold() for cell in given}) == len(given)
+
+
+def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
+    """True if the header goes on in a row: it names columns over which the row above has one merged cell, or none."""
+    filled = [at for at in columns if row.values[at] != ""]
+    typed = [row.values[at] for at in filled if is_typed(row.values[at])]
+    if len(filled) < 2 or (typed and not _are_periods(typed)):
+        return False
+    return any(at in above.spread or above.values[at] == "" for at in filled) and any(
+        at in above.spread for at in columns
+    )
+
+
+def _are_periods(cells: Sequence[Value]) -> bool:
+    """True for the headings of a table that has a column for each year or date, one after the other."""
+    found = list(dict.fromkeys(cells))  # they may be there several times, below headings of their own
+    if len(found) > 1 and all(isinstance(cell, date) for cell in found):
+        return all(str(before) < str(after) for before, after in pairwise(found))
+    years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]
+    return len(found) == len(years) > 1 and all(abs(after - before) == 1 for before, after in pairwise(years))

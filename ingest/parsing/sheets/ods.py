@@ -1,0 +1,95 @@
+"""Facts about an ODS workbook from its XML: one pass over the rows of each sheet."""
+
+import zipfile
+from typing import IO
+
+from lxml import etree
+
+from ingest.errors import DamagedDocumentError
+from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_META = "{http://purl.org/dc/elements/1.1/}"
+_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "ILS": "₪", "VND": "₫"}
+_CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
+_SHOWN = (None, "visible")
+_FILLING = 1_000  # a row or cell that is repeated more often than this fills up a sheet, and is no content
+
+
+def ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+    """Read the facts of a workbook. Raises `DamagedDocumentError` for XML that cannot be read."""
+    names = archive.namelist()
+    facts = WorkbookFacts(
+        images=sum(name.startswith("Pictures/") and not name.endswith("/") for name in names),
+        charts=sum(name.startswith("Object ") and name.endswith("/content.xml") for name in names),
+        has_macros=any(name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in names),
+    )
+    try:
+        with archive.open("content.xml") as file:
+            _read_content(file, facts)
+        if "meta.xml" in names:
+            with archive.open("meta.xml") as file:
+                parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
+                facts.title = etree.parse(file, parser).findtext(f".//{_META}title")
+    except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedDocumentError("The content of the workbook is damaged.") from error
+    return facts
+
+
+def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
+    tags = (f"{_TABLE}table", f"{_TABLE}table-row", f"{_TABLE}table-column")
+    options = {"resolve_entities": False, "load_dtd": False, "no_network": True}
+    sheet, row = SheetFacts(), 0
+    for event, element in etree.iterparse(file, events=("start", "end"), tag=tags, **options):
+        if element.tag == tags[0]:
+            if event == "start":
+                sheet, row = SheetFacts(), 0
+            else:
+                facts.sheets[element.get(f"{_TABLE}name", "")] = sheet
+                element.clear()
+        elif event == "end":
+            repeated = _repeated(element, "rows" if element.tag == tags[1] else "columns")
+            hidden = element.get(f"{_TABLE}visibility") not in _SHOWN
+            if element.tag == tags[2]:
+                sheet.hidden_columns += hidden * (repeated if repeated < _FILLING else 1)
+                continue
+            sheet.hidden_rows += hidden * (repeated if repeated < _FILLING else 1)
+            _read_row(element, row, repeated, sheet)
+            row += repeated
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+
+
+def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) -> None:
+    column = 0
+    for cell in row.iterchildren(*_CELLS):
+        repeated = _repeated(cell, "columns")
+        if repeated < _FILLING:
+            unit = _unit(cell)
+            for at in range(column, column + repeated) if unit else ():
+                facts.units.add(number, at, unit, rows)
+            wide, high = (int(cell.get(f"{_TABLE}number-{each}-spanned", "1")) for each in ("columns", "rows"))
+            if wide > 1 or high > 1:
+                facts.merged.append(((number, column), (number + high - 1, column + wide - 1)))
+            for note in cell.iterchildren(f"{_OFFICE}annotation"):
+                text = "\n".join("".join(line.itertext()) for line in note.iter(f"{_TEXT}p")).strip()
+                if text:
+                    facts.comments.append(Comment(number, column, text))
+        column += repeated
+
+
+def _unit(cell: etree._Element) -> str:
+    match cell.get(f"{_OFFICE}value-type"):
+        case "percentage":
+            return "%"
+        case "currency":
+            return _SIGNS.get(cell.get(f"{_OFFICE}currency", ""), "")
+        case _:
+            return ""
+
+
+def _repeated(element: etree._Element, what: str) -> int:
+    return max(1, int(element.get(f"{_TABLE}number-{what}-repeated", "1")))

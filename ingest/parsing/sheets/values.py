@@ -1,0 +1,54 @@
+"""The words of a cell's value: numbers as short as they are exact, dates by ISO 8601, percentages as percentages."""
+
+from datetime import date, datetime, time, timedelta
+
+Value = str | float | int | bool | date | datetime | time | timedelta
+
+_DIGITS = 15  # Excel keeps no more of a number, and shows no more
+_LONGEST_WHOLE = 10**15
+# As Excel and LibreOffice write them.
+ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
+
+
+def is_text(value: Value) -> bool:
+    """True for a cell of words."""
+    return isinstance(value, str) and bool(value)
+
+
+def is_typed(value: Value) -> bool:
+    """True for a number, a date or a truth value."""
+    return not isinstance(value, str)
+
+
+def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
+    """Return a value as text. `unit` is the sign of its number format; `timed` gives dates their midnight."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case float() | int():
+            if unit == "%":
+                return f"{_number(value * 100)}%"
+            return f"{'-' if value < 0 else ''}{unit}{_number(abs(value))}" if unit else _number(value)
+        case datetime():
+            return _rounded(value).isoformat(" ")
+        case date():
+            return f"{value.isoformat()} 00:00:00" if timed else value.isoformat()
+        case time():
+            return value.replace(microsecond=0).isoformat()
+        case timedelta():
+            seconds = round(abs(value.total_seconds()))
+            sign = "-" if value < timedelta(0) else ""
+            return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < _LONGEST_WHOLE:
+        return str(int(value))
+    return f"{value:.{_DIGITS}g}"
+
+
+def _rounded(moment: datetime) -> datetime:
+    """Return a moment by whole seconds: a sheet keeps it as a fraction of a day, which is hardly ever exact."""
+    return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)

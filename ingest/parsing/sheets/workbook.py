@@ -1,0 +1,241 @@
+"""A workbook becomes one text: a place and a heading for each sheet, and the tables on it one after the other.
+
+Hidden rows and columns are read as any others, because filters and collapsed groups hide them, and sums would be wrong
+without them. Hidden sheets are not: their author took them out of sight. Both are said.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import chain, islice
+from pathlib import Path
+
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError
+from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.sheets import WORKBOOK_PARSER
+from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
+from ingest.parsing.sheets.facts import SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles
+from ingest.parsing.sheets.ods import ods_facts
+from ingest.parsing.sheets.values import ERRORS, Value, is_text, words
+from ingest.parsing.sheets.xlsx import xlsx_facts
+from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter, Piece, Row
+from ingest.parsing.zip_guard import open_zip
+from ingest.positions import Cell
+
+_HEAD_ROWS = 1_000  # a band that is longer is one table, whose first rows tell its columns
+_PLACED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have
+_MOST_SHEETS = 2_000
+_MOST_NAMED = 10
+_ZIP_MARK = b"PK"
+_HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
+
+
+def parse_workbook(path: Path) -> ParsedDocument:
+    """Parse XLSX, XLSB, XLS or ODS.
+
+    Raises `EncryptedDocumentError`, `DamagedDocumentError`, `NoTextError`, and `ParserLimitError` for archives that
+    `ingest.parsing.zip_guard` refuses.
+    """
+    facts = _facts(path)
+    try:
+        with CalamineWorkbook.from_path(path) as workbook:
+            return _Reader(workbook, facts).read()
+    except PasswordError as error:
+        raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
+    except CalamineError as error:
+        raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
+
+
+def _facts(path: Path) -> WorkbookFacts:
+    with path.open("rb") as file:
+        if file.read(2) != _ZIP_MARK:
+            return WorkbookFacts()
+    with open_zip(path) as archive:
+        names = frozenset(archive.namelist())
+        if "content.xml" in names:
+            return ods_facts(archive)
+        return xlsx_facts(archive) if "xl/workbook.xml" in names else WorkbookFacts()
+
+
+class _Reader:
+    """Writes one workbook."""
+
+    def __init__(self, workbook: CalamineWorkbook, facts: WorkbookFacts) -> None:
+        self._workbook = workbook
+        self._facts = facts
+        self._writer = DocumentWriter()
+        self._cells = 0
+
+    def read(self) -> ParsedDocument:
+        hidden: list[str] = []
+        for index, sheet in enumerate(self._workbook.sheets_metadata):
+            if index >= _MOST_SHEETS:
+                count = len(self._workbook.sheets_metadata) - _MOST_SHEETS
+                self._writer.omit(OmissionKind.OTHER, count, f"sheets after the first {_MOST_SHEETS:,}")
+                break
+            if sheet.visible is not SheetVisibleEnum.Visible:
+                hidden.append(sheet.name)
+            elif sheet.typ is SheetTypeEnum.WorkSheet:
+                self._sheet(index, sheet.name)
+        if hidden:
+            self._writer.omit(OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_listed(hidden)}")
+        self._say_what_is_no_cell()
+        nothing = "The workbook holds no values" + (" on sheets that are not hidden." if hidden else ".")
+        return self._writer.finish(WORKBOOK_PARSER, self._facts.title, nothing=nothing, hint=_HINT)
+
+    def _sheet(self, index: int, name: str) -> None:
+        writer, facts = self._writer, self._facts.of(name)
+        place = writer.place(PlaceKind.SHEET, name, index + 1)
+        sheet = self._workbook.get_sheet_by_index(index)
+        rows = _rows(sheet, facts)
+        first = next(rows, None)
+        if first is not None:
+            writer.heading(name, 1)
+            tables = _SheetTables(writer, facts, place.number, (sheet.start or (0, 0))[1], _PLACED_CELLS - self._cells)
+            for band in bands(chain([first], rows)):
+                tables.write_band(band)
+            self._cells += tables.cells
+        for comment in sorted(facts.comments, key=lambda each: (each.row, each.column)):
+            at = Cell(place.number, comment.row + 1, comment.column + 1)
+            writer.item([Piece(f"Comment on {letters(comment.column)}{comment.row + 1}: {comment.text}", at)])
+        self._say_of_sheet(name, facts)
+
+    def _say_of_sheet(self, name: str, facts: SheetFacts) -> None:
+        omit = self._writer.omit
+        if facts.hidden_rows:
+            omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
+        if facts.hidden_columns:
+            omit(OmissionKind.HIDDEN, facts.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+        if facts.not_computed_count:
+            cells = _listed(facts.not_computed, facts.not_computed_count)
+            detail = f"formulas of sheet {name} that were saved without a value ({cells}): open and save it in Excel"
+            omit(OmissionKind.FORMULA, facts.not_computed_count, detail)
+        if facts.errors:
+            omit(OmissionKind.FORMULA, facts.errors, f"formulas of sheet {name} that give an error")
+
+    def _say_what_is_no_cell(self) -> None:
+        omit, facts = self._writer.omit, self._facts
+        for kind, count, detail in (
+            (OmissionKind.IMAGE, facts.images, "pictures"),
+            (OmissionKind.EMBEDDED_OBJECT, facts.charts, "charts; the cells that they draw are in the text"),
+            (OmissionKind.EMBEDDED_OBJECT, facts.embedded, "embedded objects"),
+            (OmissionKind.MACRO, int(facts.has_macros), "macros"),
+        ):
+            if count:
+                omit(kind, count, detail)
+
+
+class _SheetTables:
+    """Writes what is on one sheet."""
+
+    def __init__(self, writer: DocumentWriter, facts: SheetFacts, place: int, first_column: int, placed: int) -> None:
+        self._writer = writer
+        self._facts = facts
+        self._place = place
+        self._first_column = first_column
+        self._placed = placed
+        self._caption = ""  # the words of a band above, which has nothing else
+        self.cells = 0
+
+    def write_band(self, band: Iterator[SheetRow]) -> None:
+        head = list(islice(band, _HEAD_ROWS))
+        following = next(band, None)
+        if following is None:
+            for block in blocks(head):
+                self._block(block, ())
+            return
+        self._block(Block(head, range(len(head[0].values))), chain([following], band))
+
+    def _block(self, block: Block, following: Iterable[SheetRow]) -> None:
+        rows, columns = block.rows, block.columns
+        if len(columns) == 1 and _is_prose([row.values[columns[0]] for row in rows]):
+            self._lines(rows, columns)
+            self._caption = words(rows[0].values[columns[0]]) if len(rows) == 1 else ""
+            return
+        above = titles(block)
+        self._lines(rows[:above], columns)
+        caption = words(_first(rows[0], columns)) if above else self._caption
+        self._caption = ""
+        if len(rows) == above + 1 and sum(rows[above].values[at] != "" for at in columns) == 1:
+            self._lines(rows[above:], columns)
+            return
+        self._table(rows[above:], columns, following, " ".join(caption.split())[:NAME_CHARS])
+
+    def _lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
+        """Write rows that are lines of words, each cell at its place."""
+        self._writer.pieces(
+            Piece(words(row.values[at]), self._at(row, at), "\n")
+            for row in rows
+            for at in columns
+            if row.values[at] != "" and at not in row.spread
+        )
+
+    def _table(
+        self, rows: Sequence[SheetRow], columns: Sequence[int], following: Iterable[SheetRow], name: str
+    ) -> None:
+        count = header_rows(rows, columns)
+        header: list[Piece | str]
+        if count:
+            last = rows[count - 1]
+            header = [
+                Piece(text, self._at(last, at))
+                for at, text in zip(columns, column_names(rows[:count], columns), strict=True)
+            ]
+        else:
+            header = [letters(self._first_column + at) for at in columns]
+        timed = {at for at in columns if any(isinstance(row.values[at], datetime) for row in rows[count:])}
+        body = (self._row(row, columns, timed) for row in chain(rows[count:], following))
+        self._writer.table(chain([header], body), name=name)
+
+    def _row(self, row: SheetRow, columns: Sequence[int], timed: set[int]) -> Row:
+        units, values = self._facts.units, row.values
+        cells = [words(values[at], units.at(row.number, self._first_column + at), timed=at in timed) for at in columns]
+        self.cells += len(cells)
+        if self.cells <= self._placed:
+            return Row([Piece(text, self._at(row, at)) for text, at in zip(cells, columns, strict=True)])
+        return Row(cells, Cell(self._place, row.number + 1, 0))
+
+    def _at(self, row: SheetRow, at: int) -> Cell:
+        return Cell(self._place, row.number + 1, self._first_column + at + 1)
+
+
+def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
+    """Yield the rows of a sheet's used part, with merged cells repeated; an error is an empty cell, and counted."""
+    if sheet.start is None:
+        return
+    first_row, first_column = sheet.start
+    merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
+    for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, and the used part's first column
+        if number < first_row:
+            continue
+        for at, value in enumerate(row):
+            if isinstance(value, str) and value in ERRORS:
+                row[at] = ""
+                facts.errors += 1
+        yield merged.filled(number, row[:MAX_COLUMNS], first_column)
+
+
+def _is_prose(values: Sequence[Value]) -> bool:
+    """True for a column of words that is no list under a heading: a line or two, or lines longer than names."""
+    return all(map(is_text, values)) and (len(values) < 3 or any(len(words(value)) > NAME_CHARS for value in values))
+
+
+def _first(row: SheetRow, columns: Sequence[int]) -> Value:
+    return next(row.values[at] for at in columns if row.values[at] != "")
+
+
+def _listed(names: Sequence[str], count: int | None = None) -> str:
+    count = len(names) if count is None else count
+    shown = ", ".join(names[:_MOST_NAMED])
+    return f"{shown} and {count - _MOST_NAMED:,} more" if count > _MOST_NAMED else shown

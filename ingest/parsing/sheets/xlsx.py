@@ -1,0 +1,164 @@
+"""Facts about an XLSX workbook from its XML: one pass over the rows of each sheet that can tell anything."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import IO
+
+from lxml import etree
+
+from ingest.errors import DamagedDocumentError
+from ingest.parsing.office.package import Package
+from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+
+_BOOK = "xl/workbook.xml"
+_LISTED = 10
+_ALWAYS_READ_BYTES = 8 * 1024**2
+_BLOCK = 1 << 20
+_PERCENT_FORMATS = frozenset({"9", "10"})  # those that need no code (ECMA-376 part 1, 18.8.30)
+_TRUE = frozenset({"1", "true", "on"})
+_worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
+_literal = re.compile(r'"[^"]*"|\\.|_.|\*.')
+_currency = re.compile(r"\[\$([^\]\-]+)(?:-[^\]]*)?\]|([$£¥€\u20a0-\u20cf])")
+_reference = re.compile(r"([A-Z]{1,3})(\d{1,7})")
+_RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+
+def xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+    """Read the facts of a workbook. Raises `DamagedDocumentError` for XML that cannot be read."""
+    package = Package(archive)
+    names = package.names
+    facts = WorkbookFacts(
+        title=_title(package),
+        images=sum(name.startswith("xl/media/") for name in names),
+        charts=sum(bool(re.fullmatch(r"xl/(?:charts/chart|chartsheets/sheet)\w*\.xml", name)) for name in names),
+        embedded=sum(name.startswith("xl/embeddings/") for name in names),
+        has_macros="xl/vbaProject.bin" in names,
+    )
+    units = _units(package)
+    relations = package.relations(_BOOK)
+    for sheet in package.xml(_BOOK).iter("{*}sheet"):
+        relation = relations.get(sheet.get(_RELATION_ID, ""))
+        if relation and relation.kind == "worksheet" and relation.target in names:
+            found = SheetFacts()
+            _read_sheet(archive, relation.target, units, found)
+            found.comments.extend(_comments(package, relation.target))
+            facts.sheets[sheet.get("name", "")] = found
+    return facts
+
+
+def _title(package: Package) -> str | None:
+    if "docProps/core.xml" not in package.names:
+        return None
+    return str(package.xml("docProps/core.xml").findtext("{*}title", ""))
+
+
+def _units(package: Package) -> dict[str, str]:
+    """Return the units of the cell styles that have one, by the style's number."""
+    if "xl/styles.xml" not in package.names:
+        return {}
+    styles = package.xml("xl/styles.xml")
+    codes = {each.get("numFmtId"): each.get("formatCode", "") for each in styles.iter("{*}numFmt")}
+    formats = styles.find("{*}cellXfs")
+    found: dict[str, str] = {}
+    for number, style in enumerate(() if formats is None else formats.iterchildren("{*}xf")):
+        identifier = str(style.get("numFmtId", "0"))
+        if unit := "%" if identifier in _PERCENT_FORMATS else unit_of(codes.get(identifier, "")):
+            found[str(number)] = unit
+    return found
+
+
+def unit_of(code: str) -> str:
+    """Return the unit that a format code shows with a number: a percent sign or a sign of currency."""
+    currency = _currency.search(code)
+    if currency:
+        sign = currency[1] or currency[2]
+        return sign if len(sign) == 1 and not sign.isalnum() else ""
+    return "%" if "%" in _literal.sub("", code) else ""
+
+
+def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], facts: SheetFacts) -> None:
+    info = archive.getinfo(name)
+    if info.file_size > _ALWAYS_READ_BYTES and not units:
+        with archive.open(name) as file:
+            if not _is_worth_reading(file):
+                return
+    try:
+        with archive.open(name) as file:
+            parsed = etree.iterparse(
+                file, tag=("{*}row", "{*}col"), resolve_entities=False, load_dtd=False, no_network=True
+            )
+            number = -1
+            for _, element in parsed:
+                if element.tag.endswith("}col"):
+                    facts.hidden_columns += _span_of_hidden(element)
+                    continue
+                number = int(element.get("r", number + 2)) - 1
+                facts.hidden_rows += element.get("hidden") in _TRUE
+                _read_row(element, number, units, facts)
+                element.clear()
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+    except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedDocumentError(f"The part {name[:200]} of the workbook is damaged.") from error
+
+
+def _is_worth_reading(file: IO[bytes]) -> bool:
+    before = b""
+    while block := file.read(_BLOCK):
+        if _worth_reading.search(before + block):
+            return True
+        before = block[-64:]
+    return False
+
+
+def _span_of_hidden(column: etree._Element) -> int:
+    if column.get("hidden") not in _TRUE:
+        return 0
+    first, last = int(column.get("min", "1")), int(column.get("max", "1"))
+    return 1 if last >= 16_384 else max(0, last - first + 1)  # all to the sheet's end are as good as one
+
+
+def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: SheetFacts) -> None:
+    column = -1
+    for cell in row:
+        found = _reference.fullmatch(cell.get("r", ""))
+        column = _column(found[1]) if found else column + 1
+        if unit := units.get(cell.get("s", "")):
+            facts.units.add(number, column, unit)
+        kind = cell.get("t")
+        if kind == "e":
+            facts.errors += 1
+        elif cell.find("{*}f") is not None and kind != "str" and not cell.findtext("{*}v"):
+            facts.not_computed_count += 1
+            if len(facts.not_computed) < _LISTED:
+                facts.not_computed.append(cell.get("r", ""))
+
+
+def _column(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
+
+
+def _comments(package: Package, sheet: str) -> Iterator[Comment]:
+    """Yield comments: threads where there are such, because their notes only say that there is a thread."""
+    found: dict[str, list[str]] = {}
+    relations = sorted(package.relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
+    threaded: set[str] = set()
+    for relation in relations:
+        if relation.kind not in ("threadedComment", "comments") or relation.target not in package.names:
+            continue
+        for each in package.xml(relation.target).iter("{*}threadedComment", "{*}comment"):
+            reference = each.get("ref", "")
+            if relation.kind == "threadedComment":
+                threaded.add(reference)
+            elif reference in threaded:
+                continue
+            text = "".join(each.itertext("{*}t", "{*}text")).strip()
+            if text:
+                found.setdefault(reference, []).append(text)
+    for reference, texts in found.items():
+        if at := _reference.fullmatch(reference):
+            yield from (Comment(int(at[2]) - 1, _column(at[1]), text) for text in texts)

@@ -1,0 +1,116 @@
+"""Files that people really have, against what another parser made of them as Markdown: an oracle, not the truth.
+
+Every heading and every cell of a table that the oracle has must be found, and each number of a list with its item.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from ingest.parsing.registry import FORMATS
+from ingest.parsing.sniff import sniff_file
+from ingest.parsing.types import ParsedDocument
+
+pytestmark = pytest.mark.slow
+
+_KINDS = ("docx", "pptx", "odf", "epub", "html")
+# What the oracle has and a reader of the file does not see there, or sees beside the content.
+_NOT_WANTED = {
+    "odf_presentation_01.odp": {"Slide3", "1. Let’s introduce a list"},
+    "wiki_duck.html": {
+        "Contents",
+        "Authority control databases",
+        "United States",
+        "IdRef",
+        "Scientific classification",
+    },
+}
+_check_box = re.compile(r"\[[ x]\]")
+_image = re.compile(r"\[Image: ([^\]]*)\]")
+_comment = re.compile(r"<!--.*?-->", re.DOTALL)
+_address = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+_emphasis = re.compile(r"\*{1,3}|~~|`")
+_escape = re.compile(r"\\([_*#`\[\]<>&.!-])")
+_mathematics = re.compile(r"\$[^$]*\$")
+_heading = re.compile(r"^#{1,6} (?P<title>.+)$", re.MULTILINE)
+_item = re.compile(r"^ *(?P<number>\d+\.) (?P<text>\S.*)$", re.MULTILINE)
+_word = re.compile(r"\w+")
+
+
+def sources(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a kind that are read, with the oracle's text."""
+    for oracle in sorted((folder / "real-files" / kind / "groundtruth").glob("*.md")):
+        source = folder / "real-files" / kind / "sources" / oracle.stem
+        if source.exists() and source.suffix not in {".ods", ".png"}:
+            yield source, _plain(oracle.read_text(encoding="utf-8"))
+
+
+def _plain(markdown: str) -> str:
+    text = unescape(_address.sub(r"\1", _check_box.sub("", _comment.sub("", markdown))))
+    return _escape.sub(r"\1", _emphasis.sub("", _mathematics.sub("", text)))
+
+
+def _parsed(source: Path) -> ParsedDocument:
+    with source.open("rb") as file:
+        media_type = sniff_file(file, source.name, None)
+    return FORMATS[media_type].parse(source)
+
+
+def _letters(text: str) -> str:
+    """Return letters and digits alone: the oracle puts blanks around each change of style."""
+    return "".join(_word.findall(text)).casefold()
+
+
+def _cells(markdown: str) -> Iterator[str]:
+    for line in markdown.split("\n"):
+        if line.startswith("|"):
+            yield from (cell for cell in re.split(r"(?<!\\)\|", line.strip("|")) if _word.search(cell))
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_every_heading_cell_and_number_of_the_oracle_is_found(data_folder: Path, kind: str) -> None:
+    missing: list[tuple[str, str]] = []
+    found = 0
+    for source, oracle in sources(data_folder, kind):
+        text = _letters(_image.sub(r"\1", _parsed(source).text))
+        wanted = [
+            *(match["title"] for match in _heading.finditer(oracle)),
+            *_cells(oracle),
+            *(f"{match['number']} {match['text']}" for match in _item.finditer(oracle)),
+        ]
+        not_wanted = _NOT_WANTED.get(source.name, set())
+        wanted = [each for each in wanted if not any(words in each for words in not_wanted)]
+        lacking = [each for each in wanted if _letters(each) not in text]
+        found += len(wanted) - len(lacking)
+        missing += [(source.name, each) for each in lacking]
+    assert found
+    assert missing == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="needs LibreOffice: apt install libreoffice-writer-nogui")
+@pytest.mark.parametrize(("kind", "other"), [("docx", "odt"), ("docx", "rtf"), ("pptx", "odp")])
+def test_a_file_that_libreoffice_converts_reads_the_same(
+    data_folder: Path, tmp_path: Path, kind: str, other: str
+) -> None:
+    originals = sorted((data_folder / "real-files" / kind / "sources").glob(f"*.{kind}"))
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    command = ["soffice", profile, "--headless", "--convert-to", other, "--outdir", str(tmp_path), *map(str, originals)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=500)
+    missing: list[tuple[str, str]] = []
+    compared = 0
+    for original in originals:
+        before, after = _parsed(original), _parsed(tmp_path / f"{original.stem}.{other}")
+        text = _letters(after.text)
+        titles = [heading.title for heading in before.layout.headings]
+        for each in (*titles, *_cells(before.text)):
+            compared += 1
+            if _letters(_image.sub("", each)) not in text:
+                missing.append((original.name, each))
+    assert compared
+    assert len(missing) / compared < 0.03, missing

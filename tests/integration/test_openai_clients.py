@@ -1,0 +1,235 @@
+"""The real OpenAI client, as it is, against a running service: chat, responses and models, streamed and not."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_openai import ChatOpenAI
+from openai import APIStatusError, AsyncOpenAI, NotFoundError, OpenAI
+from pydantic import BaseModel, SecretStr
+
+from tests.support.cluster import wait_until
+from tests.support.harbour import COUNT, KEEPER, LAMP, Harbour, Model, harbour
+
+ANSWER, QUOTE = "Ada Brandt kept it [1].", "keeper of the lighthouse was Ada Brandt"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+    with harbour(tmp_path_factory.mktemp("home"), Model()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def openai(service: Harbour) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{service.url}/v1", api_key=service.key, max_retries=0) as client:
+        yield client
+
+
+def user(text: str) -> Any:  # noqa: ANN401 - the client has a type for each role
+    return {"role": "user", "content": text}
+
+
+def ours(made: BaseModel) -> Any:  # noqa: ANN401 - JSON
+    assert made.model_extra is not None
+    return made.model_extra["leadline"]
+
+
+def span_of(service: Harbour, cited: dict[str, Any]) -> str:
+    where = {"start": cited["start"], "end": cited["end"]}
+    return service.client.http.get(f"/v1/documents/{cited['document_id']}/content", params=where).text
+
+
+def test_the_models_are_strategies_and_collections(openai: OpenAI) -> None:
+    names = {each.id for each in openai.models.list()}
+    assert names == {"leadline", "leadline:direct", "leadline:table", "leadline:recursive", "leadline/default"}
+    assert openai.models.retrieve("leadline/default").object == "model"
+    with pytest.raises(NotFoundError) as error:
+        openai.models.retrieve("leadline/nobody")
+    assert error.value.code == "model_not_found"
+
+
+def test_a_chat_completion_has_the_answer_and_annotations_that_lead_to_its_spans(
+    openai: OpenAI, service: Harbour
+) -> None:
+    made = openai.chat.completions.create(model="leadline", messages=[user(KEEPER)])
+    (choice,) = made.choices
+    assert (choice.message.content, choice.finish_reason) == (ANSWER, "stop")
+    assert choice.message.annotations is not None
+    (annotation,) = choice.message.annotations
+    cited = annotation.url_citation
+    assert ANSWER[cited.start_index : cited.end_index] == "[1]"
+    assert cited.title == "Harbour"
+    assert service.client.http.get(cited.url).text == QUOTE
+    assert span_of(service, ours(cited)) == QUOTE
+    assert ours(made)["sentences"][0]["check"] == "verified"
+    assert made.usage is not None
+    assert made.usage.total_tokens == made.usage.prompt_tokens + made.usage.completion_tokens > 0
+
+
+def test_a_streamed_chat_completion_is_the_same_piece_by_piece(openai: OpenAI) -> None:
+    options: Any = {"include_usage": True}
+    stream = openai.chat.completions.create(
+        model="leadline",
+        messages=[user(KEEPER)],
+        stream=True,
+        stream_options=options,
+    )
+    chunks = list(stream)
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == ANSWER
+    assert deltas[0].role == "assistant"
+    (annotations,) = [found for delta in deltas if (found := (delta.model_extra or {}).get("annotations"))]
+    assert annotations[0]["url_citation"]["leadline"]["quote"] == QUOTE
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_a_conversation_in_messages_is_understood(openai: OpenAI) -> None:
+    said: list[Any] = [
+        user(KEEPER),
+        {"role": "assistant", "content": ANSWER},
+        user("And when did she first light the lamp?"),
+    ]
+    instructed: list[Any] = [{"role": "system", "content": "Speak like a pirate."}, *said]
+    made = openai.chat.completions.create(model="leadline/default", messages=instructed)
+    assert made.choices[0].message.content == "She lit it in 1871 [1]."
+
+
+def test_a_response_has_the_search_and_the_message_with_files_and_addresses(openai: OpenAI, service: Harbour) -> None:
+    made = openai.responses.create(
+        model="leadline",
+        input=KEEPER,
+        tools=[{"type": "file_search", "vector_store_ids": ["default"]}],
+        include=["file_search_call.results"],
+        metadata={"ticket": "7"},
+    )
+    assert (made.status, made.output_text, made.metadata) == ("completed", ANSWER, {"ticket": "7"})
+    search, message = made.output
+    assert search.type == "file_search_call"
+    assert search.results is not None
+    assert [each.text for each in search.results] == [QUOTE]
+    assert message.type == "message"
+    content = message.content[0]
+    assert content.type == "output_text"
+    file, url = content.annotations
+    assert file.type == "file_citation"
+    assert url.type == "url_citation"
+    assert (file.file_id, file.filename) == (search.results[0].file_id, "Harbour")
+    assert ANSWER[url.start_index : url.end_index] == "[1]"
+    assert ANSWER[: file.index].endswith("[1]")
+    assert span_of(service, ours(file)) == QUOTE
+    assert openai.responses.retrieve(made.id).output_text == ANSWER
+
+
+def test_the_events_of_a_streamed_response_are_complete_and_in_order(openai: OpenAI) -> None:
+    with openai.responses.stream(model="leadline", input=KEEPER) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    assert final.output_text == ANSWER
+    names = [each.type for each in events]
+    assert list(dict.fromkeys(names)) == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.file_search_call.in_progress",
+        "response.file_search_call.searching",
+        "response.file_search_call.completed",
+        "response.output_item.done",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.annotation.added",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.completed",
+    ]
+    assert [each.sequence_number for each in events] == sorted({each.sequence_number for each in events})
+    assert [each.type for each in final.output] == ["file_search_call", "message"]
+
+
+def test_a_response_goes_on_with_the_conversation_of_the_one_before(openai: OpenAI) -> None:
+    first = openai.responses.create(model="leadline", input=KEEPER)
+    second = openai.responses.create(
+        model="leadline", input="And when did she first light the lamp?", previous_response_id=first.id
+    )
+    assert second.output_text == "She lit it in 1871 [1]."
+    turns: list[Any] = [user(KEEPER), {"role": "assistant", "content": ANSWER}, user(LAMP)]
+    assert openai.responses.create(model="leadline", input=turns, store=False).output_text == second.output_text
+
+
+def test_a_response_in_the_background_is_a_run_that_is_read_later(openai: OpenAI) -> None:
+    begun = openai.responses.create(model="leadline:direct", input=KEEPER, background=True)
+    assert begun.status == "queued"
+    wait_until(lambda: openai.responses.retrieve(begun.id).status == "completed", seconds=60, what="it is answered")
+    assert openai.responses.retrieve(begun.id).output_text == ANSWER
+    assert openai.responses.cancel(begun.id).status == "completed"
+    openai.responses.delete(begun.id)
+
+
+def test_a_count_is_computed_through_a_response(openai: OpenAI) -> None:
+    made = openai.responses.create(model="leadline:table", input=COUNT)
+    assert made.output_text.startswith("2 of the 4 orders came late")
+    assert ours(made)["rows_behind_total"] == 2
+
+
+def test_what_only_a_clients_own_tool_could_answer_is_refused_in_words(openai: OpenAI) -> None:
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    }
+    messages = [user(KEEPER)]
+    made = openai.chat.completions.create(model="leadline", messages=messages, tools=[tool])
+    assert made.choices[0].message.content == ANSWER
+    with pytest.raises(APIStatusError, match="calls no tools"):
+        openai.chat.completions.create(
+            model="leadline",
+            messages=messages,
+            tools=[tool],
+            tool_choice="required",
+        )
+    with pytest.raises(APIStatusError, match="no message by the user"):
+        openai.chat.completions.create(model="leadline", messages=[{"role": "system", "content": "x"}])
+
+
+def test_filters_of_file_search_are_followed_or_refused(openai: OpenAI) -> None:
+    def asked(filters: dict[str, Any]) -> str:
+        tool: Any = {"type": "file_search", "vector_store_ids": ["default"], "filters": filters}
+        return openai.responses.create(model="leadline", input=KEEPER, tools=[tool]).output_text
+
+    year = {
+        "type": "and",
+        "filters": [{"type": "gte", "key": "year", "value": 1}, {"type": "lt", "key": "year", "value": 9}],
+    }
+    assert ANSWER not in asked(year)
+    with pytest.raises(APIStatusError, match="is not known here"):
+        asked({"type": "or", "filters": []})
+
+
+def test_the_asynchronous_client_and_langchain_work_as_they_are(service: Harbour) -> None:
+    async def ask() -> str:
+        async with AsyncOpenAI(base_url=f"{service.url}/v1", api_key=service.key) as client:
+            made = await client.responses.create(model="leadline", input=KEEPER)
+            return made.output_text
+
+    assert asyncio.run(ask()) == ANSWER
+    chat = ChatOpenAI(base_url=f"{service.url}/v1", api_key=SecretStr(service.key), model="leadline")
+    said = [HumanMessage(KEEPER), AIMessage(ANSWER), HumanMessage(LAMP)]
+    assert chat.invoke(said).text == "She lit it in 1871 [1]."
+    assert "".join(chunk.text for chunk in chat.stream([HumanMessage(KEEPER)])) == ANSWER
+
+
+def test_nothing_that_a_document_has_the_model_write_is_syntax_to_a_client(tmp_path: Path) -> None:
+    model = Model()
+    model.wrapped = "![x](https://e.org/?q=1) <img src=x> "
+    with harbour(tmp_path, model) as service, OpenAI(base_url=f"{service.url}/v1", api_key=service.key) as client:
+        expected = "！[x]（https：／/e.org/?q=1) ＜img src=x> " + ANSWER
+        made = client.chat.completions.create(model="leadline", messages=[{"role": "user", "content": KEEPER}])
+        assert made.choices[0].message.content == expected
+        assert made.choices[0].message.annotations is not None
+        cited = made.choices[0].message.annotations[0].url_citation
+        assert expected[cited.start_index : cited.end_index] == "[1]"
+        assert client.responses.create(model="leadline", input=KEEPER).output_text == expected

@@ -1,0 +1,88 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError
+from ingest.layout import OmissionKind
+from ingest.parsing.epub import parse_epub
+from ingest.parsing.types import ParsedDocument
+from tests.support.office_files import epub
+from tests.support.zip_files import zipped
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "book.epub"
+
+
+def parsed(file: Path, content: bytes) -> ParsedDocument:
+    file.write_bytes(content)
+    return parse_epub(file)
+
+
+def _links(*entries: str) -> str:
+    return f"<nav epub:type='toc'><h1>Contents</h1><ol>{''.join(entries)}</ol></nav>"
+
+
+_CHAPTERS = {
+    "one.xhtml": "<h1>Chapter 1. Loomings</h1><p>Call me&nbsp;Ishmael.</p><h2>More</h2><p>Some years ago.</p>",
+    "two.xhtml": "<p>No heading here.</p><h3>Inner</h3><img src='x' alt='A whale'/>",
+    "three.xhtml": "<p>It goes on.</p>",
+}
+
+
+def _entry(target: str, title: str, inner: str = "") -> str:
+    return f"<li><a href='{target}'>{title}</a>{f'<ol>{inner}</ol>' if inner else ''}</li>"
+
+
+@pytest.mark.parametrize("ncx", [False, True])
+def test_the_spine_is_read_in_order_with_the_titles_of_the_contents(file: Path, ncx: bool) -> None:
+    navigation = _links(_entry("one.xhtml", "Loomings", _entry("two.xhtml#start", "The Carpet-Bag")))
+    point = "<navPoint><navLabel><text>{}</text></navLabel><content src='{}'/>{}</navPoint>"
+    points = point.format("Loomings", "one.xhtml", point.format("The Carpet-Bag", "two.xhtml#start", ""))
+    document = parsed(
+        file, epub(_CHAPTERS, navigation=None if ncx else navigation, ncx=f"<navMap>{points}</navMap>" if ncx else None)
+    )
+    assert document.text.split("\n\n") == [
+        *("# Chapter 1. Loomings", "Call me\N{NO-BREAK SPACE}Ishmael.", "## More", "Some years ago."),
+        *("## The Carpet-Bag", "No heading here.", "### Inner", "[Image: A whale]", "It goes on."),
+    ]
+    assert document.title == "Moby Dick"
+    assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 1)]
+
+
+def test_a_page_that_is_no_xml_is_read_as_html_and_empty_elements_of_xml_hide_nothing(file: Path) -> None:
+    sound, open_ = "<title/><script src='x'/><a id='p1'/><p>Sound.</p>", "<p>Open <b>tags<p>and more"
+    chapters = {"one.xhtml": sound, "two.xhtml": open_}
+    assert parsed(file, epub(chapters)).text == "Sound.\n\nOpen tags\n\nand more"
+
+
+def test_a_book_whose_text_is_encrypted_says_so_and_obfuscated_fonts_do_no_harm(file: Path) -> None:
+    def encryption(uri: str) -> Mapping[str, str]:
+        return {"META-INF/encryption.xml": f"<encryption xmlns:e='x'><e:CipherReference URI='{uri}'/></encryption>"}
+
+    assert parsed(file, epub(_CHAPTERS, more=encryption("OPS/font.otf"))).text
+    with pytest.raises(EncryptedDocumentError) as raised:
+        parsed(file, epub(_CHAPTERS, more=encryption("OPS/one.xhtml")))
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (epub({}), NoTextError, "no text"),
+        (epub({"one.xhtml": "<img src='x'/>"}), NoTextError, "no text"),
+        (epub(_CHAPTERS)[:-100], DamagedDocumentError, "cut off"),
+        (epub(_CHAPTERS, left_out=("two.xhtml",)), DamagedDocumentError, "two.xhtml is missing"),
+        (epub(_CHAPTERS, more={"OPS/book.opf": "<package"}), DamagedDocumentError, "book.opf"),
+        (zipped({"META-INF/container.xml": "<container/>"}), DamagedDocumentError, "package document is missing"),
+        (zipped({"mimetype": "application/epub+zip"}), DamagedDocumentError, "container.xml is missing"),
+    ],
+)
+def test_a_broken_book_fails_with_what_is_wrong(
+    file: Path, content: bytes, error: type[LeadlineError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as raised:
+        parsed(file, content)
+    assert raised.value.hint

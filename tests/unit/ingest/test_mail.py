@@ -1,0 +1,107 @@
+"""Messages and mailboxes: who wrote what to whom, and their attachments as entries."""
+
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import ParserLimitError
+from ingest.parsing.containers import EML, MBOX, MSG
+from ingest.parsing.mail import unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.sniff import TEXT, sniff, sniff_file
+from ingest.parsing.types import EntryRoom, ParsedDocument
+from tests.support.containers import mailbox_of, message
+from tests.support.outlook_files import outlook_message
+
+
+def parse(folder: Path, content: bytes) -> ParsedDocument:
+    path = folder / "mail.eml"
+    path.write_bytes(content)
+    return unpack_eml(path, folder, EntryRoom())
+
+
+def test_the_subject_is_the_title_and_the_head_says_who_and_when(tmp_path: Path) -> None:
+    document = parse(tmp_path, message("Tides", "The flood comes at six.\n> Quoted line.\n"))
+    assert document.title == "Tides"
+    assert document.text == (
+        "# Tides\n\nFrom: Ann Poe <ann@example.org>\nTo: bob@example.org\nDate: Sat, 28 Nov 2026 10:00:00 +0000\n\n"
+        "The flood comes at six.\n> Quoted line."
+    )
+
+
+def test_encoded_words_and_other_charsets_are_decoded(tmp_path: Path) -> None:
+    raw = (
+        b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\nDate: x\nSubject: =?iso-8859-1?q?Gr=FC=DFe?=\n"
+        b"Content-Type: text/plain; charset=koi8-r\n\n\xf0\xd2\xc9\xd7\xc5\xd4\n"
+    )
+    document = parse(tmp_path, raw)
+    attached = b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.txt\nX: y"
+    named = raw.replace(b"Content-Type: text/plain", attached)
+    assert document.title == "Grüße"
+    assert [entry.path for entry in parse(tmp_path, named).entries] == ["ü.txt"]
+    encoded = named.replace(b"filename*=utf-8''%C3%BC.txt", b'filename="=?utf-8?q?=C3=A4.txt?="')
+    assert [entry.path for entry in parse(tmp_path, encoded).entries] == ["ä.txt"]
+    assert "From: Jürgen <j@example.org>" in document.text
+    assert document.text.endswith("Привет")
+
+
+def test_of_two_bodies_the_plain_one_is_taken_unless_the_other_says_more(tmp_path: Path) -> None:
+    html = "<p>The flood comes at six.</p><table><tr><th>Port<th>Hour<tr><td>Hull<td>6</table>"
+    assert "| Hull | 6 |" in parse(tmp_path, message(body="See the HTML.", html=html)).text
+    plain = "The flood comes at six.\nPort Hour\nHull 6"
+    assert "| Hull" not in parse(tmp_path, message(body=plain, html=html)).text
+
+
+def test_attachments_are_entries_and_an_attached_message_is_one(tmp_path: Path) -> None:
+    inner = message("Inner")
+    raw = message(attachments={"a.txt": b"Text.", "b.png": b"\x89PNG\r\n\x1a\n" + bytes(40)})
+    boundary = raw.split(b'boundary="')[1].split(b'"')[0]
+    part = b"--" + boundary + b"\nContent-Type: message/rfc822\n\n" + inner + b"\n--" + boundary + b"--"
+    document = parse(tmp_path, raw.replace(b"--" + boundary + b"--", part))
+    assert [(entry.path, entry.media_type) for entry in document.entries] == [("a.txt", TEXT), ("Inner.eml", EML)]
+    assert [omission.count for omission in document.omissions] == [1]
+
+
+def test_a_header_that_python_cannot_read_is_taken_as_it_stands(tmp_path: Path) -> None:
+    raw = b"From: a\xff\xfeb@example.org\nDate: never\nSubject: =?broken?x?=?=\nTo: (((((\n\nBody.\n"
+    document = parse(tmp_path, raw)
+    assert "Body." in document.text
+    assert document.title is not None
+
+
+def test_parts_beyond_all_measure_are_refused(tmp_path: Path) -> None:
+    head = b"From: a@example.org\nDate: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+    with pytest.raises(ParserLimitError, match="parts"):
+        parse(tmp_path, head + b"--b\n\nx\n" * 10_500 + b"--b--\n")
+
+
+def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "mail.msg"
+    path.write_bytes(outlook_message("Tides", "The flood comes at six.", {"a.txt": b"Words."}))
+    with path.open("rb") as file:
+        assert sniff_file(file, "unnamed", None) == MSG
+    document = unpack_msg(path, tmp_path, EntryRoom())
+    assert document.title == "Tides"
+    assert "The flood comes at six." in document.text
+    assert [entry.path for entry in document.entries] == ["a.txt"]
+
+
+def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "box"
+    path.write_bytes(mailbox_of(message("One"), message("Two", "From the sea.")))
+    document = unpack_mbox(path, tmp_path, EntryRoom())
+    assert [entry.path for entry in document.entries] == ["00001 One.eml", "00002 Two.eml"]
+    assert {entry.media_type for entry in document.entries} == {EML}
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "kind"),
+    [
+        (message(), "unnamed", EML),
+        (mailbox_of(message()), "unnamed", MBOX),
+        (b"From: a\nTo: b\n\nShort.", "a.eml", EML),
+        (b"Date: today\nFrom: me\n\nA letter that begins like a message.", "letter.txt", TEXT),
+        (b"From the sea comes Mon, and\nThis: is text.", "a.txt", TEXT),
+    ],
+)
+def test_messages_are_told_by_their_header_fields(content: bytes, name: str, kind: str) -> None:
+    assert sniff(content, name, None) == kind

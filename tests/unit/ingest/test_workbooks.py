@@ -1,0 +1,306 @@
+"""Workbooks as they are parsed: each cell at its place, each table with its header, what is left out said."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openpyxl.comments import Comment
+
+from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
+from ingest.layout import OmissionKind
+from ingest.parsing.containers import XLSX
+from ingest.parsing.registry import tables_of
+from ingest.parsing.sheets import parse_workbook, workbook
+from ingest.parsing.sheets.values import words
+from ingest.parsing.tables import FoundTable
+from ingest.parsing.types import ParsedDocument
+from ingest.positions import Cell
+from tests.support.workbooks import WRITERS, Sheet, written, xlsx
+
+COSTS: Sheet = [
+    ["Item", "Paid on", "Cost", "Done"],
+    ["Rent", date(2024, 1, 31), 1200.5, True],
+    ["Ink", date(2024, 2, 29), 7, False],
+]
+
+
+def _parsed(folder: Path, content: bytes) -> ParsedDocument:
+    return parse_workbook(written(folder, content))
+
+
+def _made(make: Callable[[xlsxwriter.Workbook], object]) -> bytes:
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content, {"in_memory": True}) as book:
+        make(book)
+    return content.getvalue()
+
+
+def _tables(document: ParsedDocument) -> list[FoundTable]:
+    return list(tables_of(document, XLSX))
+
+
+def _rows(table: FoundTable) -> list[list[str]]:
+    return [list(row.cells) for row in table.rows()]
+
+
+def _omissions(document: ParsedDocument) -> dict[OmissionKind, int]:
+    return {each.kind: each.count for each in document.omissions}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_sheets_are_places_and_their_tables_have_names_columns_and_rows(tmp_path: Path, suffix: str) -> None:
+    document = _parsed(
+        tmp_path, WRITERS[suffix]({"Costs": COSTS, "Empty": [], "People": [["Name", "Age"], ["Ann", 7]]})
+    )
+    assert [place.label for place in document.layout.places] == ["sheet Costs", "sheet Empty", "sheet People"]
+    costs, people = _tables(document)
+    assert (costs.name, people.name) == ("Costs", "People")
+    assert costs.columns == ("Item", "Paid on", "Cost", "Done")
+    assert _rows(costs) == [["Rent", "2024-01-31", "1200.5", "TRUE"], ["Ink", "2024-02-29", "7", "FALSE"]]
+    assert _rows(people) == [["Ann", "7"]]
+
+
+_VALUES = (
+    st.text("ab |é#\\", min_size=1, max_size=6).filter(lambda text: bool(text.strip()))
+    | st.integers(-(10**12), 10**12)
+    | st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
+    | st.dates(date(1950, 1, 1), date(2100, 1, 1))
+    | st.booleans()
+    | st.none()
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.lists(st.lists(_VALUES, max_size=5), max_size=6), min_size=1, max_size=3),
+    st.sampled_from(sorted(WRITERS)),
+)
+def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
+    tmp_path: Path, sheets: list[list[list[Any]]], suffix: str
+) -> None:
+    named = {f"S{number}": rows for number, rows in enumerate(sheets, start=1)}
+    wanted = {
+        (sheet, row, column): " ".join(words(value).split())
+        for sheet, rows in enumerate(sheets, start=1)
+        for row, cells in enumerate(rows, start=1)
+        for column, value in enumerate(cells, start=1)
+        if value is not None
+    }
+    try:
+        document = _parsed(tmp_path, WRITERS[suffix](named))
+    except NoTextError:
+        assert not wanted
+        return
+    text = document.text
+    found = {
+        (at.place, at.row, at.column): text[start:end]
+        for start, end, at in document.positions.within(0, len(text))
+        if isinstance(at, Cell)
+    }
+    for at, said in found.items():  # a header's cell may be joined of several rows
+        assert said.replace("\\|", "|").endswith(wanted[at])
+    for (place, row, column), said in wanted.items():
+        columns = [shown for at, shown in found.items() if (at[0], at[2]) == (place, column)]
+        assert (place, row, column) in found or any(said in shown.replace("\\|", "|") for shown in columns)
+
+
+def test_two_rows_of_header_are_joined_and_merged_cells_repeated(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("Sales")
+        sheet.write(0, 0, "Sales of the north")
+        sheet.merge_range(1, 0, 2, 0, "Region")
+        sheet.merge_range(1, 1, 1, 2, 2023)
+        sheet.merge_range(1, 3, 1, 4, 2024)
+        sheet.write_row(2, 1, ["Q1", "Q2", "Q1", "Q2"])
+        sheet.merge_range(3, 0, 4, 0, "North")
+        sheet.write_row(3, 1, [1, 2, 3, 4])
+        sheet.write_row(4, 1, [5, 6, 7, 8])
+
+    document = _parsed(tmp_path, _made(make))
+    (table,) = _tables(document)
+    assert table.name == "Sales of the north"
+    assert table.columns == ("Region", "2023 Q1", "2023 Q2", "2024 Q1", "2024 Q2")
+    assert _rows(table) == [["North", "1", "2", "3", "4"], ["North", "5", "6", "7", "8"]]
+
+
+def test_tables_are_parted_at_blank_rows_and_columns(tmp_path: Path) -> None:
+    rows: Sheet = [
+        ["Stock", None, None, None, None],
+        [None] * 5,
+        ["Part", "Count", None, "City", "Staff"],
+        ["Bolt", 5, None, "Oslo", 3],
+        ["Nut", 6, None, "Rome", 4],
+        [None] * 5,
+        ["A note that ends the sheet.", None, None, None, None],
+    ]
+    document = _parsed(tmp_path, xlsx({"S": rows}))
+    assert [(table.name, table.columns, len(_rows(table))) for table in _tables(document)] == [
+        ("Stock", ("Part", "Count"), 2),
+        ("S", ("City", "Staff"), 2),
+    ]
+    assert document.text.endswith("\n\nA note that ends the sheet.")
+
+
+def test_space_between_columns_does_not_part_numbers_from_their_labels(tmp_path: Path) -> None:
+    rows: Sheet = [["Line", None, 2023, None, 2022], ["Sales", None, 5, None, 4], ["Costs", None, 3, None, 2]]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": rows})))
+    assert (table.columns, _rows(table)[0]) == (("Line", "2023", "2022"), ["Sales", "5", "4"])
+
+
+def test_a_table_without_a_header_has_the_columns_letters(tmp_path: Path) -> None:
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": [[None, None], [None, 1, "x"], [None, 2, "y"]]})))
+    assert (table.columns, _rows(table)) == (("B", "C"), [["1", "x"], ["2", "y"]])
+
+
+def test_units_of_number_formats_stand_with_the_numbers(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.write_row(0, 0, ["Share", "Price", "Plain", "At"])
+        formats = [book.add_format({"num_format": code}) for code in ("0.0%", "[$€-407] #,##0.00", '0" % of"')]
+        for row, value in enumerate((0.125, -0.07), start=1):
+            for column, each in enumerate(formats):
+                sheet.write_number(row, column, value, each)
+            moment = datetime(2024, 3, row, 10 * (row - 1), 30 * (row - 1))
+            sheet.write_datetime(row, 3, moment, book.add_format({"num_format": "yyyy-mm-dd hh:mm"}))
+
+    (table,) = _tables(_parsed(tmp_path, _made(make)))
+    assert _rows(table) == [
+        ["12.5%", "€0.125", "0.125", "2024-03-01 00:00:00"],
+        ["-7%", "-€0.07", "-0.07", "2024-03-02 10:30:00"],
+    ]
+
+
+def test_what_is_hidden_is_said_and_hidden_sheets_are_left_out(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet, hidden = book.add_worksheet("Shown"), book.add_worksheet("Lists")
+        for row, cells in enumerate((["a", "b", "c"], [1, 2, 3], [4, 5, 6])):
+            sheet.write_row(row, 0, cells)
+        sheet.set_row(1, None, None, {"hidden": True})
+        sheet.set_column(2, 2, None, None, {"hidden": True})
+        hidden.write(0, 0, "secret")
+        hidden.hide()
+
+    document = _parsed(tmp_path, _made(make))
+    assert "secret" not in document.text
+    assert _rows(_tables(document)[0]) == [["1", "2", "3"], ["4", "5", "6"]]
+    (said,) = document.omissions
+    assert (said.kind, said.count) == (OmissionKind.HIDDEN, 3)
+    assert "hidden sheets, left out: Lists" in said.detail
+    assert "hidden rows of sheet Shown, kept" in said.detail
+
+
+def test_formulas_without_a_value_and_errors_are_empty_and_counted(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["n", "twice"], [1, "=A2*2"], [2, "=A3*2"]):
+        sheet.append(row)
+    sheet["B4"] = "#REF!"
+    sheet["A4"] = 3
+    content = io.BytesIO()
+    book.save(content)
+    document = _parsed(tmp_path, content.getvalue())
+    assert _rows(_tables(document)[0]) == [["1", ""], ["2", ""], ["3", ""]]
+    (said,) = document.omissions
+    assert (said.kind, said.count) == (OmissionKind.FORMULA, 3)
+    assert "B2, B3" in said.detail
+
+
+def test_an_empty_text_is_a_formulas_value(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.write_row(0, 0, ["n", "note"])
+        sheet.write_number(1, 0, 5)
+        sheet.write_formula(1, 1, '=IF(A2>9,"big","")', None, "")
+
+    content, typed = io.BytesIO(_made(make)), io.BytesIO()
+    with zipfile.ZipFile(content) as old, zipfile.ZipFile(typed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'<c r="B2">', b'<c r="B2" t="str">'))
+    assert _omissions(_parsed(tmp_path, content.getvalue())) == {OmissionKind.FORMULA: 1}
+    assert _omissions(_parsed(tmp_path, typed.getvalue())) == {}
+
+
+def test_comments_stand_below_their_sheet(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["n", "m"])
+    sheet.append([1, 2])
+    sheet["B2"].comment = Comment("Why two?", "Ann")
+    content = io.BytesIO()
+    book.save(content)
+    document = _parsed(tmp_path, content.getvalue())
+    start = document.text.index("Why two?")
+    assert document.text.endswith("- Comment on B2: Why two?")
+    assert document.positions.cells(start, start + 3) == [Cell(1, 2, 2)]
+
+
+def test_charts_pictures_and_macros_are_counted(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.write_column(0, 0, ["n", 1, 2])
+        chart = book.add_chart({"type": "line"})
+        chart.add_series({"values": "=S!$A$2:$A$3"})
+        sheet.insert_chart("C1", chart)
+
+    content = io.BytesIO(_made(make))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("xl/vbaProject.bin", b"macro")
+        archive.writestr("xl/media/image1.png", b"picture")
+    counted = _omissions(_parsed(tmp_path, content.getvalue()))
+    assert counted == {OmissionKind.EMBEDDED_OBJECT: 1, OmissionKind.MACRO: 1, OmissionKind.IMAGE: 1}
+
+
+def test_cells_past_the_placed_ones_have_the_place_of_their_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "_PLACED_CELLS", 4)
+    document = _parsed(tmp_path, xlsx({"S": [["n", "m"], *([n, n] for n in range(4))]}))
+    at = document.text.index("| 3 | 3 |")
+    assert document.positions.cells(at, at + 9) == [Cell(1, 5, 0)]
+    assert document.positions.cells(0, at) == [
+        *(Cell(1, row, column) for row in (1, 2, 3) for column in (1, 2)),
+        Cell(1, 4, 0),
+    ]
+
+
+def test_a_long_table_is_one_whatever_its_later_rows_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "_HEAD_ROWS", 3)
+    rows: Sheet = [["n", "word"], [1, None], [2, None], [3, "late"], [4, None]]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": rows})))
+    assert (table.columns, _rows(table)[2]) == (("n", "word"), ["3", "late"])
+
+
+def test_a_workbook_of_hidden_or_empty_sheets_holds_no_values(tmp_path: Path) -> None:
+    with pytest.raises(NoTextError):
+        _parsed(tmp_path, xlsx({"S": []}))
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_truncated_workbook_is_a_typed_error(tmp_path: Path, suffix: str) -> None:
+    content = WRITERS[suffix]({"Costs": COSTS})
+    for share in (0.3, 0.6, 0.9):
+        with pytest.raises(LeadlineError) as raised:
+            _parsed(tmp_path, content[: int(len(content) * share)])
+        assert isinstance(raised.value, DamagedDocumentError)
+        assert raised.value.hint
+
+
+def test_durations_and_long_numbers_are_written_as_a_sheet_shows_them() -> None:
+    assert words(timedelta(hours=30, minutes=5)) == "30:05:00"
+    assert [words(value) for value in (5.0, 0.1 + 0.2, 1e20, -0.5, 123456789012345.0)] == [
+        "5",
+        "0.3",
+        "1e+20",
+        "-0.5",
+        "123456789012345",
+    ]

@@ -1,0 +1,63 @@
+"""A container's entries on their way to be documents: their bytes go into the blobs as a parser hands them over."""
+
+import hashlib
+from typing import BinaryIO
+
+from ingest.blobs import Blobs
+from ingest.documents import Version
+from ingest.entries import Entry
+from ingest.intake import fingerprint_of
+from ingest.parsing.types import FoundEntry
+
+_BLOCK_BYTES = 256 * 1024
+_SMALL_BYTES = 1024**2
+_TOGETHER = 64
+_TOGETHER_BYTES = 16 * 1024**2
+
+
+class EntryStore:
+    """The blobs of one version's entries. A repeated ingest writes the same keys again, so that nothing is there twice.
+
+    Small files are stored together, because a disk commits many as fast as one.
+    """
+
+    def __init__(self, blobs: Blobs, version: Version) -> None:
+        self._blobs = blobs
+        self._version = version
+        self._found: list[Entry] = []
+        self._waiting: dict[str, bytes] = {}
+
+    def take(self, found: FoundEntry, file: BinaryIO) -> None:
+        """Store an entry's bytes; durable when `entries` returns. Raises `StorageFullError`."""
+        sha256, size = hashlib.sha256(), 0
+        while block := file.read(_BLOCK_BYTES):
+            sha256.update(block)
+            size += len(block)
+        file.seek(0)
+        name = hashlib.sha256(f"{self._version.id}/{found.file}".encode()).hexdigest()[:32]
+        key = f"original/{name[:2]}/{name}"
+        self._found.append(
+            Entry(found.path, found.media_type, sha256.hexdigest(), size, key, fingerprint_of(found.media_type))
+        )
+        if size > _SMALL_BYTES:
+            self._blobs.put_file(key, file)
+            return
+        self._waiting[key] = file.read()
+        if len(self._waiting) >= _TOGETHER or sum(map(len, self._waiting.values())) >= _TOGETHER_BYTES:
+            self._store()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Store what is left, and return all entries."""
+        self._store()
+        return tuple(self._found)
+
+    def remove(self) -> None:
+        """Remove what was stored: its version is withdrawn, and nobody will ask for it."""
+        self._waiting.clear()
+        for entry in self._found:
+            self._blobs.delete(entry.blob_key)
+
+    def _store(self) -> None:
+        if self._waiting:
+            self._blobs.put_all(self._waiting)
+            self._waiting = {}
