@@ -86,7 +86,7 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_comes_back_to_where
     other = opened.context.new_page()
     other.goto(f"{opened.url}/library")
     other.wait_for_selector("#empty h2")
-    page.get_by_role("button", name="hers").click()
+    page.get_by_role("button", name="Account").click()
     page.get_by_role("button", name="Sign out everywhere").click()
     page.wait_for_url("**/sign-in")
     other.get_by_label("Order").select_option("oldest")

@@ -1,7 +1,7 @@
 // The library: uploads, and the documents a page at a time.
 import { byId, bytes, confirmed, el, foreign, number, plural, say, time, trouble } from './dom.js'
 import { get, may, post } from './rest.js'
-import { removes, status, UNDER_WAY } from './status.js'
+import { leftOut, removes, status, UNDER_WAY } from './status.js'
 import { UploadList } from './upload_list.js'
 import { dropped, removeDocument, Uploads } from './uploads.js'
 
@@ -94,7 +94,7 @@ function row(each) {
       el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
       each.title && each.title !== each.name ? el('span', { class: 'soft small' }, foreign(each.name)) : null,
       each.failure ? el('div', { class: 'small bad-ink', text: `${each.failure.detail} ${each.failure.hint}` }) : null,
-      each.omissions.length ? el('div', { class: 'small warn-ink', text: `Left out: ${plural(each.omissions.length, 'kind of thing', 'kinds of things')}` }) : null),
+      each.omissions.length ? el('div', { class: 'small warn-ink', text: `Not in the text: ${leftOut(each.omissions)}` }) : null),
     el('td', {}, status(each)),
     el('td', {}, el('span', { class: 'small', text: each.collection })),
     el('td', { class: 'right', text: number(each.pages) }),

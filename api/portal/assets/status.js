@@ -62,3 +62,9 @@ export const OMITTED = {
   row: ['row that only questions about the table find', 'rows that only questions about the table find'],
   other: ['other thing', 'other things'],
 }
+
+// What was left out, in a few words: the first two kinds, and how many more there are.
+export function leftOut(omissions) {
+  const words = omissions.slice(0, 2).map((each) => plural(each.count, ...(OMITTED[each.kind] ?? OMITTED.other)))
+  return omissions.length > 2 ? `${words.join(', ')} and more` : words.join(', ')
+}
