@@ -84,7 +84,7 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         None,
         gt=0,
         le=1,
-        description="The reranker's part of the score, the rest being what the search had found; 1 if not set, and 0.5 "
+        description="The reranker's part of the score, the rest being what the search had found; 1 if not set, and 0.6 "
         "for late interaction.",
     )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")

@@ -103,7 +103,7 @@ class UnsupportedTypeError(UploadError):
     """The content is of a type no parser reads."""
 
     code = "unsupported_type"
-    default_hint = "Upload text, Markdown, HTML or PDF."
+    default_hint = "Save it as PDF, as an Office or OpenDocument file, as HTML or as text, and upload that."
 
 
 class GenerationStateError(IngestError):

@@ -44,6 +44,30 @@ class Embedder(Protocol):
     def close(self) -> None: ...
 
 
+# Sentences that have nothing to do with each other.
+_UNRELATED = (
+    "The bakery opens at six in the morning.",
+    "Copper melts at a little over a thousand degrees.",
+    "She has played the cello since her childhood.",
+    "The treaty was signed by both parliaments in spring.",
+    "Frogs lay their eggs in shallow ponds.",
+    "The printer in the second office is out of paper.",
+    "Our team lost the final by two goals.",
+    "A mortgage is repaid in monthly instalments.",
+)
+
+
+def cosine_floor(encoder: Embedder) -> float:
+    """Return the cosine that lies as far below that of unrelated texts as 1 lies above it.
+
+    Encoders use different parts of the scale: unrelated texts have a cosine of about 0 by one, and of 0.7 by another.
+    Raises `EncoderError`.
+    """
+    vectors = encoder.documents(_UNRELATED).vectors
+    cosines = vectors @ vectors.T
+    return float(2 * cosines[np.triu_indices(len(cosines), 1)].mean() - 1)
+
+
 def unit_vectors(rows: DenseVector) -> DenseVector:
     """Scale rows to length 1. Raises `EncoderError` for a row without a direction, since nothing is near to it."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

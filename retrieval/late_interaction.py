@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
 from retrieval.index import DenseVector
 from retrieval.reranker import seconds_left
@@ -25,14 +27,20 @@ class TokenEncoder(Protocol):
     def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
         """Return the token vectors of each text. Raises `EncoderError`."""
 
+    def query(self, text: str) -> tuple[DenseVector, DenseVector]:
+        """Return the token vectors of a query, and the weight of each token: common words say little.
+
+        Raises `EncoderError`.
+        """
+
     def close(self) -> None: ...
 
 
 class LateInteractionReranker:
-    """MaxSim over a token encoder's vectors."""
+    """MaxSim over a token encoder's vectors, in which rare words of the query count more than common ones."""
 
     def __init__(self, encoder: TokenEncoder) -> None:
-        self.fingerprint = f"maxsim/{encoder.fingerprint}"
+        self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"
         self._encoder = encoder
         self._turn = threading.Lock()  # two calls at once would each take twice as long
 
@@ -51,20 +59,23 @@ class LateInteractionReranker:
 
     def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
         """Score in batches of similar length, so that little is spent on padding."""
-        (asked,) = self._encoder.tokens([query])
+        asked, weights = self._encoder.query(query)
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), _PASSAGES_A_BATCH):
             seconds_left(until)
             rows = order[at : at + _PASSAGES_A_BATCH]
             for row, tokens in zip(rows, self._encoder.tokens([passages[row] for row in rows]), strict=True):
-                found[row] = maxsim(asked, tokens)
+                found[row] = maxsim(asked, tokens, weights)
         return found
 
 
-def maxsim(query: DenseVector, passage: DenseVector) -> float:
-    """Return the mean, over the query's tokens, of the greatest cosine with a passage's token; rows have length 1.
+def maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
+    """Return the weighted mean, over the query's tokens, of the greatest cosine with a passage's token.
 
-    Source: Khattab & Zaharia, ColBERT, SIGIR 2020; ColBERT takes the sum, which ranks the same.
+    Rows have length 1; `weights` has one number for each of the query's rows, and counts all alike if all are 0.
+    Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by how rare a token is as in Zhang et al., BERTScore,
+    ICLR 2020.
     """
-    return float((query @ passage.T).max(axis=1).mean())
+    nearest = (query @ passage.T).max(axis=1)
+    return float(np.average(nearest, weights=weights if weights.any() else None))

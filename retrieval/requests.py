@@ -62,8 +62,8 @@ class SearchRequest:
     mode: Mode = Mode.HYBRID
     top_k: int = 10
     per_document: int | None = None
-    fusion: Fusion = Fusion.DBSF
-    feedback: bool = True
+    fusion: Fusion = Fusion.CONVEX
+    feedback: bool = False
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)

@@ -27,8 +27,11 @@ class RerankerChoice:
 
     @property
     def weight(self) -> float:
-        """The default share of the score; late interaction judges no better than the search before it."""
-        return 0.5 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
+        """The default share of the score; late interaction judges little better than the search before it.
+
+        Measured on half of the questions of five collections, where 0.5 to 0.7 differ by less than their intervals.
+        """
+        return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
     def depth(self) -> int:

@@ -1,8 +1,8 @@
 """Search: question in, ranked hits with their text out, every stage timed.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
-→ feedback from the best passage → reranking, where there is a reranker → diversity → visibility, readers and filters
-checked against the catalog, per-document cap, grouping → text, widened and merged.
+→ feedback from the best passage, if asked → reranking, where there is a reranker → diversity → visibility, readers and
+filters checked against the catalog, per-document cap, grouping → text, widened and merged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, Show, choose
 from retrieval.clock import Clock
+from retrieval.embedding import Embedder, cosine_floor
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.expansion import Stretch, merge, widen
 from retrieval.generations import Generations, OpenGeneration
@@ -111,6 +112,7 @@ class Searcher:
         self._texts = texts
         self._places = Places(texts, tables)
         self._reranking = reranking
+        self._floors: dict[str, float] = {}
 
     @property
     def generation(self) -> int:
@@ -152,16 +154,23 @@ class Searcher:
             )
             for each in asked
         ]
+        floor = self._floor(made.encoder) if any(query.dense is not None for query in queries) else 0.0
         clock.lap("embed")
-        found = self._look(made.index, request, filters, queries, clock)
+        found = self._look(made.index, request, filters, queries, floor, clock)
         hidden = self._hidden(request)
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
             # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
             # hidden versions were last asked for.
-            found = self._look(made.index, request, filters, queries, clock)
+            found = self._look(made.index, request, filters, queries, floor, clock)
         return found
+
+    def _floor(self, encoder: Embedder) -> float:
+        """Return the least cosine of an encoder, which is measured once."""
+        if encoder.fingerprint not in self._floors:
+            self._floors[encoder.fingerprint] = cosine_floor(encoder)
+        return self._floors[encoder.fingerprint]
 
     def _filters(self, request: SearchRequest) -> MetadataFilter | None:
         """Return the request's filters, with the documents that they leave if these are few. Raises `FilterError`."""
@@ -209,6 +218,7 @@ class Searcher:
         request: SearchRequest,
         filters: MetadataFilter | None,
         queries: Sequence[QueryVectors],
+        floor: float,
         clock: Clock,
     ) -> "_Found":
         scope, show = self._scope(request, filters), self._shown(request, filters)
@@ -219,6 +229,7 @@ class Searcher:
             depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
             fusion=request.fusion,
             feedback=request.feedback,
+            floor=floor,
             clock=clock,
         )
         unshown, reranked = 0, None

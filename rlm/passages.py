@@ -38,7 +38,6 @@ def searching(
             documents=scope.documents,
             filters=scope.filters,
             readers=scope.readers,
-            feedback=False,
             expand_chars=widened_chars,
         )
         found = [hit.passage for hit in searcher.search(request).hits]

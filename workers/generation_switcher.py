@@ -66,8 +66,14 @@ class GenerationSwitcher:
         return generation
 
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
-        """Build the whole index anew, from the catalog and the blobs, and switch to it."""
-        generation = self._records.begin(choice.fingerprint, sparse, choice.dimension)
+        """Build the whole index anew, from the catalog and the blobs, and switch to it.
+
+        Vectors are copied where only the words are weighed otherwise, as after an upgrade.
+        """
+        active = self._records.active()
+        same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse
+        copies = active.id if same_vectors else None
+        generation = self._records.begin(choice.fingerprint, sparse, choice.dimension, copies=copies)
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:

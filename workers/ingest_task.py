@@ -10,7 +10,7 @@ lease lost because the document was deleted, what was written is removed again.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import Chunk, chunk_text, left_out_rows
@@ -23,10 +23,12 @@ from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocu
 from ingest.tables import named_tables
 from ingest.texts import VersionText
 from ingest.tracing import span
-from retrieval.index import IndexedChunk, IndexWriter
+from retrieval.bm25 import SparseEncoder
+from retrieval.index import IndexedChunk, IndexWriter, SparseVector
+from retrieval.languages import Language, language_of
 from workers.access import write_new_points
 from workers.entries import EntryStore
-from workers.vectors import indexed_chunks, indexed_text
+from workers.vectors import indexed_chunks, indexed_text, word_weights
 from workers.worker_deps import Stopping, WorkerDeps
 
 # Limits of a claim: bytes of all files together, and documents.
@@ -71,6 +73,10 @@ class _ParsedVersion:
             self.entries,
         )
 
+    @cached_property
+    def language(self) -> Language:
+        return language_of(self.parsed.text)
+
     @property
     def stored_text(self) -> VersionText:
         parsed = self.parsed
@@ -91,11 +97,12 @@ class _Point:
     chunk: Chunk
     indexed: IndexedChunk
 
-    @property
-    def text(self) -> str:
-        """The text that BM25 indexes."""
-        parsed = self.owner.parsed
-        return indexed_text(parsed.title or self.owner.version.name, self.chunk, parsed.text, parsed.layout)
+    def word_weights(self, encoder: SparseEncoder) -> SparseVector:
+        """Return the BM25 weights of the chunk."""
+        owner = self.owner
+        parsed, name = owner.parsed, owner.version.name
+        text = indexed_text(parsed.title or name, self.chunk, parsed.text, parsed.layout)
+        return word_weights(encoder, text, name=name, language=owner.language)
 
 
 class IngestTask:
@@ -238,7 +245,7 @@ class IngestTask:
             if stopping():
                 raise Stopping
             some = points[at : at + self._batch_chunks]
-            sparse = [deps.sparse.document(point.text) for point in some]
+            sparse = [point.word_weights(deps.sparse) for point in some]
             writing = {point.owner.job for point in some}
             # Checked before each write, so that the collection of a withdrawn version finds everything written for it.
             held = deps.jobs.held(list(writing))

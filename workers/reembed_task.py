@@ -9,8 +9,9 @@ from ingest.faultpoints import reach
 from ingest.texts import TextMap
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk
+from retrieval.languages import SAMPLE_CHARS, language_of
 from workers.access import write_new_points
-from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks
+from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks, word_weights
 from workers.worker_deps import Stopping, WorkerDeps
 
 _INDEX_BATCH = 512
@@ -113,11 +114,15 @@ class ReembedTask:
         stopping: Callable[[], bool],
     ) -> None:
         deps = self._deps
+        language = language_of(deps.texts.read(version.id, 0, SAMPLE_CHARS))
         for at in range(0, len(indexed), _INDEX_BATCH):
             if stopping():
                 raise Stopping
             some = entry.chunks[at : at + _INDEX_BATCH]
-            sparse = [deps.sparse.document(text) for _, text in chunk_texts(deps.texts, version, some)]
+            sparse = [
+                word_weights(deps.sparse, text, name=version.name, language=language)
+                for _, text in chunk_texts(deps.texts, version, some)
+            ]
             deps.jobs.check(job)  # so that the collection of a withdrawn version finds everything written for it
             reach("reembed.writing")
             made.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)

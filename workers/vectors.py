@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from ingest.faultpoints import reach
 from ingest.layout import Layout
 from ingest.texts import Texts, byte_spans
 from ingest.tracing import span
+from retrieval.bm25 import SparseEncoder
 from retrieval.generations import OpenGeneration
-from retrieval.index import DenseVector, IndexedChunk
+from retrieval.index import DenseVector, IndexedChunk, SparseVector
+from retrieval.languages import Language
 
 _READ_AT_ONCE = 256
 _DIGESTS_AT_ONCE = 256
@@ -47,6 +50,17 @@ def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iter
         body = texts.read(version.id, offset, some[-1].end)
         for chunk in some:
             yield chunk_id(version.id, chunk.start, chunk.end), indexed_text(title, chunk, body, layout, offset)
+
+
+def word_weights(encoder: SparseEncoder, text: str, *, name: str, language: Language) -> SparseVector:
+    """Return the BM25 weights of an indexed text, which begins with its context line; the file's name is part of that.
+
+    The encoder reads no file name: a name has words to search for, and no meaning.
+    """
+    context, _, body = text.partition("\n")
+    if name not in context:
+        context = f"{context}\n{PurePath(name).stem}"
+    return encoder.document(body, context=context, language=language)
 
 
 def indexed_chunks(

@@ -35,14 +35,14 @@ app = typer.Typer(help="Measure how good searches are, on judged questions.", no
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-# The searches that can be measured, and are by default: each retriever, each fusion of the two, the default, and with
-# the reranker, if there is one.
+# The searches that can be measured, and are by default: each retriever, the other fusion, the default, with feedback,
+# and with the reranker, if there is one.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
-    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "feedback": False, "rerank": False},
-    "dbsf": {"mode": Mode.HYBRID, "fusion": Fusion.DBSF, "feedback": False, "rerank": False},
+    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "rerank": False},
     "hybrid": {"mode": Mode.HYBRID, "rerank": False},
+    "feedback": {"mode": Mode.HYBRID, "feedback": True, "rerank": False},
     "reranked": {"mode": Mode.HYBRID, "rerank": True},
 }
 

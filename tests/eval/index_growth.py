@@ -205,8 +205,9 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
                     sparse=words,
                     dense=meaning,
                     depth=_DEPTH,
-                    fusion=Fusion.DBSF,
+                    fusion=Fusion.CONVEX,
                     feedback=True,
+                    floor=-1.0,
                     clock=Clock(),
                 )
                 ended = time.perf_counter()

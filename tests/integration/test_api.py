@@ -83,7 +83,7 @@ def test_a_document_goes_from_accepted_to_ready_and_is_found_by_words_and_by_mea
         assert hits[0]["document"] == document["id"]
         text = client.http.get(f"/v1/documents/{document['id']}/content").text
         assert hits[0]["text"] == text[hits[0]["start"] : hits[0]["end"]]
-    assert set(hits[0]["why"]) == {"bm25", "dense", "feedback"}
+    assert set(hits[0]["why"]) == {"bm25", "dense"}
 
 
 def test_the_same_bytes_twice_are_one_document(client: Client) -> None:

@@ -55,7 +55,7 @@ def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tm
     found = json.loads(first.stdout)
     assert (found["collection"], found["queries"]) == ("small", 2)
     assert {name: search["ndcg@10"]["mean"] for name, search in found["searches"].items()} == {
-        "bm25": 1.0, "dense": 1.0, "rrf": 1.0, "dbsf": 1.0, "hybrid": 1.0,
+        "bm25": 1.0, "dense": 1.0, "rrf": 1.0, "hybrid": 1.0, "feedback": 1.0,
     }  # fmt: skip
     assert found["searches"]["hybrid"]["stages_ms"]["embed"] > 0
 

@@ -3,7 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from retrieval.generations import IndexStore
+import pytest
+from sqlalchemy import text
+
+from retrieval.errors import IndexMismatchError
+from retrieval.generations import IndexStore, require_fit
+from retrieval.index import SparseVector
 from retrieval.search import Mode
 from tests.support.books import book
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
@@ -22,6 +27,34 @@ def test_the_whole_index_is_made_again_when_its_data_were_lost(tmp_path: Path, s
     assert at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint).id == 2
     assert at.verify().agrees
     assert [at.found("white whale", mode) for mode in Mode] == expected
+    at.close()
+
+
+def test_an_index_of_a_release_that_weighed_words_otherwise_is_made_again_and_its_vectors_are_copied(
+    tmp_path: Path, store: IndexStore
+) -> None:
+    before = GenerationsFixture(tmp_path, store)
+    whale = before.ready(WHALE)
+    with before.open.active() as made:
+        (chunk,) = made.index.points("ann", whale.version.id)
+        made.index.delete_version("ann", whale.version.id)
+        made.index.upsert([chunk], [SparseVector((7,), (1.0,))])
+        marked = made.encoder.documents(["a vector that no text has"]).vectors
+        made.index.set_dense([chunk.id], marked)
+    with before.engine.begin() as connection:
+        connection.execute(text("UPDATE generations SET sparse = 'another release'"))
+    before.close()
+    at = GenerationsFixture(tmp_path, store)
+    with pytest.raises(IndexMismatchError, match="weighs words by another release"):
+        at.found("white whale", Mode.BM25)
+    with pytest.raises(IndexMismatchError, match="index rebuild"):
+        require_fit(at.records.active(), at.encoders, at.sparse, chosen=None)
+
+    assert at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint).copies == 1
+
+    assert at.found("white whale", Mode.BM25) == [whale.id]
+    with at.open.active() as made:
+        assert made.index.dense([chunk.id])[chunk.id] @ marked[0] == pytest.approx(1, abs=1e-3)
     at.close()
 
 

@@ -1,4 +1,7 @@
-from retrieval.bm25 import Bm25Encoder
+import pytest
+
+from retrieval.bm25 import CONTEXT_WEIGHT, PAIR_WEIGHT, Bm25Encoder, matched_words
+from retrieval.languages import Language
 
 ENCODER = Bm25Encoder()
 
@@ -9,18 +12,19 @@ def weights(text: str) -> dict[int, float]:
 
 
 def test_a_term_asked_for_twice_weighs_twice() -> None:
-    once, twice = weights("whale sea"), weights("whale whale sea")
-    assert set(once) == set(twice)
-    assert sorted(twice.values()) == [1.0, 2.0]
+    once, twice, sea = weights("whale"), weights("whale whale"), weights("sea")
+    assert {twice[term] for term in once} == {2.0}
+    assert {weights("whale sea")[term] for term in (*once, *sea)} == {1.0}
 
 
 def test_words_meet_their_inflections() -> None:
-    assert set(weights("runner running")) & set(ENCODER.document("they were running").indices)
-    assert set(weights("whales")) == set(weights("whale"))
+    assert set(weights("runner running")) & set(document("they were running"))
+    assert set(weights("whales")) & set(document("a whale"))
 
 
 def test_a_term_of_a_query_is_the_same_term_in_a_document() -> None:
-    assert set(weights("Captain Ahab's ship")) <= set(ENCODER.document("Captain Ahab's ship").indices)
+    for language in Language:
+        assert set(document("Captain Ahab's ship", language=language)) <= set(weights("Captain Ahab's ship"))
 
 
 def test_only_stop_words_or_punctuation_give_no_terms() -> None:
@@ -30,3 +34,70 @@ def test_only_stop_words_or_punctuation_give_no_terms() -> None:
 def test_a_repeated_term_saturates_in_a_document() -> None:
     one, many = ENCODER.document("whale"), ENCODER.document("whale " * 50)
     assert many.values[0] < 3 * one.values[0]
+
+
+def document(text: str, *, context: str = "", language: Language = Language.ENGLISH) -> dict[int, float]:
+    vector = ENCODER.document(text, context=context, language=language)
+    return dict(zip(vector.indices, vector.values, strict=True))
+
+
+def test_words_that_follow_each_other_are_a_term_more_which_weighs_less_than_a_word() -> None:
+    together, apart = document("the white whale"), document("the whale is white")
+    pair = set(weights("white whale")) - set(weights("white")) - set(weights("whale"))
+    assert pair & set(together)
+    assert not pair & set(apart)
+    assert {weights("white whale")[term] for term in pair} == {PAIR_WEIGHT}
+
+
+def test_a_word_of_the_context_counts_as_several_of_the_text_whatever_the_texts_length() -> None:
+    (word,) = set(weights("whale")) & set(document("whale"))
+    inside, above = document("whale " + "sea " * 300), document("sea " * 300, context="Whale")
+    assert above[word] > inside[word]
+    assert above[word] == document("sea", context="Whale")[word]
+    assert above[word] == pytest.approx(CONTEXT_WEIGHT * 2.2 / (CONTEXT_WEIGHT + 1.2))
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("12345", "sales of 12,345 units"),
+        ("12,345", "12345 units"),
+        ("10.5", "10.5 million"),
+        ("2022-06-25", "on 2022-06-25"),
+    ],
+)
+def test_a_number_is_a_term_as_a_whole(asked: str, text: str) -> None:
+    whole = set(weights(asked)) - {term for part in asked.replace("-", ",").split(",") for term in weights(part)}
+    assert (whole or set(weights(asked))) & set(document(text))
+
+
+def test_a_number_with_other_digits_between_is_another() -> None:
+    apart = {term for part in ("10", "5") for term in weights(part)}
+    assert not (set(weights("10.5")) - apart) & set(document("5 of 10"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "language"),
+    [
+        ("Verträge", "Der Vertrag endet im Mai.", Language.GERMAN),
+        ("les chevaux", "Un cheval dans le pré.", Language.FRENCH),
+        ("книги", "Это моя книга.", Language.RUSSIAN),
+    ],
+)
+def test_words_meet_their_inflections_in_the_documents_language(asked: str, text: str, language: Language) -> None:
+    assert set(weights(asked)) & set(document(text, language=language))
+    assert not set(weights(asked)) & set(document(text))
+
+
+def test_stems_of_two_languages_never_meet() -> None:
+    assert not set(document("general")) & set(document("general", language=Language.FRENCH))
+
+
+def test_text_without_spaces_is_found_by_pairs_of_its_characters() -> None:
+    assert set(weights("日本語")) & set(document("これは日本語です"))
+    assert not set(weights("中国語圏")) & set(document("これは日本酒です"))
+
+
+def test_the_words_that_matched_are_named_in_any_inflection_and_language() -> None:
+    assert matched_words(ENCODER, "Which whales dived?", "The whale dives.") == ("whales", "dived")
+    assert matched_words(ENCODER, "Verträge im Mai", "Der Vertrag endet.") == ("Verträge",)

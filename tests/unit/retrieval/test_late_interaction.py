@@ -24,6 +24,10 @@ class Words:
         self._before()
         return [np.stack([self._embedder.query(word) for word in text.split()]) for text in texts]
 
+    def query(self, text: str) -> tuple[DenseVector, DenseVector]:
+        (rows,) = self.tokens([text])
+        return rows, np.array([0.1 if word == "the" else 1 for word in text.split()], np.float32)
+
     def close(self) -> None:
         return None
 
@@ -35,7 +39,19 @@ def soon() -> float:
 def test_each_token_of_the_query_counts_with_its_most_similar_token() -> None:
     query = np.array([[1, 0], [0, 1]], np.float32)
     passage = np.array([[0.6, 0.8], [1, 0], [-1, 0]], np.float32)
-    assert maxsim(query, passage) == pytest.approx((1.0 + 0.8) / 2)
+    assert maxsim(query, passage, np.ones(2, np.float32)) == pytest.approx((1.0 + 0.8) / 2)
+
+
+def test_a_token_counts_as_much_as_it_weighs_and_all_alike_where_none_weighs() -> None:
+    query = np.array([[1, 0], [0, 1]], np.float32)
+    passage = np.array([[0.6, 0.8]], np.float32)
+    assert maxsim(query, passage, np.array([3, 1], np.float32)) == pytest.approx((3 * 0.6 + 0.8) / 4)
+    assert maxsim(query, passage, np.zeros(2, np.float32)) == pytest.approx((0.6 + 0.8) / 2)
+
+
+def test_a_passage_with_the_querys_rare_word_comes_before_one_with_its_common_word() -> None:
+    common, rare = LateInteractionReranker(Words()).scores("the whale", ["the cake", "a whale"], until=soon())
+    assert common < rare
 
 
 def test_passages_with_more_of_the_querys_words_score_higher_however_long_they_are() -> None:

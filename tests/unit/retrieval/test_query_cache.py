@@ -23,7 +23,7 @@ OTHERWISE: dict[str, Any] = {
     "top_k": 9,
     "per_document": 1,
     "fusion": Fusion.RRF,
-    "feedback": False,
+    "feedback": True,
     "collections": ("default",),
     "documents": ("doc-v1",),
     "filters": {"year": 1851},
