@@ -290,7 +290,7 @@ GUARDS = (
     Guard(
         "audience of a token",
         "api/oidc.py",
-        "                audience=settings.oidc_audience,\n",
+        "                audience=audience,\n",
         '                audience=jwt.decode(token, options={"verify_signature": False}).get("aud"),\n',
         "tests/security/test_oidc.py::test_a_token_for_another_audience_is_refused",
     ),
@@ -645,8 +645,8 @@ GUARDS = (
     Guard(
         "readers in listings",
         "ingest/catalog/catalog.py",
-        "documents.c.sequence > after, open_to(readers)\n        )",
-        "documents.c.sequence > after\n        )",
+        "document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))",
+        "document_query().where(documents.c.tenant_id == tenant_id)",
         "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
     ),
     Guard(

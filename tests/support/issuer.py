@@ -72,7 +72,7 @@ class Issuer:
         """Sign somebody in on the page that a client leads to, and return the address that leads back."""
         query = dict(parse_qsl(urlsplit(asked).query))
         code = f"code-{len(self.codes)}"
-        usual = {"aud": query["client_id"], "nonce": query["nonce"]}
+        usual: dict[str, Any] = {"aud": query["client_id"], "nonce": query["nonce"]}
         self.codes[code] = (query["code_challenge"], query["redirect_uri"], self.token(**{**usual, **claims}))
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
 
