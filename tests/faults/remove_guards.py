@@ -522,7 +522,7 @@ GUARDS = (
     Guard(
         "parsers open no files",
         "ingest/parsing/confinement.py",
-        "LANDLOCK if _restrict_files(document, folder) else",
+        "LANDLOCK if _restrict_files(document, folder, extra) else",
         "LANDLOCK if True else",
         "tests/unit/ingest/test_confinement.py"
         "::test_the_document_can_be_read_its_folder_be_written_and_no_other_file_be_opened",

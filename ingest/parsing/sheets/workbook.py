@@ -118,6 +118,8 @@ class _Reader:
             omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
         if facts.hidden_columns:
             omit(OmissionKind.HIDDEN, facts.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+        if facts.columns_past:
+            omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
         if facts.not_computed_count:
             cells = _listed(facts.not_computed, facts.not_computed_count)
             detail = f"formulas of sheet {name} that were saved without a value ({cells}): open and save it in Excel"
@@ -226,6 +228,7 @@ def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
             if isinstance(value, str) and value in ERRORS:
                 row[at] = ""
                 facts.errors += 1
+        facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         yield merged.filled(number, row[:MAX_COLUMNS], first_column)
 
 
