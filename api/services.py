@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -65,6 +66,12 @@ class RecordReader(Protocol):
     def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]: ...
 
 
+class PageDrawer(Protocol):
+    """Draws pages of files, as `api.page_images.PageImages` does."""
+
+    def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
+
+
 @dataclass
 class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
@@ -87,6 +94,7 @@ class Services:
     blobs: DirectoryBlobs
     texts: Texts
     record_tables: RecordReader
+    page_images: PageDrawer
     intake: Intake
     searcher: CachedSearcher
     rewriter: ModelRewriter

@@ -30,6 +30,12 @@ _NOT_WANTED = {
         "Scientific classification",
     },
 }
+# Charts become pictures in RTF, and equations become fields.
+_LOST_BY_LIBREOFFICE: dict[str, set[str]] = {
+    "odt": set(),
+    "rtf": {"drawingml.docx", "table_with_equations.docx"},
+    "odp": {"pptx_chart.pptx"},  # whose header is of our making
+}
 _check_box = re.compile(r"\[[ x]\]")
 _image = re.compile(r"\[Image: ([^\]]*)\]")
 _comment = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -139,4 +145,4 @@ def test_a_file_that_libreoffice_converts_reads_the_same(
             if _letters(_image.sub("", each)) not in text:
                 missing.append((original.name, each))
     assert compared
-    assert len(missing) / compared < 0.03, missing
+    assert {name for name, _ in missing} <= _LOST_BY_LIBREOFFICE[other], missing
