@@ -18,8 +18,8 @@ from ingest.layout import Layout, Omission, OmissionKind, TableSpan
 from ingest.positions import Positions
 
 DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
-# Of a document's tables, together: as much as ten long books. At 13,000 tokens a second it is embedded in minutes.
-INDEXED_TABLE_CHARS = 4_000_000
+# Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
+INDEXED_ROWS = 100_000
 _CONTEXT_CHARS = 200
 
 
@@ -64,7 +64,7 @@ def chunk_text(
     positions: Positions | None = None,
     *,
     max_chars: int = DEFAULT_MAX_CHARS,
-    table_chars: int = INDEXED_TABLE_CHARS,
+    table_rows: int = INDEXED_ROWS,
 ) -> list[Chunk]:
     """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long.
 
@@ -74,7 +74,7 @@ def chunk_text(
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
     rows = _Rows(text, layout.tables, positions or Positions())
-    left_out = unindexed(text, layout, positions, table_chars=table_chars)
+    left_out = [(start, end) for start, end, _ in unindexed(text, layout, positions, table_rows=table_rows)]
     chunks: list[Chunk] = []
     for section in _sections(text, layout):
         for begin, stop in _without(section.start, section.end, left_out):
@@ -85,31 +85,29 @@ def chunk_text(
 
 
 def unindexed(
-    text: str, layout: Layout, positions: Positions | None = None, *, table_chars: int = INDEXED_TABLE_CHARS
-) -> list[tuple[int, int]]:
-    """Return the spans of the last rows of tables that are too long to be indexed whole.
+    text: str, layout: Layout, positions: Positions | None = None, *, table_rows: int = INDEXED_ROWS
+) -> list[tuple[int, int, int]]:
+    """Return start, end and number of the last rows of tables that are too long to be indexed whole.
 
-    The longest tables of a document are cut to one length, so that together they have no more than `table_chars`.
+    The longest tables of a document are cut to one number of rows, so that together they have no more than
+    `table_rows`.
     """
-    most = _common_length([table.end - table.start for table in layout.tables], table_chars)
     rows = _Rows(text, layout.tables, positions or Positions())
-    cuts = (
-        (rows.last_end(table, table.start + most), table) for table in layout.tables if table.end > table.start + most
-    )
-    return [(cut, table.end) for cut, table in cuts if cut < table.end]
+    counts = [rows.count(table) for table in layout.tables]
+    most = _common_length(counts, table_rows)
+    longer = ((table, count) for table, count in zip(layout.tables, counts, strict=True) if count > most)
+    return [(rows.end_of(table, most), table.end, count - most) for table, count in longer]
 
 
 def left_out_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
     """Say how many rows are in no chunk, if there are any."""
-    spans = unindexed(text, layout, positions)
-    of_cells = (len((positions or Positions()).row_ends(start, end)) for start, end in spans)
-    count = sum(rows or text.count("\n", start, end) + 1 for rows, (start, end) in zip(of_cells, spans, strict=True))
+    count = sum(rows for _, _, rows in unindexed(text, layout, positions))
     detail = "rows of very long tables: searching finds the rows before them, questions about the table find all"
     return (Omission(OmissionKind.ROW, count, detail),) if count else ()
 
 
 def _common_length(lengths: Sequence[int], total: int) -> int:
-    """Return the greatest length to which all can be cut so that together they are no longer than `total`."""
+    """Return the greatest length to which all can be cut so that together they have no more than `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
         if length * (len(lengths) - longer) > left:
@@ -147,16 +145,27 @@ class _Rows:
             ends = [table.start]
         return min(ends, key=lambda end: abs(end - target), default=None)
 
-    def last_end(self, table: TableSpan, limit: int) -> int:
-        """Return the end of the last row that is no later than a limit; that of the header if there is none."""
-        for window in (10_000, 1_000_000, limit - table.start):
-            if ends := self._ends(table, limit - window, limit):
-                return ends[-1]
-        return table.header_end
+    def count(self, table: TableSpan) -> int:
+        """Return the number of a table's rows."""
+        begin = self._body(table)
+        return len(self._positions.row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
+
+    def end_of(self, table: TableSpan, row: int) -> int:
+        """Return where a row of a table ends, by its number; 0 is the header."""
+        end = begin = self._body(table)
+        cells = self._positions.row_ends(begin, table.end)
+        if len(cells):
+            return self._text.find("\n", int(cells[row - 1])) + 1 if row else begin
+        for _ in range(row):
+            end = self._text.find("\n", end) + 1
+        return end
+
+    def _body(self, table: TableSpan) -> int:
+        return table.header_end + (table.header_end > table.start)
 
     def _ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
         """Return where rows end, each after its line end, between `start` and `limit`."""
-        start = max(start, table.header_end + (table.header_end > table.start))
+        start = max(start, self._body(table))
         limit = min(limit, table.end)
         cells = self._positions.row_ends(start, limit)
         if len(cells):  # a row ends with the line on which its last cell does

@@ -9,12 +9,14 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 _FORMAT = b"positions-1\n"
 _ROW = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
+_LAST = 2**32 - 1
 _NO_BOX = -1.0  # in place of a box's right and bottom, for a cell
 _SAME_LINE = 0.6  # of the lower of two heights: as much must two words share to stand on one line
 
@@ -83,8 +85,7 @@ class Positions:
 
     def within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | Cell]]:
         """Yield each entry that has a code point in `[start, end)`, with its own span."""
-        first = int(np.searchsorted(self._entries["end"], start, side="right"))
-        last = int(np.searchsorted(self._entries["start"], end, side="left"))
+        first, last = self._between(start, end)
         for begin, stop, place, at in self._entries[first:last].tolist():
             yield begin, stop, Cell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
@@ -98,8 +99,7 @@ class Positions:
 
     def row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
         """Return where the last cell of each row of a sheet ends, of the rows with a cell in `[start, end)`."""
-        first = int(np.searchsorted(self._entries["end"], start, side="right"))
-        last = int(np.searchsorted(self._entries["start"], end, side="left"))
+        first, last = self._between(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
         rows, places = cells["at"][:, 0], cells["place"]
@@ -107,6 +107,19 @@ class Positions:
         is_last[:-1] = (rows[1:] != rows[:-1]) | (places[1:] != places[:-1])
         ends: npt.NDArray[np.uint32] = cells["end"][is_last]
         return ends
+
+    def _between(self, start: int, end: int) -> tuple[int, int]:
+        """Return the numbers of the entries that have a code point in `[start, end)`, as a slice has them.
+
+        Both sides are of one type: for another, NumPy copies all the numbers at each search.
+        """
+        starts, ends = self._bounds
+        first = np.searchsorted(ends, np.uint32(min(max(0, start), _LAST)), side="right")
+        return int(first), int(np.searchsorted(starts, np.uint32(min(max(0, end), _LAST)), side="left"))
+
+    @cached_property
+    def _bounds(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        return np.ascontiguousarray(self._entries["start"]), np.ascontiguousarray(self._entries["end"])
 
     def to_bytes(self) -> bytes:
         return _FORMAT + zlib.compress(self._entries.tobytes(), level=1)

@@ -50,6 +50,9 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
+# Files whose text is their source, and how many times longer they may be than it: as UTF-16 of ASCII is.
+_SOURCES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
+_SHRINKS = 2
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
 _SAID_BYTES = 16_384
@@ -180,6 +183,8 @@ def answer(
         allow(limits.ocr_pages)
     too_late = _lateness(limits)
     try:
+        if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
+            raise too_much_text(limits.text_bytes)
         document = find_parser(media_type)(path)
         if not any(map(str.isalnum, document.text)):
             raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)

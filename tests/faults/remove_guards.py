@@ -30,6 +30,42 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "no source is read that cannot fit",
+        "ingest/parsing/child.py",
+        "if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:",
+        "if False:",
+        "tests/unit/ingest/test_parsers.py::test_a_source_that_cannot_fit_is_refused_before_it_is_read",
+    ),
+    Guard(
+        "rows of very long tables are not indexed",
+        "ingest/chunking.py",
+        "        for begin, stop in _without(section.start, section.end, left_out):",
+        "        for begin, stop in [(section.start, section.end)]:",
+        "tests/unit/ingest/test_chunking.py"
+        "::test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_named",
+    ),
+    Guard(
+        "hits are not joined over rows that are not indexed",
+        "retrieval/expansion.py",
+        "next_.first <= one.last + (not one.gap_after)",
+        "next_.first <= one.last + 1",
+        "tests/unit/retrieval/test_expansion.py::test_stretches_do_not_meet_over_text_that_is_in_no_chunk",
+    ),
+    Guard(
+        "hidden sheets are left out",
+        "ingest/parsing/sheets/workbook.py",
+        "if sheet.visible is not SheetVisibleEnum.Visible:",
+        "if False:",
+        "tests/unit/ingest/test_workbooks.py::test_what_is_hidden_is_said_and_hidden_sheets_are_left_out",
+    ),
+    Guard(
+        "cells that merged ones are repeated in",
+        "ingest/parsing/sheets/blocks.py",
+        "if end - begin > self._left:",
+        "if False:",
+        "tests/unit/ingest/test_workbooks.py::test_cells_that_merged_ones_are_repeated_in_are_bounded",
+    ),
+    Guard(
         "room of an upload for entries",
         "workers/ingest_task.py",
         "entries=max(0, self._room.entries - others)",

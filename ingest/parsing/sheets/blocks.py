@@ -42,9 +42,9 @@ class MergedCells:
 
     ranges: Iterable[Range]
     _active: list[tuple[Range, Value]] = field(default_factory=list)
-    _left: int = _MOST_FILLED
 
     def __post_init__(self) -> None:
+        self._left = _MOST_FILLED
         self._waiting = sorted(self.ranges, reverse=True)
 
     def filled(self, number: int, values: list[Value], first_column: int) -> SheetRow:
@@ -53,13 +53,14 @@ class MergedCells:
         while self._waiting and self._waiting[-1][0][0] <= number:
             (top, left), (bottom, right) = self._waiting.pop()
             at = left - first_column
-            if top == number and bottom >= number and 0 <= at < len(values):
+            if top == number and bottom >= number and 0 <= at < len(values) and values[at] != "":
                 self._active.append((((top, left), (bottom, right)), values[at]))
         spread: set[int] = set()
         for ((_, left), (_, right)), value in self._active:
             begin, end = max(0, left - first_column), min(right - first_column + 1, len(values))
-            if value == "" or end - begin > self._left:
-                continue
+            if end - begin > self._left:
+                self._active, self._waiting = [], []
+                break
             self._left -= end - begin
             values[begin:end] = [value] * (end - begin)
             spread.update(range(begin + 1, end))

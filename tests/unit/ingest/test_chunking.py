@@ -157,11 +157,20 @@ def test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_nam
     text = f"{long}\n\n{short}\n\nThe end."
     tables = (TableSpan(0, 10, len(long)), TableSpan(len(long) + 2, len(long) + 12, len(long) + 2 + len(short)))
     layout = Layout(tables=tables)
-    ((start, end),) = unindexed(text, layout, table_chars=500)
-    assert end == len(long)
-    assert 400 < start <= 500
-    assert text[start - 1] == "\n"
-    found = chunk_text(text, layout, table_chars=500)
+    ((start, end, rows),) = unindexed(text, layout, table_rows=42)
+    assert (end, rows) == (len(long), 1000 - 40)
+    assert text[:start].endswith("\nrow 39,39\n")
+    found = chunk_text(text, layout, table_rows=42)
     covered = "".join(text[chunk.start : chunk.end] for chunk in found)
     assert covered.replace("\n", "") == (text[:start] + text[end:]).replace("\n", "")
     assert unindexed(text, layout) == []
+
+
+@given(_tables(), st.integers(1, 9))
+def test_rows_of_several_lines_are_counted_once_and_left_out_whole(
+    made: tuple[str, list[TableSpan], PositionsBuilder, list[int]], most: int
+) -> None:
+    text, tables, positions, ends = made
+    left_out = unindexed(text, Layout(tables=tuple(tables)), positions.made(), table_rows=most)
+    assert sum(rows for _, _, rows in left_out) >= len(ends) - most - len(tables)
+    assert all(start - 1 in ends or any(start == table.header_end + 1 for table in tables) for start, _, _ in left_out)

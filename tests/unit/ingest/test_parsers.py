@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, NoTextError, UnsupportedTypeError
+from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import NO_LAYOUT
 from ingest.normalize import normalize
+from ingest.parsing.child import answer
 from ingest.parsing.containers import OFFICE_ENCRYPTED
 from ingest.parsing.html import parse_html
 from ingest.parsing.ocr import IMAGE_TYPES
-from ingest.parsing.registry import FORMATS, parser_for
+from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
 from ingest.parsing.text import parse_markdown, parse_text
-from ingest.parsing.types import EntryRoom, ParsedDocument
+from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
 from tests.support.samples import SAMPLES
 
 
@@ -171,3 +172,18 @@ def test_html_without_words_is_no_text(file: Path, content: bytes) -> None:
 def test_long_lists_and_lines_of_html_are_whole(file: Path) -> None:
     assert _html(file, f"<ol>{'<li>x</li>' * 3_000}</ol>").text.endswith("\n3000. x")
     assert len(_html(file, "word " * 2_500_000).text) == 12_499_999
+
+
+def test_a_source_that_cannot_fit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """One line, a thousand times as long as the text may be."""
+
+    def not_called(media_type: str) -> ParserFunction:
+        raise AssertionError(media_type)
+
+    path, limits = tmp_path / "file", ParserLimits(text_bytes=1_000)
+    with path.open("wb") as file:
+        file.truncate(1_000_000)
+    for media_type in ("text/csv", "text/plain", "text/markdown", "application/json"):
+        assert answer(path, media_type, tmp_path, limits, not_called)["code"] == ParserLimitError.code
+    path.write_bytes("a;b\n1;2\n".encode("utf-16"))
+    assert answer(path, "text/csv", tmp_path, ParserLimits(text_bytes=10), parser_for) == {}

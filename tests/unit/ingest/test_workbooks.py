@@ -18,7 +18,7 @@ from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX
 from ingest.parsing.registry import tables_of
-from ingest.parsing.sheets import parse_workbook, workbook
+from ingest.parsing.sheets import blocks, parse_workbook, workbook
 from ingest.parsing.sheets.values import words
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
@@ -129,6 +129,17 @@ def test_two_rows_of_header_are_joined_and_merged_cells_repeated(tmp_path: Path)
     assert table.name == "Sales of the north"
     assert table.columns == ("Region", "2023 Q1", "2023 Q2", "2024 Q1", "2024 Q2")
     assert _rows(table) == [["North", "1", "2", "3", "4"], ["North", "5", "6", "7", "8"]]
+
+
+def test_cells_that_merged_ones_are_repeated_in_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.write_row(0, 0, ["a", "b"])
+        for row in range(1, 41, 2):
+            sheet.merge_range(row, 0, row + 1, 1, "x")
+
+    monkeypatch.setattr(blocks, "_MOST_FILLED", 12)
+    assert _parsed(tmp_path, _made(make)).text.count("x") <= 20 + 12
 
 
 def test_tables_are_parted_at_blank_rows_and_columns(tmp_path: Path) -> None:
