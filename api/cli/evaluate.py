@@ -1,4 +1,4 @@
-"""`leadline eval retrieval` and `leadline eval compare`: measure searches, and find the better of two."""
+"""`leadline eval`: measure searches and chunks, and find the better of two searches."""
 
 import json
 import statistics
@@ -15,6 +15,7 @@ from rich.table import Table
 from api.answering import chosen_reranker
 from api.cli.client import ServiceError
 from api.cli.environment import read_settings
+from api.cli.evaluate_chunks import chunks
 from api.cli.judged_collection import JudgedCollection, indexed
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.judged import JudgedFolder, open_judged
@@ -34,6 +35,8 @@ from retrieval.models.store import ModelStore
 from retrieval.requests import Mode
 
 app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
+
+app.command("chunks")(chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
