@@ -103,7 +103,7 @@ class UnsupportedTypeError(UploadError):
     """The content is of a type no parser reads."""
 
     code = "unsupported_type"
-    default_hint = "Upload text, Markdown, HTML or PDF."
+    default_hint = "Save it as PDF, as an Office or OpenDocument file, as HTML or as text, and upload that."
 
 
 class GenerationStateError(IngestError):
@@ -165,6 +165,13 @@ class TableNotFoundError(CatalogError):
 
     code = "table_not_found"
     default_hint = "GET /v1/documents/{id}/tables lists its tables."
+
+
+class PageNotFoundError(CatalogError):
+    """A document has no page with this number, or none that can be shown as a picture."""
+
+    code = "page_not_found"
+    default_hint = "GET /v1/documents/{id}/outline lists its pages; those of PDFs and images can be shown."
 
 
 class DocumentNotFoundError(CatalogError):

@@ -8,7 +8,7 @@ from retrieval.passages import Passage
 from rlm.answers import Answer, Draft
 
 if TYPE_CHECKING:
-    from rlm.loop.trajectory import Turn
+    from rlm.loop.environment import Turn
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
 from rlm.checking.checker import stems
-from rlm.checking.sentences import sentence_spans
+from rlm.checking.markers import sentence_spans
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 

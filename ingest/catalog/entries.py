@@ -20,7 +20,7 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_entries, lock_batches_of
 from ingest.catalog.database import lock_documents, lock_tenant, portions
-from ingest.catalog.deletions import delete_documents
+from ingest.catalog.deletions import delete_entries
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.job_queue import queue_jobs
 from ingest.catalog.quotas import Rules
@@ -95,7 +95,8 @@ def take_entries(connection: Connection, job: Job, rules: Rules, priority: int) 
     rows = _unstage(connection, version.id)
     staged = {row.path: _arrival(row, container, version, Priority(priority)) for row in rows}
     known = _known(connection, container.id)
-    delete_documents(connection, job.tenant_id, [known[path].id for path in known.keys() - staged.keys()])
+    gone = sorted(known[path].id for path in known.keys() - staged.keys())
+    delete_entries(connection, job.tenant_id, container.id, gone)
     changed, unchanged = _replace(connection, rules, known, staged)
     new, refused = _within_quotas(connection, rules, {path: a for path, a in staged.items() if path not in known})
     ids = _insert(connection, container, new)

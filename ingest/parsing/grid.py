@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
+from ingest.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
+MAX_CELLS = 2_000_000  # of one table, once spans are filled: few bytes of spans can ask for any number
 _MOST_HEADER_ROWS = 5
 
 
@@ -23,13 +25,19 @@ class GridCell:
 def write_grid(
     writer: DocumentWriter, rows: Sequence[Sequence[GridCell]], *, header_rows: int = 0, caption: str = ""
 ) -> None:
-    """Write a table whose file says how many rows its header has; 0 if it does not say.
+    """Write a table whose file says how many rows its header has; 0 if it does not say. Raises `ParserLimitError`.
 
     A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
     such a first row is the caption if it is not the header, and any other has its text in the first column. Rows of the
     header become one row, and empty rows are left out.
     """
-    grid = list(_filled(rows))
+    grid: list[list[GridCell | None]] = []
+    cells = 0
+    for row in _filled(rows):
+        cells += len(row)
+        if cells > MAX_CELLS:
+            raise ParserLimitError(f"A table spans more than {MAX_CELLS:,} cells.")
+        grid.append(row)
     while grid and not any(map(_is_seen, grid[0])):
         del grid[0]
         header_rows -= 1

@@ -12,9 +12,8 @@ from ingest.places import Location
 from retrieval.passages import Passage
 from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
-from rlm.checking.markers import marked_spans, without_markers
+from rlm.checking.markers import marked_spans, sentence_spans, without_markers
 from rlm.checking.quotes import QuotedText
-from rlm.checking.sentences import sentence_spans
 
 Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."

@@ -1,15 +1,14 @@
-"""The environment of a run: all its parts, made once for a question, and its remaining time."""
+"""The environment of a run: its parts, made once for a question, its time, and the record of its cells and calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget, Limits, Usage
-from rlm.llm.port import BatchedSubCalls, SubCalls
+from rlm.llm.port import BatchedSubCalls, SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.trajectory import Told
 from rlm.operators.operators import Operators
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
@@ -20,6 +19,31 @@ MAX_CELLS = 30
 _HANDING_IN_SECONDS = 10.0
 RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
+# The purpose of the root model's own calls, which are not sub-calls of a cell.
+ROOT = "root"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
+
+    `part` is empty for the run itself, and "1.2" for the second part of its first part.
+
+    `output` and `error` are as the model saw them.
+    """
+
+    number: int
+    depth: int
+    code: str | None
+    note: str
+    output: str
+    error: str | None
+    seconds: float
+    subcalls: int
+    part: str = ""
+
+
+Told = Callable[[Turn], None]
 
 
 @dataclass(frozen=True)
@@ -92,3 +116,26 @@ class TimeLimit:
     def _over(self, grace_seconds: float) -> bool:
         limit = self._budget.limits.seconds
         return limit is not None and self._budget.elapsed_seconds >= limit + grace_seconds
+
+
+class RecordedSubCalls:
+    """Sub-calls of a run with their cost, in all and since the last turn."""
+
+    def __init__(self, inner: BatchedSubCalls) -> None:
+        self._inner = inner
+        self.usage = Usage()
+        self.count = 0
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Sequence[SubReply | SubFailure]:
+        results = self._inner.run(calls, cancelled=cancelled)
+        for call, result in zip(calls, results, strict=True):
+            self.usage += result.paid
+            self.count += call.purpose != ROOT
+        return results
+
+    def taken(self) -> int:
+        """Return how many calls there were since this method was last called."""
+        count, self.count = self.count, 0
+        return count

@@ -22,7 +22,7 @@ from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.profiles import estimated_tokens
 from rlm.loop.cell_code import CellCode
-from rlm.loop.environment import TIME_IS_OVER, Environment, TimeLimit
+from rlm.loop.environment import ROOT, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit, Turn
 from rlm.loop.evidence import plain
 from rlm.loop.prompts import (
     BUDGET_WORDS,
@@ -38,7 +38,6 @@ from rlm.loop.prompts import (
 from rlm.loop.read_log import ReadLog
 from rlm.loop.submit import Submission, Submissions
 from rlm.loop.tools import Toolbox
-from rlm.loop.trajectory import ROOT, RecordedSubCalls, Turn
 from rlm.sandbox.port import Cell, Session
 
 _MAX_IDLE_TURNS = 5

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from rlm.answers import Result, as_json
 from rlm.cancelling import not_cancelled
-from rlm.checking.markers import MarkedText
-from rlm.checking.sentences import sentence_spans
+from rlm.checking.markers import MarkedText, sentence_spans
 from rlm.corpus.corpus import Corpus
 from rlm.loop.cell_code import CellCode
 from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder

@@ -17,7 +17,7 @@ from rlm.errors import RunCancelledError
 from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Working
 from rlm.llm.budgets import Limits, Price, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
-from rlm.loop.trajectory import Turn
+from rlm.loop.environment import Turn
 from rlm.sandbox.reports import CappedOutput
 
 _LIMITS, _PASSAGES = TypeAdapter(Limits), TypeAdapter(list[Passage])

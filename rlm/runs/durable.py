@@ -26,7 +26,7 @@ from rlm.errors import (
 from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, raised
-from rlm.loop.trajectory import Turn
+from rlm.loop.environment import Turn
 from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,

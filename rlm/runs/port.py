@@ -9,7 +9,7 @@ from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import ReportedSubCalls, SubCalls
-from rlm.loop.trajectory import Turn
+from rlm.loop.environment import Turn
 from rlm.strategy import Search
 from rlm.untrusted import new_nonce
 

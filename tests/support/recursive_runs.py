@@ -13,9 +13,8 @@ from rlm.events import Drafted
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.environment import Environment
+from rlm.loop.environment import Environment, Turn
 from rlm.loop.strategy import RecursiveStrategy
-from rlm.loop.trajectory import Turn
 from rlm.operators.operators import Operators
 from rlm.requests import ANYHOW, AnswerScope
 from rlm.sandbox.port import Sandbox

@@ -7,6 +7,7 @@ from itertools import islice
 from lxml import etree
 
 from ingest.parsing.office.names import DGM, A, C
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
 _MOST_POINTS = 100_000
@@ -49,14 +50,18 @@ def _points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
     if source is None:
         return {}
     inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # the innermost level comes first
-    values = {_index(point): point.findtext(f"{C}v", "") for point in islice(inner.iter(f"{C}pt"), _MOST_POINTS)}
+    values = _cached(inner)
     for level in outer:
-        names_above = {_index(point): point.findtext(f"{C}v", "") for point in level.iter(f"{C}pt")}
-        above = ""
+        names_above, above = _cached(level), ""
         for index in sorted(values):
             above = names_above.get(index, above)  # it stands once for all those that follow
             values[index] = f"{above} {values[index]}".strip()
     return {index: _number(value) for index, value in values.items()}
+
+
+def _cached(level: etree._Element) -> dict[int, str]:
+    points = islice(level.iter(f"{C}pt"), _MOST_POINTS)
+    return {whole(point.get("idx"), 0): point.findtext(f"{C}v", "") for point in points}
 
 
 def _number(text: str) -> str:
@@ -64,11 +69,6 @@ def _number(text: str) -> str:
     if len(text) <= _DIGITS or not _float.fullmatch(text):
         return text
     return f"{float(text):.{_DIGITS}g}"
-
-
-def _index(point: etree._Element) -> int:
-    index = point.get("idx", "")
-    return int(index) if index.isdecimal() and len(index) < 10 else 0
 
 
 def _text(element: etree._Element | None) -> str:

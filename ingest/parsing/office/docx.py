@@ -25,7 +25,9 @@ from ingest.parsing.office.docx_inline import (
 from ingest.parsing.office.docx_numbering import BULLET, Numbering, printed_number
 from ingest.parsing.office.docx_styles import ListPlace, Styles, list_place, outline_level
 from ingest.parsing.office.names import R, W, choose_alternatives, core_title, is_on
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.package import Package, open_package
+from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.text import NO_TEXT_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -361,8 +363,7 @@ def _unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
 
 def _span(properties: etree._Element | None, name: str, default: int) -> int:
     found = None if properties is None else properties.find(f"{W}{name}")
-    value = "" if found is None else found.get(_VALUE, "")
-    return min(int(value), 1_000) if value.isdecimal() and len(value) < 10 else default
+    return default if found is None else min(whole(found.get(_VALUE), default), MAX_COLUMNS)
 
 
 def _continues_left(properties: etree._Element) -> bool:

@@ -3,6 +3,7 @@
 Insertions of tracked changes are read, and deletions are counted. Fields have the result that they last had.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from ingest.parsing.office.spacing import apart, spaced
 from ingest.parsing.writer import DocumentWriter
 
 _VALUE = f"{W}val"
+_hexadecimal = re.compile(r"[0-9A-Fa-f]{1,6}")
 _PAGE_FIELDS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
 # Places in Wingdings whose characters exist elsewhere (Unicode 7.0, L2/11-196); the others have no code point to keep.
 _SYMBOLS = {
@@ -145,7 +147,8 @@ class InlineReader:
         inline.parts.append("\n")
 
     def _symbol(self, element: etree._Element, inline: Inline) -> None:
-        code = int(element.get(f"{W}char", "0"), 16)
+        stated = element.get(f"{W}char", "")
+        code = int(stated, 16) if _hexadecimal.fullmatch(stated) else 0
         if 0xF000 <= code <= 0xF0FF and (element.get(f"{W}font", "").startswith(("Wingdings", "Symbol"))):
             known = _SYMBOLS.get(code - 0xF000, "") if "Wing" in element.get(f"{W}font", "") else ""
             if not known:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ingest.parsing.office.names import W, is_on
+from ingest.parsing.office.numbers import whole
 
 _VALUE = f"{W}val"
 _LEVELS = 9
@@ -142,25 +143,25 @@ def printed_number(value: int, form: str) -> str:
 def _instance(element: etree._Element, definition: _List) -> _Instance:
     instance = _Instance(definition)
     for override in element.iterchildren(f"{W}lvlOverride"):
-        number = _number(override.get(f"{W}ilvl", ""), 0)
+        number = whole(override.get(f"{W}ilvl", ""), 0)
         instance.levels |= _levels(override)
         start = override.find(f"{W}startOverride")
         if start is not None:
-            instance.starts[number] = _number(start.get(_VALUE, ""), 1)
+            instance.starts[number] = whole(start.get(_VALUE, ""), 1)
     return instance
 
 
 def _levels(element: etree._Element) -> dict[int, _Level]:
     levels: dict[int, _Level] = {}
     for each in element.iterchildren(f"{W}lvl"):
-        number = _number(each.get(f"{W}ilvl", ""), 0)
+        number = whole(each.get(f"{W}ilvl", ""), 0)
         if number < _LEVELS:
             restart = each.find(f"{W}lvlRestart")
             levels[number] = _Level(
                 form=_form(each),
                 text=_value(each, "lvlText"),
-                start=_number(_value(each, "start"), 1),
-                restart=None if restart is None else _number(restart.get(_VALUE, ""), 0),
+                start=whole(_value(each, "start"), 1),
+                restart=None if restart is None else whole(restart.get(_VALUE, ""), 0),
                 plain_digits=is_on(each.find(f"{W}isLgl")),
                 style=_value(each, "pStyle"),
             )
@@ -176,7 +177,3 @@ def _form(level: etree._Element) -> str:
 def _value(element: etree._Element, name: str) -> str:
     found = element.find(f"{W}{name}")
     return "" if found is None else found.get(_VALUE, "")
-
-
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isdecimal() and len(text) < 7 else default

@@ -8,6 +8,7 @@ from functools import cached_property
 from lxml import etree
 
 from ingest.parsing.office.names import W, is_on
+from ingest.parsing.office.numbers import whole
 
 _VALUE = f"{W}val"
 _DEEPEST_LEVEL = 8
@@ -107,10 +108,10 @@ class Styles:
 def outline_level(properties: etree._Element | None) -> int | None:
     """Return the level that a paragraph's or style's own properties state: 0 for body text, None for no statement."""
     stated = None if properties is None else properties.find(f"{W}outlineLvl")
-    value = "" if stated is None else stated.get(_VALUE, "")
-    if not value.isdecimal() or len(value) > 2:
+    level = None if stated is None else whole(stated.get(_VALUE), None)
+    if level is None:
         return None
-    return int(value) + 1 if int(value) < _BODY_TEXT_LEVEL else 0
+    return level + 1 if level < _BODY_TEXT_LEVEL else 0
 
 
 def list_place(properties: etree._Element | None) -> ListPlace | None:
@@ -119,7 +120,7 @@ def list_place(properties: etree._Element | None) -> ListPlace | None:
     if numbering is None:
         return None
     number, level = numbering.find(f"{W}numId"), numbering.find(f"{W}ilvl")
-    stated = "" if level is None else level.get(_VALUE, "")
     if number is None:
         return None
-    return ListPlace(number.get(_VALUE, "0"), min(int(stated), _DEEPEST_LEVEL) if stated.isdecimal() else None)
+    stated = None if level is None else whole(level.get(_VALUE), None)
+    return ListPlace(number.get(_VALUE, "0"), None if stated is None else min(stated, _DEEPEST_LEVEL))

@@ -10,6 +10,7 @@ from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.mathml import linear_mathml
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.odf_lists import BULLET, Counter, ListStyles
 from ingest.parsing.office.odf_names import CHART, DC, DRAW, MANIFEST, MATH, OFFICE, SVG, TABLE, TEXT, XLINK
 from ingest.parsing.office.odf_styles import OdfStyles
@@ -148,8 +149,7 @@ class OdfReader:
         self.flush()
 
     def _heading(self, element: etree._Element, text: str) -> None:
-        stated = element.get(f"{TEXT}outline-level", "1")
-        level = int(stated) if stated.isdecimal() and 0 < int(stated) < 100 else 1
+        level = _outline_level(element)
         if element.get(f"{TEXT}is-list-header") != "true":
             mark = self._lists.headings.next(level - 1, _start(element))
             text = f"{mark} {text}" if mark != BULLET and text else text
@@ -195,8 +195,7 @@ class OdfReader:
         self._waiting = [*waiting, *self._waiting]
         if element.tag == f"{TEXT}h":
             text = text if mark in ("", BULLET) or not text else f"{mark} {text}"
-            stated = element.get(f"{TEXT}outline-level", "1")
-            self.writer.heading(text, int(stated) if stated.isdecimal() else 1, [Piece(text, self._at)])
+            self.writer.heading(text, _outline_level(element), [Piece(text, self._at)])
         elif mark:
             self.writer.item([Piece(text, self._at)], mark=mark, depth=level)
         else:
@@ -401,9 +400,12 @@ def _span(cell: etree._Element, kind: str) -> int:
 
 
 def _count(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and 0 < len(text) < 8 and int(text) > 0 else 1
+    return max(whole(text, 1), 1)
 
 
 def _start(element: etree._Element) -> int | None:
-    stated = element.get(f"{TEXT}start-value") or element.get(f"{TEXT}restart-numbering-value", "")
-    return int(stated) if stated.isdecimal() and len(stated) < 7 else None
+    return whole(element.get(f"{TEXT}start-value") or element.get(f"{TEXT}restart-numbering-value"), None)
+
+
+def _outline_level(heading: etree._Element) -> int:
+    return min(max(whole(heading.get(f"{TEXT}outline-level"), 1), 1), _DEEPEST)

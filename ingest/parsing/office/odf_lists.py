@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ingest.parsing.office.docx_numbering import printed_number
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.odf_names import STYLE, TEXT
 
 BULLET = "-"
@@ -76,19 +77,15 @@ class ListStyles:
 def _levels(style: etree._Element) -> dict[int, _Level]:
     levels: dict[int, _Level] = {}
     for each in style.iterchildren():
-        number = each.get(f"{TEXT}level", "")
-        if not isinstance(each.tag, str) or not number.isdecimal() or not 0 < int(number) <= _MOST_LEVELS:
+        number = whole(each.get(f"{TEXT}level"), 0)
+        if not isinstance(each.tag, str) or not 0 < number <= _MOST_LEVELS:
             continue
-        levels[int(number) - 1] = _Level(
+        levels[number - 1] = _Level(
             form=_FORMS.get(each.get(f"{STYLE}num-format", "")),
             has_bullet=f"{TEXT}bullet-char" in each.attrib or each.tag == f"{TEXT}list-level-style-image",
             prefix=each.get(f"{STYLE}num-prefix", ""),
             suffix=each.get(f"{STYLE}num-suffix", ""),
-            shown_levels=_number(each.get(f"{TEXT}display-levels"), 1),
-            start=_number(each.get(f"{TEXT}start-value"), 1),
+            shown_levels=whole(each.get(f"{TEXT}display-levels"), 1),
+            start=whole(each.get(f"{TEXT}start-value"), 1),
         )
     return levels
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 7 else default

@@ -13,10 +13,12 @@ from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.office import PPTX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, number
 from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
 from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 
@@ -259,4 +261,4 @@ def _table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[lis
 
 
 def _span(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and 0 < len(text) < 5 else 1
+    return min(max(whole(text, 1), 1), MAX_COLUMNS)

@@ -9,6 +9,7 @@ from lxml import etree
 from ingest.parsing.office.docx_numbering import printed_number
 from ingest.parsing.office.equations import linear
 from ingest.parsing.office.names import A, M, P
+from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.spacing import apart, spaced
 
 _auto = re.compile(r"(?P<form>arabic|alphaLc|alphaUc|romanLc|romanUc)(?P<mark>Period|ParenR|ParenBoth|Plain)")
@@ -21,6 +22,7 @@ _FORMS = {
 }
 _MARKS = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
 _OF_TEXT = {"title": "titleStyle", "ctrTitle": "titleStyle"}
+_DEEPEST_LEVEL = 8
 _OTHER_TEXT = frozenset({"dt", "ftr", "sldNum", "hdr"})
 
 
@@ -69,9 +71,9 @@ class Bullets:
     def _number(self, definition: etree._Element, level: int) -> str:
         kind = definition.get("type", "arabicPeriod")
         found = _auto.match(kind)
-        start = definition.get("startAt", "1")
+        start = whole(definition.get("startAt"), 1)
         before = self._counts.get(level)
-        count = before[1] + 1 if before is not None and before[0] == kind else int(start) if start.isdecimal() else 1
+        count = before[1] + 1 if before is not None and before[0] == kind else start
         self._end_counts(level)
         self._counts[level] = kind, count
         if found is None:
@@ -88,8 +90,7 @@ def paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragraph]:
         text = paragraph_text(paragraph)
         if text.strip():
             properties = paragraph.find(f"{A}pPr")
-            stated = "" if properties is None else properties.get("lvl", "")
-            level = int(stated) if stated.isdecimal() and len(stated) == 1 else 0
+            level = 0 if properties is None else min(whole(properties.get("lvl"), 0), _DEEPEST_LEVEL)
             yield Paragraph(text, bullets.mark(properties, level), level)
 
 

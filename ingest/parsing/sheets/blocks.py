@@ -77,6 +77,10 @@ def bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
 def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
     """Yield the blocks of a band, from the left; each is cut at blank rows and columns of its own again."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
+    if cut := _step(rows):
+        yield from blocks(rows[:cut])
+        yield from blocks(rows[cut:])
+        return
     parts = _parted(used)
     if len(parts) == 1:
         yield Block(rows, used)
@@ -89,6 +93,21 @@ def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
         ]
         for band in bands(own):
             yield from blocks(list(band))
+
+
+def _step(rows: Sequence[SheetRow]) -> int:
+    """Return the number of rows above a place where no row above has a column in common with one below; 0 if none is.
+
+    Blocks that touch at a corner alone are parted there.
+    """
+    columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
+    last_rows = {at: number for number, used in enumerate(columns) for at in used}
+    reach = 0  # the last row that has a column in common with those above
+    for number, used in enumerate(columns[:-1], start=1):
+        reach = max(reach, *(last_rows[at] for at in used), 0)
+        if reach < number:
+            return number
+    return 0
 
 
 def _parted(used: Sequence[int]) -> list[list[int]]:

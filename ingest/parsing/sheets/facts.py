@@ -46,6 +46,7 @@ class SheetFacts:
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
     hidden_columns: int = 0
+    columns_past: int = 0  # those past the most that are read
     errors: int = 0
     not_computed: list[str] = field(default_factory=list)  # the first cells with a formula and without its value
     not_computed_count: int = 0

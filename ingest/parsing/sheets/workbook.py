@@ -36,6 +36,7 @@ from ingest.positions import Cell
 _HEAD_ROWS = 1_000  # a band that is longer is one table, whose first rows tell its columns
 _PLACED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have
 _MOST_SHEETS = 2_000
+_MOST_ROWS = 1_048_576  # of Excel and of LibreOffice
 _MOST_NAMED = 10
 _ZIP_MARK = b"PK"
 _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
@@ -117,6 +118,8 @@ class _Reader:
             omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
         if facts.hidden_columns:
             omit(OmissionKind.HIDDEN, facts.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+        if facts.columns_past:
+            omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
         if facts.not_computed_count:
             cells = _listed(facts.not_computed, facts.not_computed_count)
             detail = f"formulas of sheet {name} that were saved without a value ({cells}): open and save it in Excel"
@@ -215,6 +218,8 @@ def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
+    if sheet.end is not None and sheet.end[0] >= _MOST_ROWS:
+        raise DamagedDocumentError(f"A sheet has cells beyond row {_MOST_ROWS:,}, the last that there can be.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
     for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, and the used part's first column
         if number < first_row:
@@ -223,6 +228,7 @@ def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
             if isinstance(value, str) and value in ERRORS:
                 row[at] = ""
                 facts.errors += 1
+        facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         yield merged.filled(number, row[:MAX_COLUMNS], first_column)
 
 

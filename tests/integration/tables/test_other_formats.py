@@ -13,7 +13,7 @@ from rlm.corpus.corpus import Corpus
 from tests.support.ingested_tables import ingested
 from tests.support.office_files import cell, docx, paragraph, table
 from tests.support.table_questions import TableQuestion, plan
-from tests.support.workbooks import ods
+from tests.support.workbooks import Sheet, ods
 
 _REGIONS = ("North", "South", "East")
 
@@ -45,7 +45,8 @@ def _word_table(rows: list[list[str]]) -> str:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTables]:
     folder = tmp_path_factory.mktemp("files")
-    stock = [["Part", "Counted on", "Count"], *([f"P{n}", date(2024, 1 + n % 12, 5), n * 3] for n in range(40))]
+    counts: Sheet = [[f"P{n}", date(2024, 1 + n % 12, 5), n * 3] for n in range(40)]
+    stock: Sheet = [["Part", "Counted on", "Count"], *counts]
     cities = ("Oslo", "Rome")
     visits = [{"id": n, "who": {"city": cities[n % 2]}, "paid": n % 3 == 0, "sum": n + 0.5} for n in range(500)]
     terms = [["Term", "Days", "Fee"], ["Short", "30", "€1,200.50"], ["Long", "90", "€2,000.00"]]

@@ -172,7 +172,6 @@ OFFICE: tuple[Hostile, ...] = (
         "xlsx: a cell that cannot be",
         "cell.xlsx",
         lambda: _sheets({"A": _row("words", "ZZZZZ99999999", 99999999)}),
-        ready="",
     ),
     hostile(
         "xlsx: a text that is not there",

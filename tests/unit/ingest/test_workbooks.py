@@ -105,11 +105,12 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
         for start, end, at in document.positions.within(0, len(text))
         if isinstance(at, Cell)
     }
-    for at, said in found.items():  # a header's cell may be joined of several rows
-        assert said.replace("\\|", "|").endswith(wanted[at])
+    shown = {at: (said, said.replace("\\|", "|")) for at, said in found.items()}  # as in a paragraph, or in a table
+    for at, forms in shown.items():  # a header's cell may be joined of several rows
+        assert any(form.endswith(wanted[at]) for form in forms)
     for (place, row, column), said in wanted.items():
-        columns = [shown for at, shown in found.items() if (at[0], at[2]) == (place, column)]
-        assert (place, row, column) in found or any(said in shown.replace("\\|", "|") for shown in columns)
+        same = [form for at, forms in shown.items() if (at[0], at[2]) == (place, column) for form in forms]
+        assert (place, row, column) in found or any(said in form for form in same)
 
 
 def test_two_rows_of_header_are_joined_and_merged_cells_repeated(tmp_path: Path) -> None:
@@ -158,6 +159,15 @@ def test_tables_are_parted_at_blank_rows_and_columns(tmp_path: Path) -> None:
         ("S", ("City", "Staff"), 2),
     ]
     assert document.text.endswith("\n\nA note that ends the sheet.")
+
+
+def test_blocks_that_touch_at_a_corner_are_parted(tmp_path: Path) -> None:
+    rows: Sheet = [["a", "b", None, None], [1, 2, None, None], [None, None, "c", "d"], [None, None, 3, 4]]
+    found = _tables(_parsed(tmp_path, xlsx({"S": rows})))
+    assert [(table.columns, _rows(table)) for table in found] == [
+        (("a", "b"), [["1", "2"]]),
+        (("c", "d"), [["3", "4"]]),
+    ]
 
 
 def test_space_between_columns_does_not_part_numbers_from_their_labels(tmp_path: Path) -> None:
@@ -289,6 +299,12 @@ def test_a_long_table_is_one_whatever_its_later_rows_hold(tmp_path: Path, monkey
     rows: Sheet = [["n", "word"], [1, None], [2, None], [3, "late"], [4, None]]
     (table,) = _tables(_parsed(tmp_path, xlsx({"S": rows})))
     assert (table.columns, _rows(table)[2]) == (("n", "word"), ["3", "late"])
+
+
+def test_columns_past_the_most_are_counted(tmp_path: Path) -> None:
+    document = _parsed(tmp_path, xlsx({"S": [[f"c{n}" for n in range(1_003)], [*range(1_003)]]}))
+    assert len(_tables(document)[0].columns) == 1_000
+    assert _omissions(document) == {OmissionKind.OTHER: 3}
 
 
 def test_a_workbook_of_hidden_or_empty_sheets_holds_no_values(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import SubFailure
+from rlm.loop.environment import Turn
 from rlm.loop.strategy import RecursiveStrategy
-from rlm.loop.trajectory import Turn
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import (

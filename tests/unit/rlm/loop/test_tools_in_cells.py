@@ -11,7 +11,7 @@ from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft
 from rlm.llm.port import SubCall, SubFailure
-from rlm.loop.trajectory import Turn
+from rlm.loop.environment import Turn
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits

@@ -19,7 +19,7 @@ from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Reading
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.loop.trajectory import Turn
+from rlm.loop.environment import Turn
 from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun

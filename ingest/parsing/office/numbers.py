@@ -1,0 +1,18 @@
+"""Numbers in attributes, which a file may state in any way."""
+
+from typing import overload
+
+_DIGITS = 9
+
+
+@overload
+def whole(text: str | None, default: int) -> int: ...
+
+
+@overload
+def whole(text: str | None, default: None) -> int | None: ...
+
+
+def whole(text: str | None, default: int | None) -> int | None:
+    """Return the whole number from 0 that a text states; `default` for any other text, and above a billion."""
+    return int(text) if text and len(text) <= _DIGITS and text.isascii() and text.isdecimal() else default
