@@ -17,6 +17,7 @@ from tests.fakes.scripted_answers import answer
 from tests.integration.test_portal_library import serious
 from tests.support.browser import Portal, chromium, portal
 from tests.support.cluster import wait_until
+from tests.support.pdf_files import pdf
 from tests.support.service import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
@@ -80,8 +81,9 @@ def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Porta
         yield made
 
 
-def uploaded(client: Client, text: str = TEXT, name: str = "whale.md") -> dict[str, Any]:
-    made = client.http.post("/v1/documents", params={"name": name}, content=text.encode()).json()["id"]
+def uploaded(client: Client, text: str | bytes = TEXT, name: str = "whale.md") -> dict[str, Any]:
+    content = text.encode() if isinstance(text, str) else text
+    made = client.http.post("/v1/documents", params={"name": name}, content=content).json()["id"]
     wait_until(lambda: client.get(f"/v1/documents/{made}")["state"] == "ready", seconds=60, what="it is ready")
     found: dict[str, Any] = client.get(f"/v1/documents/{made}")
     return found
@@ -142,11 +144,13 @@ def test_an_answer_streams_and_its_markers_open_the_source_at_the_very_words(
     expect(page.locator(".answer table td")).to_have_text(["Pequod", "1851"])
     expect(page.locator(".answer pre")).to_have_text("code <b>here</b>")
     page.locator(".answer .cite").first.click()
-    expect(page.locator("#beside mark")).to_have_text(["The whale was white.", "hips were many."])
+    expect(page.locator("#beside mark")).to_have_text("The whale was white.")
+    page.locator(".answer .cite").nth(1).click()
+    expect(page.locator("#beside mark")).to_have_text("hips were many.")
     assert serious(page) == []
     page.keyboard.press("Escape")
     expect(page.locator("#beside")).to_be_hidden()
-    assert page.evaluate("document.activeElement.className") == "cite"
+    assert page.evaluate("document.activeElement === document.querySelectorAll('.answer .cite')[1]")
     page.reload()
     expect(page.locator(".answer .check")).to_have_count(4)
     expect(page.locator("#conversations a[aria-current]")).to_have_text("Which colour had the whale?")
@@ -234,6 +238,46 @@ def test_a_computed_table_is_shown_and_downloaded_without_formulas(
     page.get_by_text("How it was computed").click()
     expect(page.get_by_text("SELECT ship FROM t")).to_be_visible()
     assert serious(page) == []
+
+
+def cites(document: dict[str, Any], content: str, words: str) -> Answer:
+    start = content.index(words)
+    said = "So it is [1]."
+    quote = Quote(1, start, start + len(words), words)
+    citation = Citation(
+        1, document["id"], document["active_version"], "A source", (), 1, start, start + len(words), words, True
+    )
+    sentence = Sentence(said, 0, len(said), (1,), Check.QUOTED, "", (quote,))
+    return answer(document["id"], text=said, sentences=(sentence,), citations=(citation,))
+
+
+def test_a_page_is_shown_with_boxes_around_the_cited_words_and_a_row_among_its_neighbours(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    client = service[1]
+    page = opened.signed_in("/ask")
+    for name, content, words in (
+        ("whale.pdf", pdf([["A first page."], ["The whale was white.", "It weighed 40 tons."]]), "weighed 40 tons"),
+        ("ships.csv", b"ship,year\nPequod,1851\nNautilus,1870\nBeagle,1820\n", "Nautilus"),
+    ):
+        document = uploaded(client, content, name)
+        text = client.http.get(f"/v1/documents/{document['id']}/content").text
+        said.events = [Completed(cites(document, text, words))]
+        page.goto(f"{opened.url}/ask")
+        ask(page)
+        page.locator(".answer .cite").click()
+        expect(page.locator("#beside mark")).to_have_text(words)
+        if name.endswith("pdf"):
+            expect(page.locator("#beside .sheet .box")).to_have_count(1)
+            box = page.locator("#beside .sheet .box").bounding_box()
+            sheet = page.locator("#beside .sheet img").bounding_box()
+            assert box is not None
+            assert sheet is not None
+            assert sheet["x"] < box["x"] < box["x"] + box["width"] < sheet["x"] + sheet["width"]
+            assert sheet["y"] < box["y"] < box["y"] + box["height"] < sheet["y"] + sheet["height"] / 2
+        else:
+            expect(page.locator("#beside tr.cited")).to_have_text("2Nautilus1870")
+        assert serious(page) == []
 
 
 HOSTILE = (

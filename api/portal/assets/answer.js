@@ -40,13 +40,14 @@ function text(answer) {
   const sentences = answer.sentences.map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
     .sort((a, b) => a.start - b.start)
     .map((each) => ({
-      start: each.start, end: each.end, style: each.check === 'unsupported' ? 'unsupported-text' : '',
+      start: each.start, end: each.end, quotes: each.quotes, style: each.check === 'unsupported' ? 'unsupported-text' : '',
       mark: () => (/^#{1,6}\s/.test(each.text) ? null : mark(each)),
     }))
-  const quotes = (number) => answer.sentences.flatMap((each) => each.quotes).filter((each) => each.number === number)
+  // A marker opens what its own sentence rests on.
+  const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
   made.append(...show(blocks(answer.text), {
     sentences,
-    cite: (number) => cited.has(number) && citeButton(cited.get(number), quotes(number)),
+    cite: (number, at) => cited.has(number) && citeButton(cited.get(number), quotes(number, at)),
   }))
   return made
 }

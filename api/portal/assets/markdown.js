@@ -24,7 +24,7 @@ export function blocks(text, from = 0) {
   return parse(lines, 0)
 }
 
-// Shows blocks; `context` has `cite(number)`, which makes the element of a marker or nothing, and `sentences`.
+// Shows blocks; `context` has `cite(number, at)`, which makes the element of a marker or nothing, and `sentences`.
 export function show(parsed, context) {
   const shown = new Shown(context)
   return parsed.map((block) => shown.block(block))
@@ -192,7 +192,7 @@ class Shown {
     while (at < to) {
       const token = depth < DEEPEST ? tokenAt(run.text, at, to) : null
       if (!token) { at += 1; continue }
-      const made = token.kind === 'cite' ? this.cite(Number(token.inner)) : null
+      const made = token.kind === 'cite' ? this.cite(Number(token.inner), sourceAt(run, at)) : null
       if (token.kind === 'cite' && !made) { at = token.end; continue }
       emit(at)
       if (token.kind === 'escape') this.text(place, run, at + 1, token.end)

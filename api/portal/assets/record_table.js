@@ -1,15 +1,16 @@
 // Rows of a table: as a page of them, and as CSV that no spreadsheet takes for formulas.
-import { el, foreign, number } from './dom.js'
+import { el, foreign } from './dom.js'
 
 export function tableOf(columns, rows, { caption, marked = () => false } = {}) {
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption ?? 'Table' },
     el('table', { class: 'records' },
-      el('thead', {}, el('tr', {}, columns.map((name) => el('th', { scope: 'col' }, foreign(name))))),
+      el('thead', {}, el('tr', {}, columns.map((name, at) => el('th', { scope: 'col', class: typeof rows[0]?.[at] === 'number' ? 'right' : null }, foreign(name))))),
       el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map(cell))))))
 }
 
 function cell(value) {
-  if (typeof value === 'number') return el('td', { class: 'right', text: number(value) })
+  // As it is: a thousands separator would make years of them.
+  if (typeof value === 'number') return el('td', { class: 'right', text: String(value) })
   return el('td', {}, value === null || value === undefined ? '' : foreign(typeof value === 'object' ? JSON.stringify(value) : value))
 }
 

@@ -1,9 +1,11 @@
 // A cited source beside the answer: its words at the exact span, the page of a PDF with boxes, or the rows of a table.
 import { byId, el, foreign, plural, trouble } from './dom.js'
+import { tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { marked, textOf } from './spans.js'
 
 const AROUND = 1_200
+const MOST_PAGES = 20
 let asked = 0
 
 export async function openSource(citation, quotes) {
@@ -30,7 +32,7 @@ export async function openSource(citation, quotes) {
     shown)
   focus()
   try {
-    const parts = await Promise.all([words(citation, spans, start, end), places(citation, start, end)])
+    const parts = await Promise.all([records(citation, start, end), words(citation, spans, start, end), places(citation, start, end)])
     if (mine !== asked) return
     shown.replaceChildren(...parts.flat())
     shown.querySelector('mark')?.scrollIntoView({ block: 'center' })
@@ -57,6 +59,32 @@ async function words(citation, spans, start, end) {
   const from = Math.max(0, start - AROUND)
   const text = await textOf(citation.document_id, from, end + AROUND, citation.version_id)
   return [el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': 'Cited text' }, marked(text, from, spans))]
+}
+
+// The records of a table that the span touches, between those around them.
+async function records(citation, start, end) {
+  const path = `/v1/documents/${citation.document_id}/tables`
+  const { version_id: version } = citation
+  try {
+    const found = await get(path, { version, limit: 500 })
+    const table = found.tables.find((each) => each.start <= start && end <= each.end)
+    if (!table) return []
+    const names = table.columns.map((each) => each.name)
+    let cursor = null
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const page = await get(`${path}/${table.table}/rows`, { version, limit: 500, cursor })
+      const touched = (row) => row.start < end && start < row.end
+      const first = page.rows.findIndex(touched)
+      if (first >= 0) {
+        const shown = page.rows.slice(Math.max(0, first - 2), page.rows.findLastIndex(touched) + 3).slice(0, 50)
+        return [tableOf(['row', ...names], shown.map((row) => [row.row, ...names.map((name) => row.values[name])]),
+          { caption: 'The cited records', marked: (at) => touched(shown[at]) })]
+      }
+      cursor = page.next_cursor
+      if (!cursor) break
+    }
+  } catch { /* the words are shown all the same */ }
+  return []
 }
 
 // Where the span stands in the file itself: nothing for formats that have no positions.
