@@ -8,6 +8,7 @@ from api.answering import make_answering, open_reranking
 from api.identity_provider import open_tokens
 from api.language_model import model_costs
 from api.metering import open_meter
+from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
@@ -82,6 +83,8 @@ def make_services(
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)
     identities = Identities.of(door)
+    page_images = PageImages(settings.parser_isolation)
+    stack.callback(page_images.close)
     return Services(
         settings=settings,
         catalog=parts.catalog,
@@ -96,6 +99,7 @@ def make_services(
         blobs=parts.blobs,
         texts=parts.texts,
         record_tables=RecordTables(parts.blobs),
+        page_images=page_images,
         intake=Intake(
             parts.catalog,
             parts.blobs,

@@ -36,6 +36,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
     ingest.TableNotFoundError: 404,
+    ingest.PageNotFoundError: 404,
     ingest.DocumentStateError: 409,
     ingest.FilterError: 422,
     ingest.MetadataError: 422,

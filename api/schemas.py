@@ -65,11 +65,15 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of thing that the file has and its text has not, how often, and where or why in plain words."""
+    """A kind of thing that the file has and its text has not, how often, and where or why in plain words.
+
+    `words` says all of it in one line for people.
+    """
 
     kind: OmissionKind
     count: int
     detail: str
+    words: str
 
 
 class DocumentOut(Wire):
@@ -121,7 +125,7 @@ class DocumentOut(Wire):
             state=version.state,
             progress=ProgressOut.of(progress or progress_of(version)),
             failure=failure and Reason(**asdict(failure)),
-            omissions=[OmissionOut(**asdict(each)) for each in version.omissions],
+            omissions=[OmissionOut(**asdict(each), words=each.words) for each in version.omissions],
             pages=version.pages,
             characters=version.characters,
             tokens=version.tokens or None,

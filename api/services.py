@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -54,6 +55,8 @@ class Tokens(Protocol):
 
     def check(self, token: str) -> Principal | None: ...
 
+    def check_identity(self, token: str, nonce: str) -> Principal | None: ...
+
 
 class RecordReader(Protocol):
     """Reads the records of tables, as `ingest.tables.RecordTables` does."""
@@ -61,6 +64,12 @@ class RecordReader(Protocol):
     def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
 
     def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]: ...
+
+
+class PageDrawer(Protocol):
+    """Draws pages of files, as `api.page_images.PageImages` does."""
+
+    def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 
 
 @dataclass
@@ -85,6 +94,7 @@ class Services:
     blobs: DirectoryBlobs
     texts: Texts
     record_tables: RecordReader
+    page_images: PageDrawer
     intake: Intake
     searcher: CachedSearcher
     rewriter: ModelRewriter

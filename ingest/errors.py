@@ -167,6 +167,13 @@ class TableNotFoundError(CatalogError):
     default_hint = "GET /v1/documents/{id}/tables lists its tables."
 
 
+class PageNotFoundError(CatalogError):
+    """A document has no page with this number, or none that can be shown as a picture."""
+
+    code = "page_not_found"
+    default_hint = "GET /v1/documents/{id}/outline lists its pages; those of PDFs and images can be shown."
+
+
 class DocumentNotFoundError(CatalogError):
     """No such document for this tenant."""
 

@@ -106,6 +106,28 @@ class Omission:
     count: int
     detail: str = ""
 
+    @property
+    def words(self) -> str:
+        """The omission for people: `3 images (pages 2, 7)`."""
+        one, several = _WORDS[self.kind]
+        return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
+
+
+_WORDS = {
+    OmissionKind.PAGE_WITHOUT_TEXT: ("page without text", "pages without text"),
+    OmissionKind.IMAGE: ("image", "images"),
+    OmissionKind.FORMULA: ("formula", "formulas"),
+    OmissionKind.HIDDEN: ("hidden part", "hidden parts"),
+    OmissionKind.ENTRY: ("entry or attachment", "entries or attachments"),
+    OmissionKind.INVISIBLE_CHARACTER: ("invisible character", "invisible characters"),
+    OmissionKind.EMBEDDED_OBJECT: ("embedded object", "embedded objects"),
+    OmissionKind.UNREADABLE_CHARACTER: ("unreadable character", "unreadable characters"),
+    OmissionKind.MACRO: ("macro", "macros"),
+    OmissionKind.TABLE: ("table without records", "tables without records"),
+    OmissionKind.ROW: ("row that searches do not find", "rows that searches do not find"),
+    OmissionKind.OTHER: ("other thing", "other things"),
+}
+
 
 def page_places(starts: Iterable[int]) -> tuple[Place, ...]:
     """Make the pages that start at these code points."""

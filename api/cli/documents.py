@@ -16,21 +16,6 @@ from api.cli.filters import Assigned, assigned
 
 app = typer.Typer(help="List and show documents; change their metadata, title and readers.", no_args_is_help=True)
 
-# What the kinds of omissions are called, one and several.
-_OMITTED = {
-    "page_without_text": ("page without text", "pages without text"),
-    "image": ("image", "images"),
-    "formula": ("formula", "formulas"),
-    "hidden": ("hidden part", "hidden parts"),
-    "entry": ("entry or attachment", "entries or attachments"),
-    "invisible_character": ("invisible character", "invisible characters"),
-    "embedded_object": ("embedded object", "embedded objects"),
-    "unreadable_character": ("unreadable character", "unreadable characters"),
-    "macro": ("macro", "macros"),
-    "table": ("table that gave no records", "tables that gave no records"),
-    "other": ("other thing", "other things"),
-}
-
 Identifier = Annotated[str, typer.Argument(help="The id that `leadline documents list` prints.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
 
@@ -101,14 +86,8 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
 
 
 def omitted(omissions: Sequence[Mapping[str, Any]]) -> str:
-    """Say in words what a text leaves out of its file: `3 images (pages 2, 7); 1 page without text (page 4)`."""
-    return "; ".join(map(_omission, omissions))
-
-
-def _omission(each: Mapping[str, Any]) -> str:
-    one, several = _OMITTED.get(each["kind"], (each["kind"], each["kind"]))
-    detail = f" ({clean(each['detail'])})" if each["detail"] else ""
-    return f"{each['count']:,} {one if each['count'] == 1 else several}{detail}"
+    """Say what a text leaves out of its file: `3 images (pages 2, 7); 1 page without text (page 4)`."""
+    return clean("; ".join(each["words"] for each in omissions))
 
 
 def _readers(document: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 
 from api.access import Caller, Served
@@ -23,6 +23,7 @@ from api.services import Services
 from ingest.documents import VersionState
 from ingest.errors import DocumentStateError, TableNotFoundError
 from ingest.identity import Principal
+from ingest.parsing.page_images import MAX_WIDTH
 from ingest.tables import RecordTable
 
 router = APIRouter(prefix="/v1/documents/{document_id}", tags=["documents"])
@@ -103,6 +104,34 @@ def positions(
         raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, a quote or a hit.")
     place = served.searcher.locate(active, start, end).words
     return PositionsOut.of(active, place, served.texts.positions(active), start, end, limit)
+
+
+@router.get(
+    "/pages/{page}/image",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, 304: {"description": "It is as it was."}},
+)
+def page_image(
+    document_id: str,
+    page: Annotated[int, Path(ge=1, le=1_000_000)],
+    caller: Caller,
+    served: Served,
+    width: Annotated[int, Query(ge=16, le=MAX_WIDTH)] = 1_000,
+    version: Version = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Show a page of a PDF or of an image as a PNG, over which the boxes of `positions` can be drawn.
+
+    A page that is very high is narrower than `width`.
+    """
+    active = _shown(served, caller, document_id, version)
+    headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    found = served.catalog.version(active)
+    path = served.blobs.path(found.blob_key)
+    picture = served.page_images.draw(path, found.media_type, page, width, name=found.name)
+    return Response(picture, media_type="image/png", headers=headers)
 
 
 @router.get("/tables")

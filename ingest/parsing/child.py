@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
 from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
+from ingest.parsing.page_images import draw_page
 from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
@@ -170,6 +172,9 @@ def _answer_confined(
     done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL:
         raise RuntimeError("what the first try was confined by is missing now")
+    if "page" in request:
+        drawing = partial(draw_page, path, request["media_type"], request["page"], request["width"])
+        return _failure_of(drawing, limits)
     room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
     arm(ProgressFile(folder))
     return answer(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
@@ -182,7 +187,8 @@ def answer(
     if limits.threads:
         allow(limits.ocr_pages)
     too_late = _lateness(limits)
-    try:
+
+    def parse() -> None:
         if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
             raise too_much_text(limits.text_bytes)
         document = find_parser(media_type)(path)
@@ -191,6 +197,14 @@ def answer(
         found = tables_of(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
         write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
+
+    return _failure_of(parse, limits)
+
+
+def _failure_of(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
+    """Do some work on a document; returns nothing, or the code, detail and hint of the error that ended it."""
+    try:
+        work()
     except RecognitionNeeded:
         return {"code": RECOGNITION_NEEDED}
     except LeadlineError as error:

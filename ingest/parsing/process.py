@@ -26,7 +26,7 @@ _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Waits and does nothing else."""
 
 
@@ -74,7 +74,7 @@ class ParserProcess:
                 "The parser process could not be started.", hint=f"Run `{' '.join(command)}` to see why."
             ) from error
 
-    def ask(self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = _nothing) -> Outcome:
+    def ask(self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = nothing) -> Outcome:
         """Have a document parsed; `waiting` is called now and then until that is done.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`.
@@ -104,7 +104,7 @@ class ParserProcess:
                 pipe.close()
         process.wait()
 
-    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = _nothing) -> dict[str, Any]:
+    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = nothing) -> dict[str, Any]:
         try:
             answer = json.loads(self._read_line(deadline, waiting))
         except (ValueError, RecursionError) as error:

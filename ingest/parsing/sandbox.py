@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +16,7 @@ from ingest.errors import (
     IngestError,
     LeadlineError,
     NoTextError,
+    PageNotFoundError,
     ParseError,
     ParserLimitError,
     StorageFullError,
@@ -24,8 +25,9 @@ from ingest.errors import (
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
 from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
-from ingest.parsing.plain_files import NotPlainError, open_plain_file
-from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess
+from ingest.parsing.page_images import PAGE_IMAGE_FILE
+from ingest.parsing.plain_files import NotPlainError, open_plain_file, read_plain_file
+from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess, nothing
 from ingest.parsing.progress import read_progress
 from ingest.parsing.types import (
     DEFAULT_LIMITS,
@@ -38,12 +40,14 @@ from ingest.parsing.types import (
 )
 
 _MESSAGE_CHARS = 1_000
+_PAGE_IMAGE_BYTES = 64_000_000
 _KNOWN: dict[str, type[LeadlineError]] = {
     kind.code: kind
     for kind in (
         DamagedDocumentError,
         EncryptedDocumentError,
         NoTextError,
+        PageNotFoundError,
         ParseError,
         ParserLimitError,
         StorageFullError,
@@ -111,38 +115,65 @@ class ParserSandbox:
         limits: ParserLimits,
     ) -> ParsedDocument | None:
         """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
-        child = self._started()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            request = {
-                "path": str(path.absolute()),
-                "media_type": media_type,
-                "folder": folder,
-                "limits": asdict(limits),
-                "room": asdict(unpacking.room) if unpacking else None,
-                "isolation": self._isolation.value,
-            }
-            try:
-                outcome = child.ask(request, limits.wall_seconds, _watch(Path(folder), progress))
-            except BaseException as error:
-                self.end_child()
-                if isinstance(error, TimeoutError):
-                    raise _too_slow(name, f"{limits.wall_seconds:g} s") from error
-                if isinstance(error, ChildEndedError | BadAnswerError):
-                    raise DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.") from error
-                raise
-            if outcome.message is None or outcome.status != 0:
-                raise _error_of_the_dead(outcome.status, name, limits)
-            if outcome.message.get("code") == RECOGNITION_NEEDED:
+            room = {"room": asdict(unpacking.room)} if unpacking else {}
+            watch = _watch(Path(folder), progress)
+            said = self._ask(folder, path, media_type, name, limits, waiting=watch, **room)
+            if said.get("code") == RECOGNITION_NEEDED:
                 return None
-            if "code" in outcome.message:
-                raise _error_in(outcome.message)
+            _require_success(said)
             try:
                 document = read_document(Path(folder), limits.text_bytes)
                 if unpacking is not None:
                     hand_over(document.entries, Path(folder), unpacking)
-            except HandoverError as error:
+            except (HandoverError, NotPlainError) as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
             return document
+
+    def page_image(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
+        """Return a page, counted from 1, as a PNG of that width. Raises as `parse`, and `PageNotFoundError`."""
+        path.stat()
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            said = self._ask(folder, path, media_type, name, self._limits, page=page, width=width)
+            _require_success(said)
+            try:
+                return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _PAGE_IMAGE_BYTES)
+            except (OSError, NotPlainError) as error:
+                raise DamagedDocumentError(f"The parser gave no picture of {_shown(name)}.") from error
+
+    def _ask(
+        self,
+        folder: str,
+        path: Path,
+        media_type: str,
+        name: str,
+        limits: ParserLimits,
+        *,
+        waiting: Callable[[], None] = nothing,
+        **more: object,
+    ) -> dict[str, Any]:
+        """Have a process work on a document within limits; returns what it said, which may be an error."""
+        child = self._started()
+        request = {
+            "path": str(path.absolute()),
+            "media_type": media_type,
+            "folder": folder,
+            "limits": asdict(limits),
+            "isolation": self._isolation.value,
+            **more,
+        }
+        try:
+            outcome = child.ask(request, limits.wall_seconds, waiting)
+        except BaseException as error:
+            self.end_child()
+            if isinstance(error, TimeoutError):
+                raise _too_slow(name, f"{limits.wall_seconds:g} s") from error
+            if isinstance(error, ChildEndedError | BadAnswerError):
+                raise DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.") from error
+            raise
+        if outcome.message is None or outcome.status != 0:
+            raise _error_of_the_dead(outcome.status, name, limits)
+        return outcome.message
 
     def close(self) -> None:
         """End the child and remove the folder."""
@@ -229,7 +260,13 @@ def _crash(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
     )
 
 
-def _error_in(answer: dict[str, Any]) -> LeadlineError:
+def _require_success(said: Mapping[str, Any]) -> None:
+    """Raise the error that a document's process told."""
+    if "code" in said:
+        raise _error_in(said)
+
+
+def _error_in(answer: Mapping[str, Any]) -> LeadlineError:
     kind = _KNOWN.get(str(answer["code"]), DamagedDocumentError)
     return kind(str(answer.get("detail", ""))[:_MESSAGE_CHARS], hint=str(answer.get("hint", ""))[:_MESSAGE_CHARS])
 

@@ -1,12 +1,16 @@
 """What a document's text holds, and where it stands in its file, over HTTP."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from api.cli.client import Client, ServiceError
 from api.services import Services
+from tests.support.pdf_files import pdf
 from tests.support.service import running
 
 BOOK = """# Voyage
@@ -81,7 +85,7 @@ def test_an_outline_is_read_page_by_page(client: Client) -> None:
 def test_the_rows_of_a_table_are_read_page_by_page_with_the_columns_that_are_asked_for(client: Client) -> None:
     document = sent(client, "cities.csv", CITIES)
     (table,) = client.get(f"/v1/documents/{document}/tables")["tables"]
-    assert (table["table"], table["rows"], table["place"]) == (0, 3, "rows 1 to 3")
+    assert (table["table"], table["rows"], table["place"]) == (0, 3, "rows 1 to 4")
     assert [(each["name"], each["type"]) for each in table["columns"]] == [
         ("city", "text"),
         ("people", "integer"),
@@ -152,3 +156,30 @@ def test_an_empty_span_has_no_positions(client: Client, span: dict[str, int]) ->
     found = client.http.get(f"/v1/documents/{document}/positions", params=span)
     assert found.status_code == 400
     assert "citation" in found.json()["hint"]
+
+
+def test_the_box_of_a_citation_lies_over_its_words_in_the_picture_of_its_page(client: Client) -> None:
+    pages = [["The first page tells of brass bells."], ["The second page tells of the walrus Ottokar, who sang."]]
+    document = sent(client, "two.pdf", pdf(pages))
+    start = text_of(client, document).index("Ottokar")
+    found: Any = client.get(f"/v1/documents/{document}/positions", start=start, end=start + 7)
+    (box,) = found["boxes"]
+    assert (found["place"], box["page"]) == ("page 2", 2)
+    path = f"/v1/documents/{document}/pages/2/image"
+    response = client.http.get(path, params={"width": 800})
+    picture = Image.open(io.BytesIO(response.content)).convert("L")
+    assert (response.headers["content-type"], picture.width) == ("image/png", 800)
+    edges = [box[side] * of for side, of in zip(("left", "top", "right", "bottom"), picture.size * 2, strict=True)]
+    left, top, right, bottom = (round(edge) for edge in edges)
+    seen = np.asarray(picture)
+    assert seen[top:bottom, left:right].min() < 100
+    assert seen[bottom + 20 : bottom + 120, left:right].min() > 200  # below it the page is white
+    again = client.http.get(path, params={"width": 800}, headers={"If-None-Match": response.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(("name", "content", "page"), [("a.txt", b"Just text.", 1), ("b.pdf", pdf([["One."]]), 2)])
+def test_a_page_without_a_picture_is_not_found(client: Client, name: str, content: bytes, page: int) -> None:
+    document = sent(client, name, content)
+    found = client.http.get(f"/v1/documents/{document}/pages/{page}/image")
+    assert (found.status_code, found.json()["code"]) == (404, "page_not_found")

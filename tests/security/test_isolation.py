@@ -26,7 +26,7 @@ TEXT = b"# Plans\n\nThe quokka project begins in spring, and nobody else may kno
 # A subject and a collection are names, and each tenant has its own of them.
 NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
-NUMBERS = {"table": "0"}
+NUMBERS = {"table": "0", "page": "1"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
@@ -133,6 +133,7 @@ def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping
         body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
     for name, value in sorted(ids.items(), key=lambda each: -len(each[1])):  # some are in others
         body = body if name in NUMBERS else body.replace(value, f"<{name}>")
+    body = re.sub(r'"created":\d+', '"created":<time>', body)
     return found.status_code, re.sub(r'"\d{4}-\d\d-\d\dT[^"]*"', "<time>", body)
 
 

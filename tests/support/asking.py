@@ -102,6 +102,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             blobs=nothing,
             texts=cast(Any, CountedTexts()),
             record_tables=TenRows(),
+            page_images=nothing,
             intake=nothing,
             searcher=nothing,
             rewriter=nothing,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
+from ingest.errors import DamagedDocumentError, NoTextError, PageNotFoundError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.ocr.allowance import left_out, take_one
 from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
@@ -94,6 +94,19 @@ class _ImagePages:
             Omission(OmissionKind.OTHER, left_out(), "pages after those that LEADLINE_OCR_PAGES allows"),
         )
         return tuple(each for each in found if each.count)
+
+
+def page_of_image(path: Path, number: int) -> "Image":
+    """Return a page of an image as it is shown, counted from 1. Raises as `parse_image`, and `PageNotFoundError`."""
+    from PIL import Image
+
+    with _opened(path) as image:
+        count = _ImagePages(image).count
+        if not 1 <= number <= count:
+            raise PageNotFoundError(f"The image has no page {number}: it has {count}.")
+        with _translated():
+            image.seek(number - 1)
+            return Image.fromarray(_picture(image))
 
 
 @contextmanager

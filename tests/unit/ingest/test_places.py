@@ -1,10 +1,12 @@
 """A span's place is said in the words of its file: pages, slides, sheets with rows, or rows alone."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.layout import Layout, PlaceKind, TableSpan
+from ingest.layout import Layout, Omission, OmissionKind, PlaceKind, TableSpan
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.places import Location, Places
@@ -105,3 +107,10 @@ def test_the_header_of_a_table_is_found_from_its_rows_and_from_nowhere_else() ->
     places = saved(ParsedDocument(text, None, "test", layout=Layout(tables=(table,))))
     assert places.table_header("v", text.index("1 |")) == "| a | b |\n| --- | --- |"
     assert [places.table_header("v", text.index(words)) for words in ("Before", "| a", "After")] == ["", "", ""]
+
+
+@pytest.mark.parametrize("kind", OmissionKind)
+def test_each_kind_of_omission_is_said_in_words(kind: OmissionKind) -> None:
+    one, several = Omission(kind, 1).words, Omission(kind, 1_200, "pages 3, 7 to 9").words
+    assert re.fullmatch(r"1 [a-z ]+", one)
+    assert re.fullmatch(r"1,200 [a-z ]+ \(pages 3, 7 to 9\)", several)

@@ -1,0 +1,44 @@
+"""Draws pages of documents as pictures, in the confined process that parses such documents: never in this one."""
+
+import threading
+from pathlib import Path
+
+from api.problems import TooManyRequestsError
+from ingest.errors import PageNotFoundError
+from ingest.parsing.page_images import has_page_images
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import Isolation, ParserLimits
+
+_LIMITS = ParserLimits(cpu_seconds=20, wall_seconds=30.0)
+_WAIT_SECONDS = 10.0
+
+
+class PageImages:
+    """One page at a time, because a page is drawn in well under a second. The process starts with the first."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        self._isolation = isolation
+        self._lock = threading.Lock()
+        self._parser: ParserSandbox | None = None
+
+    def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
+        """Return a page of a file, counted from 1, as a PNG of that width.
+
+        Raises `PageNotFoundError`, also for a type without pages that look the same everywhere, the `ParseError`s, and
+        `TooManyRequestsError` if others are drawn for too long.
+        """
+        if not has_page_images(media_type):
+            raise PageNotFoundError(f"Pages of {media_type} cannot be shown as pictures.")
+        if not self._lock.acquire(timeout=_WAIT_SECONDS):
+            raise TooManyRequestsError("Too many pages are being drawn.")
+        try:
+            if self._parser is None:
+                self._parser = ParserSandbox(_LIMITS, isolation=self._isolation)
+            return self._parser.page_image(path, media_type, page, width, name=name)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._parser is not None:
+                self._parser.close()

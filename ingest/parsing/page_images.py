@@ -1,0 +1,43 @@
+"""Pages as pictures for a viewer, drawn in the confined process of their document."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import PageNotFoundError
+from ingest.parsing.ocr.images import IMAGE_TYPES, page_of_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PAGE_IMAGE_FILE = "page.png"
+MAX_WIDTH = 2_000
+_MOST_PIXELS = 8_000_000  # of a page that is far higher than wide
+_PDF = "application/pdf"
+
+
+def has_page_images(media_type: str) -> bool:
+    """True for types whose pages look the same everywhere."""
+    return media_type == _PDF or media_type in IMAGE_TYPES
+
+
+def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
+    """Write a page, counted from 1, as a PNG of that width into the current folder; it is narrower if it is very high.
+
+    Raises `PageNotFoundError`, and the `ParseError`s.
+    """
+    picture = _pdf_page(path, number, width) if media_type == _PDF else page_of_image(path, number)
+    picture.thumbnail((width, max(1, _MOST_PIXELS // width)))
+    picture.save(PAGE_IMAGE_FILE, "PNG")
+
+
+def _pdf_page(path: Path, number: int, width: int) -> "Image":
+    from ingest.parsing.pdf.opening import opened
+
+    with opened(path) as document:
+        if not 1 <= number <= len(document):
+            raise PageNotFoundError(f"The document has no page {number}: it has {len(document)}.")
+        page = document[number - 1]
+        wide, high = (max(1.0, side) for side in page.get_size())
+        scale = min(width / wide, (_MOST_PIXELS / (wide * high)) ** 0.5)
+        drawn: Image = page.render(scale=scale).to_pil()
+        return drawn
