@@ -193,6 +193,20 @@ GUARDS = (
         "tests/security/test_sessions.py::test_nobody_signs_in_over_a_connection_that_others_can_read",
     ),
     Guard(
+        "sign-ins that another browser began",
+        "api/portal/provider.py",
+        "if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):",
+        "if flow is None:",
+        "tests/security/test_provider_sign_in.py::test_a_sign_in_that_another_browser_began_is_refused",
+    ),
+    Guard(
+        "tokens of another sign-in",
+        "api/oidc.py",
+        'if nonce is not None and claims.get("nonce") != nonce:',
+        "if False:",
+        "tests/security/test_provider_sign_in.py::test_a_token_of_another_sign_in_or_for_another_client_is_refused",
+    ),
+    Guard(
         "one use of a link",
         "ingest/catalog/sessions.py",
         "connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount",
@@ -275,7 +289,7 @@ GUARDS = (
     Guard(
         "audience of a token",
         "api/oidc.py",
-        "                audience=settings.oidc_audience,\n",
+        "                audience=audience,\n",
         '                audience=jwt.decode(token, options={"verify_signature": False}).get("aud"),\n',
         "tests/security/test_oidc.py::test_a_token_for_another_audience_is_refused",
     ),
@@ -630,8 +644,8 @@ GUARDS = (
     Guard(
         "readers in listings",
         "ingest/catalog/catalog.py",
-        "documents.c.sequence > after, open_to(readers)\n        )",
-        "documents.c.sequence > after\n        )",
+        "document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))",
+        "document_query().where(documents.c.tenant_id == tenant_id)",
         "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
     ),
     Guard(

@@ -32,7 +32,11 @@ def send(client: Client, path: Path, name: str, content: bytes) -> dict[str, Any
 
 def test_entries_are_listed_searched_and_deleted_with_their_container(client: Client, tmp_path: Path) -> None:
     content = zip_of(
-        {"tide.md": "# Tide\n\nThe flood comes at six.", "bad.pdf": b"%PDF-1.7 cut", "x.png": b"\x89PNG\r\n\x1a\n"}
+        {
+            "tide.md": "# Tide\n\nThe flood comes at six.",
+            "bad.pdf": b"%PDF-1.7 cut",
+            "x.exe": b"MZ\x90\x00\x03" + bytes(40),
+        }
     )
     archive = send(client, tmp_path / "papers.zip", "papers.zip", content)
     entries = client.get("/v1/documents", container=archive["id"])["documents"]

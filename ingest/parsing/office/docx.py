@@ -158,7 +158,8 @@ class DocxReader:
             self.writer.item(" ".join(text.split()), mark=numbered[0] or BULLET, depth=numbered[1])
         else:
             self._flush()
-            self.writer.paragraph(text.strip())
+            write = self.writer.caption if self._styles.is_caption(style) else self.writer.paragraph
+            write(text.strip())
 
     def _numbered(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
         """Count a paragraph in its list; returns its number and its level from 0, or None for one in no list."""

@@ -66,7 +66,7 @@ def _facts(path: Path) -> WorkbookFacts:
         names = frozenset(archive.namelist())
         if "content.xml" in names:
             return ods_facts(archive)
-        return xlsx_facts(archive) if "xl/workbook.xml" in names else WorkbookFacts()
+        return WorkbookFacts() if "xl/workbook.bin" in names else xlsx_facts(archive)
 
 
 class _Reader:
