@@ -106,7 +106,8 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
         for start, end, at in document.positions.within(0, len(text))
         if isinstance(at, Cell)
     }
-    shown = {at: (said, said.replace("\\|", "|")) for at, said in found.items()}  # as in a paragraph, or in a table
+    # As in a paragraph, or in a table.
+    shown = {at: (" ".join(said.split()), said.replace("\\|", "|")) for at, said in found.items()}
     for at, forms in shown.items():  # a header's cell may be joined of several rows
         assert any(form.endswith(wanted[at]) for form in forms)
     for (place, row, column), said in wanted.items():
