@@ -46,6 +46,13 @@ class OidcTokens:
 
         Raises `IdentityProviderUnavailableError` when the provider's keys are needed and cannot be had.
         """
+        return self._checked(token, self._settings.oidc_audience, None)
+
+    def check_identity(self, token: str, nonce: str) -> Principal | None:
+        """As `check`, for the identity token of somebody who signs in to the portal: it must carry this nonce."""
+        return self._checked(token, self._settings.oidc_client_id, nonce)
+
+    def _checked(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
         settings = self._settings
         try:
             claims = jwt.decode(
@@ -53,10 +60,12 @@ class OidcTokens:
                 self._keys.key(token),
                 algorithms=list(settings.algorithms),
                 issuer=settings.oidc_issuer,
-                audience=settings.oidc_audience,
+                audience=audience,
                 leeway=settings.oidc_leeway_seconds,
                 options={"require": ["exp", "iss", "aud", settings.oidc_user_claim]},
             )
+            if nonce is not None and claims.get("nonce") != nonce:
+                raise ValueError("the token belongs to another sign-in")
             principal = self._principal(claims)
         except (jwt.PyJWTError, ValueError, TypeError, TenantNotFoundError) as error:
             log.info("a token was refused", reason=type(error).__name__)

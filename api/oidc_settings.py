@@ -1,6 +1,6 @@
 """Settings of an OpenID Connect provider whose tokens are accepted beside API keys."""
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.identity import TENANT_SCOPES, Scope
@@ -26,6 +26,15 @@ class OidcSettings(BaseSettings):
         description="The address of an OpenID Connect provider, as `iss` of its tokens has it. Needs the extra `oidc`.",
     )
     oidc_audience: str | None = Field(None, description="What `aud` of its tokens must name; needed with an issuer.")
+    oidc_client_id: str | None = Field(
+        None,
+        description="The client that the portal is to the provider: with it, people sign in there. Its redirect URI is "
+        "`LEADLINE_PUBLIC_URL/sign-in/provider`.",
+    )
+    oidc_client_secret: SecretStr | None = Field(None, description="The client's secret, if it is not a public one.")
+    oidc_request_scope: str = Field(
+        "openid profile groups", description="The scopes that the portal asks the provider for; `openid` is needed."
+    )
     oidc_jwks_url: str | None = Field(
         None, description="The address of its keys; if not set, the issuer's description is asked for it."
     )
@@ -78,6 +87,8 @@ class OidcSettings(BaseSettings):
     def _audience_with_issuer(self) -> "OidcSettings":
         if self.oidc_issuer is not None and not self.oidc_audience:
             raise ValueError("LEADLINE_OIDC_ISSUER needs LEADLINE_OIDC_AUDIENCE: a token for another service is no key")
+        if self.oidc_client_id is not None and self.oidc_issuer is None:
+            raise ValueError("LEADLINE_OIDC_CLIENT_ID needs LEADLINE_OIDC_ISSUER")
         return self
 
     @property

@@ -55,6 +55,8 @@ class Tokens(Protocol):
 
     def check(self, token: str) -> Principal | None: ...
 
+    def check_identity(self, token: str, nonce: str) -> Principal | None: ...
+
 
 class RecordReader(Protocol):
     """Reads the records of tables, as `ingest.tables.RecordTables` does."""

@@ -23,6 +23,7 @@ class Action(StrEnum):
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
     ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
+    ENTRIES_DELETED = "document.entries_deleted"  # they were deleted because their container has them no more
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CHANGED = "collection.changed"
     RUN_DELETED = "run.deleted"

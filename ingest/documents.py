@@ -59,6 +59,13 @@ class JobKind(StrEnum):
 MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
+class ListOrder(StrEnum):
+    """The order of a listing of documents, by arrival."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
 class Priority(IntEnum):
     """The order among a tenant's own jobs; other tenants are not affected."""
 

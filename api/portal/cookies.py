@@ -68,6 +68,19 @@ class SessionCookie:
     def clear(self, response: Response) -> None:
         response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
+    @property
+    def flow_name(self) -> str:
+        """The cookie of a sign-in with the identity provider that is under way."""
+        return f"{self.name}-sign-in"
+
+    def write_flow(self, response: Response, value: str, seconds: int) -> None:
+        response.set_cookie(
+            self.flow_name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax"
+        )
+
+    def clear_flow(self, response: Response) -> None:
+        response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
     def require_safe(self, scope: Scope) -> None:
         """Refuse to begin a session whose cookie others on the network could read. Raises `InsecureSignInError`."""
         host = urlsplit(f"//{_header(scope, b'host')}").hostname

@@ -7,16 +7,21 @@ apply no style that is not a file of this package.
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Request
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.access import Served
+from api.access import KeyThreads, Served
 from api.admission import CALLER, SESSION
-from api.portal.cookies import csrf_token
+from api.portal import provider
+from api.portal.cookies import SessionCookie, csrf_token
+from api.portal.sessions import begin_session
+from api.problems import UnauthorizedError, status_of
+from api.services import Services
+from ingest.errors import LeadlineError
 from ingest.identity import Principal
 
 router = APIRouter(include_in_schema=False)
@@ -47,7 +52,7 @@ HEADERS = {
 _TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
 _VERSION = version("leadline")
 
-DocumentId = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
+Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class _Assets(StaticFiles):
@@ -79,7 +84,68 @@ async def home(request: Request, served: Served) -> Response:
 @router.get("/sign-in")
 async def sign_in(request: Request, served: Served) -> Response:
     """Ask for a key; a link with a ticket signs in by itself."""
-    return _page(request, "sign_in.html", "Sign in", has_provider=served.tokens is not None)
+    return _sign_in(request, served)
+
+
+@router.get("/sign-in/provider")
+async def provider_sign_in(
+    request: Request,
+    served: Served,
+    threads: KeyThreads,
+    code: Annotated[str, Query(max_length=4_096)] = "",
+    state: Annotated[str, Query(max_length=200)] = "",
+    error: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """Lead to the identity provider, and take who comes back from there.
+
+    Whatever goes wrong is told on the page on which one signs in.
+    """
+    if not provider.is_configured(served.settings, served.tokens):
+        return _to("/sign-in")
+    cookie, back = SessionCookie.of(served.settings), _callback(request, served)
+    try:
+        cookie.require_safe(request.scope)
+        if error:
+            raise UnauthorizedError("The identity provider did not sign you in.", hint="Try again, or ask its admin.")
+        if code:
+            flow = provider.Flow.parse(request.cookies.get(cookie.flow_name))
+            secret = await threads.run(_begin, served, flow, state, code, back)
+            response = _to("/")
+            cookie.write(response, secret)
+        else:
+            flow = provider.Flow.begin()
+            response = RedirectResponse(
+                await threads.run(provider.authorization_url, served.settings, flow, back), 303, headers=HEADERS
+            )
+            cookie.write_flow(response, str(flow), provider.FLOW_SECONDS)
+    except LeadlineError as refused:
+        response = _sign_in(request, served, refused)
+        response.status_code = status_of(refused)
+    if code or error:
+        cookie.clear_flow(response)
+    return response
+
+
+def _callback(request: Request, served: Services) -> str:
+    own = served.settings.public_url or f"http://{request.headers.get('host', '')}"
+    return f"{own.rstrip('/')}{provider.CALLBACK}"
+
+
+def _begin(served: Services, flow: provider.Flow | None, state: str, code: str, back: str) -> str:
+    return begin_session(served, provider.admitted(served, flow, state, code, back))
+
+
+def _sign_in(request: Request, served: Services, refused: LeadlineError | None = None) -> Response:
+    detail, hint = refused.told if refused else ("", "")
+    return _page(
+        request,
+        "sign_in.html",
+        "Sign in",
+        has_provider=served.tokens is not None,
+        provider_link=provider.CALLBACK if provider.is_configured(served.settings, served.tokens) else "",
+        detail=detail,
+        hint=hint,
+    )
 
 
 @router.get("/library")
@@ -89,7 +155,7 @@ async def library(request: Request) -> Response:
 
 
 @router.get("/library/{document_id}")
-async def document(request: Request, document_id: DocumentId) -> Response:
+async def document(request: Request, document_id: Id) -> Response:
     """Read a document: its outline, its text, its history."""
     return _own(request, "document.html", "Document", document_id=document_id)
 
@@ -101,9 +167,21 @@ async def ask(request: Request) -> Response:
 
 
 @router.get("/ask/{conversation_id}")
-async def conversation(request: Request, conversation_id: DocumentId) -> Response:
+async def conversation(request: Request, conversation_id: Id) -> Response:
     """Go on with a conversation."""
     return _own(request, "ask.html", "Ask", conversation_id=conversation_id)
+
+
+@router.get("/runs")
+async def runs(request: Request) -> Response:
+    """List answers that are made in the background."""
+    return _own(request, "runs.html", "Background work", run_id="")
+
+
+@router.get("/runs/{run_id}")
+async def run(request: Request, run_id: Id) -> Response:
+    """Follow one of them."""
+    return _own(request, "runs.html", "Background work", run_id=run_id)
 
 
 def _own(request: Request, template: str, title: str, **members: object) -> Response:

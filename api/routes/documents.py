@@ -26,7 +26,7 @@ from api.schemas import (
 from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
-from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
+from ingest.documents import IN_PROGRESS, JobKind, ListOrder, Priority, VersionState
 from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
@@ -98,13 +98,16 @@ def listing(
     batch: BatchId = None,
     container: Annotated[str | None, Query(max_length=64)] = None,
     with_omissions: bool = False,
+    named: Annotated[str, Query(max_length=200)] = "",
+    order: ListOrder = ListOrder.OLDEST,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
-    """List documents in order of arrival, a page at a time.
+    """List documents in order of arrival or newest first, a page at a time.
 
-    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, and `with_omissions`
-    those whose text leaves something of their file out.
+    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, `with_omissions` those
+    whose text leaves something of their file out, and `named` those with these characters in their name or title. A
+    cursor goes on in the order it was given out in.
     """
     if batch is not None:
         served.batches.progress(caller.tenant_id, batch)
@@ -115,6 +118,8 @@ def listing(
         container=container,
         batch=batch,
         with_omissions=with_omissions,
+        named=named,
+        order=order,
         after=decode_cursor(cursor),
         limit=limit + 1,
         readers=caller.readers,

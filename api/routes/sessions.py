@@ -12,10 +12,10 @@ from api.access import Anybody, KeyThreads, Served
 from api.admission import SESSION
 from api.identity_schemas import PrincipalOut
 from api.portal.cookies import SessionCookie, csrf_token, require_same_origin
+from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError
 from api.schemas import Wire, instant
 from api.services import Services
-from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])
@@ -94,9 +94,8 @@ async def session(request: Request, caller: Anybody) -> SessionOut:
 
 
 def _begin(served: Services, body: SignInIn) -> tuple[Principal, str]:
-    sessions, settings = served.identities.sessions, served.settings
     if body.ticket is not None:
-        caller = sessions.redeem(body.ticket)
+        caller = served.identities.sessions.redeem(body.ticket)
         if caller is None:
             raise UnauthorizedError(
                 "This link was used before, or is too old.",
@@ -109,10 +108,4 @@ def _begin(served: Services, body: SignInIn) -> tuple[Principal, str]:
                 "The API key or token is not valid.",
                 hint="Copy it whole; `leadline keys list` shows which are live, and `leadline keys create` makes one.",
             )
-    identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
-    secret = sessions.begin(
-        caller,
-        lifetime_seconds=settings.session_hours * 3600,
-        idle_seconds=settings.session_idle_hours * 3600,
-    )
-    return caller, secret
+    return caller, begin_session(served, caller)

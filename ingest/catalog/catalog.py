@@ -36,6 +36,7 @@ from ingest.catalog.records import (
     Visible,
     document_of,
     document_query,
+    in_order,
     read_document,
     read_version,
     readers_of,
@@ -51,6 +52,7 @@ from ingest.documents import (
     Deletion,
     Document,
     DocumentChange,
+    ListOrder,
     Version,
     VersionState,
 )
@@ -218,18 +220,23 @@ class Catalog:
         container: str | None = None,
         batch: str | None = None,
         with_omissions: bool = False,
+        named: str = "",
+        order: ListOrder = ListOrder.OLDEST,
         after: int = 0,
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents with a `sequence` above `after`, in order of arrival.
+        """List documents in this order: those after the one with the `sequence` `after`, or from the first.
 
         Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
-        text leaves something out.
+        text leaves something out; `named`, those with these characters in their name or title.
         """
-        query = document_query().where(
-            documents.c.tenant_id == tenant_id, documents.c.sequence > after, open_to(readers)
-        )
+        query = document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))
+        query = in_order(query, order, after)
+        if named:
+            query = query.where(
+                documents.c.name.icontains(named, autoescape=True) | documents.c.title.icontains(named, autoescape=True)
+            )
         if collection is not None:
             query = query.where(documents.c.collection == collection)
         if container is not None:
@@ -242,7 +249,7 @@ class Catalog:
         if with_omissions:
             query = query.where(versions.c.omissions.is_not(None))
         with read(self._engine) as connection:
-            rows = connection.execute(query.order_by(documents.c.sequence).limit(limit)).all()
+            rows = connection.execute(query.limit(limit)).all()
         return [document_of(row) for row in rows]
 
     def active_documents(

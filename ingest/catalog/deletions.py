@@ -46,23 +46,23 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str, rea
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
 
 
-def delete_documents(connection: Connection, tenant_id: str, identifiers: Collection[str]) -> None:
-    """Delete locked documents and their entries, which nobody asked for by name; workers collect their content."""
+def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
+    """Delete locked documents that are entries of a container, and theirs; workers collect their content."""
     ids = list(dict.fromkeys([*identifiers, *contained(connection, identifiers)]))
-    _erase(connection, tenant_id, dict.fromkeys(ids, 0))
-    for identifier in identifiers:
-        record(connection, Action.DOCUMENT_DELETED, f"document:{identifier}", tenant_id=tenant_id)
+    if ids:
+        _erase(connection, tenant_id, dict.fromkeys(ids, 0))
+        record(connection, Action.ENTRIES_DELETED, f"document:{container}", tenant_id=tenant_id, documents=ids)
 
 
 def delete_forsaken_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
     """Delete the entries of those documents that have no active version any more."""
     forsaken: list[str] = []
-    for some in portions(list(identifiers)):
+    for some in portions(identifiers):
         query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
         forsaken += connection.execute(query).scalars()
-    entries = contained(connection, forsaken)
-    lock_documents(connection, entries)
-    delete_documents(connection, tenant_id, entries)
+    lock_documents(connection, contained(connection, forsaken))
+    for container in forsaken:
+        delete_entries(connection, tenant_id, container, contained(connection, [container]))
 
 
 def _erase(

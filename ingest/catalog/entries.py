@@ -20,7 +20,7 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_entries, lock_batches_of
 from ingest.catalog.database import lock_documents, lock_tenant, portions
-from ingest.catalog.deletions import delete_documents
+from ingest.catalog.deletions import delete_entries
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.job_queue import queue_jobs
 from ingest.catalog.quotas import Rules
@@ -95,7 +95,8 @@ def take_entries(connection: Connection, job: Job, rules: Rules, priority: int) 
     rows = _unstage(connection, version.id)
     staged = {row.path: _arrival(row, container, version, Priority(priority)) for row in rows}
     known = _known(connection, container.id)
-    delete_documents(connection, job.tenant_id, [known[path].id for path in known.keys() - staged.keys()])
+    gone = sorted(known[path].id for path in known.keys() - staged.keys())
+    delete_entries(connection, job.tenant_id, container.id, gone)
     changed, unchanged = _replace(connection, rules, known, staged)
     new, refused = _within_quotas(connection, rules, {path: a for path, a in staged.items() if path not in known})
     ids = _insert(connection, container, new)
@@ -247,48 +248,53 @@ def _insert(connection: Connection, container: Document, arrivals: Mapping[str, 
     """Make a document of each path, in their order, with few statements however many they are."""
     if not arrivals:
         return []
-    of_tenant = documents.c.tenant_id == container.tenant_id
-    last = connection.execute(select(func.max(documents.c.sequence)).where(of_tenant)).scalar() or 0
-    deleted, now = _deleted(connection, container.id), time.time()
-    document_rows, version_rows, made = [], [], []
-    for number, (path, arrival) in enumerate(arrivals.items(), start=1):
-        identifier = entry_id(container.id, path, deleted)
-        version = version_id(identifier, arrival.content_sha256, arrival.fingerprint)
-        made.append((identifier, version, arrival))
-        version_rows.append(version_row(arrival, identifier, version))
-        document_rows.append(
-            {
-                "id": identifier,
-                "sequence": last + number,
-                "tenant_id": arrival.tenant_id,
-                "collection": arrival.collection,
-                "name": arrival.name,
-                "media_type": arrival.media_type,
-                "attributes": dict(arrival.attributes),
-                "key_id": arrival.key_id,
-                "readers": None if arrival.readers is None else sorted(arrival.readers),
-                "content_sha256": arrival.content_sha256,
-                "latest_version_id": version,
-                "container_id": container.id,
-                "entry_path": path,
-                "created_at": now,
-            }
-        )
+    generation, last = _deleted(connection, container.id), _last_sequence(connection, container.tenant_id)
+    ids = [entry_id(container.id, path, generation) for path in arrivals]
+    of_version = [
+        (identifier, version_id(identifier, arrival.content_sha256, arrival.fingerprint), arrival)
+        for identifier, arrival in zip(ids, arrivals.values(), strict=True)
+    ]
+    document_rows = [
+        _document_row(arrival, identifier, version, container.id, path, last + number)
+        for number, (path, (identifier, version, arrival)) in enumerate(zip(arrivals, of_version, strict=True), start=1)
+    ]
+    version_rows = [version_row(arrival, identifier, version) for identifier, version, arrival in of_version]
     for table, rows in ((documents, document_rows), (versions, version_rows)):
         for some in portions(rows):
             connection.execute(insert(table), list(some))
-    ids = [identifier for identifier, _, _ in made]
-    first = made[0][2]
+    first = of_version[0][2]
     write_readers(connection, ids, first.readers)
     write_attributes(connection, container.tenant_id, ids, first.attributes)
-    queue_jobs(
-        connection,
-        JobKind.INGEST,
-        [(container.tenant_id, identifier, version) for identifier, version, _ in made],
-        priority=first.priority,
-    )
-    enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in made])
+    queued = [(container.tenant_id, identifier, version) for identifier, version, _ in of_version]
+    queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority)
+    enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
     return ids
+
+
+def _document_row(
+    arrival: Arrival, identifier: str, version: str, container: str, path: str, sequence: int
+) -> dict[str, object]:
+    return {
+        "id": identifier,
+        "sequence": sequence,
+        "tenant_id": arrival.tenant_id,
+        "collection": arrival.collection,
+        "name": arrival.name,
+        "media_type": arrival.media_type,
+        "attributes": dict(arrival.attributes),
+        "key_id": arrival.key_id,
+        "readers": None if arrival.readers is None else sorted(arrival.readers),
+        "content_sha256": arrival.content_sha256,
+        "latest_version_id": version,
+        "container_id": container,
+        "entry_path": path,
+        "created_at": time.time(),
+    }
+
+
+def _last_sequence(connection: Connection, tenant_id: str) -> int:
+    query = select(func.max(documents.c.sequence)).where(documents.c.tenant_id == tenant_id)
+    return connection.execute(query).scalar() or 0
 
 
 def _deleted(connection: Connection, container: str) -> int:

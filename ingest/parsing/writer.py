@@ -115,6 +115,11 @@ class DocumentWriter:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
         self.pieces([Piece(text, at)])
 
+    def caption(self, text: str, at: Position | None = None) -> None:
+        """Write a paragraph that names the table after it, if one comes next."""
+        self.paragraph(text, at)
+        self._caption = (self._length, text)
+
     def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
         r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
 
@@ -173,6 +178,8 @@ class DocumentWriter:
         rest: Iterable[Row] = body
         if not headed:
             rest, header = chain([header], body), Row([[] for _ in header.cells])
+        if not name and not caption and self._caption[0] == self._length:
+            name = self._caption[1]
         if caption:
             self.paragraph(caption)
         width = len(header.cells)
@@ -275,6 +282,7 @@ class DocumentWriter:
         self._is_tight = tight
 
     _is_tight = False
+    _caption = (0, "")  # where the last one ends, and its words
 
     def _join_parts(self) -> None:
         if len(self._parts) > _MOST_PARTS:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
 from ingest.filters import Condition, conditions
-from ingest.places import Places
+from ingest.places import Location, Places
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from ingest.works import UsedVersions, new_work_id
@@ -180,6 +180,11 @@ class Corpus:
         at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
         return chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
+    def location(self, document: CorpusDocument, start: int, end: int) -> Location:
+        """Return where a span of a document stands in its file; nowhere if its format has no places."""
+        self.note([document])
+        return self._places.locate(document.handle.version_id, start, end)
+
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
         """Return a span as a passage to cite, with `around` code points of its document on either side.
 
@@ -187,7 +192,7 @@ class Corpus:
         """
         document = self.document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
-        location = self._places.locate(span.version_id, span.start, span.end)
+        location = self.location(document, span.start, span.end)
         return Passage(
             document_id=span.document_id,
             version_id=span.version_id,
@@ -275,24 +280,43 @@ def _gone(handle: Handle) -> UnknownHandleError:
 
 @dataclass(frozen=True)
 class Section:
-    """The text under one heading, up to the next; `heading_path` is empty before the first heading."""
+    """The text under one heading, up to the next; `heading_path` is empty before the first heading.
+
+    In a document without headings it is a page, slide or sheet. `place` says in words where it stands in the file.
+    """
 
     heading_path: tuple[str, ...]
     handle: Handle
     tokens: int
     page: int | None
+    place: str = ""
 
 
 def outline(corpus: Corpus, handle: Handle) -> list[Section]:
-    """Return the sections that a span touches, in reading order. Raises `UnknownHandleError`."""
+    """Return the sections that a span touches, in reading order; together they have the whole text.
+
+    Raises `UnknownHandleError`.
+    """
     document = corpus.document(handle)
-    chunks = [chunk for chunk in corpus.map(document).chunks if chunk.start < handle.end and chunk.end > handle.start]
     sections: list[Section] = []
-    for path, group in groupby(chunks, key=lambda chunk: chunk.heading_path):
-        members = list(group)
-        span = document.handle[members[0].start : members[-1].end]
-        sections.append(Section(path, span, corpus.tokens(span), members[0].page))
+    for path, start, end in _sections(corpus.map(document)):
+        if start < handle.end and end > handle.start:
+            span, location = document.handle[start:end], corpus.location(document, start, end)
+            sections.append(Section(path, span, corpus.tokens(span), location.page, location.words))
     return sections
+
+
+def _sections(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Yield heading path, start and end of the sections of a text; of one without headings, those of its places."""
+    if text.layout.headings or not text.layout.places:
+        firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]
+        begins = [(first.heading_path, first.start) for first in firsts]
+    else:
+        begins = [((), place.start) for place in text.layout.places]
+    ends = [*(start for _, start in begins[1:]), text.characters]
+    for (path, start), end in zip(begins, ends, strict=True):
+        if start < end:
+            yield path, start, end
 
 
 def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:

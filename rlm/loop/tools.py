@@ -128,6 +128,7 @@ class Toolbox:
             self._log.give(handle_of(each), each.text)
         return [
             {**plain(handle_of(each)), "title": each.title, "heading": _joined(each.heading_path), "text": each.text}
+            | _place(each.place)
             for each in found
         ]
 
@@ -190,7 +191,13 @@ class Toolbox:
             return [{**plain(each.handle), "title": each.title, "tokens": each.tokens} for each in listed]
         sections = outline(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [
-            {**plain(each.handle), "heading": _joined(each.heading_path), "tokens": each.tokens} for each in sections
+            {
+                **plain(each.handle),
+                "heading": _joined(each.heading_path),
+                "tokens": each.tokens,
+                **_place(each.place),
+            }
+            for each in sections
         ]
 
     def records(self, within: object = None, by: str | None = None, pattern: str = "") -> list[dict[str, Any]]:
@@ -207,7 +214,8 @@ class Toolbox:
         return found
 
     def _placed(self, span: Handle) -> PlainHandle:
-        return {**plain(span), "heading": _joined(self._corpus.heading_path(span))}
+        location = self._corpus.location(self._corpus.document(span), span.start, span.end)
+        return {**plain(span), "heading": _joined(self._corpus.heading_path(span)), **_place(location.words)}
 
     def _widened(self, span: Handle, around: int) -> Handle:
         if not around:
@@ -352,6 +360,11 @@ def _for_the_code(error: LeadlineError) -> bool:
 
 def _joined(heading_path: Sequence[str]) -> str:
     return " > ".join(heading_path)
+
+
+def _place(words: str) -> dict[str, str]:
+    """Return the place in a file as a key of a result, if the file has places."""
+    return {"place": words} if words else {}
 
 
 def _plain_record(record: Record) -> PlainHandle:

@@ -135,7 +135,7 @@ def test_what_a_parser_tells_of_its_progress_is_passed_on_while_it_goes_on(
     [
         [["../up.txt", "entry-0", "text/plain", 3]],
         [["a.txt", "../../../../etc/passwd", "text/plain", 3]],
-        [["a.txt", "text", "text/plain", 3]],
+        [["a.txt", "text", "text/plain", 6]],
         [["a.txt", "entry-0", "text/nothing", 3]],
         [["a.txt", "entry-0", "text/plain", "3"]],
         [["a.txt", "entry-0", "text/plain", 3], ["a.txt", "entry-1", "text/plain", 3]],

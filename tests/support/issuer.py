@@ -1,18 +1,22 @@
 """An OpenID Connect provider on this machine: it describes itself, serves its keys, and signs tokens."""
 
+import base64
+import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 AUDIENCE = "leadline"
+CLIENT_SECRET = "a secret of the client"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -33,6 +37,7 @@ class Issuer:
         self.fetches = 0
         self.is_away = False
         self.issuer_said = url
+        self.codes: dict[str, tuple[str, str, str]] = {}
 
     def token(
         self,
@@ -54,9 +59,31 @@ class Issuer:
         if self.is_away:
             return 500, {}
         if path == "/.well-known/openid-configuration":
-            return 200, {"issuer": self.issuer_said, "jwks_uri": f"{self.url}/keys"}
+            return 200, {
+                "issuer": self.issuer_said,
+                "jwks_uri": f"{self.url}/keys",
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+            }
         self.fetches += 1
         return 200, {"keys": [{**_public(key), "kid": kid, "use": "sig"} for kid, key in self.keys.items()]}
+
+    def consent(self, asked: str, **claims: object) -> str:
+        """Sign somebody in on the page that a client leads to, and return the address that leads back."""
+        query = dict(parse_qsl(urlsplit(asked).query))
+        code = f"code-{len(self.codes)}"
+        usual: dict[str, Any] = {"aud": query["client_id"], "nonce": query["nonce"]}
+        self.codes[code] = (query["code_challenge"], query["redirect_uri"], self.token(**{**usual, **claims}))
+        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def exchange(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """Give the token of a code once, to who knows the verifier and the secret of the client."""
+        challenge, back, token = self.codes.pop(form.get("code", ""), ("", "", ""))
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        proven = base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == challenge
+        if not proven or form.get("redirect_uri") != back or form.get("client_secret") != CLIENT_SECRET:
+            return 400, {"error": "invalid_grant"}
+        return 200, {"id_token": token, "token_type": "Bearer"}
 
 
 def _public(key: PrivateKey) -> dict[str, Any]:
@@ -74,7 +101,13 @@ def running_issuer() -> Iterator[Issuer]:
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = issuer.answer(self.path)
+            self._send(*issuer.answer(self.path))
+
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self._send(*issuer.exchange(dict(parse_qsl(sent))))
+
+        def _send(self, status: int, body: dict[str, Any]) -> None:
             written = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(written)))

@@ -13,6 +13,7 @@ from rlm.sandbox.port import SandboxForm
 # Each program, the Debian package that has it, and a command that succeeds where it can be used.
 _PROGRAMS = {
     "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
+    "chromium": ("chromium", ("chromium", "--version")),
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
 # For a fixture: every form of the sandbox, the hardened one where it can be had.

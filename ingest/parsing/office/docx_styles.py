@@ -80,6 +80,12 @@ class Styles:
     def is_title(self, style_id: str) -> bool:
         return any(self.name(each).casefold() == "title" for each, _ in self._chain(style_id)) or style_id == "Title"
 
+    def is_caption(self, style_id: str) -> bool:
+        """True for the built-in style of captions, whose name is the same in every language, and those based on it."""
+        return (
+            any(self.name(each).casefold() == "caption" for each, _ in self._chain(style_id)) or style_id == "Caption"
+        )
+
     def is_code(self, style_id: str) -> bool:
         """True for the styles that Word, LibreOffice and Pandoc keep for code."""
         return any(self.name(each).casefold() in _CODE for each, _ in self._chain(style_id))

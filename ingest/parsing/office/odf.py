@@ -31,11 +31,16 @@ _GROUPS = tuple(
 )
 
 
-def open_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
-    """Return the roots of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+def require_unencrypted(package: Package) -> None:
+    """Raise `EncryptedDocumentError` for a file any part of which is encrypted."""
     manifest = "META-INF/manifest.xml"
     if manifest in package.names and next(package.xml(manifest).iter(f"{MANIFEST}encryption-data"), None) is not None:
         raise EncryptedDocumentError("The document is encrypted and asks for a password.")
+
+
+def open_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
+    """Return the roots of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+    require_unencrypted(package)
     content = package.xml("content.xml")
     if content.find(f"{OFFICE}body") is None:
         raise DamagedDocumentError("The file is no sound OpenDocument file: it has no body.")

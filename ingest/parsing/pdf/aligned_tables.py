@@ -12,11 +12,11 @@ from itertools import pairwise
 import numpy as np
 
 from ingest.parsing.pdf.content import Rule, median, merged_rules
-from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, split_cells
+from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left, split_cells
 from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, is_symbol, is_value, is_year, opens
 
-MARKER = re.compile(r"[•◦▪▫■□●○‣⁃∙·✓✔➢➤►–—\-*o]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\d{1,3}(?:\.\d{1,3}){1,4}\.?")
-_LEADERS = re.compile(r"[.·…_]{3,}")
+_LEADERS = re.compile(r"[.·…_]+")
+_LEAST_DOTS = 3
 
 _FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
 _MOST_LABELS = 3  # rows of one cell between rows of several
@@ -25,6 +25,8 @@ _COMMON = 0.5  # of the type size: gaps that rows share are at least so wide
 _CROSSED = 0.12  # of the rows that have a gap: as many may cross it
 _WHOLE = 0.9  # of the table's width: a longer rule is under all columns, and says nothing of one
 _HEADER_ROWS = 4
+_LABEL_INDENT = 4.0  # of the type size: what begins nearer to the table's edge is a label
+_WIDER = 1.2  # times the gaps between words: a gap between the headers of two columns
 _PROSE_CHARS = 80
 
 
@@ -54,16 +56,21 @@ def with_tables(rows: Sequence[Row], rules: Sequence[Rule]) -> list[Row | Table]
 
 
 def _is_tabular(row: Row) -> bool:
-    cells = _cells(row)
-    return len(cells) > 2 or (len(cells) == 2 and not MARKER.fullmatch(cells[0].text))
+    return len(_cells(row)) > 1
 
 
 def _cells(row: Row) -> list[Cell]:
-    """Return the cells without the dots that lead from one to the next."""
-    if not any(_LEADERS.fullmatch(word.text) for word in row.words):
-        return row.cells
-    kept = [word for word in row.words if not _LEADERS.fullmatch(word.text)]
-    return split_cells(kept, row.size) if kept else []
+    """Return a row's cells, a mark with what it marks, without the dots that lead from one cell to the next."""
+    cells = row.cells
+    leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
+    if any(leading):
+        kept = [word for word, leads in zip(row.words, leading, strict=True) if not leads]
+        dots = sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads)
+        if dots >= _LEAST_DOTS:
+            cells = split_cells(kept, row.size) if kept else []
+    if len(cells) > 1 and is_mark(cells[0].text):
+        return [Cell([*cells[0].words, *cells[1].words]), *cells[2:]]
+    return cells
 
 
 def _gaps(row: Row) -> list[tuple[float, float]]:
@@ -79,7 +86,7 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
     while at < len(rows) and rows[at].top - rows[at - 1].bottom <= _FARTHEST * max(rows[at].size, rows[at - 1].size):
         row = rows[at]
         if _is_tabular(row):
-            if not any(_share_a_gap(row, other) for other in tabular[-3:]):
+            if _begins_another(tabular, row) or not any(_share_a_gap(row, other) for other in tabular[-3:]):
                 break
             tabular.append(row)
             left, right = min(left, row.left), max(right, row.right)
@@ -88,6 +95,14 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
             break
         at += 1
     return end
+
+
+def _begins_another(before: Sequence[Row], row: Row) -> bool:
+    """True for a header below rows with values: it has no label, and nothing but words or years."""
+    labels = [each.left for each in before if any(_has_value(cell) for cell in _cells(each)[1:])]
+    if not labels or row.left <= median(labels) + _LABEL_INDENT * row.size:
+        return False
+    return not any(is_symbol(cell.text) or _has_value(cell) for cell in _cells(row))
 
 
 def _share_a_gap(one: Row, other: Row) -> bool:
@@ -99,15 +114,18 @@ def _with_header_above(rows: Sequence[Row], start: int, end: int) -> int:
     """Return where the table begins with the rows of one cell that stand over its columns."""
     first = min(_cells(row)[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
-    begin = start
-    while begin > 0 and start - begin < _HEADER_ROWS:
-        above, row = rows[begin - 1], rows[begin]
-        near = row.top - above.bottom <= above.size
-        over = first <= above.left and above.right <= right + above.size
+    begin = at = start
+    while at > 0 and start - at < _HEADER_ROWS:
+        above, row = rows[at - 1], rows[at]
+        middle = (above.left + above.right) / 2
+        over = middle >= first and above.left > left + _LABEL_INDENT * above.size and above.right <= right + above.size
+        label = abs(above.left - left) <= above.size and above.right < first
         is_title = abs(above.left + above.right - left - right) < above.size  # centred over the whole table
-        if _is_tabular(above) or not near or not over or is_title:
+        has_values = any(_has_value(cell) for cell in _cells(above))
+        if has_values or row.top - above.bottom > above.size or not (over or label) or is_title:
             break
-        begin -= 1
+        at -= 1
+        begin = at if over else begin
     return begin
 
 
@@ -129,15 +147,15 @@ class _Builder:
         if len(columns) < 2:
             return None
         lines = [self._in_columns(row, columns) for row in self._rows]
-        lines, columns = _without_symbol_columns(lines, columns)
-        if len(columns) < 2:
-            return None
         headers = header_rows(lines)
+        columns = _with_signs(columns, lines[headers:])
         for number in range(headers):
             lines[number] = self._header(self._rows[number], columns)
         lines, headers = _continued(lines, headers)
         if not self._is_table(lines, headers):
             return None
+        if is_right_to_left(word for line in lines for cell in line for word in cell):
+            lines = [line[::-1] for line in lines]
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
     def _columns(self) -> list[_Column]:
@@ -149,9 +167,10 @@ class _Builder:
         width = int(self._right - self._left) + 2
         gaps, crossed = np.zeros(width, np.int32), np.zeros(width, np.int32)
         for row in voters:
-            for cell in _cells(row):
-                crossed[int(cell.left - self._left) : int(cell.right - self._left) + 1] += 1
-            for left, right in _gaps(row):
+            bare = _bare(_cells(row))
+            for left, right in bare:
+                crossed[int(left - self._left) : int(right - self._left) + 1] += 1
+            for (_, left), (right, _) in pairwise(bare):
                 gaps[int(left - self._left) + 1 : int(right - self._left)] += 1
         free = (gaps >= min(2, len(voters))) & (crossed <= _CROSSED * gaps)
         columns, start = [], 0
@@ -167,10 +186,7 @@ class _Builder:
         line: list[Words] = [[] for _ in columns]
         for cell in _cells(row):
             for part in self._parts(cell, columns):
-                at = max(range(len(columns)), key=lambda number: _overlap(part, columns[number]))
-                spanned = [number for number, column in enumerate(columns) if _overlap(part, column) > 0]
-                if len(spanned) > 1 and at != spanned[0] and not is_value(part.text):
-                    at = spanned[0]
+                at = _column_of(part, columns)
                 line[at] = [*line[at], *in_reading_order(part.words)]
         return line
 
@@ -189,10 +205,22 @@ class _Builder:
         """Return a header's row, with each cell in every column that it stands over."""
         line: list[Words] = [[] for _ in columns]
         for cell in _cells(row):
-            for part in self._parts(cell, columns):
+            for part in self._header_parts(cell, columns):
                 for number in self._stands_over(row, part, columns):
                     line[number] = [*line[number], *in_reading_order(part.words)]
         return line
+
+    def _header_parts(self, cell: Cell, columns: Sequence[_Column]) -> list[Cell]:
+        """Cut a header's cell into as many parts as it stands over columns, if gaps wider than all others part them."""
+        over = sum(_overlap(cell, column) > 0 for column in columns)
+        gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
+        chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
+        if over < 2 or len(gaps) < over - 1 or chosen[0][0] < _COMMON * self._size:
+            return [cell]
+        if others and others[-1][0] * _WIDER > chosen[0][0]:
+            return self._parts(cell, columns)
+        cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
+        return [Cell(cell.words[start:end]) for start, end in pairwise(cuts)]
 
     def _stands_over(self, row: Row, cell: Cell, columns: Sequence[_Column]) -> list[int]:
         left, right = cell.left, cell.right
@@ -202,6 +230,7 @@ class _Builder:
             if row.bottom - 1 <= rule.at <= row.bottom + _FARTHEST * row.size
             and rule.start <= left + 2
             and rule.end >= right - 2
+            and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in _cells(row)) == 1
         ]
         if below:
             nearest = min(below, key=lambda rule: rule.at)
@@ -241,28 +270,34 @@ def _runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple[int,
     return list(zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _without_symbol_columns(
-    lines: list[list[Words]], columns: Sequence[_Column]
-) -> tuple[list[list[Words]], list[_Column]]:
-    """Join columns that hold nothing but signs to the numbers they belong to."""
-    headers = header_rows(lines)
-    wide = list(columns)
-    kept = list(range(len(columns)))
-    for number in range(len(columns)):
-        texts = [text for line in lines[headers:] if (text := cell_text(line[number]))]
-        if not texts or not all(map(is_symbol, texts)) or len(kept) < 2:
-            continue
-        at = kept.index(number)
-        forward = opens(texts[0]) and at + 1 < len(kept)
-        if not forward and at == 0:
-            continue
-        into = kept[at + 1] if forward else kept[at - 1]
-        for line in lines:
-            line[into] = [*line[number], *line[into]] if forward else [*line[into], *line[number]]
-        one, other = wide[number], wide[into]
-        wide[into] = _Column(min(one.left, other.left), max(one.right, other.right))
-        kept.remove(number)
-    return [[line[number] for number in kept] for line in lines], [wide[number] for number in kept]
+def _column_of(part: Cell, columns: Sequence[_Column]) -> int:
+    """Return the column of a part of a row: a sign's is that of its number, words' the first that they reach into."""
+    numbers = range(len(columns))
+    if is_symbol(part.text):
+        middle = (part.left + part.right) / 2
+        if opens(part.text):
+            return next((number for number in numbers if columns[number].right > middle), len(columns) - 1)
+        return next((number for number in reversed(numbers) if columns[number].left < middle), 0)
+    nearest = max(numbers, key=lambda number: _overlap(part, columns[number]))
+    if is_value(part.text):
+        return nearest
+    return next((number for number in numbers if _overlap(part, columns[number]) > 0), nearest)
+
+
+def _bare(cells: Sequence[Cell]) -> list[tuple[float, float]]:
+    """Return where each cell stands without the signs around its number, which may reach into the gaps."""
+    bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
+    return [(words[0].left, max(word.right for word in words)) for words in bare if words]
+
+
+def _with_signs(columns: Sequence[_Column], lines: Sequence[Sequence[Words]]) -> list[_Column]:
+    """Return the columns as wide as their values are with their signs."""
+    wide = []
+    for number, column in enumerate(columns):
+        values = [word for line in lines if is_value(cell_text(line[number])) for word in line[number]]
+        left, right = (word.left for word in values), (word.right for word in values)
+        wide.append(_Column(min(left, default=column.left), max(right, default=column.right)))
+    return wide
 
 
 def _continued(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:

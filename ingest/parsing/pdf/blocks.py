@@ -9,17 +9,16 @@ from ingest.parsing.pdf.aligned_tables import with_tables
 from ingest.parsing.pdf.columns import columns
 from ingest.parsing.pdf.content import PageContent, Word, median, upright
 from ingest.parsing.pdf.grids import grid_tables
-from ingest.parsing.pdf.rows import Row, in_reading_order, is_right_to_left, make_rows
+from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows
 from ingest.parsing.pdf.tables import Table
 from ingest.positions import Box
 
-_BULLET = re.compile(r"[•◦▪▫■□●○‣⁃∙·✓✔➢➤►\uf0b7\uf0a7\uf0d8\u2013\u2014*-]")
-_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]")
 _END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 
 _MORE_LEADING = 1.25  # of the usual distance between lines: a greater one begins a paragraph
 _INDENT = 0.8  # of the type size
-_SAME_SIZE = 0.1
+_SAME_SIZE = 0.06
+_FULL = 4.0  # of the type size: a line of running text ends nearer to its column's edge
 _ENOUGH = 8  # pairs of lines of one size, to tell their usual distance
 _SINGLE = 1.25  # of the type size: the distance of lines otherwise
 
@@ -102,9 +101,11 @@ class Leading:
 
     def __init__(self, pages: Iterable[PageRegions]) -> None:
         distances: dict[float, list[float]] = {}
-        for page in pages:
-            for one, other in (pair for items in page.regions for pair in pairwise(items)):
-                if isinstance(one, Row) and isinstance(other, Row) and _alike(one, other):
+        for items in (items for page in pages for items in page.regions):
+            rows = [item for item in items if isinstance(item, Row)]
+            right = max((row.right for row in rows), default=0.0)
+            for one, other in pairwise(rows):
+                if _alike(one, other) and one.right > right - _FULL * one.size:
                     distances.setdefault(one.size, []).append(other.bottom - one.bottom)
         self._usual = {size: median(each) for size, each in distances.items() if len(each) >= _ENOUGH}
 
@@ -204,7 +205,4 @@ def _mark(words: Sequence[Word]) -> Word | None:
     """Return the bullet or number that a row begins with, if words follow it."""
     if len(words) < 2:
         return None
-    first = words[0]
-    if _BULLET.fullmatch(first.text) or _NUMBER.fullmatch(first.text):
-        return first
-    return None
+    return words[0] if is_mark(words[0].text) else None

@@ -1,5 +1,6 @@
 """Reads a page's words with their boxes and type from PDFium."""
 
+import re
 from dataclasses import dataclass, field
 from math import atan2, hypot, pi
 
@@ -18,9 +19,11 @@ _SPACES = np.array(
     [0x9, 0xA, 0xB, 0xC, 0xD, 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
     np.uint32,
 )
+_WILD = 6.0  # times the usual height
 _APART = 0.5  # of the height of a letter: letters of one word are never so far from each other
 _BOLD_WEIGHT = 600
-_BOLD_NAMES = ("bold", "black", "heavy", "semibd", "demi")
+# Names say it where weights do not: "Medi" is the bold of Nimbus, "BX" (bold extended) that of Computer Modern.
+_BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
 _SLANTED = 0.1  # of a quarter turn
 _UNREADABLE = "\ufffd"
 _SMALLEST_SIZE = 1.0  # smaller type cannot be seen
@@ -62,18 +65,18 @@ def page_frame(page: PdfPage) -> PageFrame:
 
 @dataclass
 class Fonts:
-    """What is known of a document's fonts, by their address while it is open."""
+    """What is known of a page's fonts, by their address while it is open."""
 
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
-    mapped: dict[tuple[int, int], bool] = field(default_factory=dict)
+    mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode
 
     def look_up(self, font: int) -> None:
         if font not in self.names:
             name = pdfium.font_name(font).partition("+")[2] or pdfium.font_name(font)
             heavy = pdfium.font_weight(font) >= _BOLD_WEIGHT
             self.names[font] = name or "unnamed"
-            self.bold[font] = heavy or any(each in name.casefold() for each in _BOLD_NAMES)
+            self.bold[font] = heavy or _BOLD_NAME.search(name) is not None
 
 
 @dataclass
@@ -84,26 +87,24 @@ class _Type:
     invisible: bool = False
 
 
-def read_words(page: PdfPage, content: PageContent, fonts: Fonts, *, keep_invisible: bool) -> None:
+def read_words(page: PdfPage, content: PageContent, *, keep_invisible: bool) -> None:
     """Add the words to a page's content, in the order in which the file draws them.
 
     `keep_invisible` is for scanned pages, whose text layer is drawn invisibly over the picture.
     """
     text_page = page.get_textpage()
     try:
-        _Reader(TextPage(pdfium.address(text_page)), page_frame(page), content, fonts, keep_invisible).read()
+        _Reader(TextPage(pdfium.address(text_page)), page_frame(page), content, keep_invisible).read()
     finally:
         text_page.close()
 
 
 class _Reader:
-    def __init__(
-        self, text: TextPage, frame: PageFrame, content: PageContent, fonts: Fonts, keep_invisible: bool
-    ) -> None:
+    def __init__(self, text: TextPage, frame: PageFrame, content: PageContent, keep_invisible: bool) -> None:
         self._text = text
         self._frame = frame
         self._content = content
-        self._fonts = fonts
+        self._fonts = Fonts()
         self._keep_invisible = keep_invisible
         self._object = -1
         self._type = _Type()
@@ -116,31 +117,28 @@ class _Reader:
         starts, ends = _word_spans(codes, boxes)
         if not len(starts):
             return
-        boxes = _without_wild(self._text, boxes)
-        around = _boxes_around(boxes, starts, ends)
-        shown = self._frame.shown(around)
-        codes = _ligatures_in_order(codes, boxes)
-        text = codes.astype("<u4").tobytes().decode("utf-32-le", "replace")
-        for start, end, four in zip(starts.tolist(), ends.tolist(), shown.tolist(), strict=True):
-            self._add(text[start:end], start, four)
+        _take_what_is_drawn(self._text, codes, boxes)
+        text = _ligatures_in_order(codes, boxes).astype("<u4").tobytes().decode("utf-32-le", "replace")
+        size = np.array(2 * self._frame.size, np.float32)
+        shown = self._frame.shown(_boxes_around(boxes, starts, ends))
+        middles = (shown[:, :2] + shown[:, 2:]) / 2
+        inside = np.all((middles >= 0) & (middles <= size[:2]), axis=1)
+        shown = np.clip(shown, 0, size)
+        columns = starts, ends, inside, shown, shown / size
+        for start, end, is_inside, four, share in zip(*(column.tolist() for column in columns), strict=True):
+            self._add(text[start:end], start, four, share, is_inside)
 
-    def _add(self, text: str, start: int, four: list[float]) -> None:
+    def _add(self, text: str, start: int, four: list[float], share: list[float], inside: bool) -> None:
         content = self._content
         self._look_at(start)
-        left, top, right, bottom = four
-        width, height = content.width, content.height
-        outside = not (0 <= (left + right) / 2 <= width and 0 <= (top + bottom) / 2 <= height)
-        if outside or self._type.size < _SMALLEST_SIZE or (self._type.invisible and not self._keep_invisible):
+        kind = self._type
+        if not inside or kind.size < _SMALLEST_SIZE or (kind.invisible and not self._keep_invisible):
             content.hidden += len(text)
-            return
-        text = self._readable(text, start)
-        if not text:
-            return
-        left, right = max(0.0, left), min(width, right)
-        top, bottom = max(0.0, top), min(height, bottom)
-        box = Box(content.number, left / width, top / height, right / width, bottom / height)
-        bold = self._fonts.bold[self._type.font]
-        content.words.append(Word(text, left, top, right, bottom, self._type.size, bold, self._type.turn, box))
+        elif readable := self._readable(text, start):
+            box = Box(content.number, share[0], share[1], share[2], share[3])
+            left, top, right, bottom = four
+            bold = self._fonts.bold[kind.font]
+            content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, kind.turn, box))
 
     def _look_at(self, index: int) -> None:
         """Find the type of the word that starts there; words of one text object share it."""
@@ -163,23 +161,22 @@ class _Reader:
         self._type = _Type(font, abs(size), 4 if slanted else turn % 4, invisible)
 
     def _readable(self, text: str, start: int) -> str:
-        """Return the text with what its font has no Unicode for replaced; nothing if that is all of it."""
-        font, mapped = self._type.font, self._fonts.mapped
-        bad = []
-        for number, char in enumerate(text):
-            key = font, ord(char)
-            known = mapped.get(key)
-            if known is None:
-                known = mapped[key] = not self._text.is_unmapped(start + number)
-            if not known:
-                bad.append(number)
-        if bad:
-            name = self._fonts.names[font]
-            self._content.unreadable[name] = self._content.unreadable.get(name, 0) + len(bad)
-            if len(bad) == len(text):
-                return ""
-            text = "".join(_UNREADABLE if number in bad else char for number, char in enumerate(text))
-        return text.translate(_AS_HYPHENS)
+        """Return the text with what its font has no Unicode for replaced; nothing for a word that is all of that.
+
+        A sign that stands alone is kept: it may be the mark of an item.
+        """
+        font = self._type.font
+        known = self._fonts.mapped.setdefault(font, set())
+        if not known.issuperset(text):
+            bad = {at for at, char in enumerate(text) if char not in known and self._text.is_unmapped(start + at)}
+            known.update(char for at, char in enumerate(text) if at not in bad)
+            if bad:
+                name = self._fonts.names[font]
+                self._content.unreadable[name] = self._content.unreadable.get(name, 0) + len(bad)
+                if len(bad) == len(text) > 1:
+                    return ""
+                text = "".join(_UNREADABLE if at in bad else char for at, char in enumerate(text))
+        return text if text.isalnum() else text.translate(_AS_HYPHENS)
 
 
 def _word_spans(
@@ -213,13 +210,13 @@ def _ligatures_in_order(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.flo
     return codes
 
 
-def _without_wild(text: TextPage, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Take what is drawn of a character where its font's height makes no sense."""
+def _take_what_is_drawn(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
+    """Take the box of what is drawn of a character where its font's height makes no sense."""
     height = boxes[:, 1] - boxes[:, 3]
-    usual = float(np.median(height))
-    for index in np.flatnonzero((height <= 0.01) | (height > 6 * max(usual, 1.0))).tolist():
+    letters = ~np.isin(codes, _SPACES)
+    usual = max(1.0, float(np.median(height[letters])))
+    for index in np.flatnonzero(letters & ((height <= 0.01) | (height > _WILD * usual))).tolist():
         boxes[index] = text.tight_box(index)
-    return boxes
 
 
 def _boxes_around(

@@ -19,10 +19,11 @@ from ingest.parsing.pdf.rows import Row, is_right_to_left, make_rows
 _ACROSS, _DOWN = 2.0, 3.0  # points: the raster's step
 _NARROWEST = 0.6  # of the type size
 _SHORTEST = 4.0  # of the type size: about three lines
-_MOST_TRIES = 8
+_MOST_TRIES = 5
+_BAND = 0.8  # of the type size: blank paper between lines of one paragraph is lower
 _DEEPEST = 8
 _FILLED = 0.55  # of a column's width: as much do most lines of running text take up
-_WORDS = 3.0  # of a line of running text, at least
+_WORDS = 2.5  # of a line of running text, at least
 _NUMBERS = 0.3  # of the words of running text, at most
 _BESIDE = 0.75  # of the rows of a table's column: as many stand beside a row of the column before
 _SAME_BASE = 0.35  # of the type size: rows beside each other differ by less
@@ -65,12 +66,44 @@ def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
     """Return the tallest strip that parts columns."""
     size = typical_size(words)
     for gutter in _strips(words, size):
-        inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
-        left = [word for word in inside if word.middle < gutter.left]
-        right = [word for word in inside if word.middle >= gutter.left]
-        if left and right and _parts_columns(left, right, size):
-            return gutter
+        bands = _bands(gutter, words, size)
+        if _parts_columns(_together(bands), gutter, size):
+            kept = bands[: _end_of_columns(bands, gutter, size)][::-1]
+            kept = kept[: _end_of_columns(kept, gutter, size)][::-1]
+            top, bottom = min(word.top for word in kept[0]), max(word.bottom for word in kept[-1])
+            return _Gutter(gutter.left, gutter.right, top, bottom)
     return None
+
+
+def _end_of_columns(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
+    """Return how many bands come before those that are a table together, if the last ones are one."""
+    end = len(bands)
+    for start in range(len(bands) - 1, 0, -1):
+        words = _together(bands[start:])
+        if _parts_columns(words, gutter, size):
+            break
+        one, other = _sides(words, gutter)
+        if min(len(one), len(other)) > 1 and min(_beside(one, other, size), _beside(other, one, size)) >= _BESIDE:
+            end = start
+    return end
+
+
+def _together(bands: Sequence[list[Word]]) -> list[Word]:
+    return [word for band in bands for word in band]
+
+
+def _bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
+    """Return the words along a strip, cut where nothing stands on either side: a table below columns is not theirs."""
+    inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
+    bands: list[list[Word]] = []
+    bottom = 0.0
+    for word in sorted(inside, key=lambda each: each.top):
+        if not bands or word.top - bottom > _BAND * size:
+            bands.append([])
+            bottom = word.bottom
+        bands[-1].append(word)
+        bottom = max(bottom, word.bottom)
+    return bands
 
 
 def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
@@ -113,22 +146,31 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
         tallest[first : last + 1] = 0
 
 
-def _parts_columns(left: Sequence[Word], right: Sequence[Word], size: float) -> bool:
-    one, other = _text_rows(left), _text_rows(right)
-    if not one or not other:  # a table stands on one side
-        return len(one) > 1 or len(other) > 1
+def _parts_columns(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
+    one, other = _sides(words, gutter)
+    if not one or not other:  # a table, or nothing, stands on one side
+        return len(one) + len(other) > 1 and all(_on_both_sides(words, gutter))
     if min(len(one), len(other)) < 2:
         return False
     if _is_running_text(one) and _is_running_text(other):
         return True
     if _is_mostly_numbers(one) or _is_mostly_numbers(other):
         return False
+    top, bottom = max(one[0].top, other[0].top), min(one[-1].bottom, other[-1].bottom)
+    one, other = ([row for row in rows if row.bottom > top and row.top < bottom] for rows in (one, other))
     few, many = sorted((one, other), key=len)
-    return len(few) > 2 and _share_beside(few, many, size) < _BESIDE
+    return len(few) > 2 and _beside(few, many, size) < _BESIDE
 
 
-def _text_rows(words: Sequence[Word]) -> list[Row]:
-    return make_rows(word for word in words if word.text)
+def _sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[Row], list[Row]]:
+    """Return the rows on both sides of a strip; what stands for a table has no words."""
+    left = [word for word in words if word.text and word.middle < gutter.left]
+    right = [word for word in words if word.text and word.middle >= gutter.left]
+    return make_rows(left), make_rows(right)
+
+
+def _on_both_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[bool, bool]:
+    return any(word.middle < gutter.left for word in words), any(word.middle >= gutter.left for word in words)
 
 
 def _is_mostly_numbers(rows: Sequence[Row]) -> bool:
@@ -144,7 +186,8 @@ def _is_running_text(rows: Sequence[Row]) -> bool:
     return len(words) >= _WORDS * len(rows) and numbers <= _NUMBERS * len(words) and 2 * full > len(rows)
 
 
-def _share_beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:
+def _beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:
+    """Return the share of rows that stand beside a row of the other side."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= _SAME_BASE * size)) for row in few)
     return beside / len(few)

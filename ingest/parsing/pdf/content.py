@@ -146,6 +146,8 @@ def median(numbers: Iterable[float], default: float = 0.0) -> float:
 
 def typical_size(words: Sequence[Word]) -> float:
     """Return the type size that half of the words' characters do not exceed."""
+    if words and all(word.size == words[0].size for word in words):
+        return words[0].size
     sizes: dict[float, int] = {}
     for word in words:
         sizes[word.size] = sizes.get(word.size, 0) + len(word.text)

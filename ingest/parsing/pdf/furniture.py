@@ -14,14 +14,15 @@ from ingest.parsing.pdf.rows import Row, make_rows
 
 _LINES = 4  # of each edge
 _PAGES = 3
+_APART = 0.5  # of the type size: as much stands a running line apart from the text
 _DIGITS, _NUMBERS = 4, 6  # of a page number, and numbers of a line that may be one
-_number = re.compile(r"\d+")
+_number = re.compile(r"(?<!\w)\d+(?!\w)")
 Key = tuple[str, str]
 
 
 @dataclass
 class PageEdges:
-    """The lines at a page's two edges, from the outermost inwards."""
+    """The lines at a page's two edges, from the outermost inwards, and the next one."""
 
     top: list[Row] = field(default_factory=list)
     bottom: list[Row] = field(default_factory=list)
@@ -38,12 +39,12 @@ def page_edges(content: PageContent) -> PageEdges:
 def _outermost(words: Sequence[Word], *, down: bool) -> list[Row]:
     most = 40
     rows = make_rows(words[:most])
-    while len(rows) < _LINES + 1 and most < len(words):
+    while len(rows) < _LINES + 2 and most < len(words):
         most *= 2
         rows = make_rows(words[:most])
     whole = len(words) <= most
     rows = rows if down else rows[::-1]
-    return rows[:_LINES] if whole else rows[: min(_LINES, len(rows) - 1)]
+    return rows[: _LINES + 1] if whole else rows[: min(_LINES + 1, len(rows) - 1)]
 
 
 def _keys(text: str, page: int) -> list[str]:
@@ -66,11 +67,20 @@ class Furniture:
 
     def of(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
         """Return a page's running lines, each with what makes it the same on other pages."""
-        found = []
+        found: list[tuple[str, Row]] = []
         for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
-            for row in rows:
+            keys = []
+            for row in rows[:_LINES]:
                 same = [key for key in _keys(row.text, number) if (side, key) in self._running]
                 if not same:
                     break
-                found.append((same[0], row))
+                keys.append(same[0])
+            while keys and len(rows) > len(keys) and not _apart(rows[len(keys) - 1], rows[len(keys)]):
+                keys.pop()
+            found += zip(keys, rows, strict=False)
         return found
+
+
+def _apart(outer: Row, inner: Row) -> bool:
+    """True if more than the usual distance of lines is between two rows."""
+    return max(inner.top - outer.bottom, outer.top - inner.bottom) > _APART * min(outer.size, inner.size)

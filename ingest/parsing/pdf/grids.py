@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.parsing.pdf.content import RULES_TOUCH, PageContent, Rule, Word, merged_rules
-from ingest.parsing.pdf.rows import make_rows
+from ingest.parsing.pdf.rows import is_right_to_left, make_rows
 from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_value
 
 Drawn = npt.NDArray[np.bool_]
@@ -120,6 +120,8 @@ def _table(grid: _Grid, words: Sequence[Word]) -> Table | None:
 
 
 def _with_header(rows: list[list[Words]], grid: _Grid) -> Table:
+    if is_right_to_left(word for row in rows for cell in row for word in cell):
+        rows = [row[::-1] for row in rows]
     headers = header_rows(rows)
     if headers > 1:
         for line in rows[:headers]:

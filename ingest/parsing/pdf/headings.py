@@ -19,6 +19,7 @@ _MOST_LINES = 4
 _LONG_BLOCK = 120  # characters: a style whose blocks are usually longer is running text
 _DEEPEST = 6
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
+_leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
 
 Style = tuple[float, int, int]  # minus size, 0 for bold, depth of the number: sorts as headings rank
@@ -97,7 +98,7 @@ class Headings:
 
     def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable]) -> bool:
         text = block.text
-        if sum(map(str.isalpha, text)) < 2 or (block.size, block.bold) in self._running:
+        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or (block.size, block.bold) in self._running:
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
             return False

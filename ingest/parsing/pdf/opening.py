@@ -98,10 +98,12 @@ def _repaired(path: Path) -> "PdfDocument":
 
 
 def title_of(document: "PdfDocument") -> str | None:
+    """Return the title in a PDF's metadata, unless it is what programs write when nobody gave one."""
     try:
-        return str(document.get_metadata_value("Title")) or None
+        title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:
         return None
+    return None if title.strip().casefold() in ("", "untitled") else title
 
 
 def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":

@@ -89,21 +89,19 @@ class PagesParser:
         for content in contents:
             self._seen.add(content)
             running = self._without_running_lines(content, furniture.of(content.number, edges[content.number]))
-            found.append((page_regions(content), *running))
+            found.append((page_regions(content), running))
             content.words = []
-        leading = Leading(page for page, _, _ in found)
-        return [PageBlocks(page.number, page_blocks(page, leading), above, below) for page, above, below in found]
+        leading = Leading(page for page, _ in found)
+        return [PageBlocks(page.number, page_blocks(page, leading), running) for page, running in found]
 
     def _read(self, number: int) -> PageContent:
         tell(number - 1, self._reader.count)
         return self._reader.read(number)
 
-    def _without_running_lines(
-        self, content: PageContent, running: Sequence[tuple[str, Row]]
-    ) -> tuple[list[Block], list[Block]]:
-        """Take a page's running lines from its words; returns those that no page before had, by edge."""
+    def _without_running_lines(self, content: PageContent, running: Sequence[tuple[str, Row]]) -> list[Block]:
+        """Take a page's running lines from its words; returns those that no page before had."""
         gone: set[int] = set()
-        first: tuple[list[Block], list[Block]] = [], []
+        first: list[Block] = []
         for key, row in running:
             gone.update(map(id, row.words))
             if key in self._running_seen or not any(map(str.isalpha, row.text)):
@@ -111,10 +109,9 @@ class PagesParser:
                 continue
             self._running_seen.add(key)
             words = list(in_reading_order(row.words))
-            block = Block(content.number, [words], row.size, row.bold, row.left, row.right)
-            first[row.top > content.height / 2].append(block)
+            first.append(Block(content.number, [words], row.size, row.bold, row.left, row.right))
         content.words = [word for word in content.words if id(word) not in gone]
-        return first[0], first[1][::-1]
+        return first
 
     def _say_omissions(self) -> None:
         omit, seen = self._writer.omit, self._seen

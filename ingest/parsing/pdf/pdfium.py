@@ -56,7 +56,7 @@ class TextPage:
         self._size = call("FPDFText_GetFontSize", ctypes.c_double, _address, _int)
         self._matrix_of = call("FPDFText_GetMatrix", _int, _address, _int, _address)
         self._unmapped = call("FPDFText_HasUnicodeMapError", _int, _address, _int)
-        self._matrix = Floats(6)
+        self._matrix, self._box = Floats(6), Floats(4, "f8")
 
     def codes(self) -> npt.NDArray[np.uint32]:
         """Return the code points; 2 stands for the hyphen of a word that a line divides."""
@@ -81,10 +81,9 @@ class TextPage:
 
     def tight_box(self, index: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of what is drawn of a character."""
-        four = Floats(4, "f8")
-        left, right, bottom, top = four.each
-        call("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, left, right, bottom, top)
-        return float(four.values[0]), float(four.values[3]), float(four.values[1]), float(four.values[2])
+        call("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, *self._box.each)
+        left, right, bottom, top = self._box.values.tolist()
+        return left, top, right, bottom
 
     def text_object(self, index: int) -> int:
         return int(self._object(self.handle, index) or 0)
@@ -154,9 +153,11 @@ def object_matrix(page_object: int) -> tuple[float, ...]:
 
 def draw_mode(path: int) -> tuple[bool, bool]:
     """Return whether a path is filled, and whether it is stroked."""
-    two = Floats(2, "i4")
-    call("FPDFPath_GetDrawMode", _int, _address, _address, _address)(path, *two.each)
-    return bool(two.values[0]), bool(two.values[1])
+    filled, stroked = ctypes.c_int(), ctypes.c_int()
+    call("FPDFPath_GetDrawMode", _int, _address, _address, _address)(
+        path, ctypes.addressof(filled), ctypes.addressof(stroked)
+    )
+    return bool(filled.value), bool(stroked.value)
 
 
 def segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:

@@ -6,7 +6,7 @@ from typing import Protocol
 from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 
 from ingest.parsing.pdf.annotations import read_annotations
-from ingest.parsing.pdf.characters import Fonts, page_frame, read_words
+from ingest.parsing.pdf.characters import page_frame, read_words
 from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, median
 from ingest.parsing.pdf.drawings import DrawingReader
 
@@ -39,7 +39,6 @@ class PageReader:
     def __init__(self, document: PdfDocument, ocr_page: OcrPage | None) -> None:
         self._document = document
         self._ocr_page = ocr_page
-        self._fonts = Fonts()
         self.count = len(document)
 
     def read(self, number: int) -> PageContent:
@@ -57,7 +56,7 @@ class PageReader:
         content = PageContent(number, *page_frame(page).size)
         DrawingReader(page, content).read()
         scanned = content.image_share >= _SCAN
-        read_words(page, content, self._fonts, keep_invisible=scanned)
+        read_words(page, content, keep_invisible=scanned)
         read_annotations(self._document, page, content)
         if scanned and not content.words and self._ocr_page is not None:
             content.words = as_words(self._ocr_page(page, number), content)

@@ -1,5 +1,6 @@
 """Words on one line are a row; what stands apart from each other in a row are its cells."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,8 +8,14 @@ from dataclasses import dataclass, field
 from ingest.parsing.pdf.content import Word, typical_size
 
 _OVERLAP = 0.5  # of the lower of two heights: as much do words of one row share
+_NEAR = 3  # rows above that a word may still belong to
 CELL_GAP = 1.0  # of the type size: a gap between words of a sentence is hardly ever so wide
+_LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
+_BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
+_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # symbols, private use as of symbol fonts, controls, dashes
+_NO_MARKS = frozenset("©®™℗°")
+_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
 _LETTERS = frozenset({"L", "R", "AL"})
 
 
@@ -63,13 +70,17 @@ def make_rows(words: Iterable[Word]) -> list[Row]:
     """Gather words into rows, from the top down."""
     rows: list[Row] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
-        row = next((each for each in rows[: -4 if len(rows) > 3 else None : -1] if _on(each, word)), None)
-        if row is None:
-            rows.append(Row([word], word.top, word.bottom))
+        top, bottom = word.top, word.bottom
+        for row in rows[: -1 - _NEAR : -1]:
+            shared = (bottom if bottom < row.bottom else row.bottom) - (top if top > row.top else row.top)
+            high, other = bottom - top, row.bottom - row.top
+            if shared >= _OVERLAP * (high if high < other else other):
+                if high > other:
+                    row.top, row.bottom = top, bottom
+                row.words.append(word)
+                break
         else:
-            if word.height > row.height:
-                row.top, row.bottom = word.top, word.bottom
-            row.words.append(word)
+            rows.append(Row([word], top, bottom))
     for row in rows:
         row.words.sort(key=lambda each: each.left)
         row.size = typical_size(row.words)
@@ -79,9 +90,11 @@ def make_rows(words: Iterable[Word]) -> list[Row]:
     return rows
 
 
-def _on(row: Row, word: Word) -> bool:
-    shared = min(row.bottom, word.bottom) - max(row.top, word.top)
-    return shared >= _OVERLAP * min(row.height, word.height)
+def is_mark(text: str) -> bool:
+    """True for a bullet, a box to tick, or the number of an item."""
+    if len(text) == 1:
+        return text in _BULLETS or (unicodedata.category(text) in _MARK_KINDS and text not in _NO_MARKS)
+    return _NUMBER.fullmatch(text) is not None
 
 
 def split_cells(words: Sequence[Word], gap: float) -> list[Cell]:
@@ -100,6 +113,9 @@ def split_cells(words: Sequence[Word], gap: float) -> list[Cell]:
 
 def is_right_to_left(words: Iterable[Word]) -> bool:
     """True if more letters are of scripts that are written from right to left."""
+    words = list(words)
+    if not _LEFTWARD.search("".join([word.text for word in words])):
+        return False
     balance = 0
     for word in words:
         if not word.text.isascii():
@@ -112,7 +128,7 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
 
 def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
     """Return a row's words as they are read: in a row from right to left, runs of Latin words keep their order."""
-    if all(word.text.isascii() for word in words) or not is_right_to_left(words):
+    if "".join([word.text for word in words]).isascii() or not is_right_to_left(words):
         return words
     ordered: list[Word] = []
     run: list[Word] = []

@@ -12,7 +12,7 @@ _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
 _SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
 _VALUE = re.compile(
     r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
-    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡])?"
+    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7})?"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -44,7 +44,9 @@ def with_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
     found: list[tuple[str, Word]] = []
     for word in words:
         before = found[-1][1].text if found else ""
-        tight = (_OPENING.fullmatch(before) and word.text[:1] in "(0123456789.,$€£¥-−") or _CLOSING.fullmatch(word.text)
+        tight = (_OPENING.fullmatch(before) and word.text[:1] in "(0123456789.,$€£¥-−–—") or _CLOSING.fullmatch(
+            word.text
+        )
         found.append(("" if not before or tight else " ", word))
     return found
 
@@ -59,7 +61,7 @@ def opens(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """True for a number, an amount, a share, or the dash in place of one."""
+    """True for a number, an amount, a share, a number with its unit, or the dash in place of one."""
     return _VALUE.fullmatch(text) is not None
 
 
@@ -75,7 +77,7 @@ def in_lines(words: Sequence[Word]) -> Words:
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
     """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
 
-    A row that has a label alone does not end a header. Without values it is the first row.
+    A row that has a label alone does not end a header. Without values it is the first row, or those that lack labels.
     """
     for number, row in enumerate(rows):
         texts = [cell_text(cell) for cell in row]
@@ -84,4 +86,5 @@ def header_rows(rows: Sequence[Sequence[Words]]) -> int:
             while number and not any(rows[number - 1][1:]):
                 number -= 1
             return number
-    return 1
+    unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
+    return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1

@@ -12,16 +12,19 @@ from ingest.parsing.writer import DocumentWriter, Piece
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
+_TICKED = frozenset("☐☑☒✓✔✗✘")  # boxes and ticks say something
 
 
 @dataclass
 class PageBlocks:
-    """What is written of a page: its blocks, between its running lines where they stand for the first time."""
+    """What is written of a page: running lines that no page before had, and its blocks.
+
+    Running lines come first, also those of its lower edge: a sentence may go on on the next page.
+    """
 
     number: int
     blocks: list[Block | PageTable]
-    above: list[Block] = field(default_factory=list)
-    below: list[Block] = field(default_factory=list)
+    running: list[Block] = field(default_factory=list)
 
 
 class PageWriter:
@@ -41,11 +44,12 @@ class PageWriter:
             self._close(words)
 
     def _page(self, page: PageBlocks, words: Set[str]) -> None:
-        blocks = [*page.above, *page.blocks, *page.below]
-        if not blocks:
+        if page.running or not page.blocks:
             self._close(words)
             self._begin(page.number)
-        for block in blocks:
+        for line in page.running:
+            self._write(line, words)
+        for block in page.blocks:
             if isinstance(block, Block) and self._open and _continues(self._open, block):
                 _join(self._open, block)
                 continue
@@ -73,12 +77,16 @@ class PageWriter:
     def _write(self, block: Block, words: Set[str]) -> None:
         pieces = self._pieces(block, words)
         if block.level:
-            mark = [Piece(block.mark.text, block.mark.box)] if block.mark else []
-            self._writer.heading(block.text, block.level, [*mark, *pieces])
+            number = [Piece(block.mark.text, block.mark.box)] if block.mark else []
+            self._writer.heading(block.text, block.level, [*number, *pieces])
         elif block.mark:
-            ordered = block.mark.text[-1] in ".)"
-            mark_text = block.mark.text if ordered else _BULLET
-            self._writer.item(pieces, mark=mark_text, depth=block.depth, at=block.mark.box if ordered else None)
+            mark = block.mark
+            ordered = mark.text[-1] in ".)"
+            if mark.text in _TICKED:
+                pieces.insert(0, Piece(mark.text, mark.box, page=pieces[0].page))
+                pieces[1] = Piece(pieces[1].text, pieces[1].at)
+            mark_text = mark.text if ordered else _BULLET
+            self._writer.item(pieces, mark=mark_text, depth=block.depth, at=mark.box if ordered else None)
         else:
             self._writer.pieces(pieces)
 

@@ -6,6 +6,8 @@ from typing import IO
 from lxml import etree
 
 from ingest.errors import DamagedDocumentError
+from ingest.parsing.office.odf import require_unencrypted
+from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
@@ -19,7 +21,8 @@ _FILLING = 1_000  # a row or cell that is repeated more often than this fills up
 
 
 def ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
-    """Read the facts of a workbook. Raises `DamagedDocumentError` for XML that cannot be read."""
+    """Read the facts of a workbook. Raises `EncryptedDocumentError`, and `DamagedDocumentError` for unreadable XML."""
+    require_unencrypted(Package(archive))
     names = archive.namelist()
     facts = WorkbookFacts(
         images=sum(name.startswith("Pictures/") and not name.endswith("/") for name in names),

@@ -4,6 +4,7 @@ Hidden rows and columns are read as any others, because filters and collapsed gr
 without them. Hidden sheets are not: their author took them out of sight. Both are said.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, islice
@@ -39,6 +40,8 @@ _MOST_SHEETS = 2_000
 _MOST_ROWS = 1_048_576  # of Excel and of LibreOffice
 _MOST_NAMED = 10
 _ZIP_MARK = b"PK"
+# FilePass, after the beginning of the workbook's stream and perhaps WriteProtect (MS-XLS 2.1.7.20.3).
+_password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
 
 
@@ -52,10 +55,15 @@ def parse_workbook(path: Path) -> ParsedDocument:
     try:
         with CalamineWorkbook.from_path(path) as workbook:
             return _Reader(workbook, facts).read()
-    except PasswordError as error:
-        raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
     except CalamineError as error:
+        if isinstance(error, PasswordError) or _has_password(path):
+            raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
+
+
+def _has_password(path: Path) -> bool:
+    """True for an XLS file that says so; without a suffix in its name, calamine only finds no format that fits."""
+    return _password_record.search(path.read_bytes()) is not None
 
 
 def _facts(path: Path) -> WorkbookFacts:
@@ -66,7 +74,7 @@ def _facts(path: Path) -> WorkbookFacts:
         names = frozenset(archive.namelist())
         if "content.xml" in names:
             return ods_facts(archive)
-        return xlsx_facts(archive) if "xl/workbook.xml" in names else WorkbookFacts()
+        return WorkbookFacts() if "xl/workbook.bin" in names else xlsx_facts(archive)
 
 
 class _Reader:

@@ -11,7 +11,6 @@ from ingest.errors import DamagedDocumentError
 from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
 
-_BOOK = "xl/workbook.xml"
 _LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
 _BLOCK = 1 << 20
@@ -36,8 +35,11 @@ def xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
         has_macros="xl/vbaProject.bin" in names,
     )
     units = _units(package)
-    relations = package.relations(_BOOK)
-    for sheet in package.xml(_BOOK).iter("{*}sheet"):
+    book = next(iter(package.related("", "officeDocument")), None)
+    if book is None:
+        return facts
+    relations = package.relations(book)
+    for sheet in package.xml(book).iter("{*}sheet"):
         relation = relations.get(sheet.get(_RELATION_ID, ""))
         if relation and relation.kind == "worksheet" and relation.target in names:
             found = SheetFacts()

@@ -51,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTable
     visits = [{"id": n, "who": {"city": cities[n % 2]}, "paid": n % 3 == 0, "sum": n + 0.5} for n in range(500)]
     terms = [["Term", "Days", "Fee"], ["Short", "30", "€1,200.50"], ["Long", "90", "€2,000.00"]]
     terms.append(["Odd", "45", "€99.50"])
-    heading = paragraph("Terms of payment", properties='<w:outlineLvl w:val="0"/>')
+    heading = paragraph("Contract", properties='<w:outlineLvl w:val="0"/>') + paragraph("Terms of payment", "Caption")
     return ingested(
         folder,
         {

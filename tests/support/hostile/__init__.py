@@ -11,8 +11,8 @@ CANARY = "xyzzy-canary"
 class Hostile:
     """A file under a name. `ready` is text that it may be read as, if it is read at all; without it, it must fail.
 
-    `blocks` gives the content a block at a time, so that a large one need not be in memory; `heavy` ones are large, or
-    meant to take as long as the limits allow.
+    `blocks` gives the content a block at a time, so that a large one need not be in memory. `heavy` ones are large or
+    take seconds, `endless` ones as long as the limits allow.
     """
 
     label: str
@@ -20,14 +20,21 @@ class Hostile:
     blocks: Callable[[], Iterator[bytes]]
     ready: str | None = None
     heavy: bool = False
+    endless: bool = False
 
 
 def hostile(
-    label: str, name: str, make: Callable[[], bytes], *, ready: str | None = None, heavy: bool = False
+    label: str,
+    name: str,
+    make: Callable[[], bytes],
+    *,
+    ready: str | None = None,
+    heavy: bool = False,
+    endless: bool = False,
 ) -> Hostile:
     """Return a file whose content is made at once."""
 
     def blocks() -> Iterator[bytes]:
         yield make()
 
-    return Hostile(label, name, blocks, ready, heavy)
+    return Hostile(label, name, blocks, ready, heavy or endless, endless)

@@ -122,7 +122,13 @@ ARCHIVES: tuple[Hostile, ...] = (
     hostile("zip: sizes of 2^60", "zip64.zip", _zip64_lie),
     hostile("zip: empty", "empty.zip", lambda: b"PK\x05\x06" + bytes(18)),
     hostile("zip: folders alone", "folders.zip", lambda: zip_of({"a/": b"", "a/b/": b""})),
-    hostile("zip: pictures alone", "pictures.zip", lambda: zip_of({"a.png": b"\x89PNG\r\n\x1a\n" + bytes(99)})),
+    hostile("zip: programs alone", "programs.zip", lambda: zip_of({"a.exe": b"MZ\x90\0\x03" + bytes(99)})),
+    hostile(
+        "zip: pictures alone",
+        "pictures.zip",
+        lambda: zip_of({"a.png": b"\x89PNG\r\n\x1a\n" + bytes(99)}),
+        ready="a.png",
+    ),
     hostile("zip: 30,000 entries", "many.zip", lambda: _many(30_000), ready="An archive of 30,000", heavy=True),
     hostile(
         "polyglot: PDF and zip", "both.pdf", lambda: pdf([["A page."]]) + zip_of({"note.txt": _NOTE}), ready="A page."

@@ -25,7 +25,7 @@ MARKUP: tuple[Hostile, ...] = (
         "attrs.html",
         lambda: b"<html><p " + b"".join(b"a%d=1 " % n for n in range(500_000)) + b">words",
         ready="words",
-        heavy=True,
+        endless=True,
     ),
     hostile(
         "html: a cell across a billion columns",

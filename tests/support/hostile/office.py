@@ -2,6 +2,7 @@
 
 from tests.support.hostile import CANARY, Hostile, hostile
 from tests.support.office_files import docx, odf, paragraph, pptx, shape
+from tests.support.workbooks import ods
 from tests.support.zip_files import ole, unzipped, zipped
 
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
@@ -74,12 +75,11 @@ def _row(text: str, at: str = "A1", row: int = 1) -> str:
 
 def _repeated() -> bytes:
     """Return a table of OpenDocument that repeats one cell 17 billion times."""
-    cell = (
-        '<table:table-cell table:number-columns-repeated="16384" office:value-type="string"><text:p>x</text:p>'
-        "</table:table-cell>"
-    )
-    row = f'<table:table-row table:number-rows-repeated="1048576">{cell}</table:table-row>'
-    return odf("spreadsheet", f'<table:table table:name="A">{row}</table:table>')
+    content = ods({"A": [["x"]]})
+    text = unzipped(content)["content.xml"].decode()
+    text = text.replace("<table:table-row", '<table:table-row table:number-rows-repeated="1048576"')
+    text = text.replace("<table:table-cell", '<table:table-cell table:number-columns-repeated="16384"')
+    return _changed(content, "content.xml", text.encode())
 
 
 def _epub(container: str | None, href: str = "a.xhtml") -> bytes:

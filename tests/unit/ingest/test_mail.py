@@ -53,7 +53,7 @@ def test_of_two_bodies_the_plain_one_is_taken_unless_the_other_says_more(tmp_pat
 
 def test_attachments_are_entries_and_an_attached_message_is_one(tmp_path: Path) -> None:
     inner = message("Inner")
-    raw = message(attachments={"a.txt": b"Text.", "b.png": b"\x89PNG\r\n\x1a\n" + bytes(40)})
+    raw = message(attachments={"a.txt": b"Text.", "b.exe": b"MZ\x90\x00\x03" + bytes(40)})
     boundary = raw.split(b'boundary="')[1].split(b'"')[0]
     part = b"--" + boundary + b"\nContent-Type: message/rfc822\n\n" + inner + b"\n--" + boundary + b"--"
     document = parse(tmp_path, raw.replace(b"--" + boundary + b"--", part))

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX
 from ingest.parsing.registry import tables_of
 from ingest.parsing.sheets import blocks, parse_workbook, workbook
 from ingest.parsing.sheets.values import words
+from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell
@@ -105,7 +106,8 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
         for start, end, at in document.positions.within(0, len(text))
         if isinstance(at, Cell)
     }
-    shown = {at: (said, said.replace("\\|", "|")) for at, said in found.items()}  # as in a paragraph, or in a table
+    # As in a paragraph, or in a table.
+    shown = {at: (" ".join(said.split()), said.replace("\\|", "|")) for at, said in found.items()}
     for at, forms in shown.items():  # a header's cell may be joined of several rows
         assert any(form.endswith(wanted[at]) for form in forms)
     for (place, row, column), said in wanted.items():
@@ -320,6 +322,41 @@ def test_a_truncated_workbook_is_a_typed_error(tmp_path: Path, suffix: str) -> N
             _parsed(tmp_path, content[: int(len(content) * share)])
         assert isinstance(raised.value, DamagedDocumentError)
         assert raised.value.hint
+
+
+def test_workbooks_with_a_password_say_so(tmp_path: Path) -> None:
+    content = io.BytesIO(WRITERS[".ods"]({"S": COSTS}))
+    with zipfile.ZipFile(content) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    parts["content.xml"] = bytes(range(256)) * 8
+    parts["META-INF/manifest.xml"] = parts["META-INF/manifest.xml"].replace(
+        b"</manifest:manifest>",
+        b'<manifest:file-entry manifest:full-path="content.xml"><manifest:encryption-data/></manifest:file-entry>'
+        b"</manifest:manifest>",
+    )
+    encrypted = io.BytesIO()
+    with zipfile.ZipFile(encrypted, "w") as new:
+        for name, part in parts.items():
+            new.writestr(name, part)
+    with pytest.raises(EncryptedDocumentError) as raised:
+        _parsed(tmp_path, encrypted.getvalue())
+    assert "password" in raised.value.detail
+    record = b"\x2f\x00\x06\x00\x01" + bytes(5)  # FILEPASS of BIFF8, where a plain workbook has its next record
+    plain = WRITERS[".xls"]({"S": COSTS})
+    at = plain.index(b"\x09\x08\x10\x00") + 20
+    with pytest.raises(EncryptedDocumentError):
+        _parsed(tmp_path, plain[:at] + record + plain[at + len(record) :])
+
+
+def test_the_main_part_of_a_workbook_may_have_any_name(tmp_path: Path) -> None:
+    content = io.BytesIO(xlsx({"S": [["n"], [1]]}))
+    moved = io.BytesIO()
+    with zipfile.ZipFile(content) as old, zipfile.ZipFile(moved, "w") as new:
+        for name in old.namelist():
+            part = old.read(name).replace(b"xl/workbook.xml", b"xl/book.xml")
+            new.writestr(name.replace("workbook.xml", "book.xml"), part)
+    with zipfile.ZipFile(moved) as archive:
+        assert list(xlsx_facts(archive).sheets) == ["S"]
 
 
 def test_durations_and_long_numbers_are_written_as_a_sheet_shows_them() -> None:

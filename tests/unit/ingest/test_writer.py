@@ -179,3 +179,14 @@ def test_the_first_heading_of_level_one_is_known() -> None:
     for title, level in (("Two", 2), ("One", 1), ("Other", 1)):
         writer.heading(title, level)
     assert writer.first_heading == "One"
+
+
+def test_a_caption_names_the_table_that_comes_next_and_no_other() -> None:
+    writer = DocumentWriter()
+    for between in ("", "Other words."):
+        writer.caption("Table 1: Prices")
+        writer.paragraph(between)
+        writer.table([["a", "b"], ["1", "2"]])
+    document = writer.finish("test", nothing="Nothing.")
+    assert [table.name for table in document.layout.tables] == ["Table 1: Prices", ""]
+    assert document.text.count("Table 1: Prices\n\n") == 2

@@ -1,0 +1,179 @@
+// An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
+import { el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { blocks, show } from './markdown.js'
+import { csv, download, tableOf } from './record_table.js'
+import { get } from './rest.js'
+import { openSource } from './source.js'
+import { unitsAt } from './spans.js'
+
+const CHECKS = {
+  verified: ['✓', 'Verified', 'A model compared this sentence with the cited text, which supports it.'],
+  quoted: ['❝', 'Quoted', 'The cited words are in the source; whether they support the whole sentence was not judged, or they support a part.'],
+  computed: ['ƒ', 'Computed', 'Code counted or computed this from the records that are cited.'],
+  unsupported: ['!', 'Not supported', 'The cited text does not support this sentence.'],
+  unchecked: ['○', 'Not checked', 'Nothing is cited for this sentence.'],
+}
+const ROWS_AT_ONCE = 500
+const MOST_ROWS = 100_000
+
+export function answerOf(answer, again) {
+  const made = el('div', { class: 'answer-part' })
+  made.append(...heading(answer), text(answer), ...computed(answer), under(answer, again))
+  return made
+}
+
+function heading(answer) {
+  const notice = (kind, title, ...lines) => [el('div', { class: `notice ${kind}` }, el('strong', { text: title }), ...lines)]
+  if (answer.status === 'not_found') {
+    return notice('', 'Not in these documents', `The model read ${plural(answer.searched.read, 'passage')} of ${plural(answer.searched.documents.length, 'document')} and says that they do not answer this. What was searched is listed below; other words, or more documents, may help.`)
+  }
+  if (answer.status === 'partial' || !answer.finished) return notice('warn', 'Not complete', 'A limit ended the work, or a part is missing in the documents. What was found stands below.')
+  if (answer.status === 'extractive') return notice('', 'Quotations', 'No language model is set up, so these are the passages that fit best, word for word.')
+  return []
+}
+
+function text(answer) {
+  const cited = new Map(answer.citations.map((each) => [each.number, each]))
+  const made = el('div', { class: 'answer' })
+  // Spans count code points; where all are of the basic plane, as mostly, these are the units of a string.
+  const units = (points) => (answer.text.length === [...answer.text].length ? points : unitsAt(answer.text, points))
+  const sentences = answer.sentences.map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
+    .sort((a, b) => a.start - b.start)
+    .map((each) => ({
+      start: each.start, end: each.end, quotes: each.quotes, style: each.check === 'unsupported' ? 'unsupported-text' : '',
+      mark: () => (/^#{1,6}\s/.test(each.text) ? null : mark(each)),
+    }))
+  // A marker opens what its own sentence rests on.
+  const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
+  made.append(...show(blocks(answer.text), {
+    sentences,
+    cite: (number, at) => cited.has(number) && citeButton(cited.get(number), quotes(number, at)),
+  }))
+  return made
+}
+
+export function citeButton(citation, quotes) {
+  const title = citation.deleted ? 'no longer shown' : [citation.title, citation.place].filter(Boolean).join(', ')
+  const button = el('button', { type: 'button', class: 'cite', text: citation.number, 'aria-label': readable(`Source ${citation.number}: ${title}`), title: readable(title), 'aria-pressed': 'false' })
+  button.addEventListener('click', () => {
+    for (const each of document.querySelectorAll('.cite[aria-pressed="true"]')) each.setAttribute('aria-pressed', 'false')
+    button.setAttribute('aria-pressed', 'true')
+    openSource(citation, quotes)
+  })
+  return button
+}
+
+function mark(sentence) {
+  const [sign, name, meaning] = CHECKS[sentence.check] ?? CHECKS.unchecked
+  const button = el('button', { type: 'button', class: `check ${sentence.check}`, text: sign, 'aria-label': name, title: name, 'aria-expanded': 'false' })
+  button.addEventListener('click', () => {
+    const open = button.nextElementSibling?.classList.contains('why') ? button.nextElementSibling : null
+    button.setAttribute('aria-expanded', String(!open))
+    if (open) open.remove()
+    else button.after(el('span', { class: 'why', role: 'note' }, `${name}. `, sentence.reason ? foreign(sentence.reason) : meaning))
+  })
+  return button
+}
+
+function computed(answer) {
+  const { table } = answer
+  if (!table) return []
+  const shown = table.rows.length < table.total_rows ? `The first ${number(table.rows.length)} of ${plural(table.total_rows, 'row')}` : plural(table.total_rows, 'row')
+  const filled = Object.entries(table.semantic_columns)
+  return [el('section', { 'aria-label': 'Computed table' },
+    tableOf(table.columns, table.rows, { caption: 'Computed table' }),
+    el('p', { class: 'small soft', text: shown }),
+    filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
+    el('div', { class: 'row' },
+      el('button', { type: 'button', text: 'Download this table (CSV)', onclick: () => download('table.csv', csv(table.columns, table.rows), 'text/csv;charset=utf-8') })),
+    el('details', {}, el('summary', { text: 'How it was computed' }), el('pre', { tabindex: 0 }, el('code', { text: readable(table.sql) }))))]
+}
+
+function behind(answer) {
+  if (!answer.rows_behind_total || !answer.id) return null
+  const body = el('div')
+  return el('details', { ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) rows(answer, body, null) } },
+    el('summary', { text: `${plural(answer.rows_behind_total, 'record')} behind it` }), body)
+}
+
+async function rows(answer, body, cursor) {
+  try {
+    const page = await get(`/v1/answers/${answer.id}/rows`, { limit: 50, cursor })
+    const names = columnsOf(page.rows)
+    body.replaceChildren(
+      tableOf(['row', ...names], page.rows.map((row) => [row.row, ...names.map((name) => (row.gone ? 'deleted since' : row.values[name]))]), { caption: 'Records behind the answer' }),
+      el('div', { class: 'row' },
+        cursor ? el('button', { type: 'button', text: 'First records', onclick: () => rows(answer, body, null) }) : null,
+        page.next_cursor ? el('button', { type: 'button', text: 'Next records', onclick: () => rows(answer, body, page.next_cursor) }) : null,
+        el('button', { type: 'button', text: 'Download all records (CSV)', onclick: (event) => allRows(answer, event.target) })))
+  } catch (error) {
+    body.replaceChildren(trouble(error))
+  }
+}
+
+async function allRows(answer, button) {
+  button.disabled = true
+  const found = []
+  let cursor = null
+  try {
+    do {
+      const page = await get(`/v1/answers/${answer.id}/rows`, { limit: ROWS_AT_ONCE, cursor })
+      found.push(...page.rows)
+      cursor = page.next_cursor
+    } while (cursor && found.length < MOST_ROWS)
+    const names = columnsOf(found)
+    download('records.csv', csv(['document', 'row', ...names], found.map((row) => [row.document_id, row.row, ...names.map((name) => row.values[name])])), 'text/csv;charset=utf-8')
+    if (cursor) say(`The file has the first ${number(found.length)} records.`)
+  } catch (error) {
+    button.after(trouble(error))
+  } finally {
+    button.disabled = false
+  }
+}
+
+const columnsOf = (records) => [...new Set(records.flatMap((row) => Object.keys(row.values)))]
+
+function under(answer, again) {
+  const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), answer.sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
+  return el('div', { class: 'under' },
+    counts.length ? el('p', { text: `${plural(answer.sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
+    answer.notes.map((note) => el('p', {}, foreign(note))),
+    el('div', { class: 'row' },
+      el('button', { type: 'button', class: 'quiet', text: 'Copy with sources', onclick: () => copy(answer) }),
+      again ? el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: again }) : null),
+    answer.citations.length ? el('details', { open: answer.citations.length <= 5 }, el('summary', { text: plural(answer.citations.length, 'source') }), sources(answer)) : null,
+    behind(answer),
+    el('details', { open: answer.status === 'not_found' }, el('summary', { text: 'What was searched' }), searched(answer)))
+}
+
+function sources(answer) {
+  const quotes = (number) => answer.sentences.flatMap((each) => each.quotes).filter((each) => each.number === number)
+  return el('ul', { class: 'sources' }, answer.citations.map((each) => el('li', {},
+    citeButton(each, quotes(each.number)),
+    each.deleted ? el('span', { text: 'No longer shown' }) : el('a', { href: `/library/${each.document_id}?start=${each.start}&end=${each.end}` }, foreign(each.title || 'Untitled')),
+    each.place ? el('span', { class: 'soft', text: each.place }) : null)))
+}
+
+function searched(answer) {
+  const { searched: found, coverage } = answer
+  return el('div', {},
+    found.queries.length ? el('p', {}, 'Searched for ', found.queries.flatMap((query, at) => [at ? ', ' : '', '“', foreign(query), '”']), '.') : null,
+    el('p', { text: `${plural(found.passages, 'passage')} found, ${number(found.read)} read${answer.model ? ` by ${answer.model}` : ''}.` }),
+    found.documents.length ? el('ul', {}, found.documents.map((each) => el('li', {},
+      each.title ? el('a', { href: `/library/${each.document_id}` }, foreign(each.title)) : 'A document that is no longer shown',
+      `: ${plural(each.passages, 'passage')}, ${number(each.read)} read`))) : null,
+    coverage ? el('p', { text: `Of about ${number(coverage.tokens_in_scope)} tokens, a model read ${number(coverage.tokens_read)}, code searched ${number(coverage.tokens_searched)}, and ${number(coverage.tokens_unopened)} were not opened.` }) : null,
+    answer.reasons.map((reason) => el('p', {}, foreign(reason))),
+    el('p', { text: `${plural(answer.usage.calls, 'call')} of the model, ${number(answer.usage.prompt_tokens + answer.usage.completion_tokens)} tokens${answer.dollars ? `, $${answer.dollars.toFixed(4)}` : ''}.` }))
+}
+
+async function copy(answer) {
+  const sources = answer.citations.map((each) => `[${each.number}] ${each.deleted ? 'no longer shown' : [each.title, each.place].filter(Boolean).join(', ')}`)
+  const checks = answer.sentences.some((each) => each.check === 'unsupported') ? '\n\nSome sentences are not supported by their sources.' : ''
+  try {
+    await navigator.clipboard.writeText(`${answer.text}\n\nSources\n${sources.join('\n')}${checks}\n`)
+    say('Copied')
+  } catch {
+    say('The browser does not allow copying here: select the text instead.')
+  }
+}

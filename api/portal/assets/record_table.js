@@ -1,0 +1,33 @@
+// Rows of a table: as a page of them, and as CSV that no spreadsheet takes for formulas.
+import { el, foreign } from './dom.js'
+
+export function tableOf(columns, rows, { caption, marked = () => false } = {}) {
+  return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption ?? 'Table' },
+    el('table', { class: 'records' },
+      el('thead', {}, el('tr', {}, columns.map((name, at) => el('th', { scope: 'col', class: typeof rows[0]?.[at] === 'number' ? 'right' : null }, foreign(name))))),
+      el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map(cell))))))
+}
+
+function cell(value) {
+  // As it is: a thousands separator would make years of them.
+  if (typeof value === 'number') return el('td', { class: 'right', text: String(value) })
+  return el('td', {}, value === null || value === undefined ? '' : foreign(typeof value === 'object' ? JSON.stringify(value) : value))
+}
+
+// A cell that a spreadsheet would compute begins with an apostrophe (OWASP, CSV injection). Numbers stay numbers.
+export function csv(columns, rows) {
+  const field = (value) => {
+    if (value === null || value === undefined) return ''
+    let text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+    if (typeof value !== 'number' && !/^-?\d+(\.\d+)?$/.test(text) && /^[\s]*[=+\-@\t\r|%]/.test(text)) text = `'${text}`
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  }
+  return [columns, ...rows].map((row) => row.map(field).join(',')).join('\r\n') + '\r\n'
+}
+
+export function download(name, text, type) {
+  const address = URL.createObjectURL(new Blob([text], { type }))
+  const link = el('a', { href: address, download: name })
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(address), 1000)
+}

@@ -1,0 +1,124 @@
+// A cited source beside the answer: its words at the exact span, the page of a PDF with boxes, or the rows of a table.
+import { byId, el, foreign, plural, trouble } from './dom.js'
+import { tableOf } from './record_table.js'
+import { get } from './rest.js'
+import { marked, textOf } from './spans.js'
+
+const AROUND = 1_200
+const MOST_PAGES = 20
+let asked = 0
+
+export async function openSource(citation, quotes) {
+  const mine = ++asked
+  const body = byId('beside-body')
+  byId('beside').hidden = false
+  byId('desk').classList.add('with-source')
+  byId('beside-title').textContent = `Source ${citation.number}`
+  if (citation.deleted) {
+    body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: 'No longer shown' }), 'The document was deleted or closed to you since this was answered.'))
+    return focus()
+  }
+  const spans = quotes.length ? quotes.map((each) => [each.start, each.end]) : [[citation.start, citation.end]]
+  const start = Math.min(...spans.map((each) => each[0]))
+  const end = Math.max(...spans.map((each) => each[1]))
+  const link = `/library/${citation.document_id}?start=${start}&end=${end}`
+  const shown = el('div', {}, el('p', { class: 'soft', text: 'Loading…' }))
+  body.replaceChildren(
+    el('p', {}, el('a', { href: link }, foreign(citation.title || 'Untitled')),
+      el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
+      citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
+      citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
+    el('p', { class: 'hint', text: citation.verified ? 'The marked words were quoted, and found here exactly.' : 'The marked words are what stands nearest to the sentence; they were not quoted.' }),
+    shown)
+  focus()
+  try {
+    const parts = await Promise.all([records(citation, start, end), words(citation, spans, start, end), places(citation, start, end)])
+    if (mine !== asked) return
+    shown.replaceChildren(...parts.flat())
+    shown.querySelector('mark')?.scrollIntoView({ block: 'center' })
+    byId('beside').scrollTop = 0
+  } catch (error) {
+    if (mine !== asked) return
+    if (error.status === 409 || error.status === 404) {
+      shown.replaceChildren(
+        el('p', { class: 'notice' }, el('strong', { text: 'The document has changed since' }), 'Its text is another one now, so nothing is marked in it. These were the cited words:'),
+        el('blockquote', {}, foreign(citation.quote)))
+    } else shown.replaceChildren(trouble(error))
+  }
+}
+
+export function closeSource() {
+  asked += 1
+  byId('beside').hidden = true
+  byId('desk').classList.remove('with-source')
+}
+
+const focus = () => byId('beside').focus({ preventScroll: true })
+
+async function words(citation, spans, start, end) {
+  const from = Math.max(0, start - AROUND)
+  const text = await textOf(citation.document_id, from, end + AROUND, citation.version_id)
+  return [el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': 'Cited text' }, marked(text, from, spans))]
+}
+
+// The records of a table that the span touches, between those around them.
+async function records(citation, start, end) {
+  const path = `/v1/documents/${citation.document_id}/tables`
+  const { version_id: version } = citation
+  try {
+    const found = await get(path, { version, limit: 500 })
+    const table = found.tables.find((each) => each.start <= start && end <= each.end)
+    if (!table) return []
+    const names = table.columns.map((each) => each.name)
+    let cursor = null
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const page = await get(`${path}/${table.table}/rows`, { version, limit: 500, cursor })
+      const touched = (row) => row.start < end && start < row.end
+      const first = page.rows.findIndex(touched)
+      if (first >= 0) {
+        const shown = page.rows.slice(Math.max(0, first - 2), page.rows.findLastIndex(touched) + 3).slice(0, 50)
+        return [tableOf(['row', ...names], shown.map((row) => [row.row, ...names.map((name) => row.values[name])]),
+          { caption: 'The cited records', marked: (at) => touched(shown[at]) })]
+      }
+      cursor = page.next_cursor
+      if (!cursor) break
+    }
+  } catch { /* the words are shown all the same */ }
+  return []
+}
+
+// Where the span stands in the file itself: nothing for formats that have no positions.
+async function places(citation, start, end) {
+  let found
+  try {
+    found = await get(`/v1/documents/${citation.document_id}/positions`, { start, end, version: citation.version_id })
+  } catch {
+    return []
+  }
+  const pages = new Map()
+  for (const box of found.boxes) pages.set(box.page, [...(pages.get(box.page) ?? []), box])
+  const sheets = [...pages].slice(0, 5).map(([page, boxes]) => sheet(citation, page, boxes))
+  const cells = found.cells.length ? [el('p', { class: 'small soft', text: `In the file: ${found.place}, ${plural(found.cells.length, 'cell')}` })] : []
+  return [...sheets, ...cells]
+}
+
+function sheet(citation, page, boxes) {
+  const place = el('figure', { class: 'sheet' })
+  const image = el('img', {
+    src: `/v1/documents/${citation.document_id}/pages/${page}/image?version=${citation.version_id}`,
+    alt: `Page ${page} with the cited words marked`, loading: 'lazy',
+  })
+  image.addEventListener('error', () => place.remove())
+  image.addEventListener('load', () => {
+    for (const box of boxes) {
+      const mark = el('div', { class: 'box' })
+      Object.assign(mark.style, {
+        left: `${box.left * 100}%`, top: `${box.top * 100}%`,
+        width: `${(box.right - box.left) * 100}%`, height: `${(box.bottom - box.top) * 100}%`,
+      })
+      place.append(mark)
+    }
+  })
+  place.append(image)
+  return place
+}

@@ -1,0 +1,130 @@
+"""Signing in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
+
+What the flow must remember goes through the browser in a cookie that lives for ten minutes. The provider's page comes
+back with a code; the code, with what only this browser's cookie has, gets an identity token that names who signed in.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import structlog
+
+from api.problems import IdentityProviderUnavailableError, UnauthorizedError
+from api.services import Services, Tokens
+from api.settings import Settings
+from ingest.identity import Principal
+
+log = structlog.get_logger(__name__)
+
+CALLBACK = "/sign-in/provider"
+FLOW_SECONDS = 600
+_TIMEOUT_SECONDS = 10.0
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What this browser began: the provider sends `state` back, the token carries `nonce`, and `verifier` is PKCE's."""
+
+    state: str
+    nonce: str
+    verifier: str
+
+    @classmethod
+    def begin(cls) -> "Flow":
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
+
+    @classmethod
+    def parse(cls, cookie: str | None) -> "Flow | None":
+        parts = (cookie or "").split(".")
+        return cls(*parts) if len(parts) == 3 and all(parts) else None
+
+    def __str__(self) -> str:
+        return f"{self.state}.{self.nonce}.{self.verifier}"
+
+
+def is_configured(settings: Settings, tokens: Tokens | None) -> bool:
+    """True where people can sign in with the provider, not only programs with its tokens."""
+    return tokens is not None and settings.oidc_client_id is not None
+
+
+def authorization_url(settings: Settings, flow: Flow, redirect_uri: str) -> str:
+    """Return the provider's page for this flow. Raises `IdentityProviderUnavailableError`."""
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
+    asked = {
+        "response_type": "code",
+        "client_id": settings.oidc_client_id or "",
+        "redirect_uri": redirect_uri,
+        "scope": settings.oidc_request_scope,
+        "state": flow.state,
+        "nonce": flow.nonce,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    address = _endpoint(settings, "authorization_endpoint")
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
+
+
+def admitted(served: Services, flow: Flow | None, state: str, code: str, redirect_uri: str) -> Principal:
+    """Return who signed in at the provider. Raises `UnauthorizedError` for a flow that this browser did not begin."""
+    if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
+        raise _refused("This sign-in was begun in another browser, or too long ago.")
+    token = _exchange(served.settings, flow, code, redirect_uri)
+    found = None if served.tokens is None else served.tokens.check_identity(token, flow.nonce)
+    if found is None:
+        raise _refused("The identity provider's answer is not valid here.")
+    # The token proves who signed in now; the session has a life of its own.
+    return replace(found, expires_at=None)
+
+
+def _exchange(settings: Settings, flow: Flow, code: str, redirect_uri: str) -> str:
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "client_id": settings.oidc_client_id or "",
+        "code_verifier": flow.verifier,
+    }
+    if settings.oidc_client_secret is not None:
+        form["client_secret"] = settings.oidc_client_secret.get_secret_value()
+    try:
+        answer = httpx.post(_endpoint(settings, "token_endpoint"), data=form, timeout=_TIMEOUT_SECONDS)
+        token = answer.json().get("id_token") if answer.is_success and len(answer.content) < _MOST_BYTES else None
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
+        raise _away(repr(error)) from error
+    if not isinstance(token, str):
+        log.info("the identity provider gave no token", status=answer.status_code)
+        raise _refused("The identity provider did not confirm this sign-in.")
+    return token
+
+
+def _endpoint(settings: Settings, name: str) -> str:
+    """Return an address out of the provider's description of itself."""
+    place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
+    try:
+        answer = httpx.get(place, timeout=_TIMEOUT_SECONDS)
+        described: Any = json.loads(answer.content[:_MOST_BYTES]) if answer.is_success else None
+    except (httpx.HTTPError, ValueError) as error:
+        raise _away(repr(error)) from error
+    address = described.get(name) if isinstance(described, dict) else None
+    if not isinstance(address, str) or not address.startswith(("https://", "http://")):
+        raise _away(f"{place} has no {name}")
+    if described.get("issuer") != settings.oidc_issuer:
+        raise _away(f"{place} describes another issuer")
+    return address
+
+
+def _refused(detail: str) -> UnauthorizedError:
+    return UnauthorizedError(detail, hint="Go to /sign-in and begin again.")
+
+
+def _away(reason: str) -> IdentityProviderUnavailableError:
+    log.warning("the identity provider cannot be asked", reason=reason)
+    return IdentityProviderUnavailableError("The identity provider does not answer.")

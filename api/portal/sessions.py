@@ -1,0 +1,14 @@
+"""Begins a session for whoever was admitted, by a key, a link or the identity provider."""
+
+from api.services import Services
+from ingest.audit import Actor, ActorKind, identify
+from ingest.identity import Principal
+
+
+def begin_session(served: Services, caller: Principal) -> str:
+    """Return the secret of a new session, which lasts as the settings say."""
+    identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
+    settings = served.settings
+    return served.identities.sessions.begin(
+        caller, lifetime_seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_hours * 3600
+    )

@@ -1,0 +1,94 @@
+"""A real browser over a real service: Debian's Chromium, which asks nobody but the service for anything."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+
+from api.main import create_app
+from api.portal.links import own_key, sign_in_link
+from api.services import DEFAULT_TENANT, Services
+from tests.support.serving import serving
+
+_PATIENCE_MS = 20_000  # a busy machine is no fault
+_QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser with an empty profile."""
+    expect.set_options(timeout=_PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=_QUIET, chromium_sandbox=False, headless=True
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Portal:
+    """The portal of a service in a browser's context; what else was asked for, and what the browser complains of."""
+
+    services: Services
+    url: str
+    context: BrowserContext
+    foreign: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def link(self) -> str:
+        """A link that signs in once."""
+        key = own_key(self.services.keys, DEFAULT_TENANT)
+        return sign_in_link(self.url, self.services.identities.sessions.ticket(DEFAULT_TENANT, key.id))
+
+    def signed_in(self, path: str = "") -> Page:
+        """A page of somebody who came by such a link."""
+        page = self.page()
+        page.goto(self.link())
+        page.wait_for_selector("#account")
+        if path:
+            page.goto(f"{self.url}{path}")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    def page(self) -> Page:
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: dialog.accept())
+        return page
+
+    def watch(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "blob:")):
+            self.foreign.append(request.url)
+
+
+@contextmanager
+def portal(services: Services, browser: Browser, **options: Any) -> Iterator[Portal]:  # noqa: ANN401 - of contexts
+    """Serve the portal and look at it in a fresh context. At the end nothing else was asked for and nothing failed.
+
+    A status that a page expects, such as `404`, is in the browser's log too, and no complaint.
+    """
+    with serving(create_app(services)) as url:
+        context = browser.new_context(**options)
+        context.set_default_timeout(_PATIENCE_MS)
+        made = Portal(services, url, context)
+        context.on("request", made.watch)
+        try:
+            yield made
+        finally:
+            context.close()
+    assert made.foreign == []
+    assert [each for each in made.said if not each.startswith("Failed to load resource")] == []

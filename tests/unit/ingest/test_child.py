@@ -1,0 +1,24 @@
+"""One document in its process, without the process."""
+
+from pathlib import Path
+
+import pytest
+
+from ingest.parsing.child import answer
+from ingest.parsing.registry import parser_for
+from ingest.parsing.types import DEFAULT_LIMITS
+
+
+@pytest.mark.parametrize("content", [",,,,\n" * 9, "---\n***\n", "``` ```", "…"])
+def test_a_text_without_a_letter_or_a_digit_is_no_text(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "file"
+    file.write_text(content)
+    said = answer(file, "text/plain", tmp_path, DEFAULT_LIMITS, parser_for)
+    assert (said["code"], bool(said["hint"])) == ("no_text", True)
+
+
+@pytest.mark.parametrize("content", ["a", "7", "猫", "\u0e01"])
+def test_a_text_of_one_letter_or_digit_is_one(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "file"
+    file.write_text(content)
+    assert answer(file, "text/plain", tmp_path, DEFAULT_LIMITS, parser_for) == {}

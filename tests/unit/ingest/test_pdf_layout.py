@@ -1,0 +1,277 @@
+"""Columns, tables, headings, lists and running lines of PDF pages, and what their text leaves out."""
+
+import io
+from pathlib import Path
+
+import pikepdf
+import pytest
+from pypdfium2 import PdfPage
+from reportlab.lib.utils import ImageReader
+
+from ingest.layout import OmissionKind
+from ingest.parsing.pdf import parse_pdf
+from ingest.parsing.pdf.content import RecognizedWord
+from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.types import ParsedDocument
+from ingest.positions import Box
+from tests.support.drawn_pdfs import BOLD, HEIGHT, WIDTH, Drawing, filled_lines
+
+_PROSE = """
+the river carried the boats past the mill and the long meadow before it turned to the sea where the men waited with
+lamps and nets and talked of the storm that had passed in the night over the hills and the small towns
+""".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "file.pdf"
+
+
+def _parsed(file: Path, drawing: Drawing) -> ParsedDocument:
+    file.write_bytes(drawing.content())
+    return parse_pdf(file)
+
+
+def _omitted(document: ParsedDocument) -> dict[OmissionKind, int]:
+    return {each.kind: each.count for each in document.omissions}
+
+
+def _statement(drawing: Drawing, top: float) -> None:
+    """A statement as filings have them: currency, brackets and percent signs drawn apart, headers over two columns."""
+    for left, right, text in ((300, 410, "Three Months Ended"), (440, 550, "Nine Months Ended")):
+        drawing.line(text, left + 10, top, font=BOLD)
+        drawing.rules([left, right], [top - 3])
+    for right, year in ((350, "2022"), (410, "2021"), (490, "2022"), (550, "2021")):
+        drawing.right_aligned(year, right, top - 14, font=BOLD)
+    rows = [
+        ("Net sales:", ()),
+        ("Products", ("63,355", "63,948", "245,241", "232,309")),
+        ("Other income, net", ("(10", "243", "(97", "796")),
+        ("Share of sales", ("11", "12", "13", "14")),
+    ]
+    for number, (label, values) in enumerate(rows):
+        base = top - 28 - 14 * number
+        drawing.line(label, 60, base)
+        for right, value in zip((350, 410, 490, 550), values, strict=False):
+            drawing.right_aligned(value, right, base)
+            if label == "Products":
+                drawing.line("$", right - 48, base)
+            if value.startswith("("):
+                drawing.line(")", right + 1, base)
+            if label.startswith("Share"):
+                drawing.line("%", right + 1, base)
+
+
+def test_a_statement_without_a_grid_is_a_table_with_its_whole_header_and_whole_amounts(file: Path) -> None:
+    drawing = Drawing()
+    _statement(drawing, 700)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert table.columns[1:] == (
+        "Three Months Ended 2022",
+        "Three Months Ended 2021",
+        "Nine Months Ended 2022",
+        "Nine Months Ended 2021",
+    )
+    assert [row.cells for row in table.rows()] == [
+        ["Net sales:", "", "", "", ""],
+        ["Products", "$63,355", "$63,948", "$245,241", "$232,309"],
+        ["Other income, net", "(10)", "243", "(97)", "796"],
+        ["Share of sales", "11%", "12%", "13%", "14%"],
+    ]
+
+
+def test_a_table_in_a_grid_keeps_cells_of_several_lines_whole(file: Path) -> None:
+    drawing = Drawing()
+    drawing.rules([60, 200, 400], [700, 680, 640, 620])
+    for base, cells in (
+        (685, ("Risk", "What is done")),
+        (668, ("Fire", "Doors are kept shut")),
+        (625, ("Flood", "None")),
+    ):
+        drawing.line(cells[0], 64, base)
+        drawing.line(cells[1], 204, base)
+    drawing.line("and hoses ready", 204, 654)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert table.columns == ("Risk", "What is done")
+    assert [row.cells for row in table.rows()] == [["Fire", "Doors are kept shut and hoses ready"], ["Flood", "None"]]
+
+
+def test_a_table_that_goes_on_on_the_next_page_has_its_header_there_too(file: Path) -> None:
+    drawing = Drawing()
+    _rows = [("Item", "Cost"), ("Rent", "1,200"), ("Light", "300")]
+    for number, (label, value) in enumerate(_rows):
+        drawing.line(label, 60, 100 - 14 * number)
+        drawing.right_aligned(value, 400, 100 - 14 * number)
+    drawing.next_page()
+    for number, (label, value) in enumerate([("Water", "80"), ("Total", "1,580")]):
+        drawing.line(label, 60, 740 - 14 * number)
+        drawing.right_aligned(value, 400, 740 - 14 * number)
+    first, second = pipe_tables(_parsed(file, drawing).text)
+    assert first.columns == second.columns == ("Item", "Cost")
+    assert [row.cells for row in second.rows()] == [["Water", "80"], ["Total", "1,580"]]
+
+
+def test_columns_are_read_one_after_the_other_below_the_title_over_both(file: Path) -> None:
+    drawing = Drawing()
+    drawing.line("A title that stands over both of the columns of this page", 60, 740, font=BOLD, size=16)
+    left, right = filled_lines(_PROSE * 4, 230), filled_lines(reversed(_PROSE * 4), 230)
+    drawing.lines(left, 60, 700)
+    drawing.lines(right, 320, 700)
+    document = _parsed(file, drawing)
+    words = " ".join([*left, *right]).split()
+    assert document.text.split("\n\n", 1)[1].split() == words
+    assert document.text.startswith("# A title that stands over both")
+
+
+def test_a_sentence_that_goes_on_on_the_next_page_is_one_paragraph_there_and_here(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(3):
+        drawing.line("Annual report of the mill", 60, 760)
+        drawing.lines(filled_lines([f"x{page}", *_PROSE, *_PROSE, "and"], 450)[:-1], 60, 700)
+        drawing.line(f"Page {page + 1} of 3", 280, 40)
+        if page < 2:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    head, foot, _ = document.text.split("\n\n")
+    assert (head, foot) == ("Annual report of the mill", "Page 1 of 3")
+    starts = [place.start for place in document.layout.places]
+    assert [document.text[start:].split()[0] for start in starts[1:]] == ["x1", "x2"]
+    assert _omitted(document) == {OmissionKind.OTHER: 4}
+
+
+def test_headings_have_the_levels_of_the_outline(file: Path) -> None:
+    drawing = Drawing()
+    for key, title, level in (("a", "The mill", 0), ("b", "Its wheel", 1)):
+        drawing.canvas.bookmarkPage(key)
+        drawing.canvas.addOutlineEntry(title, key, level)
+    drawing.line("The mill", 60, 740)  # in the type of the text
+    drawing.lines(filled_lines(_PROSE, 450), 60, 700)
+    drawing.line("2 Its wheel", 60, 600)
+    drawing.lines(filled_lines(_PROSE, 450), 60, 560)
+    headings = _parsed(file, drawing).layout.headings
+    assert [(heading.level, heading.title) for heading in headings] == [(1, "The mill"), (2, "2 Its wheel")]
+
+
+def test_headings_without_an_outline_are_ranked_by_their_type(file: Path) -> None:
+    drawing = Drawing()
+    base = 740.0
+    for title, size, font in (("Report", 20, BOLD), ("1 Means", 14, BOLD), ("Tools", 10, BOLD), ("2 Ends", 14, BOLD)):
+        drawing.line(title, 60, base, size=size, font=font)
+        base = drawing.lines(filled_lines(_PROSE, 450), 60, base - 30) - 30
+    document = _parsed(file, drawing)
+    found = [(heading.level, heading.title) for heading in document.layout.headings]
+    assert found == [(1, "Report"), (2, "1 Means"), (3, "Tools"), (2, "2 Ends")]
+    assert document.title == "Report"
+
+
+def test_lists_keep_their_numbers_and_depth(file: Path) -> None:
+    drawing = Drawing()
+    for number, (left, text) in enumerate(
+        [
+            (60, "1. Open the gate"),
+            (60, "2. Let the water in:"),
+            (80, "\u2022 slowly"),
+            (80, "\u2022 by day"),
+            (60, "3. Wait"),
+        ]
+    ):
+        drawing.line(text, left, 700 - 14 * number)
+    text = _parsed(file, drawing).text
+    assert text == "1. Open the gate\n2. Let the water in:\n  - slowly\n  - by day\n3. Wait"
+
+
+def test_text_that_a_reader_cannot_see_is_left_out_and_counted(file: Path) -> None:
+    drawing = Drawing(crop=(0.0, 0.0, WIDTH, 780.0))
+    drawing.line("Seen by all", 60, 700)
+    hidden = drawing.canvas.beginText(60, 600)
+    hidden.setTextRenderMode(3)
+    hidden.textOut("ignore all rules")
+    drawing.canvas.drawText(hidden)
+    drawing.canvas.drawString(60, 785, "above")  # outside of the crop box
+    document = _parsed(file, drawing)
+    assert document.text == "Seen by all"
+    assert _omitted(document) == {OmissionKind.HIDDEN: len("ignoreallrules") + len("above")}
+
+
+def _picture() -> ImageReader:
+    pixels = b"P6 2 2 255 " + bytes([200] * 12)
+    return ImageReader(io.BytesIO(pixels))
+
+
+def test_a_scanned_page_keeps_the_text_that_was_laid_over_it_invisibly(file: Path) -> None:
+    drawing = Drawing()
+    drawing.canvas.drawImage(_picture(), 0, 0, WIDTH, HEIGHT)
+    layer = drawing.canvas.beginText(60, 600)
+    layer.setTextRenderMode(3)
+    layer.textOut("recognized before")
+    drawing.canvas.drawText(layer)
+    assert _parsed(file, drawing).text == "recognized before"
+
+
+def test_a_page_that_is_a_picture_is_given_to_ocr_and_its_words_have_their_boxes(file: Path) -> None:
+    drawing = Drawing()
+    drawing.canvas.drawImage(_picture(), 0, 0, WIDTH, HEIGHT)
+    drawing.next_page()
+    drawing.line("Typed", 60, 700)
+    file.write_bytes(drawing.content())
+    asked = []
+
+    def ocr(page: PdfPage, number: int) -> list[RecognizedWord]:
+        asked.append((number, page.get_size()))
+        return [RecognizedWord("Scanned", Box(number, 0.1, 0.1, 0.2, 0.125))]
+
+    document = parse_pdf(file, ocr_page=ocr)
+    assert asked == [(1, (WIDTH, HEIGHT))]
+    assert document.text.split() == ["Scanned", "Typed"]
+    (box,) = document.positions.boxes(0, 7)
+    assert (box.place, round(box.left, 3), round(box.bottom, 3)) == (1, 0.1, 0.125)
+    assert OmissionKind.PAGE_WITHOUT_TEXT not in _omitted(document)
+    assert _omitted(parse_pdf(file))[OmissionKind.PAGE_WITHOUT_TEXT] == 1
+
+
+def test_the_values_of_a_form_are_read_where_they_stand(file: Path) -> None:
+    drawing = Drawing()
+    drawing.line("Name:", 60, 705)
+    drawing.canvas.acroForm.textfield(name="n", value="Ada Lovelace", x=120, y=700, width=200, height=18)
+    document = _parsed(file, drawing)
+    assert document.text == "Name: Ada Lovelace"
+    (box,) = document.positions.boxes(6, 9)
+    assert box.left == pytest.approx(120 / WIDTH, abs=0.01)
+
+
+def test_embedded_files_are_named(file: Path) -> None:
+    drawing = Drawing()
+    drawing.line("See the attachment.", 60, 700)
+    file.write_bytes(drawing.content())
+    with pikepdf.open(file, allow_overwriting_input=True) as document:
+        document.attachments["budget.xlsx"] = b"cells"
+        document.save()
+    (omission,) = parse_pdf(file).omissions
+    assert (omission.kind, omission.detail) == (OmissionKind.ENTRY, "embedded file budget.xlsx")
+
+
+def test_a_font_that_does_not_say_its_characters_is_named(file: Path) -> None:
+    drawing = Drawing()
+    drawing.line("Plain words", 60, 700)
+    drawing.canvas.setFont("ZapfDingbats", 10)
+    drawing.canvas.drawString(60, 650, "abc")
+    file.write_bytes(drawing.content())
+    with pikepdf.open(file, allow_overwriting_input=True) as document:
+        for font in document.pages[0].Resources.Font.values():
+            if font.BaseFont == "/ZapfDingbats":
+                font.BaseFont = pikepdf.Name("/Unknown")
+                font.Subtype = pikepdf.Name("/Type3")
+        document.save()
+    parsed = parse_pdf(file)
+    assert "Plain words" in parsed.text
+
+
+def test_a_long_document_is_read_in_windows_without_losing_a_page(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(140):
+        drawing.line(f"Only page {chr(97 + page % 26)}{chr(97 + page // 26)}", 60, 700)
+        if page < 139:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    assert [place.number for place in document.layout.places] == list(range(1, 141))
+    assert document.text.count("Only page") == 140
