@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from api.language_model import open_judge
 from api.settings import Settings
 from retrieval.build import open_reranker
+from retrieval.encoder_specs import is_described
 from retrieval.models.store import ModelStore
-from retrieval.reranker import parse_reranker
+from retrieval.reranker import AUTO, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.reranking import Reranking
 from retrieval.search import Searches
 from rlm.answering import Answering
@@ -15,9 +16,22 @@ from rlm.checking.checker import CheckMode
 from rlm.llm.port import LanguageModel
 
 
+def chosen_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
+    """Return the reranker that the settings ask for, if any.
+
+    Left to the service, it is late interaction where its model is there anyway: with the built-in encoder, whose
+    language the reranker shares.
+    """
+    if settings.reranker.strip() != AUTO:
+        return parse_reranker(settings.reranker)
+    own_encoder = settings.encoder is None or not is_described(settings.encoder)
+    is_there = all(file.name.endswith(".gguf") for file in models.missing())
+    return RerankerChoice(RerankerKind.LATE_INTERACTION) if own_encoder and is_there else None
+
+
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
     """Open the reranker, or return None if none is wanted. Raises `RerankerError` or `ModelMissingError`."""
-    choice = parse_reranker(settings.reranker)
+    choice = chosen_reranker(settings, models)
     if choice is None:
         return None
     key = settings.reranker_api_key.get_secret_value() if settings.reranker_api_key else None

@@ -14,7 +14,7 @@ from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
-from retrieval.reranker import parse_reranker
+from retrieval.reranker import AUTO, parse_reranker
 from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
@@ -66,8 +66,9 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
     )
     reranker: str = Field(
-        "none",
-        description="What reads the first hits of a search again and reorders them: `none`, `late-interaction`, "
+        "auto",
+        description="What reads the first hits of a search again and reorders them: `auto` (`late-interaction` where "
+        "the built-in encoder is used, and nothing elsewhere), `none`, `late-interaction`, "
         "`cross-encoder` and a model's folder or id, or `URL MODEL` of a /rerank or /score endpoint.",
     )
     reranker_api_key: SecretStr | None = Field(None, description="The key of that endpoint, if it wants one.")
@@ -198,7 +199,8 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
     @field_validator("reranker")
     @classmethod
     def _reranker(cls, value: str) -> str:
-        parse_reranker(value)
+        if value.strip() != AUTO:
+            parse_reranker(value)
         return value
 
     @property

@@ -39,6 +39,10 @@ class RerankerChoice:
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
+# The setting's value that leaves the choice to the service.
+AUTO = "auto"
+
+
 def parse_reranker(text: str) -> RerankerChoice | None:
     """Parse `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises a clear `ValueError`."""
     first, _, rest = text.strip().partition(" ")
@@ -52,8 +56,8 @@ def parse_reranker(text: str) -> RerankerChoice | None:
     if first.startswith(("http://", "https://")) and rest:
         return RerankerChoice(RerankerKind.HTTP, model=rest, url=first)
     raise ValueError(
-        "LEADLINE_RERANKER must be `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or the URL "
-        "of a /rerank or /score endpoint and a model's name, such as `http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
+        "LEADLINE_RERANKER must be `auto`, `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or "
+        "the URL of a /rerank or /score endpoint and a model's name, such as `http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
     )
 
 

@@ -222,18 +222,19 @@ class Searcher:
         clock: Clock,
     ) -> "_Found":
         scope, show = self._scope(request, filters), self._shown(request, filters)
+        reranks = self._reranking is not None and request.rerank is not False
         ranking = rank_all(
             index if filters is None else filters.over(index),
             scope,
             queries,
             depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
             fusion=request.fusion,
-            feedback=request.feedback,
+            feedback=reranks if request.feedback is None else request.feedback,
             floor=floor,
             clock=clock,
         )
         unshown, reranked = 0, None
-        if self._reranking is not None and request.rerank is not False:
+        if self._reranking is not None and reranks:
             passages, unshown = self._passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages)
             clock.lap("rerank")

@@ -63,6 +63,12 @@ def _require(files: list[ModelFile], store: ModelStore) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_reranker_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default a service with the built-in encoder reranks, which would load a model and take time in every test."""
+    monkeypatch.setenv("LEADLINE_RERANKER", "none")
+
+
+@pytest.fixture(autouse=True)
 def logging_of_the_suite() -> Iterator[None]:
     """A command that runs inside a test configures logging to the standard error it has, which is closed afterwards."""
     yield

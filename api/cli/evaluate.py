@@ -1,4 +1,4 @@
-"""`leadline eval retrieval` and `leadline eval compare`: measure searches, and find the better of two."""
+"""`leadline eval`: measure searches and chunks, and find the better of two searches."""
 
 import json
 import statistics
@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.answering import chosen_reranker
 from api.cli.client import ServiceError
 from api.cli.environment import read_settings
+from api.cli.evaluate_chunks import chunks
 from api.cli.judged_collection import JudgedCollection, indexed
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.judged import JudgedFolder, open_judged
@@ -29,9 +31,12 @@ from retrieval.evaluation.passages import (
 )
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
 from retrieval.fusion import Fusion
+from retrieval.models.store import ModelStore
 from retrieval.requests import Mode
 
 app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
+
+app.command("chunks")(chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -41,7 +46,7 @@ _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
     "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "rerank": False},
-    "hybrid": {"mode": Mode.HYBRID, "rerank": False},
+    "hybrid": {"mode": Mode.HYBRID, "feedback": False, "rerank": False},
     "feedback": {"mode": Mode.HYBRID, "feedback": True, "rerank": False},
     "reranked": {"mode": Mode.HYBRID, "rerank": True},
 }
@@ -146,7 +151,8 @@ def compare_runs(
 
 
 def _usual() -> list[str]:
-    without = {"reranked"} if read_settings().reranker == "none" else set()
+    settings = read_settings()
+    without = set() if chosen_reranker(settings, ModelStore(settings.models)) else {"reranked"}
     return [name for name in _SEARCHES if name not in without]
 
 

@@ -12,11 +12,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # nDCG@10. Published for SciFact: BM25 0.679 to 0.692, all-MiniLM-L6-v2 0.645 to 0.647, fused 0.715 to 0.732; hybrid
-# search measures 0.745 to 0.748, in different indexes of the same texts. The others' are our own, less 0.01.
+# search measures 0.737, and 0.748 with feedback. The others' are our own, less 0.01.
 FLOORS: Mapping[str, Mapping[str, float]] = {
     "xquad": {"hybrid": 0.97},
-    "cranfield": {"bm25": 0.378, "dense": 0.4, "hybrid": 0.45},
-    "scifact": {"bm25": 0.68, "dense": 0.645, "hybrid": 0.74},
+    "cranfield": {"bm25": 0.383, "dense": 0.4, "hybrid": 0.428, "feedback": 0.448},
+    "scifact": {"bm25": 0.672, "dense": 0.645, "hybrid": 0.727, "feedback": 0.738},
 }
 
 

@@ -87,6 +87,24 @@ def test_questions_about_places_of_files_are_judged_by_the_passages_that_hold_th
     assert (none.exit_code, "no question" in none.output) == (2, True)
 
 
+def test_chunk_sizes_are_measured_by_what_they_bring_of_the_excerpts(tmp_path: Path) -> None:
+    text = "# Ships\n\n" + "The wind was fair that day. " * 60 + "\n\nThe Pequod sailed from Nantucket.\n"
+    (tmp_path / "ships.md").write_text(text)
+    start = text.index("The Pequod")
+    reference = {"document": "ships.md", "start": start, "end": len(text) - 1}
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"question": "harbour of the Pequod", "references": [reference]}))
+
+    done = CliRunner().invoke(
+        app, ["eval", "chunks", str(file), "--size", "100", "--size", "1000", "--characters", "1000", "--json"]
+    )
+
+    assert done.exit_code == 0, done.output
+    sizes = json.loads(done.stdout)["sizes"]
+    assert sizes["100"]["recall"]["mean"] == sizes["1000"]["recall"]["mean"] == 1
+    assert sizes["100"]["best precision"]["mean"] > sizes["1000"]["best precision"]["mean"]
+
+
 def test_an_index_of_another_corpus_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "judged.json").write_text(json.dumps({"corpus": "another", "owners": {}}))

@@ -1,0 +1,96 @@
+"""`leadline eval chunks`: measure how well chunks of several sizes fit the excerpts that answer questions."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.environment import read_settings
+from api.cli.fetching import fetch_needed
+from ingest.chunking import DEFAULT_MAX_CHARS, chunk_text
+from ingest.installation import Installation
+from ingest.layout import NO_LAYOUT, markdown_layout
+from ingest.normalize import normalize
+from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
+from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
+from retrieval.evaluation.passages import Part, open_placed
+from retrieval.evaluation.runs import Run
+from retrieval.models.store import ModelStore
+
+_READ_CHARS = 5_000
+
+
+def chunks(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="Questions with excerpts of texts: a folder in Chroma's format, or JSON lines."
+        ),
+    ],
+    documents: Annotated[
+        Path | None, typer.Option(help="The folder of the documents that a file of JSON lines is about.")
+    ] = None,
+    sizes: Annotated[
+        list[int] | None,
+        typer.Option("--size", help="Characters of the longest chunk; may be given several times.", min=16),
+    ] = None,
+    characters: Annotated[
+        int, typer.Option(help="What is read for a question: as many of the best chunks as fit.", min=1)
+    ] = _READ_CHARS,
+    part: Annotated[
+        Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure chunk sizes: recall, precision and IoU of the excerpts, with 95 % bootstrap intervals.
+
+    The texts are cut as documents are, indexed, and searched with the built-in encoder; each question gets as many of
+    its best chunks as fit the same number of characters. `best` measures are those of the chunks that hold the
+    excerpts, whatever a search finds.
+    """
+    settings = read_settings(llm="none")
+    fetch_needed(settings)
+    placed = open_placed(source, documents)
+    texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
+    located = placed.located(texts)
+    asked = {each.id: each.text for each in placed.questions if part in (None, each.part)}
+    encoder, sparse = embedded_encoder(ModelStore(settings.models)), sparse_encoder()
+    runs: dict[int, tuple[int, Run]] = {}
+    for size in sizes or (DEFAULT_MAX_CHARS // 2, DEFAULT_MAX_CHARS, 2 * DEFAULT_MAX_CHARS):
+        with tempfile.TemporaryDirectory(prefix="leadline-eval-") as home:
+            index = embedded_indexes(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
+            places = index_chunks(texts, _cutter(size), index, encoder, sparse)
+            found = find_chunks(asked, places, index, encoder, sparse, characters=characters)
+            index.close()
+        runs[size] = len(places), judge_chunks(found, {i: located[i] for i in asked}, places.values())
+    if as_json:
+        figures = {
+            size: {"chunks": count, **{name: asdict(value) for name, value in run.summary().items()}}
+            for size, (count, run) in runs.items()
+        }
+        print(json.dumps({"source": source.name, "questions": len(asked), "characters": characters, "sizes": figures}))
+        return
+    _print(f"{source.name}: {len(asked):,} questions, {characters:,} characters read", runs)
+
+
+def _cutter(size: int) -> Cutter:
+    def cut(name: str, text: str) -> list[tuple[int, int]]:
+        layout = markdown_layout(text) if name.endswith(".md") or "." not in name else NO_LAYOUT
+        return [(chunk.start, chunk.end) for chunk in chunk_text(text, layout, max_chars=size)]
+
+    return cut
+
+
+def _print(title: str, runs: dict[int, tuple[int, Run]]) -> None:
+    first = next(iter(runs.values()))[1]
+    table = Table("size", "chunks", *first.figures, title=title)
+    for size, (count, run) in runs.items():
+        summary = run.summary().values()
+        figures = (f"{figure.mean:.3f} [dim]{figure.low:.3f}–{figure.high:.3f}[/dim]" for figure in summary)
+        table.add_row(f"{size:,}", f"{count:,}", *figures)
+    Console().print(table)

@@ -1,0 +1,80 @@
+"""Chunks of other libraries beside ours: `python -m tests.peers.chunks FOLDER`, with questions in Chroma's format.
+
+Every splitter's chunks are indexed and searched by our own index and encoder, so that what differs is the chunks. Needs
+`pip install langchain-text-splitters chonkie`.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from api.settings import Settings
+from ingest.chunking import chunk_text
+from ingest.installation import Installation
+from ingest.layout import markdown_layout
+from ingest.normalize import normalize
+from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
+from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
+from retrieval.evaluation.passages import open_placed
+from retrieval.models.store import ModelStore
+
+# What a reader gets for a question, and the splitters' sizes, in characters.
+_READ = 5_000
+_SIZES = (400, 800, 1000, 1600)
+
+
+def main() -> None:
+    placed = open_placed(Path(sys.argv[1]), None)
+    texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
+    located, asked = placed.located(texts), {each.id: each.text for each in placed.questions}
+    encoder, sparse = embedded_encoder(ModelStore(Settings().models)), sparse_encoder()
+    table: Table | None = None
+    for name, cut in _splitters().items():
+        with tempfile.TemporaryDirectory() as home:
+            index = embedded_indexes(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
+            places = index_chunks(texts, cut, index, encoder, sparse)
+            found = find_chunks(asked, places, index, encoder, sparse, characters=_READ)
+            index.close()
+        run = judge_chunks(found, located, places.values())
+        table = table or Table("splitter", "chunks", *run.figures)
+        table.add_row(name, f"{len(places):,}", *(f"{figure.mean:.3f}" for figure in run.summary().values()))
+        print(name, {measure: round(figure.mean, 4) for measure, figure in run.summary().items()}, file=sys.stderr)
+    Console().print(table)
+
+
+def _splitters() -> Mapping[str, Cutter]:
+    recursive: Any = import_module("langchain_text_splitters").RecursiveCharacterTextSplitter
+    chonkie: Any = import_module("chonkie")
+
+    def ours(size: int) -> Cutter:
+        return lambda _, text: [(c.start, c.end) for c in chunk_text(text, markdown_layout(text), max_chars=size)]
+
+    def langchain(size: int, overlap: int) -> Cutter:
+        splitter = recursive(chunk_size=size, chunk_overlap=overlap, add_start_index=True)
+
+        def cut(_: str, text: str) -> list[tuple[int, int]]:
+            starts = [(d.metadata["start_index"], d.page_content) for d in splitter.create_documents([text])]
+            return [(start, start + len(content)) for start, content in starts]
+
+        return cut
+
+    def chonkies(size: int) -> Cutter:
+        chunker = chonkie.RecursiveChunker(tokenizer="character", chunk_size=size)
+        return lambda _, text: [(c.start_index, c.end_index) for c in chunker.chunk(text)]
+
+    return {
+        **{f"ours {size}": ours(size) for size in _SIZES},
+        **{f"RecursiveCharacterTextSplitter {size}": langchain(size, 0) for size in _SIZES},
+        "RecursiveCharacterTextSplitter 1000, overlap 200": langchain(1000, 200),
+        **{f"chonkie RecursiveChunker {size}": chonkies(size) for size in _SIZES},
+    }
+
+
+if __name__ == "__main__":
+    main()
