@@ -1095,7 +1095,7 @@ GUARDS = (
         "ingest/parsing/ocr/allowance.py",
         "if _allowance.pages <= 0:",
         "if False:",
-        "tests/unit/ingest/test_ocr.py::test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted",
+        "tests/unit/ingest/test_ocr.py::test_no_more_pictures_may_be_read_than_are_allowed",
     ),
     Guard(
         "pixels of an image",
