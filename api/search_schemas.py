@@ -17,9 +17,10 @@ class SearchIn(Wire):
     """A search. `per_document` caps the hits of one document.
 
     `fusion` says how the two rankings of a hybrid search become one. `feedback` lets its best passage help to rank the
-    others: better for topics, and worse for facts. `filters` are conditions on documents' metadata, by name: a value, a list of values, or an object
-    of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to 1 trades relevance for
-    difference between the hits. `grouped` puts a document's hits together, and `top_k` then counts documents.
+    others: better for topics, and worse for facts. `filters` are conditions on documents' metadata, by name: a value,
+    a list of values, or an object of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to
+    1 trades relevance for difference between the hits. `grouped` puts a document's hits together, and `top_k` then
+    counts documents.
     `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
     names the query's words that each hit has. `rerank` turns the service's reranker off, or insists on it, and
     `rerank_depth` says how many passages it reads. `rewrite` has the language model make further queries of it, which

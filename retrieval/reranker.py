@@ -57,7 +57,8 @@ def parse_reranker(text: str) -> RerankerChoice | None:
         return RerankerChoice(RerankerKind.HTTP, model=rest, url=first)
     raise ValueError(
         "LEADLINE_RERANKER must be `auto`, `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or "
-        "the URL of a /rerank or /score endpoint and a model's name, such as `http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
+        "the URL of a /rerank or /score endpoint and a model's name, such as "
+        "`http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
     )
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.checker import stems
-from rlm.checking.markers import sentence_spans
+from rlm.checking.checker import is_of_rows, quotable_spans, stems
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
@@ -26,8 +25,8 @@ class ExtractiveStrategy:
         candidates = [
             (len(wanted & stems(passage.text[start:end])), -place, passage, start, end)
             for place, passage in enumerate(passages)
-            for start, end in sentence_spans(passage.text)
-            if _says_something(passage.text[start:end])
+            for start, end in quotable_spans(passage)
+            if is_of_rows(passage) or _says_something(passage.text[start:end])
         ]
         best = sorted(candidates, key=lambda each: (-each[0], -each[1], each[3]))[:_SENTENCES]
         quotes = [" ".join(passage.text[start:end].split()) for _, _, passage, start, end in best]

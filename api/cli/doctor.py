@@ -25,6 +25,7 @@ from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile
 from api.settings import Settings
 from ingest.errors import InstallationMismatchError, LeadlineError
+from ingest.parsing.ocr import is_installed
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import describe_server, encoders
 from retrieval.models.store import FileState, ModelStore
@@ -139,6 +140,7 @@ def _parser(settings: Settings) -> Iterator[Finding]:
             yield Finding("parser process", "parses, within its limits")
             confined = " and ".join(parser.confined_by()) or "nothing: documents can read files and reach the network"
             yield Finding("parser isolation", f"{isolation}: confined by {confined}")
+        yield Finding("text in pictures", "is read" if is_installed() else "is not read: install the extra `ocr`")
 
 
 def _sandbox(settings: Settings) -> Iterator[Finding]:

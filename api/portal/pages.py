@@ -52,7 +52,7 @@ HEADERS = {
 _TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
 _VERSION = version("leadline")
 
-DocumentId = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
+Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class _Assets(StaticFiles):
@@ -155,7 +155,7 @@ async def library(request: Request) -> Response:
 
 
 @router.get("/library/{document_id}")
-async def document(request: Request, document_id: DocumentId) -> Response:
+async def document(request: Request, document_id: Id) -> Response:
     """Read a document: its outline, its text, its history."""
     return _own(request, "document.html", "Document", document_id=document_id)
 
@@ -167,9 +167,21 @@ async def ask(request: Request) -> Response:
 
 
 @router.get("/ask/{conversation_id}")
-async def conversation(request: Request, conversation_id: DocumentId) -> Response:
+async def conversation(request: Request, conversation_id: Id) -> Response:
     """Go on with a conversation."""
     return _own(request, "ask.html", "Ask", conversation_id=conversation_id)
+
+
+@router.get("/runs")
+async def runs(request: Request) -> Response:
+    """List answers that are made in the background."""
+    return _own(request, "runs.html", "Background work", run_id="")
+
+
+@router.get("/runs/{run_id}")
+async def run(request: Request, run_id: Id) -> Response:
+    """Follow one of them."""
+    return _own(request, "runs.html", "Background work", run_id=run_id)
 
 
 def _own(request: Request, template: str, title: str, **members: object) -> Response:

@@ -61,7 +61,8 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
         version = served.catalog.version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(version.name))}"}
+    name = version.name.rpartition("/")[2]  # an entry's name is its path, and a file's has no folder in it
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(name), safe='')}"}
     path = served.blobs.path(version.blob_key)
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 

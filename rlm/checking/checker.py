@@ -18,6 +18,7 @@ from rlm.checking.quotes import QuotedText
 Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _PARTLY = "Supported in part: "
+_LINE = re.compile(r"\S[^\n]*")
 _WORD = re.compile(r"\w+")
 _STEM_CHARS = 5
 _SUPPORT_LINE = re.compile(r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*(\S[^\n]*)$", re.MULTILINE | re.I)
@@ -105,7 +106,7 @@ class CitedPassage:
         source = QuotedText(passage.text)
         spans = [source.locate(each.text) for each in offered if each.number == number]
         self._offered = [span for span in spans if span is not None]
-        self._sentences = sentence_spans(passage.text)
+        self._sentences = quotable_spans(passage)
         self.lost = len(self._offered) < len(spans)
 
     def quote_for(self, sentence: str, locate: Locate) -> tuple[Quote, bool]:
@@ -124,6 +125,18 @@ class CitedPassage:
         location = locate(passage.version_id, first, last)
         quote = Quote(self._number, first, last, passage.text[start:end], location.page, location.words)
         return quote, bool(self._offered)
+
+
+def is_of_rows(passage: Passage) -> bool:
+    """True for a passage of a file that is one table, such as a CSV: its place is rows alone."""
+    return passage.page is None and bool(passage.place)
+
+
+def quotable_spans(passage: Passage) -> list[tuple[int, int]]:
+    """Return the spans of a passage that can be quoted by themselves: its sentences, or the rows of a CSV."""
+    if is_of_rows(passage):
+        return [found.span() for found in _LINE.finditer(passage.text)]
+    return sentence_spans(passage.text)
 
 
 def stems(text: str) -> frozenset[str]:

@@ -46,6 +46,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector
+from retrieval.languages import Language
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex
@@ -248,7 +249,7 @@ class _WordCounts(SparseEncoder):
 
     fingerprint = "words"
 
-    def document(self, text: str) -> SparseVector:
+    def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
         return SparseVector((len(text),), (1.0,))
 
     def query(self, text: str) -> SparseVector:

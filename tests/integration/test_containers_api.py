@@ -33,19 +33,22 @@ def send(client: Client, path: Path, name: str, content: bytes) -> dict[str, Any
 def test_entries_are_listed_searched_and_deleted_with_their_container(client: Client, tmp_path: Path) -> None:
     content = zip_of(
         {
-            "tide.md": "# Tide\n\nThe flood comes at six.",
+            "notes/tide.md": "# Tide\n\nThe flood comes at six.",
             "bad.pdf": b"%PDF-1.7 cut",
             "x.exe": b"MZ\x90\x00\x03" + bytes(40),
         }
     )
     archive = send(client, tmp_path / "papers.zip", "papers.zip", content)
     entries = client.get("/v1/documents", container=archive["id"])["documents"]
-    assert {each["entry_path"]: each["state"] for each in entries} == {"tide.md": "ready", "bad.pdf": "failed"}
+    assert {each["entry_path"]: each["state"] for each in entries} == {"notes/tide.md": "ready", "bad.pdf": "failed"}
     assert {each["container"] for each in entries} == {archive["id"]}
     assert archive["container"] is None
     assert sorted(each["count"] for each in archive["omissions"] if each["kind"] == "entry") == [1, 1]
     hits = client.post("/v1/search", {"query": "flood at six", "filters": {"container": "papers.zip"}})["hits"]
     assert {hit["document"] for hit in hits} == {each["id"] for each in entries if each["state"] == "ready"}
+    (tide,) = [each for each in entries if each["entry_path"] == "notes/tide.md"]
+    original = client.http.get(f"/v1/documents/{tide['id']}/original")
+    assert original.headers["content-disposition"] == "attachment; filename*=UTF-8''tide.md"
     client.delete(f"/v1/documents/{archive['id']}")
     receipt = client.get(f"/v1/documents/{archive['id']}/deletion")
     assert receipt["entries"] == 2

@@ -12,6 +12,7 @@ from api.cli.client import Client, ServiceError
 from api.services import Services
 from tests.support.pdf_files import pdf
 from tests.support.service import running
+from tests.support.workbooks import xlsx
 
 BOOK = """# Voyage
 
@@ -28,6 +29,7 @@ Before.
 
 They came home.
 """
+CREW = [["name", "note"], ["ada", "keeps bees"], ["ottokar", "walrus that sang"], ["peleg", "captain"]]
 CITIES = "city,people,founded\nOslo,709037,1048-01-01\nBergen,291940,1070-01-01\nTrondheim,212660,0997-01-01\n"
 
 
@@ -183,3 +185,20 @@ def test_a_page_without_a_picture_is_not_found(client: Client, name: str, conten
     document = sent(client, name, content)
     found = client.http.get(f"/v1/documents/{document}/pages/{page}/image")
     assert (found.status_code, found.json()["code"]) == (404, "page_not_found")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("walrus.csv", "\n".join(map(",".join, CREW)), "row 3"),
+        ("walrus.xlsx", xlsx({"Crew": CREW}), "sheet Crew, row 3"),
+    ],
+    ids=["csv", "xlsx"],
+)
+def test_an_answer_names_the_row_that_it_rests_on(client: Client, name: str, content: str | bytes, place: str) -> None:
+    document = sent(client, name, content)
+    answer = client.post("/v1/answers", {"question": "Which walrus sang?", "documents": [document]})
+    best = answer["citations"][0]
+    assert "ottokar" in best["quote"]
+    quotes = [quote["place"] for sentence in answer["sentences"] for quote in sentence["quotes"]]
+    assert (best["place"], quotes[0]) == (place, place)

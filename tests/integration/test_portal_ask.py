@@ -1,5 +1,6 @@
 """Asking in a real browser over a real service: what a model would say is written down, all else is real."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -280,6 +281,41 @@ def test_a_page_is_shown_with_boxes_around_the_cited_words_and_a_row_among_its_n
         assert serious(page) == []
 
 
+def logged(*events: tuple[str, dict[str, Any]]) -> str:
+    """A stream as the service sends it."""
+    return "".join(
+        f"id: {number}\nevent: {kind}\ndata: {json.dumps({'sequence': number, 'kind': kind, 'body': body})}\n\n"
+        for number, (kind, body) in enumerate(events, 1)
+    )
+
+
+def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    uploaded(service[1])
+    page = opened.signed_in("/ask")
+    page.get_by_text("All documents, usual effort").click()
+    page.get_by_label("Go on in the background").check()
+    ask(page, "What colour was the whale?")
+    page.wait_for_url("**/runs/*")
+    expect(page.locator("#state")).to_have_text("Complete")
+    expect(page.locator(".answer")).to_contain_text("The whale was white")
+    expect(page.locator("#steps")).to_contain_text("Found")
+    assert serious(page) == []
+    call = {"purpose": "read a part", "prompt": "Is it white?", "text": "yes", "usage": {"prompt_tokens": 7}}
+    cell = {"number": 1, "depth": 0, "code": "llm_query('<b>x</b>')", "output": "yes", "seconds": 2, "sub_calls": 1}
+    stream = logged(("call", call), ("cell", cell), ("end", {}))
+    opened.context.route("**/events", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+    page.reload()
+    page.get_by_text("Code 1").click()
+    expect(page.locator("#steps pre").first).to_have_text("llm_query('<b>x</b>')")
+    page.get_by_text("read a part").click()
+    expect(page.locator("#steps .calls")).to_contain_text("Is it white?")
+    page.goto(f"{opened.url}/runs")
+    expect(page.locator("#rows tr")).to_contain_text("Complete")
+    assert serious(page) == []
+
+
 HOSTILE = (
     "<script>document.title = 'pwned'; fetch('https://evil.example/')</script>\n"
     "<style>body{display:none}</style><svg onload=\"document.title='pwned'\"></svg>\n"
@@ -346,7 +382,7 @@ def test_on_a_narrow_screen_nothing_is_wider_than_the_screen(
         expect(page.locator(".under", has_text="4 sentences")).to_be_visible()
         page.locator(".answer .cite").first.click()
         expect(page.locator("#beside mark").first).to_be_visible()
-        for path in ("", "/library", f"/library/{document['id']}", "/sign-in"):
+        for path in ("", "/library", f"/library/{document['id']}", "/runs", "/sign-in"):
             if path:
                 page.goto(f"{opened.url}{path}")
             page.wait_for_load_state("networkidle")

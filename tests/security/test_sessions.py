@@ -155,7 +155,7 @@ def test_a_key_in_the_header_goes_before_a_cookie_and_needs_no_token(api: AskedA
 
 def test_pages_hold_nothing_of_a_tenant_and_lead_strangers_to_sign_in(api: AskedApi) -> None:
     stranger, http = browser(api), signed_in(api)
-    for path in ("/", "/ask", "/ask/x", "/library", "/library/x"):
+    for path in ("/", "/ask", "/ask/x", "/library", "/library/x", "/runs", "/runs/x"):
         found = stranger.get(path)
         assert (found.status_code, found.headers["location"]) == (303, "/sign-in")
     assert stranger.get("/sign-in").status_code == 200
@@ -168,7 +168,7 @@ def test_pages_hold_nothing_of_a_tenant_and_lead_strangers_to_sign_in(api: Asked
 
 def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
     http = signed_in(api)
-    for path in ("/sign-in", "/ask", "/library", "/library/x"):
+    for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs"):
         found = http.get(path)
         policy = found.headers["content-security-policy"]
         assert policy == HEADERS["Content-Security-Policy"]
@@ -185,7 +185,7 @@ def test_every_file_that_a_page_or_a_module_names_is_served(api: AskedApi) -> No
     http, seen = signed_in(api), set[str]()
     waiting = [
         address
-        for path in ("/sign-in", "/ask", "/library", "/library/x")
+        for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs")
         for address in re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', http.get(path).text)
     ]
     while waiting:

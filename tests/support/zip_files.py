@@ -9,11 +9,15 @@ _FREE, _END_OF_CHAIN, _FAT_SECTOR = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
 def zipped(parts: Mapping[str, str | bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Return an archive of these entries, in this order; an entry called `mimetype` is stored, as its formats ask."""
+    """Return an archive of these entries, in this order; an entry called `mimetype` is stored, as its formats ask.
+
+    The same entries give the same bytes at any time, which names of tests are made of.
+    """
     target = BytesIO()
     with zipfile.ZipFile(target, "w", compression) as archive:
         for name, content in parts.items():
-            archive.writestr(name, content, zipfile.ZIP_STORED if name == "mimetype" else None)
+            stored = zipfile.ZIP_STORED if name == "mimetype" else compression
+            archive.writestr(zipfile.ZipInfo(name), content, stored)
     return target.getvalue()
 
 

@@ -1,10 +1,10 @@
 // An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
 import { el, foreign, number, plural, readable, say, trouble } from './dom.js'
-import { blocks, show } from './markdown.js'
+import { blocks, showInTurns } from './markdown.js'
 import { csv, download, tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { openSource } from './source.js'
-import { unitsAt } from './spans.js'
+import { pointsIn, unitsAt } from './spans.js'
 
 const CHECKS = {
   verified: ['✓', 'Verified', 'A model compared this sentence with the cited text, which supports it.'],
@@ -36,7 +36,8 @@ function text(answer) {
   const cited = new Map(answer.citations.map((each) => [each.number, each]))
   const made = el('div', { class: 'answer' })
   // Spans count code points; where all are of the basic plane, as mostly, these are the units of a string.
-  const units = (points) => (answer.text.length === [...answer.text].length ? points : unitsAt(answer.text, points))
+  const basic = answer.text.length === pointsIn(answer.text)
+  const units = (points) => (basic ? points : unitsAt(answer.text, points))
   const sentences = answer.sentences.map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
     .sort((a, b) => a.start - b.start)
     .map((each) => ({
@@ -45,10 +46,10 @@ function text(answer) {
     }))
   // A marker opens what its own sentence rests on.
   const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
-  made.append(...show(blocks(answer.text), {
+  showInTurns(made, blocks(answer.text), {
     sentences,
     cite: (number, at) => cited.has(number) && citeButton(cited.get(number), quotes(number, at)),
-  }))
+  })
   return made
 }
 

@@ -115,8 +115,13 @@ async function ask(question, confirm = false) {
       question, conversation: conversation ?? 'new', strategy: strategy(), collections: only ? [] : chosenCollections(),
       documents: only ? [only] : [], stream: true, confirm,
     }
+    if (byId('background').checked) Object.assign(json, { stream: false, background: true })
     if (byId('budget').value) json.budget = { seconds: Number(byId('budget').value) }
     const response = await send('POST', '/v1/answers', { json, signal: stopping.signal })
+    if (json.background) {
+      location.assign(`/runs/${(await response.json()).id}`)
+      return
+    }
     for await (const [name, body] of events(response)) {
       if (name === 'delta') growing.add(body.text)
       else if (name === 'completed') { done = true; finished(place, question, body) }

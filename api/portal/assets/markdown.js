@@ -12,6 +12,7 @@ const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])([ \t]+|$)/
 const DIVIDER = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/
 const DEEPEST = 8
 const FAR = 2_000
+const TURN_MS = 20
 
 // Returns the blocks at the top of a text, each with where it starts.
 export function blocks(text, from = 0) {
@@ -28,6 +29,23 @@ export function blocks(text, from = 0) {
 export function show(parsed, context) {
   const shown = new Shown(context)
   return parsed.map((block) => shown.block(block))
+}
+
+// Shows blocks in a place, at once as many as a moment holds and then more after each frame: a long answer must not keep
+// the page from answering.
+export function showInTurns(place, parsed, context) {
+  const shown = new Shown(context)
+  let at = 0
+  const turn = () => {
+    const until = performance.now() + TURN_MS
+    do {
+      if (at >= parsed.length) return
+      place.append(shown.block(parsed[at]))
+      at += 1
+    } while (performance.now() < until)
+    setTimeout(turn)
+  }
+  turn()
 }
 
 function parse(lines, depth) {

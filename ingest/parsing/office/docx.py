@@ -70,6 +70,7 @@ class DocxReader:
         self._at_end: list[Attached] = []
         self._code: list[str] = []
         self._carried = ""
+        self._in_list = False
         self._inline = InlineReader(self._styles, self.writer, self._mark)
 
     def read(self) -> None:
@@ -155,6 +156,9 @@ class DocxReader:
             if self.title is None and self._styles.is_title(style):
                 self.title = text
         elif numbered is not None:
+            if not self._in_list:
+                self._flush()
+            self._in_list = True
             self.writer.item(" ".join(text.split()), mark=numbered[0] or BULLET, depth=numbered[1])
         else:
             self._flush()
@@ -250,7 +254,8 @@ class DocxReader:
                 self._waiting.append(each)
 
     def _flush(self) -> None:
-        """Write the code that was collected, and what hangs on the paragraphs before."""
+        """Write the code that was collected, and what hangs on the paragraphs before; this ends a list."""
+        self._in_list = False
         self._flush_code()
         waiting, self._waiting = self._waiting, []
         for each in waiting:

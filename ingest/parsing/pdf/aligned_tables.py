@@ -19,6 +19,8 @@ _LEADERS = re.compile(r"[.·…_]+")
 _LEAST_DOTS = 3
 
 _FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
+_WIDEST_STEP = 2.5  # of the usual distance of a table's rows: a blank row in it makes it two
+_ENOUGH = 3
 _MOST_LABELS = 3  # rows of one cell between rows of several
 _LABEL_WIDTH = 0.7  # of the table's width: a line of running text is wider
 _COMMON = 0.5  # of the type size: gaps that rows share are at least so wide
@@ -83,8 +85,13 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
     tabular, end = [rows[start]], start + 1
     left, right = rows[start].left, rows[start].right
     at = end
+    steps: list[float] = []
     while at < len(rows) and rows[at].top - rows[at - 1].bottom <= _FARTHEST * max(rows[at].size, rows[at - 1].size):
         row = rows[at]
+        step = row.bottom - rows[at - 1].bottom
+        if len(steps) >= _ENOUGH and step > _WIDEST_STEP * median(steps):
+            break
+        steps.append(step)
         if _is_tabular(row):
             if _begins_another(tabular, row) or not any(_share_a_gap(row, other) for other in tabular[-3:]):
                 break

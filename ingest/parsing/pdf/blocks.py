@@ -78,13 +78,19 @@ def page_regions(content: PageContent) -> PageRegions:
     for word in content.words:
         counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
     regions: list[list[Row | Table]] = []
-    for turn in sorted(counts, key=lambda each: -counts[each]):
-        regions += _upright_regions(upright(content, turn))
+    order = sorted(counts, key=lambda each: -counts[each])
+    if order[:1] == [0]:  # turned words in a grid, as headers of narrow columns, belong to its cells
+        tables, words = grid_tables(content)
+        content.words = [word for word in words if word.turn]
+        regions += _in_columns(content, tables, [word for word in words if not word.turn])
+        del order[0]
+    for turn in order:
+        turned = upright(content, turn)
+        regions += _in_columns(turned, *grid_tables(turned))
     return PageRegions(content.number, regions)
 
 
-def _upright_regions(content: PageContent) -> list[list[Row | Table]]:
-    tables, words = grid_tables(content)
+def _in_columns(content: PageContent, tables: Sequence[Table], words: Sequence[Word]) -> list[list[Row | Table]]:
     stand_ins = [_stand_in(table, content.number) for table in tables]
     in_place = {id(word): table for word, table in zip(stand_ins, tables, strict=True)}
     found: list[list[Row | Table]] = []

@@ -70,7 +70,10 @@ def is_year(text: str) -> bool:
 
 
 def in_lines(words: Sequence[Word]) -> Words:
-    """Return the words of a cell of one or several lines in reading order."""
+    """Return the words of a cell of one or several lines in reading order; turned ones as they stand in it."""
+    if words and words[0].turn in (1, 3):
+        up = words[0].turn == 1
+        return sorted(words, key=lambda word: (round(word.left), -word.top) if up else (-round(word.right), word.top))
     return [word for row in make_rows(words) for word in in_reading_order(row.words)]
 
 

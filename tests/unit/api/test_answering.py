@@ -22,7 +22,7 @@ def chosen(folder: Path, *, lacking: tuple[str, ...] = (), **settings: object) -
     store = Present(folder)
     store.lacking = lacking
     choice = chosen_reranker(Settings(home=folder, **{"reranker": "auto", **settings}), store)  # type: ignore[arg-type]
-    return choice and choice.kind
+    return choice.kind if choice else None
 
 
 def test_the_built_in_encoder_brings_its_reranker_along(tmp_path: Path) -> None:

@@ -109,6 +109,12 @@ def test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted
     assert left_out == {"pages after those that LEADLINE_OCR_PAGES allows": 1}
 
 
+def test_no_more_pictures_may_be_read_than_are_allowed(pages: None) -> None:
+    allowance.allow(1)
+    assert [allowance.take_one() for _ in range(3)] == [True, False, False]
+    assert allowance.left_out() == 2
+
+
 def scanned(*images: Image.Image) -> bytes:
     """A PDF whose pages are these pictures, and a page of text after them."""
     from pypdfium2 import PdfDocument

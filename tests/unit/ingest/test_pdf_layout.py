@@ -96,6 +96,32 @@ def test_a_table_in_a_grid_keeps_cells_of_several_lines_whole(file: Path) -> Non
     assert [row.cells for row in table.rows()] == [["Fire", "Doors are kept shut and hoses ready"], ["Flood", "None"]]
 
 
+def test_turned_headers_of_a_grid_stand_in_its_header(file: Path) -> None:
+    drawing = Drawing()
+    drawing.rules([60, 200, 240, 280], [700, 600, 580, 560])
+    drawing.line("Action", 64, 605)
+    for left, text in ((225, "READ"), (265, "WRITE")):
+        drawing.canvas.saveState()
+        drawing.canvas.translate(left, 610)
+        drawing.canvas.rotate(90)
+        drawing.canvas.drawString(0, 0, f"MAY {text}")
+        drawing.canvas.restoreState()
+    for base, cells in ((585, ("List files", "yes", "no")), (565, ("Change them", "no", "yes"))):
+        for left, text in zip((64, 204, 244), cells, strict=True):
+            drawing.line(text, left, base)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert table.columns == ("Action", "MAY READ", "MAY WRITE")
+
+
+def test_what_stands_far_below_a_table_is_not_its_row(file: Path) -> None:
+    drawing = Drawing()
+    _statement(drawing, 700)
+    drawing.line("Statements of the mill", 60, 590)
+    drawing.right_aligned("7", 550, 590)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert [row.cells[0] for row in table.rows()][-1] == "Share of sales"
+
+
 def test_a_table_that_goes_on_on_the_next_page_has_its_header_there_too(file: Path) -> None:
     drawing = Drawing()
     _rows = [("Item", "Cost"), ("Rent", "1,200"), ("Light", "300")]

@@ -1,5 +1,7 @@
 """Without a language model an answer is quotations, and says so."""
 
+from dataclasses import replace
+
 from rlm.answers import AnswerStatus, Draft
 from rlm.events import Delta, Drafted
 from rlm.extractive import HEADING, ExtractiveStrategy
@@ -22,6 +24,12 @@ def test_the_nearest_sentence_is_quoted_first_with_its_marker() -> None:
     assert draft.text.startswith(HEADING)
     assert "- “The keeper of the lighthouse was Ada Brandt.” [1]" in draft.text
     assert draft.quotes[0].text == "The keeper of the lighthouse was Ada Brandt."
+
+
+def test_of_a_csv_the_nearest_row_is_quoted() -> None:
+    rows = replace(passage("town,people\nOslo,709037\nBergen,291940\nMolde,27100"), place="rows 1 to 4")
+    draft = extracted("How large is Bergen?", rows)
+    assert draft.quotes[0].text == "Bergen,291940"
 
 
 def test_where_nothing_is_found_the_answer_says_so() -> None:

@@ -156,3 +156,11 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
 def test_a_sentence_in_another_language_cites_the_whole_passage() -> None:
     (sentence,) = sentences_of(draft_of("Niemand kam dabei um [2]."))
     assert sentence.quotes[0].text == SHIP.text
+
+
+def test_a_sentence_about_a_csv_rests_on_a_row_and_not_on_the_whole_table() -> None:
+    rows = replace(passage("town,people\nOslo,709037\nBergen,291940"), place="rows 1 to 3")
+    draft = Draft(AnswerStatus.ANSWERED, "Bergen has 291940 people [1].", {1: rows}, searched([rows]))
+    (sentence,), (citation,) = located(draft, lambda version, start, end: Location(None, f"row {start}"))
+    assert (sentence.quotes[0].text, citation.quote) == ("Bergen,291940", "Bergen,291940")
+    assert citation.place == f"row {rows.text.index('Bergen')}"
