@@ -17,10 +17,10 @@ class SearchIn(Wire):
     """A search. `per_document` caps the hits of one document.
 
     `fusion` says how the two rankings of a hybrid search become one. `feedback` lets its best passage help to rank the
-    others: better for topics, and worse for facts unless the hits are reranked, so that is when it is on by default.
-    `filters` are conditions on documents' metadata, by name: a value, a list of values, or an object of `gt`, `gte`,
-    `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to 1 trades relevance for
-    difference between the hits. `grouped` puts a document's hits together, and `top_k` then counts documents.
+    others: better for topics, and worse for facts. `filters` are conditions on documents' metadata, by name: a value,
+    a list of values, or an object of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to
+    1 trades relevance for difference between the hits. `grouped` puts a document's hits together, and `top_k` then
+    counts documents.
     `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
     names the query's words that each hit has. `rerank` turns the service's reranker off, or insists on it, and
     `rerank_depth` says how many passages it reads. `rewrite` has the language model make further queries of it, which
@@ -32,7 +32,7 @@ class SearchIn(Wire):
     top_k: int = Field(10, ge=1, le=MAX_TOP_K)
     per_document: int | None = Field(None, ge=1)
     fusion: Fusion = Fusion.CONVEX
-    feedback: bool | None = None
+    feedback: bool = False
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)
     filters: dict[str, Any] = Field(default_factory=dict, examples=[{"year": {"gte": 1800, "lt": 1900}}])

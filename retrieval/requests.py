@@ -49,13 +49,12 @@ class SearchRequest:
     """A search for at most `top_k` hits, with at most `per_document` from one document (None: no cap).
 
     `readers` are the subjects of the principal that asks; None sees every document of the tenant. `fusion` and
-    `feedback` matter to hybrid searches only; None gives feedback where a reranker reads the hits. `filters` are
-    conditions on documents' metadata, in the format of `ingest.filters`. `diversity` above 0 trades relevance for
-    difference from the hits before. `grouped` puts the hits of a document together, and `top_k` then counts documents.
-    `expand_chars` widens each hit to as many characters of its section, and merges hits that meet. `explain` names the
-    words that matched. `rerank` turns the reranker on or off (None: on if there is one); the reranker reads the best
-    `rerank_depth` candidates. `also` are further queries, each ranked as the first is; the rankings are fused by
-    reciprocal ranks.
+    `feedback` matter to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
+    `ingest.filters`. `diversity` above 0 trades relevance for difference from the hits before. `grouped` puts the hits
+    of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to as many characters of
+    its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns the reranker on or
+    off (None: on if there is one); the reranker reads the best `rerank_depth` candidates. `also` are further queries,
+    each ranked as the first is; the rankings are fused by reciprocal ranks.
     """
 
     tenant_id: str
@@ -64,7 +63,7 @@ class SearchRequest:
     top_k: int = 10
     per_document: int | None = None
     fusion: Fusion = Fusion.CONVEX
-    feedback: bool | None = None
+    feedback: bool = False
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)

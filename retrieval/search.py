@@ -229,7 +229,7 @@ class Searcher:
             queries,
             depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
             fusion=request.fusion,
-            feedback=reranks if request.feedback is None else request.feedback,
+            feedback=request.feedback,
             floor=floor,
             clock=clock,
         )

@@ -102,7 +102,7 @@ def search(
         texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
 
         def service(text: str) -> None:
-            services.searcher.uncached.search(SearchRequest(DEFAULT_TENANT, text))
+            services.searcher.uncached.search(SearchRequest(DEFAULT_TENANT, text, rerank=False))
 
         def rest(text: str) -> None:
             client.post("/v1/search", {"query": text})

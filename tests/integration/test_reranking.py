@@ -74,7 +74,7 @@ def test_a_server_that_fails_costs_its_order_and_nothing_else(
     found = search(client)
     assert (found["reranked"]["state"], found["reranked"]["code"]) == ("failed", code)
     assert found["reranked"]["detail"]
-    assert found["hits"] == search(client, rerank=False, feedback=True)["hits"]
+    assert found["hits"] == search(client, rerank=False)["hits"]
 
 
 def test_answers_read_reranked_passages(client: Client, server: MisbehavingOpenAI) -> None:

@@ -70,15 +70,6 @@ def test_hits_are_in_the_rerankers_order_and_say_so(reranked: Reranked) -> None:
     assert np.isclose(sum(timings.values()) - timings["total"], timings["total"], atol=0.01)
 
 
-def test_the_best_passage_gives_feedback_where_a_reranker_reads_the_hits_unless_asked_otherwise(
-    reranked: Reranked,
-) -> None:
-    reranked.shelf.put("v1", "the white whale")
-    for options, expected in (({}, True), ({"feedback": False}, False), ({"rerank": False}, False)):
-        (hit,) = reranked.search("white whale", **options).hits
-        assert ("feedback" in hit.why) is expected
-
-
 @pytest.mark.parametrize("mode", Mode)
 def test_passages_are_read_with_their_title_in_every_mode(reranked: Reranked, mode: Mode) -> None:
     reranked.shelf.put("v1", "the white whale")
