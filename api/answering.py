@@ -40,6 +40,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
         depth=settings.rerank_depth or choice.depth,
         deadline_seconds=settings.rerank_deadline_ms / 1000,
         weight=settings.rerank_weight or choice.weight,
+        answers_only=settings.reranker.strip() == AUTO,
     )
 
 

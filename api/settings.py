@@ -68,7 +68,8 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
     reranker: str = Field(
         "auto",
         description="What reads the first hits of a search again and reorders them: `auto` (`late-interaction` where "
-        "the built-in encoder is used, and nothing elsewhere), `none`, `late-interaction`, "
+        "the built-in encoder is used, for answers and searches that ask for it; and nothing elsewhere), `none`, "
+        "`late-interaction`, "
         "`cross-encoder` and a model's folder or id, or `URL MODEL` of a /rerank or /score endpoint.",
     )
     reranker_api_key: SecretStr | None = Field(None, description="The key of that endpoint, if it wants one.")

@@ -53,7 +53,8 @@ class SearchRequest:
     `ingest.filters`. `diversity` above 0 trades relevance for difference from the hits before. `grouped` puts the hits
     of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to as many characters of
     its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns the reranker on or
-    off (None: on if there is one); the reranker reads the best `rerank_depth` candidates. `also` are further queries,
+    off (None: as the service is set); the reranker reads the best `rerank_depth` candidates. `for_answer` says that a
+    language model reads the hits. `also` are further queries,
     each ranked as the first is; the rankings are fused by reciprocal ranks.
     """
 
@@ -73,6 +74,7 @@ class SearchRequest:
     explain: bool = False
     rerank: bool | None = None
     rerank_depth: int | None = None
+    for_answer: bool = False
     also: tuple[Also, ...] = ()
     readers: frozenset[str] | None = None
 

@@ -17,6 +17,7 @@ import structlog
 from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.index import Scored
 from retrieval.ranking import Ranking
+from retrieval.requests import SearchRequest
 from retrieval.reranker import Reranker
 
 DEPTH = 50
@@ -53,10 +54,16 @@ class Reranking:
         depth: int = DEPTH,
         deadline_seconds: float = DEADLINE_SECONDS,
         weight: float = 1.0,
+        answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the search's score has the rest."""
+        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the search's score has the rest.
+
+        With `answers_only` it reads for answers, where a language model takes longer anyway, and for searches that
+        ask for it; else for every search that does not turn it off.
+        """
         self.depth = depth
+        self._answers_only = answers_only
         self._reranker = reranker
         self._weight = weight
         self._deadline_seconds = deadline_seconds
@@ -64,6 +71,12 @@ class Reranking:
         self._failures = 0
         self._rests_until = 0.0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rerank")
+
+    def reads_for(self, request: SearchRequest) -> bool:
+        """True if the stage has a part in a search."""
+        if request.rerank is not None:
+            return request.rerank
+        return request.for_answer or not self._answers_only
 
     def rerank(self, query: str, ranking: Ranking, passages: Mapping[str, str]) -> tuple[Ranking, Reranked]:
         """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""

@@ -222,7 +222,7 @@ class Searcher:
         clock: Clock,
     ) -> "_Found":
         scope, show = self._scope(request, filters), self._shown(request, filters)
-        reranks = self._reranking is not None and request.rerank is not False
+        reranks = self._reranking is not None and self._reranking.reads_for(request)
         ranking = rank_all(
             index if filters is None else filters.over(index),
             scope,

@@ -39,6 +39,7 @@ def searching(
             filters=scope.filters,
             readers=scope.readers,
             expand_chars=widened_chars,
+            for_answer=True,
         )
         found = [hit.passage for hit in searcher.search(request).hits]
         used.add(passage.version_id for passage in found)

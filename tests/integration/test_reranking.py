@@ -109,7 +109,7 @@ def test_the_command_line_reranks_by_late_interaction_and_says_when_it_could_not
     run = CliRunner()
     assert run.invoke(app, ["ingest", str(papers)]).exit_code == 0
     found = json.loads(run.invoke(app, ["search", "how whales swim", "--json"]).stdout)
-    assert found["reranked"]["model"] == "maxsim/all-MiniLM-L6-v2/int8-onnx"
+    assert found["reranked"]["model"] == "maxsim-weighted/all-MiniLM-L6-v2/int8-onnx"
     assert found["hits"][0]["title"] == "whales.txt"
     assert 0.3 < found["hits"][0]["why"]["rerank"]["score"] <= 1
     doctor = run.invoke(app, ["doctor"])

@@ -35,9 +35,9 @@ class Shortest:
 class Reranked:
     """A shelf whose searches are reranked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, answers_only: bool = False) -> None:
         self.shelf, self.reranker = Shelf(folder), Shortest()
-        shelf, self.reranking = self.shelf, Reranking(self.reranker)
+        shelf, self.reranking = self.shelf, Reranking(self.reranker, answers_only=answers_only)
         generation = FixedGeneration(shelf.index, shelf.embedder)
         self.searcher = Searcher(generation, Bm25Encoder(), shelf.shown, shelf.texts, self.reranking)
 
@@ -148,3 +148,13 @@ def test_a_search_that_insists_on_a_reranker_needs_one(tmp_path: Path) -> None:
 def test_a_depth_that_cannot_be_is_refused(reranked: Reranked, depth: int) -> None:
     with pytest.raises(QueryError, match="rerank_depth"):
         reranked.find("whale", rerank_depth=depth)
+
+
+def test_a_reranker_for_answers_reads_for_them_and_for_searches_that_ask_for_it(tmp_path: Path) -> None:
+    made = Reranked(tmp_path, answers_only=True)
+    made.shelf.put("long", "the white whale swims in the sea")
+    made.shelf.put("short", "a whale")
+    asked = [made.search("white whale swims", **options) for options in ({}, {"for_answer": True}, {"rerank": True})]
+    assert [result.reranked is not None for result in asked] == [False, True, True]
+    assert made.search("white whale swims", for_answer=True, rerank=False).reranked is None
+    made.reranking.close()
