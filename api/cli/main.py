@@ -18,7 +18,9 @@ COMMANDS = {
         "api.cli.up:up",
         "Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it.",
     ),
-    "sign-in": Target("api.cli.sign_in:sign_in", "Print a link that signs one person in to the portal, once."),
+    "sign-in": Target(
+        "api.cli.sign_in:sign_in", "Print a link to the portal that signs in whoever opens it first, within an hour."
+    ),
     "api": Target(
         "api.cli.cluster:api",
         "Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME.",

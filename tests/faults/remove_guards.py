@@ -544,8 +544,8 @@ GUARDS = (
     Guard(
         "a folder for each document",
         "ingest/parsing/sandbox.py",
-        "with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:",
-        "for folder in [self._folder.name]:",
+        "with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:\n            room",
+        "for folder in [self._folder.name]:\n            room",
         "tests/security/test_parser_isolation.py::test_nothing_of_a_document_is_left_for_the_next",
     ),
     Guard(

@@ -70,6 +70,7 @@ def test_a_document_goes_from_accepted_to_ready_and_is_found_by_words_and_by_mea
         "stage": "ready",
         "fraction": 1.0,
         "pages": None,
+        "pages_done": None,
         "chunks": 1,
         "chunks_embedded": 1,
         "attempt": None,
@@ -99,7 +100,7 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
         ("collection", (None, "mixed")),
         ("files", ("ship.md", SHIP)),
         ("files", ("empty.txt", b"")),
-        ("files", ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(200))),
+        ("files", ("film.txt", b"\0\0\0\x18ftypmp42" + bytes(200))),
         ("files", ("../../etc/notes.txt", b"Plain notes about rigging.")),
     ]
     response = client.http.post("/v1/documents", files=files)
@@ -108,7 +109,7 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
     assert [d["name"] for d in body["documents"]] == ["ship.md", "notes.txt"]
     assert {r["name"]: r["problem"]["code"] for r in body["rejected"]} == {
         "empty.txt": "empty_file",
-        "picture.txt": "unsupported_type",
+        "film.txt": "unsupported_type",
     }
     assert body["documents"][0]["metadata"] == {"year": 1851}
     assert body["documents"][0]["collection"] == "mixed"

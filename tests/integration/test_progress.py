@@ -16,7 +16,7 @@ from ingest.documents import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
 from tests.support.service import running
 
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(200)
+FILM = b"\0\0\0\x18ftypmp42" + bytes(200)
 BROKEN = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog"
 
 
@@ -155,7 +155,7 @@ def test_a_batch_is_one_object_with_counts_progress_and_a_list_of_failures(clien
     sent = [
         upload(client, f"Letter {n} to Nantucket.".encode(), f"{n}.md", batch=identifier).json()["id"] for n in range(3)
     ]
-    problem(upload(client, PICTURE, "seal.png", batch=identifier), 415, "unsupported_type")
+    problem(upload(client, FILM, "seal.mp4", batch=identifier), 415, "unsupported_type")
     form: Any = [
         ("batch", (None, identifier)),
         ("files", ("torn.pdf", BROKEN)),
@@ -179,7 +179,7 @@ def test_a_batch_is_one_object_with_counts_progress_and_a_list_of_failures(clien
     assert known not in sent
     found = list(client.pages(f"/v1/batches/{identifier}/failures", "failures"))
     assert [(f["name"], f["refused"], f["failure"]["code"]) for f in found] == [
-        ("seal.png", True, "unsupported_type"),
+        ("seal.mp4", True, "unsupported_type"),
         ("torn.pdf", False, "document_damaged"),
         ("empty.md", True, "empty_file"),
     ]

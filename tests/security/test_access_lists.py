@@ -7,6 +7,7 @@ the person may not see.
 
 import json
 import random
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -299,7 +300,8 @@ def test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents
         for identifier in (document, "00000000-0000-5000-8000-000000000000"):
             response = world.http.request(
                 method,
-                path.format(document_id=identifier),
+                re.sub(r"\{\w+\}", "1", path.replace("{document_id}", identifier)),
+                params={"start": 0, "end": 1},
                 headers=world.of("cy", **{"If-Match": "*"}),
                 **({"json": {"title": "x"}} if method == "PATCH" else {"content": b"x"} if method == "PUT" else {}),
             )

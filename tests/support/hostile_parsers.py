@@ -184,7 +184,7 @@ def _hoard(path: Path) -> ParsedDocument:
     found = [*([left.name] if left.exists() else []), *_kept_names]
     left.write_text(path.read_text())
     _kept_names.append("in memory")
-    return ParsedDocument(json.dumps(found), None, "test")
+    return ParsedDocument(f"found {json.dumps(found)}", None, "test")
 
 
 _kept_names: list[str] = []

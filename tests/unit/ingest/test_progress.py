@@ -79,7 +79,8 @@ def test_only_the_last_two_minutes_count() -> None:
 
 
 def batch(**changes: object) -> Batch:
-    values = {"expected": None, "received": 0, "duplicates": 0, "refused": 0, "closed_at": None, "cancelled_at": None}
+    values = {"expected": None, "received": 0, "duplicates": 0, "refused": 0, "entries": 0}
+    values |= {"closed_at": None, "cancelled_at": None}
     return Batch(id="b", sequence=1, tenant_id="ann", name="", created_at=1.0, **{**values, **changes})  # type: ignore[arg-type]
 
 
