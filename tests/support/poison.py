@@ -43,7 +43,7 @@ class PoisonedEncoder(HashingEmbedder):
         return super().documents(texts)
 
 
-def limit_memory(spare_bytes: int = 1_000_000_000) -> None:
+def limit_memory(spare_bytes: int = 3_000_000_000) -> None:
     """Let this process take only so much more: a worker that eats memory must not take the machine with it."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + spare_bytes, resource.RLIM_INFINITY))
