@@ -45,7 +45,7 @@ class Embedder(Protocol):
 
 
 # Sentences that have nothing to do with each other.
-_UNRELATED = (
+UNRELATED = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
     "She has played the cello since her childhood.",
@@ -63,7 +63,7 @@ def cosine_floor(encoder: Embedder) -> float:
     Encoders use different parts of the scale: unrelated texts have a cosine of about 0 by one, and of 0.7 by another.
     Raises `EncoderError`.
     """
-    vectors = encoder.documents(_UNRELATED).vectors
+    vectors = encoder.documents(UNRELATED).vectors
     cosines = vectors @ vectors.T
     return float(2 * cosines[np.triu_indices(len(cosines), 1)].mean() - 1)
 
