@@ -34,7 +34,7 @@ from workers.parts import Parts
 
 @dataclass(frozen=True)
 class Asking:
-    """What answers questions and searches in a process."""
+    """The parts of a process that search, rewrite queries and answer questions."""
 
     searcher: CachedSearcher
     rewriter: ModelRewriter

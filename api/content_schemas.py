@@ -1,4 +1,4 @@
-"""What a document's text holds and where it stands in its file, on the wire."""
+"""Outlines, positions and tables of documents on the wire: what a text holds, and where that stands in its file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

@@ -45,7 +45,7 @@ from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
 from workers.generation_builder import open_builder
 from workers.ingest_task import IngestTask
-from workers.parts import parts_over
+from workers.parts import Parts, parts_over
 from workers.run_task import RunTask
 from workers.threads import WorkerThreads
 from workers.upkeep import reconcile
@@ -181,16 +181,7 @@ def _assemble(
     blobs.discard_unfinished()
     record_settings(parts.audit, "embedded", settings)
     generations.open()
-    if crashed:
-        with generations.active() as made:
-            behind = reconcile(catalog, jobs, made.index)
-        catalog.unsettle()
-        log.info("the last process ended without closing", versions_indexed_again=len(behind))
-    if crashed or parts.rounds.due:
-        parts.rounds.run()
-    recovered = jobs.recover(all_running=True)
-    if recovered:
-        log.info("jobs queued again after the last process ended", jobs=recovered)
+    _settle(parts, crashed=crashed)
 
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
@@ -221,6 +212,20 @@ def _assemble(
         open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
     return make_services(settings, parts, asking, doorbell, stack, database_url=url), workers
+
+
+def _settle(parts: Parts, *, crashed: bool) -> None:
+    """Settle what the last process left, with more to look at if it ended without closing."""
+    if crashed:
+        with parts.generations.active() as made:
+            behind = reconcile(parts.catalog, parts.jobs, made.index)
+        parts.catalog.unsettle()
+        log.info("the last process ended without closing", versions_indexed_again=len(behind))
+    if crashed or parts.rounds.due:
+        parts.rounds.run()
+    recovered = parts.jobs.recover(all_running=True)
+    if recovered:
+        log.info("jobs queued again after the last process ended", jobs=recovered)
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

@@ -68,6 +68,11 @@ def language_of(text: str) -> Language:
     return _BY_CODE.get(code, Language.ENGLISH)
 
 
+def load() -> None:
+    """Unpack the model now, so that processes which are forked later share its memory."""
+    _loaded()
+
+
 def _loaded() -> Any:  # noqa: ANN401 - the library has no types
     """Return the library's model, which takes a second to unpack, and so only when a document is there."""
     global _identifier

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
+from retrieval import languages
 from workers.cluster import (
     OpenAnswers,
     OpenEncoders,
@@ -60,6 +61,8 @@ def run_worker(
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
+    if QUEUES[JobKind.INGEST] in queues:
+        languages.load()  # once, and not in each process that is forked
     open_one = partial(
         open_worker_process, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers
     )

@@ -1,7 +1,8 @@
 """Citations of an answer as annotations of its text.
 
 OpenAI's annotations say which file a place of the answer rests on; none says where in the file. That stands in the
-member `leadline` of each: the span of the document, its place in words, the quotation, and how it was checked.
+member `leadline` of each: the span of the document, its place in words, the quotation, and whether code found
+what the model quoted.
 """
 
 import re

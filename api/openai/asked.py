@@ -1,5 +1,6 @@
-"""What clients of OpenAI's protocols ask: their messages, and the options that only we have."""
+"""Reads questions of OpenAI's protocols: a client's messages, and options that these protocols have no place for."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,6 +82,15 @@ def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
         raise BadRequestError(
             "Leadline answers from documents and calls no tools of the client.",
             hint="Leave `tool_choice` out or send `auto`.",
+        )
+
+
+def refuse_form(form: Mapping[str, Any] | None) -> None:
+    """Refuse an answer in a form that a client's schema gives. Raises `BadRequestError`."""
+    if form and form.get("type", "text") != "text":
+        raise BadRequestError(
+            "Answers are Markdown with citations, and are not written by a schema.",
+            hint="Ask for text; the member `leadline` of the reply has the answer for programs.",
         )
 
 

@@ -36,6 +36,7 @@ class ChatIn(Lenient):
     n: int = Field(1, ge=1, le=1, description="There is one answer to a question.")
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
     leadline: OptionsIn | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a client chooses as a model: a collection, all of them, and how answers are made.
+"""Names collections and strategies as models, and takes such names apart.
 
 `leadline` asks all collections of the caller and leaves the strategy to the service, `leadline:recursive` forces a
 strategy, `leadline/reports` asks one collection, and `leadline/reports:table` does both.

@@ -39,6 +39,12 @@ class FileSearchIn(Lenient):
     filters: dict[str, Any] | None = None
 
 
+class TextIn(Lenient):
+    """How the text is wanted."""
+
+    format: dict[str, Any] | None = None
+
+
 class ResponseIn(Lenient):
     """A request for a response. Members that say how a model writes (`temperature`, `instructions`) change nothing.
 
@@ -56,6 +62,7 @@ class ResponseIn(Lenient):
     metadata: dict[str, str] | None = Field(None, max_length=16)
     tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None
+    text: TextIn | None = None
     include: list[str] = Field(default_factory=list, max_length=20)
     leadline: OptionsIn | None = None
 
@@ -105,16 +112,20 @@ def response_object(
     output: Sequence[Mapping[str, Any]] = (),
     *,
     created: float | None = None,
+    completed: float | None = None,
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a response. Members of the request that change nothing are given back as their defaults."""
+    """Return a response; of `created` and `completed`, times of Unix, each is now if not given.
+
+    Members of the request that change nothing are given back as their defaults.
+    """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
         "id": f"{PREFIX}{identifier}",
         "object": "response",
         "created_at": int(created or time.time()),
-        "completed_at": int(time.time()) if status == "completed" else None,
+        "completed_at": None if answer is None else int(completed or time.time()),
         "status": status,
         "background": bool(asked.get("background")),
         "error": error,

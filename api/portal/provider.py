@@ -31,7 +31,7 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Flow:
-    """What this browser began: the provider sends `state` back, the token carries `nonce`, and `verifier` is PKCE's."""
+    """A sign-in under way in one browser. The provider returns `state`, the token has `nonce`; PKCE uses `verifier`."""
 
     state: str
     nonce: str

@@ -13,7 +13,7 @@ from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, shown
-from api.openai.asked import TurnIn, question_of, refuse_tools
+from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
 from api.openai.responses import (
     PREFIX,
@@ -52,6 +52,7 @@ async def create(
     sentences, is the member `leadline`.
     """
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
+    refuse_form(body.text.format if body.text else None)
     question = await run_in_threadpool(_question, served, caller, body)
     asking = await run_in_threadpool(Asking, served, caller, question)
     if body.background:
@@ -131,21 +132,29 @@ def _shown(request: Request, served: Services, caller: Principal, response_id: s
         with _known(response_id):
             run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
         return _of_run(request, served, caller, run)
-    return _of_answer(request, served, identifier, shown(served, caller, kept), kept.created_at)
+    return _of_answer(request, served, identifier, shown(served, caller, kept), kept.created_at, kept.created_at)
 
 
 def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> dict[str, Any]:
     if run.answer is not None:
         deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _of_answer(request, served, run.id, answer, run.created_at)
+        return _of_answer(request, served, run.id, answer, run.created_at, run.ended_at)
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
     return response_object(run.id, {"background": True}, status, created=run.created_at, error=error)
 
 
 def _of_answer(
-    request: Request, served: Services, identifier: str, answer: AnswerOut, created: float
+    request: Request,
+    served: Services,
+    identifier: str,
+    answer: AnswerOut,
+    created: float,
+    completed: float | None,
 ) -> dict[str, Any]:
+    """Return a kept answer as a response, without the members of a request that were not kept."""
     output = output_of(answer, identifier, base_url(request, served), with_results=True)
-    return response_object(identifier, {}, status_of(answer), output, created=created, answer=answer)
+    return response_object(
+        identifier, {}, status_of(answer), output, created=created, completed=completed, answer=answer
+    )

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["sessions"])
 
 
 class SignInIn(Wire):
-    """What begins a session: an API key or a token of the identity provider; or the ticket of a one-time link."""
+    """A request for a session: with an API key, a token of the identity provider, or the ticket of a one-time link."""
 
     key: str | None = Field(None, min_length=1, max_length=16_384)
     ticket: str | None = Field(None, min_length=1, max_length=200)
@@ -35,7 +35,7 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """Whether to end every session of the caller, on all of its devices."""
+    """A request to end this session, or with `everywhere` every session of the caller on all devices."""
 
     everywhere: bool = False
 

@@ -42,7 +42,7 @@ _NAMED = 20
 
 @dataclass(frozen=True)
 class Taken:
-    """What taking entries changed. No version has the blobs of the `unused` keys; the caller removes them."""
+    """The changes that taking entries made. The caller removes the blobs of the `unused` keys: no version has them."""
 
     documents: tuple[str, ...] = ()
     unused: frozenset[str] = frozenset()

@@ -123,7 +123,8 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
     assert ANSWER[url.start_index : url.end_index] == "[1]"
     assert ANSWER[: file.index].endswith("[1]")
     assert span_of(service, ours(file)) == QUOTE
-    assert openai.responses.retrieve(made.id).output_text == ANSWER
+    again = openai.responses.retrieve(made.id)
+    assert (again.output_text, again.completed_at) == (ANSWER, again.created_at)
 
 
 def test_the_events_of_a_streamed_response_are_complete_and_in_order(openai: OpenAI) -> None:
@@ -191,6 +192,11 @@ def test_what_only_a_clients_own_tool_could_answer_is_refused_in_words(openai: O
             tools=[tool],
             tool_choice="required",
         )
+    schema: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    with pytest.raises(APIStatusError, match="not written by a schema"):
+        openai.chat.completions.create(model="leadline", messages=messages, response_format=schema)
+    with pytest.raises(APIStatusError, match="not written by a schema"):
+        openai.responses.create(model="leadline", input=KEEPER, text={"format": {"type": "json_object"}})
     with pytest.raises(APIStatusError, match="no message by the user"):
         openai.chat.completions.create(model="leadline", messages=[{"role": "system", "content": "x"}])
 
