@@ -7,9 +7,8 @@ two characters of those scripts or two pictographs, and go elsewhere, where they
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-PAGE_BREAK = "\n\n"
 _TITLE_CHARS = 300
 _JOINER_PASSES = 4  # real text needs two; a text made to need one for each joiner loses them all
 
@@ -82,25 +81,6 @@ def count_invisible(text: str) -> int:
     if text.isascii():
         return len(text) - len(text.translate(_controls))
     return sum(len(run) for run in _invisible.findall(text))
-
-
-def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """Normalize and join pages; returns the text and the code point at which each page starts.
-
-    A blank line separates pages; a page without text takes no room and starts where the text before it ends.
-    """
-    texts: list[str] = []
-    starts: list[int] = []
-    length = 0
-    for page in pages:
-        text = normalize(page)
-        if text and length:
-            length += len(PAGE_BREAK)
-        starts.append(length)
-        if text:
-            texts.append(text)
-            length += len(text)
-    return PAGE_BREAK.join(texts), tuple(starts)
 
 
 def normalize_title(text: str | None) -> str | None:

@@ -35,12 +35,6 @@ class ZipLimits:
 DEFAULT_ZIP_LIMITS = ZipLimits()
 
 
-def check_zip(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> None:
-    """Look over an archive that a library is to open. Raises as `open_zip`."""
-    with open_zip(path, limits):
-        pass
-
-
 @contextmanager
 def open_zip(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
     """Open an archive whose directory keeps the limits.

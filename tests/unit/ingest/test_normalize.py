@@ -1,11 +1,10 @@
 import unicodedata
-from bisect import bisect_right
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.normalize import normalize, normalize_pages, normalize_title
+from ingest.normalize import normalize, normalize_title
 
 # Letters, marks and joiners that compose, join or vanish, far more often than chance would bring them together.
 _AWKWARD = st.text(
@@ -93,24 +92,6 @@ def test_joiners_that_only_hide_are_dropped() -> None:
     assert normalize("pass\u200dword \u200c👩\u200d") == "password 👩"
     assert normalize("क\u200d\u200dष") == "कष"
     assert normalize("❤\ufe0f\ufe01\ufe02") == "❤\ufe0f", "bytes can be hidden in a row of selectors"
-
-
-@given(st.lists(st.sampled_from(["", " \n", "\x00"]) | _AWKWARD))
-def test_a_page_starts_where_its_text_does(pages: list[str]) -> None:
-    text, starts = normalize_pages(pages)
-    assert len(starts) == len(pages)
-    assert list(starts) == sorted(starts)
-    assert text == normalize(text)
-    for number, (page, start) in enumerate(zip(pages, starts, strict=True), start=1):
-        own = normalize(page)
-        assert text[start : start + len(own)] == own
-        assert not own or bisect_right(starts, start) == number
-
-
-def test_characters_dropped_from_a_page_do_not_shift_the_next() -> None:
-    text, starts = normalize_pages(["one\x00\u200b  \r\n\r\n", "", "three"])
-    assert text == "one\n\nthree"
-    assert starts == (0, 3, 5)
 
 
 def test_a_title_is_one_short_line_or_none() -> None:

@@ -4,10 +4,15 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, ParserLimitError
-from ingest.parsing.zip_guard import ZipLimits, check_zip, open_zip, read_entry
+from ingest.parsing.zip_guard import DEFAULT_ZIP_LIMITS, ZipLimits, open_zip, read_entry
 from tests.support.zip_files import zipped
 
 _SMALL = ZipLimits(entries=3, total_bytes=50_000, ratio=10, ratio_free_bytes=1_000)
+
+
+def _check(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> None:
+    with open_zip(path, limits):
+        pass
 
 
 def _file(folder: Path, content: bytes) -> Path:
@@ -34,14 +39,14 @@ def test_a_sound_archive_is_opened(tmp_path: Path) -> None:
 def test_an_archive_beyond_a_limit_is_refused(tmp_path: Path, parts: dict[str, str], stored: bool, words: str) -> None:
     content = zipped(parts, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
     with pytest.raises(ParserLimitError, match=words):
-        check_zip(_file(tmp_path, content), _SMALL)
+        _check(_file(tmp_path, content), _SMALL)
 
 
 def test_an_archive_with_a_password_says_so(tmp_path: Path) -> None:
     content = bytearray(zipped({"a": "words"}))
     content[content.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(EncryptedDocumentError):
-        check_zip(_file(tmp_path, bytes(content)))
+        _check(_file(tmp_path, bytes(content)))
 
 
 def test_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
@@ -51,14 +56,14 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     content[second + 16 : second + 28] = content[first + 16 : first + 28]  # checksum and sizes
     content[second + 42 : second + 46] = content[first + 42 : first + 46]  # where it starts
     with pytest.raises(DamagedDocumentError, match="overlap"):
-        check_zip(_file(tmp_path, bytes(content)))
+        _check(_file(tmp_path, bytes(content)))
 
 
 def test_every_truncation_of_an_archive_is_damage(tmp_path: Path) -> None:
     whole = zipped({"a": "some words", "b": "more"})
     for length in range(len(whole)):
         with pytest.raises(DamagedDocumentError):
-            check_zip(_file(tmp_path, whole[:length]))
+            _check(_file(tmp_path, whole[:length]))
 
 
 def test_any_changed_byte_gives_the_content_or_a_known_error(tmp_path: Path) -> None:
