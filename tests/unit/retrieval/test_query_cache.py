@@ -33,6 +33,7 @@ OTHERWISE: dict[str, Any] = {
     "explain": True,
     "rerank": False,
     "rerank_depth": 7,
+    "for_answer": True,
     "also": (Also("ships", Mode.DENSE),),
     "readers": frozenset({"user:eve"}),
 }
