@@ -202,6 +202,21 @@ def test_an_answer_is_stopped_and_the_question_edited_and_asked_again(
     expect(page.locator(".under", has_text="4 sentences")).to_be_visible()
 
 
+def test_the_next_question_is_asked_while_the_connection_of_a_complete_answer_is_still_open(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    document = uploaded(service[1])
+    said.events = [Completed(written(document, TEXT)), None]
+    page = opened.signed_in("/ask")
+    ask(page)
+    expect(page.locator(".under", has_text="4 sentences")).to_be_visible()
+    said.events = [Completed(written(document, TEXT))]
+    ask(page, "And its age?")
+    expect(page.locator(".turn").nth(1)).to_contain_text("4 sentences")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    said.go_on.set()
+
+
 def test_what_the_documents_do_not_say_and_what_failed_is_told_with_the_next_step(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:

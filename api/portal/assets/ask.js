@@ -107,9 +107,17 @@ async function ask(question, confirm = false) {
   byId('turns').append(place)
   place.scrollIntoView({ block: 'start' })
   const growing = new Growing(draft)
-  busy(true)
-  stopping = new AbortController()
+  const mine = new AbortController()
   let done = false
+  // The next question may be asked as soon as the answer is complete, before the connection has closed.
+  const release = () => {
+    growing.end()
+    if (stopping !== mine) return
+    stopping = null
+    busy(false)
+  }
+  busy(true)
+  stopping = mine
   try {
     const json = {
       question, conversation: conversation ?? 'new', strategy: strategy(), collections: only ? [] : chosenCollections(),
@@ -117,27 +125,26 @@ async function ask(question, confirm = false) {
     }
     if (byId('background').checked) Object.assign(json, { stream: false, background: true })
     if (byId('budget').value) json.budget = { seconds: Number(byId('budget').value) }
-    const response = await send('POST', '/v1/answers', { json, signal: stopping.signal })
+    const response = await send('POST', '/v1/answers', { json, signal: mine.signal })
     if (json.background) {
       location.assign(`/runs/${(await response.json()).id}`)
       return
     }
     for await (const [name, body] of events(response)) {
       if (name === 'delta') growing.add(body.text)
-      else if (name === 'completed') { done = true; finished(place, question, body) }
-      else if (name === 'error') { done = true; failed(place, question, body) }
+      else if (name === 'completed') { done = true; finished(place, question, body); release() }
+      else if (name === 'error') { done = true; failed(place, question, body); release() }
       else working.textContent = doing(name, body) || working.textContent
     }
     if (!done) throw Object.assign(new Error('The connection broke off before the answer was complete.'), { hint: 'Ask again; what was written until then was not kept.' })
   } catch (error) {
+    if (done) return
     growing.end()
     if (error.name === 'AbortError') working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
     else failed(place, question, { ...error, detail: error.message, hint: error.hint, code: error.code })
     place.append(el('div', { class: 'under row' }, el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: () => edit(question) })))
   } finally {
-    growing.end()
-    stopping = null
-    busy(false)
+    release()
   }
 }
 
