@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import TENANT_SCOPES, Role, Scope
