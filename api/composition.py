@@ -95,6 +95,7 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         conversations=parts.conversations,
+        webhooks=parts.webhooks,
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,
