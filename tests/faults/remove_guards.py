@@ -30,6 +30,21 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "a currency sign behind a number may be the next number's",
+        "ingest/parsing/pdf/aligned_tables.py",
+        "leads = signs_lead and is_currency(word.text)",
+        "leads = False and is_currency(word.text)",
+        "tests/unit/ingest/test_pdf_layout.py"
+        "::test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next",
+    ),
+    Guard(
+        "only the first row's years are a header",
+        "ingest/parsing/pdf/tables.py",
+        "not (number == 0 and _are_years",
+        "not (_are_years",
+        "tests/unit/ingest/test_pdf_layout.py::test_a_row_of_years_below_other_rows_is_no_header",
+    ),
+    Guard(
         "figures do not count as length",
         "retrieval/bm25.py",
         "(len(inside) - len(numbers))",
