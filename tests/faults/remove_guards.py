@@ -30,6 +30,41 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "a request under way is not begun again under its key",
+        "ingest/catalog/idempotency.py",
+        "if row.lease_until > now:",
+        "if False:",
+        "tests/integration/test_idempotency.py::test_a_request_that_is_under_way_is_not_begun_again",
+    ),
+    Guard(
+        "a key belongs to one request",
+        "ingest/catalog/idempotency.py",
+        "if row.request_sha256 != request_sha256:",
+        "if False:",
+        "tests/integration/test_idempotency.py::test_a_key_with_another_body_or_address_is_refused",
+    ),
+    Guard(
+        "a key belongs to who sent it",
+        "api/idempotency.py",
+        'owner = f"{caller.key_id or caller.owner}\\0".encode() + key',
+        "owner = key",
+        "tests/integration/test_idempotency.py::test_a_key_of_another_has_nothing_to_do_with_it",
+    ),
+    Guard(
+        "responses under keys are sealed",
+        "api/idempotency.py",
+        "return nonce + self._cipher.encrypt(nonce, content, None)",
+        "return nonce + content",
+        "tests/integration/test_idempotency.py::test_neither_keys_nor_responses_stand_readable_in_the_catalog",
+    ),
+    Guard(
+        "an answer that is shown again is not a response that was kept",
+        "api/asking.py",
+        "        claim.shows_again = True\n",
+        "",
+        "tests/integration/test_idempotency.py::test_what_was_closed_to_the_caller_since_is_not_shown_again",
+    ),
+    Guard(
         "tools of MCP need their scope",
         "api/mcp/server.py",
         "if tool.scope not in caller.scopes:",
