@@ -46,9 +46,9 @@ def nothing(response: httpx.Response) -> None:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request, and what reads its reply. A `repeatable` one does no harm if it is worked on twice.
+    """A request, and what reads its reply. A `repeatable` one does no harm if it is sent twice.
 
-    `keyed` ones carry an idempotency key, the same in every try.
+    `keyed` ones carry an idempotency key, the same in every try, so that their work is done once.
     """
 
     method: str
@@ -66,8 +66,8 @@ class Call(Generic[T]):
             object.__setattr__(self, "repeatable", True)
 
     def keyed(self, key: str | None = None) -> Self:
-        """Return the request with an idempotency key, a new one if none is given."""
-        return replace(self, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
+        """Return the request with an idempotency key, a new one if none is given: its work is done once."""
+        return replace(self, repeatable=True, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
 
     def arguments(self) -> dict[str, Any]:
         """Return what `build_request` of both clients of httpx takes, but for the content."""

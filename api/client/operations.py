@@ -66,9 +66,17 @@ class Operations:
         return Call("POST", "/v1/search", model(SearchOut), body=_body("query", query, members), repeatable=True)
 
     @operation
-    def answer(self, /, question: str | QuestionIn = "", **members: Any) -> Call[AnswerOut]:  # noqa: ANN401
+    def answer(
+        self,
+        /,
+        question: str | QuestionIn = "",
+        *,
+        idempotency_key: str | None = None,
+        **members: Any,  # noqa: ANN401
+    ) -> Call[AnswerOut]:
         """Ask a question, or what `messages` end with, and wait for the whole answer."""
-        return Call("POST", "/v1/answers", model(AnswerOut), body=_body("question", question, members)).keyed()
+        call = Call("POST", "/v1/answers", model(AnswerOut), body=_body("question", question, members))
+        return call.keyed(idempotency_key)
 
     @streaming
     def stream_answer(self, /, question: str | QuestionIn = "", **members: Any) -> Streamed[AnswerEvent]:  # noqa: ANN401
@@ -77,7 +85,7 @@ class Operations:
         Leaving the block ends the service's work.
         """
         body = _body("question", question, {**members, "stream": True})
-        return Streamed(Call("POST", "/v1/answers", nothing, body=body), _answer_event)
+        return Streamed(Call("POST", "/v1/answers", nothing, body=body).keyed(), _answer_event)
 
     @operation
     def start_run(
@@ -90,7 +98,7 @@ class Operations:
     ) -> Call[RunWithAnswerOut]:
         """Have a question answered in the background, by a run that goes on without this connection."""
         body = _body("question", question, {**members, "background": True})
-        call = Call("POST", "/v1/answers", model(RunWithAnswerOut), body=body, repeatable=True)
+        call = Call("POST", "/v1/answers", model(RunWithAnswerOut), body=body)
         return call.keyed(idempotency_key)
 
     @operation
@@ -232,7 +240,7 @@ class Operations:
     ) -> Call[BatchOut]:
         """Make a batch; uploads go into it with `batch`."""
         body = {"name": name, "expected": expected}
-        return Call("POST", "/v1/batches", model(BatchOut), body=body, repeatable=True).keyed(idempotency_key)
+        return Call("POST", "/v1/batches", model(BatchOut), body=body).keyed(idempotency_key)
 
     @operation
     def batch(self, batch: str) -> Call[BatchOut]:
@@ -326,7 +334,9 @@ class Operations:
     @streaming
     def events(self, path: str, body: Any) -> Streamed[tuple[str, Any]]:  # noqa: ANN401
         """Yield server-sent events of a POST as `(name, data)`."""
-        return Streamed(Call("POST", path, nothing, body=body), lambda name, data: (name, json_module.loads(data)))
+        return Streamed(
+            Call("POST", path, nothing, body=body).keyed(), lambda name, data: (name, json_module.loads(data))
+        )
 
     @following
     def follow(self, path: str) -> Followed[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from api.client.calls import Call
-from api.client.errors import NoAnswerError, QuotaError, ServiceError, UnavailableError
+from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
 # A program waits no longer than this by itself; a quota that is renewed tomorrow is an error now.
 _LONGEST_SECONDS = 60.0
@@ -31,6 +31,8 @@ def _again(error: BaseException, call: Call[Any]) -> bool:
     match error:
         case NoAnswerError():
             return call.repeatable or not error.sent
+        case StateError():  # an earlier try of this request, whose reply was lost, is still worked on
+            return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _LONGEST_SECONDS:
                 return False

@@ -233,6 +233,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/users": [],
+    "/v1/webhooks": [],
     "/v1/sign-out": [],
 }
 

@@ -195,16 +195,26 @@ def test_what_may_have_been_worked_on_is_sent_again_only_if_that_does_no_harm(
     server = Server(reply(), ok())
     both(server).call("search", "whale")
     assert len(server.requests) == 2
+    server = Server(reply(), ok({"id": "1"}))
+    both(server).call("post", "/v1/webhooks", {})
+    assert len({request.headers["Idempotency-Key"] for request in server.requests}) == 1
     server = Server(reply(), ok())
     with pytest.raises(ServiceError):
-        both(server).call("answer", "whale?")
+        both(server).call("patch", "/v1/documents/1", {})
     assert len(server.requests) == 1
+
+
+def test_an_earlier_try_that_is_still_worked_on_is_waited_for(both: Make) -> None:
+    under_way = httpx.Response(409, json={**BUSY, "status": 409, "code": "request_under_way"})
+    server = Server(under_way, ok({"id": "1"}))
+    assert both(server).call("post", "/v1/webhooks", {}) == {"id": "1"}
+    assert len(server.requests) == 2
 
 
 def test_what_never_reached_a_service_is_sent_again(both: Make) -> None:
     server = Server(httpx.ConnectError("refused"))
     with pytest.raises(NoAnswerError, match="leadline up"):
-        both(server).call("answer", "whale?")
+        both(server).call("patch", "/v1/documents/1", {})
     assert len(server.requests) == 3
 
 
