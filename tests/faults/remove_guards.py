@@ -48,8 +48,7 @@ GUARDS = (
         "workers/webhooks.py",
         "return await self._post(http, due, destination, destination.url(addresses[-1]))",
         "return await self._post(http, due, destination, due.url)",
-        "tests/integration/test_webhooks.py::"
-        "test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_reached",
+        "tests/integration/test_webhooks.py::test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_reached",
     ),
     Guard(
         "webhooks follow no redirect",
