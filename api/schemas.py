@@ -142,13 +142,6 @@ class DocumentOut(Wire):
         )
 
 
-class DocumentPage(Wire):
-    """A page of documents in order of arrival; `next_cursor` is None on the last one."""
-
-    documents: list[DocumentOut]
-    next_cursor: str | None
-
-
 class UploadedOut(DocumentOut):
     """An uploaded document. `duplicate` says that these bytes were already there.
 
@@ -231,17 +224,22 @@ class QueryCacheOut(Wire):
 
 
 class StatusOut(Wire):
-    """How many of the caller's documents are in each state, and sums over all of them as far as they are known."""
+    """How many of the caller's documents are in each state, and sums over all of them as far as they are known.
+
+    `types` counts the documents of each media type, in all collections.
+    """
 
     documents: dict[VersionState, int]
     chunks: int
     chunks_embedded: int
     tokens: int
+    types: dict[str, int]
     query_cache: QueryCacheOut
 
     @classmethod
-    def of(cls, totals: Mapping[VersionState, Total], cache: CacheCounts) -> "StatusOut":
+    def of(cls, totals: Mapping[VersionState, Total], types: Mapping[str, int], cache: CacheCounts) -> "StatusOut":
         return cls(
+            types=types,
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),

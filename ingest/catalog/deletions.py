@@ -10,6 +10,7 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_documents, portions
 from ingest.catalog.document_scope import Readers, open_to
+from ingest.catalog.listing_rows import relist
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
 from ingest.catalog.tables import batch_entries, deletions, document_attributes, documents, jobs, versions
@@ -82,8 +83,9 @@ def _erase(
         ids += (row.id for row in rows)
         keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
         given = {key: (count, 0) for key, count in Counter(keys).items()}
-        connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
+        # Jobs before versions, as whoever tells a job's progress has them.
         connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
+        connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
         connection.execute(update(batch_entries).where(batch_entries.c.document_id.in_(some)).values(name=""))
         connection.execute(
             update(documents)
@@ -110,6 +112,7 @@ def _erase(
         give_back_stored(connection, tenant_id, given)
     worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
     mark_gone(connection, ids)
+    relist(connection, list(entries))
     return tuple(leaving), worked_on, ids
 
 
