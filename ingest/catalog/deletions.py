@@ -85,9 +85,8 @@ def _erase(
         ids += (row.id for row in rows)
         keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
         given = {key: (count, 0) for key, count in Counter(keys).items()}
-        # Jobs before versions, as whoever tells a job's progress has them.
-        connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
         connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
+        connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
         connection.execute(update(batch_entries).where(batch_entries.c.document_id.in_(some)).values(name=""))
         connection.execute(
             update(documents)

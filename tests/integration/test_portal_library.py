@@ -95,6 +95,12 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_
     other.keyboard.press("Enter")
     expect(other.get_by_role("dialog")).to_have_count(0)
     assert other.url == f"{opened.url}/library"
+    opened.context.clear_cookies()
+    page.goto(f"{opened.url}/sign-in?to=//evil.example/")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    assert page.url == f"{opened.url}/library"
 
 
 def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(opened: Portal, tmp_path: Path) -> None:

@@ -184,19 +184,17 @@ def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
             assert re.match(r"#|/(?!/)", address), address
 
 
-def test_every_file_that_a_page_or_a_module_names_is_served(api: AskedApi) -> None:
-    http, seen = signed_in(api), set[str]()
-    waiting = [
-        address
-        for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE)
-        for address in re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', http.get(path).text)
-    ]
+def named(http: TestClient, page: str) -> dict[str, int]:
+    """Get a page and every file that it or one of its modules names; the size of each."""
+    whole = http.get(page)
+    sizes = {page: len(whole.content)}
+    waiting = re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', whole.text)
     while waiting:
         address = waiting.pop()
-        if address in seen:
+        if address in sizes:
             continue
-        seen.add(address)
         found = http.get(address)
+        sizes[address] = len(found.content)
         assert found.status_code == 200, address
         assert found.headers["cache-control"] == "no-cache"
         assert found.headers["x-content-type-options"] == "nosniff"
@@ -204,4 +202,12 @@ def test_every_file_that_a_page_or_a_module_names_is_served(api: AskedApi) -> No
             assert found.headers["content-type"].startswith("text/javascript")
             imported = re.findall(r"(?:from |import\()'\./([\w.]+)'", found.text)
             waiting += [f"/portal/assets/{name}" for name in imported]
-    assert len(seen) > 6
+    return sizes
+
+
+def test_every_file_that_a_page_or_a_module_names_is_served_and_no_page_has_over_150_kilobytes(api: AskedApi) -> None:
+    http = signed_in(api)
+    for page in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE):
+        sizes = named(http, page)
+        assert len(sizes) > 6, page
+        assert sum(sizes.values()) < 150_000, (page, sizes)
