@@ -73,6 +73,19 @@ GUARDS = (
         "to.href",
         "tests/integration/test_portal_library.py"
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
+        "a currency sign behind a number may be the next number's",
+        "ingest/parsing/pdf/aligned_tables.py",
+        "leads = signs_lead and is_currency(word.text)",
+        "leads = False and is_currency(word.text)",
+        "tests/unit/ingest/test_pdf_layout.py"
+        "::test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next",
+    ),
+    Guard(
+        "only the first row's years are a header",
+        "ingest/parsing/pdf/tables.py",
+        "not (number == 0 and _are_years",
+        "not (_are_years",
+        "tests/unit/ingest/test_pdf_layout.py::test_a_row_of_years_below_other_rows_is_no_header",
     ),
     Guard(
         "a request under way is not begun again under its key",
