@@ -73,6 +73,8 @@ GUARDS = (
         "to.href",
         "tests/integration/test_portal_library.py"
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
+    ),
+    Guard(
         "a currency sign behind a number may be the next number's",
         "ingest/parsing/pdf/aligned_tables.py",
         "leads = signs_lead and is_currency(word.text)",
