@@ -779,13 +779,6 @@ GUARDS = (
         "::test_points_written_while_a_document_is_closed_are_closed_before_they_are_found",
     ),
     Guard(
-        "readers in listings",
-        "ingest/catalog/catalog.py",
-        "document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))",
-        "document_query().where(documents.c.tenant_id == tenant_id)",
-        "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
-    ),
-    Guard(
         "readers of a single document",
         "ingest/catalog/records.py",
         "where(*mine, open_to(readers))",
