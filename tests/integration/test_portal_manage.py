@@ -81,17 +81,17 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
 def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) -> None:
     services, page = opened.services, opened.signed_in("/keys")
     page.get_by_role("button", name="Make a key").click()
-    page.get_by_label("Name").fill("phone")
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill("phone")
     page.get_by_label("Ask").check()
-    page.get_by_label("Ends").select_option("30")
+    page.get_by_label("Ends", exact=True).select_option("30")
     dialog_of(page, "Make")
-    secret = page.get_by_label("The new key").input_value()
+    secret = page.locator(".secret").input_value()
     made = services.keys.check(secret)
     assert made is not None
     assert made.scopes == {Scope.READ, Scope.ASK}
     assert made.expires_at is not None
     page.keyboard.press("Escape")
-    expect(page.get_by_label("The new key")).to_be_visible()
+    expect(page.locator(".secret")).to_be_visible()
     dialog_of(page, "I have kept it")
     row = page.locator("#rows tr", has_text="phone")
     expect(row).to_contain_text("read, ask")
@@ -103,7 +103,7 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     row.get_by_role("button", name="Rotate").click()
     page.get_by_label("The old one ends").select_option("0")
     dialog_of(page, "Rotate")
-    rotated = page.get_by_label("The new key").input_value()
+    rotated = page.locator(".secret").input_value()
     dialog_of(page, "I have kept it")
     assert services.keys.check(secret) is None
     assert services.keys.check(rotated) is not None
@@ -120,12 +120,12 @@ def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(op
     page = opened.signed_in("/people")
     expect(page.locator("#empty")).to_contain_text("Nobody yet")
     page.get_by_role("button", name="Add somebody").click()
-    page.get_by_label("Name").fill("ann")
-    page.get_by_label("Groups").fill("hr, captains")
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill("ann")
+    page.get_by_role("dialog").get_by_label("Groups").fill("hr, captains")
     dialog_of(page, "Add")
     page.get_by_label("Read and ask", exact=False).first.check()
     dialog_of(page, "Make the link")
-    link = page.get_by_label("The link for ann").input_value()
+    link = page.locator(".secret").input_value()
     dialog_of(page, "I have kept it")
     row = page.locator("#rows tr", has_text="ann")
     expect(row).to_contain_text("read, ask")
@@ -247,7 +247,7 @@ def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
                     page.get_by_role("button", name="Sign-in link").click()
                     expect(page.get_by_role("dialog")).to_contain_text("<img")
                 else:
-                    expect(page.locator("#rows tr", has_text="<img").first).to_be_visible()
+                    expect(page.locator("#rows tr", has_text="NNNNNNNN").first).to_be_visible()
                 page.wait_for_load_state("networkidle")
                 assert page.evaluate("document.title").startswith("pwned") is False
                 assert page.evaluate("document.querySelectorAll('main :is(script, style, img, iframe)').length") == 0
