@@ -96,6 +96,7 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         conversations=parts.conversations,
+        webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,

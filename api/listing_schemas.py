@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
-from api.schemas import DocumentOut, Reason, Wire, instant
+from api.schemas import Reason, Wire, instant
 from ingest.catalog.listing import DocumentFilter, ListTotal
 from ingest.documents import IN_PROGRESS, Document, Version, VersionState
 from ingest.metadata import MAX_READERS
@@ -148,14 +148,6 @@ class VersionList(Wire):
     """The versions of a document, the newest first."""
 
     versions: list[VersionOut]
-
-
-class DocumentPage(Wire):
-    """A page of documents; `next_cursor` is null on the last one. `total` counts all of the listing if asked for."""
-
-    documents: list[DocumentOut]
-    next_cursor: str | None
-    total: int | None = None
 
 
 def document_filter(

@@ -18,6 +18,7 @@ from api.schemas import (
     KEPT_HINT,
     DeletionOut,
     DocumentChangeIn,
+    DocumentGoneOut,
     DocumentOut,
     RejectedOut,
     UploadedOut,
@@ -26,7 +27,7 @@ from api.schemas import (
 from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
-from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
+from ingest.documents import IN_PROGRESS, JobKind, Priority
 from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
@@ -249,7 +250,7 @@ def _followed(served: Services, caller: Principal, document_id: str) -> sse.Foll
         except DocumentNotFoundError:
             if not seen:
                 raise
-            return sse.State({"id": document_id, "state": VersionState.DELETED.value}, ended=True)
+            return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
         body = DocumentOut.of(document, served.catalog.progress(document)).model_dump(mode="json")
         return sse.State(body, document.version.state not in IN_PROGRESS)

@@ -16,9 +16,9 @@ from api.cursors import (
     encode_text_cursor,
     unknown_cursor,
 )
-from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, DocumentPage, RefusedOut, document_filter
+from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, document_filter
 from api.problems import problem
-from api.schemas import DocumentOut
+from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
 from ingest.catalog.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.documents import DocumentChange, JobKind, ListOrder, Priority
