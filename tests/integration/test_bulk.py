@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import Role, Scope
 from tests.support.cluster import wait_until

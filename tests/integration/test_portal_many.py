@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import Services
 from tests.integration.test_portal_library import serious
 from tests.support.browser import Portal, chromium, portal

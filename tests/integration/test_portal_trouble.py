@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.cli.client import Client
+from api.client import Client
 from api.portal.links import own_key
 from api.services import DEFAULT_TENANT, Services
 from ingest.documents import JobKind
