@@ -13,6 +13,7 @@ from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.identities import Identities
+from ingest.catalog.slack import Slack
 from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
@@ -95,6 +96,7 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         conversations=parts.conversations,
+        slack=Slack(door),
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,

@@ -18,6 +18,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.slack import Slack
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -90,6 +91,7 @@ class Services:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    slack: Slack
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
