@@ -9,9 +9,11 @@ from fastapi import FastAPI
 
 from api import metrics, problems
 from api.access import account_of
-from api.admission import Authentication, TenantTurns
+from api.admission import Authentication, Identify, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.idempotency import Idempotency
+from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
 from api.portal import pages
@@ -57,6 +59,7 @@ Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie o
 # Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
+_IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to the disk.
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
@@ -88,7 +91,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Turns(
         settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
     )
-    _admit(app, services)
+    identify = _admit(app, services)
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
@@ -98,6 +101,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router, responses=PROBLEMS)
     if slack is not None:
         app.include_router(slack.router)
+    endpoint.install(app, services, identify)
     pages.install(app)
     docs.describe(app)
     return app
@@ -112,7 +116,7 @@ def _slack(services: Services) -> "SlackApp | None":
     return SlackApp(services)
 
 
-def _admit(app: FastAPI, services: Services) -> None:
+def _admit(app: FastAPI, services: Services) -> Identify:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
@@ -127,6 +131,7 @@ def _admit(app: FastAPI, services: Services) -> None:
         return await key_threads.run(services.meter.count_request, account_of(caller))
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    app.add_middleware(Idempotency, keys=services.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantTurns,
         work=Turns(settings.work_at_once or _work_at_once(), **waits),
@@ -144,6 +149,7 @@ def _admit(app: FastAPI, services: Services) -> None:
     app.add_middleware(Refusals)
     app.add_middleware(Measured)
     app.add_middleware(RequestContext)
+    return identify
 
 
 def _work_at_once() -> int:

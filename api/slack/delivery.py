@@ -233,7 +233,7 @@ class _Delivery:
             confirm=question.asked.confirmed,
             background=True,
         )
-        run, _ = begin_run(self._served, caller, body, Asking(self._served, caller, body), f"slack:{question.id}")
+        run = begin_run(self._served, caller, body, Asking(self._served, caller, body), f"slack:{question.id}")
         if run.conversation_id is not None and question.asked.thread_ts:
             self._store.conversation_begun(question.asked, run.conversation_id)
         return run

@@ -100,13 +100,14 @@ def _written(prompt: str) -> str:
 
 @dataclass(frozen=True)
 class Harbour:
-    """The running service: its address, a key of the tenant with both documents, and a client with that key."""
+    """The running service: its address, a key of the tenant with both documents, and a client with that key; its parts,
+    and its model's server."""
 
     url: str
     key: str
     client: Client
     services: Services
-    server: ScriptedOpenAI
+    model: ScriptedOpenAI
 
 
 @contextmanager

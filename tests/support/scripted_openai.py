@@ -20,8 +20,8 @@ class ScriptedOpenAI(ThreadingHTTPServer):
     """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
 
     `fault` changes how; with `wait` a request is held until its client goes away or the fault is taken back. `dropped`
-    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each, and `piece_seconds` before each
-    piece of a stream.
+    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each, and `piece_seconds` before
+    each piece of a stream.
     """
 
     daemon_threads = True

@@ -81,7 +81,7 @@ def workspace(served: Harbour, slack: SlackDouble, model: Model) -> Iterator[Wor
     slack.channel(f"C0QUAY{number}", "U0ANN", "U0BOB")
     slack.channel(f"D0ANN{number}", "U0ANN", kind="im")
     slack.refused.clear()
-    model.support, model.wrapped, served.server.piece_seconds = "supported", "", 0.0
+    model.support, model.wrapped, served.model.piece_seconds = "supported", "", 0.0
     sender = Sender(served.url)
     yield Workspace(slack, served, sender, model, f"C0QUAY{number}", f"D0ANN{number}")
     sender.close()

@@ -79,7 +79,7 @@ def test_what_is_asked_of_slack_before_may_fail(workspace: Workspace, method: st
 
 
 def test_a_stream_shows_what_is_written_and_ends_as_the_whole_reply(workspace: Workspace) -> None:
-    workspace.harbour.server.piece_seconds = 0.05
+    workspace.harbour.model.piece_seconds = 0.05
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     wait_until(
@@ -96,7 +96,7 @@ def test_a_stream_shows_what_is_written_and_ends_as_the_whole_reply(workspace: W
 
 def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
     workspace.slack.streams_for = 1.5
-    workspace.harbour.server.piece_seconds = 0.05
+    workspace.harbour.model.piece_seconds = 0.05
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 10
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     try:
@@ -108,7 +108,7 @@ def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
 
 
 def test_starting_streams_too_often_is_answered_by_a_plain_message(workspace: Workspace) -> None:
-    workspace.harbour.server.piece_seconds = 0.05
+    workspace.harbour.model.piece_seconds = 0.05
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 6
     workspace.slack.faults["chat.startStream"].append(Fault(429, retry_after=30))
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")

@@ -34,7 +34,7 @@ def private(served: object) -> Iterator[None]:
 
 def read(workspace: Workspace) -> str:
     """Everything that the model was shown since the last call, and forget it."""
-    requests, workspace.harbour.server.requests[:] = list(workspace.harbour.server.requests), []
+    requests, workspace.harbour.model.requests[:] = list(workspace.harbour.model.requests), []
     return str(requests)
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0036_slack"
-down_revision = "0024_pages_done"
+down_revision = "0032_repeats"
 branch_labels = None
 depends_on = None
 
@@ -84,8 +84,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_slack_questions_tenant_id"),
         sa.PrimaryKeyConstraint("id", name="pk_slack_questions"),
     )
-    op.create_index("ix_slack_questions_state", "slack_questions", ["state", "not_before"])
-    op.create_index("ix_slack_questions_team_id", "slack_questions", ["team_id", "channel", "thread_ts"])
+    op.create_index("ix_slack_questions_state_not_before", "slack_questions", ["state", "not_before"])
+    op.create_index(
+        "ix_slack_questions_team_id_channel_thread_ts", "slack_questions", ["team_id", "channel", "thread_ts"]
+    )
     op.create_index("ix_slack_questions_tenant_id", "slack_questions", ["tenant_id"])
 
 
