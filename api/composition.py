@@ -98,6 +98,7 @@ def make_services(
         batches=parts.batches,
         conversations=parts.conversations,
         slack=Slack(door),
+        webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,

@@ -40,6 +40,7 @@ from api.routes import (
     tenants,
     usage,
     users,
+    webhooks,
 )
 from api.services import Services
 from api.threads import Threads
@@ -95,7 +96,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
+    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)

@@ -20,6 +20,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.slack import Slack
+from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -93,6 +94,7 @@ class Services:
     batches: Batches
     conversations: Conversations
     slack: Slack
+    webhooks: Webhooks
     idempotency: IdempotencyKeys
     feed: Feed
     blobs: DirectoryBlobs

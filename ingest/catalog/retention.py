@@ -20,6 +20,7 @@ from ingest.catalog.tables import (
     run_documents,
     run_events,
     runs,
+    webhook_deliveries,
     work_versions,
 )
 from ingest.documents import JobKind
@@ -61,6 +62,12 @@ class Expiry:
             "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
             "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
+            "webhook messages": (
+                select(webhook_deliveries.c.id).where(
+                    webhook_deliveries.c.created_at < before(retention.webhooks_days)
+                ),
+                _remove_deliveries,
+            ),
             "works": (_forgotten_works(), _remove_works),
         }
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
@@ -108,6 +115,10 @@ def _remove_logs(connection: Connection, some: list[str]) -> None:
 def _remove_batches(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(some)))
     connection.execute(delete(batches).where(batches.c.id.in_(some)))
+
+
+def _remove_deliveries(connection: Connection, some: list[str]) -> None:
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
 
 
 def _forget_keys(engine: Engine, now: float) -> int:

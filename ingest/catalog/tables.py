@@ -596,6 +596,51 @@ stored_content = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
+# Addresses that are told of events; see `ingest.webhooks`. A secret signs, so that it is kept as it is.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("secret", String(120), nullable=False),
+    Column("previous_secret", String(120)),
+    Column("previous_until", Float),
+    Column("created_at", Float, nullable=False),
+    Column("failing_since", Float),
+    Column("disabled_at", Float),
+    Column("disabled_reason", Text),
+    Index(None, "tenant_id", "id"),
+)
+
+# Messages to webhooks, written with the change that they tell of: ids and codes, and no text of any document.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("sequence", _BIG, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    # What is told: nothing is told a webhook twice.
+    Column("key", String(120), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Float, nullable=False),
+    Column("lease_until", Float),
+    Column("status", Integer),
+    Column("detail", Text),
+    Column("created_at", Float, nullable=False),
+    Column("attempted_at", Float),
+    Index(None, "webhook_id", "key", unique=True),
+    Index(None, "webhook_id", "sequence"),
+    Index(None, "state", "webhook_id", "not_before"),
+    Index(None, "created_at"),
+)
+
 deletions = Table(
     "deletions",
     metadata,

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0036_slack"
-down_revision = "0032_repeats"
+down_revision = "0033_webhooks"
 branch_labels = None
 depends_on = None
 
