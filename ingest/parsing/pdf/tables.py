@@ -78,16 +78,37 @@ def in_lines(words: Sequence[Word]) -> Words:
 
 
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
-    """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
+    """Return how many rows are the header: at most those before the first that has a value.
 
-    A row that has a label alone does not end a header. Without values it is the first row, or those that lack labels.
+    A row that has a label alone does not end a header. Of several rows before the first value the header is no more
+    than those in bold above others that are not, or those up to one that names every column. Without values it is the
+    first row, or those that lack labels.
     """
-    for number, row in enumerate(rows):
-        texts = [cell_text(cell) for cell in row]
-        values = [text for text in texts[1:] if is_value(text)]
-        if any(not is_year(text) for text in values) or (values and texts[0]):
-            while number and not any(rows[number - 1][1:]):
-                number -= 1
-            return number
-    unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
-    return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
+    if end is None:
+        unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
+        return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    while end and not any(rows[end - 1][1:]):
+        end -= 1
+    bold = [all(word.bold for cell in row for word in cell) for row in rows[:end]]
+    plain = bold.index(False) if False in bold else end
+    if 0 < plain < end and rows[plain][0] and not any(bold[plain:]):
+        end = plain
+    whole = next((number for number in range(end) if all(rows[number])), end) + 1
+    while whole < end and not rows[whole][0]:
+        whole += 1
+    return min(end, whole)
+
+
+def _has_values(texts: Sequence[Sequence[str]], number: int) -> bool:
+    """True for a row with a number that is no year, or with a label and a year that is no column's name."""
+    label, cells = texts[number][0], [text for text in texts[number][1:] if text]
+    values = [text for text in cells if is_value(text)]
+    if any(not is_year(text) for text in values):
+        return True
+    if not values or not label:
+        return False
+    below = next((row for row in texts[number + 1 :] if any(map(is_value, row[1:]))), ())
+    names_columns = 1 < len(cells) == len(set(values))
+    return not (names_columns and any(is_value(text) and not is_year(text) for text in below[1:]))
