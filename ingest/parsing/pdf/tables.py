@@ -9,10 +9,11 @@ from ingest.parsing.pdf.rows import in_reading_order, make_rows
 
 _OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
 _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
+_CURRENCY = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]")
 _SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
 _VALUE = re.compile(
     r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
-    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7})?"
+    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7}|\s?[A-Z]{0,3}[$€£¥₹₩])?"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -60,6 +61,10 @@ def opens(text: str) -> bool:
     return _OPENING.fullmatch(text.replace(" ", "")) is not None
 
 
+def is_currency(text: str) -> bool:
+    return _CURRENCY.fullmatch(text) is not None
+
+
 def is_value(text: str) -> bool:
     """True for a number, an amount, a share, a number with its unit, or the dash in place of one."""
     return _VALUE.fullmatch(text) is not None
@@ -80,9 +85,9 @@ def in_lines(words: Sequence[Word]) -> Words:
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
     """Return how many rows are the header: at most those before the first that has a value.
 
-    A row that has a label alone does not end a header. Of several rows before the first value the header is no more
-    than those in bold above others that are not, or those up to one that names every column. Without values it is the
-    first row, or those that lack labels.
+    A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
+    with other values. Of several rows before the first value the header is no more than those in bold above others that
+    are not, or those up to one that names every column. Without values it is the first row, or those that lack labels.
     """
     texts = [[cell_text(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
@@ -101,14 +106,20 @@ def header_rows(rows: Sequence[Sequence[Words]]) -> int:
     return min(end, whole)
 
 
-def _has_values(texts: Sequence[Sequence[str]], number: int) -> bool:
+def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
     """True for a row with a number that is no year, or with a label and a year that is no column's name."""
-    label, cells = texts[number][0], [text for text in texts[number][1:] if text]
-    values = [text for text in cells if is_value(text)]
-    if any(not is_year(text) for text in values):
-        return True
-    if not values or not label:
-        return False
-    below = next((row for row in texts[number + 1 :] if any(map(is_value, row[1:]))), ())
-    names_columns = 1 < len(cells) == len(set(values))
-    return not (names_columns and any(is_value(text) and not is_year(text) for text in below[1:]))
+    texts = rows[number]
+    values = [text for text in texts[1:] if is_value(text)]
+    labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
+    return bool(labelled) or any(not is_year(text) for text in values)
+
+
+def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """True if the cells of a row but its label are years, several, and a row below has another value.
+
+    One year may be the value of a first row: when something was founded.
+    """
+    years = [text for text in texts[1:] if text]
+    others = (text for row in below for text in row[1:])
+    is_names = len(years) > 1 and all(map(is_year, years))
+    return is_names and any(is_value(text) and not is_year(text) for text in others)
