@@ -738,3 +738,85 @@ generations = Table(
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
+
+# Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.
+slack_workspaces = Table(
+    "slack_workspaces",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("bot_user_id", String(32), nullable=False),
+    Column("token_sealed", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("installed_by", String(32), nullable=False),
+    Column("installed_at", Float, nullable=False),
+)
+
+# How the bot behaves in a channel: `ingest.slack.ChannelSettings`.
+slack_channels = Table(
+    "slack_channels",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("changed_by", String(32), nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+
+# Threads in which the bot takes part, each with the conversation that its questions go into.
+slack_threads = Table(
+    "slack_threads",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("thread_ts", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", String(36)),
+    Column("created_at", Float, nullable=False),
+    Index(None, "tenant_id"),
+)
+
+# Ids of events and messages that were taken: Slack delivers again, also a day later.
+slack_seen = Table(
+    "slack_seen",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("key", String(120), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Index(None, "seen_at"),
+    Index(None, "tenant_id"),
+)
+
+# Questions with their replies: `messages` are the timestamps of what was posted, in order.
+slack_questions = Table(
+    "slack_questions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("team_id", String(32), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("thread_ts", String(32), nullable=False),
+    Column("message_ts", String(32), nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("surface", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(36)),
+    Column("messages", JSON, nullable=False),
+    Column("posting_since", Float),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False),
+    Column("error_code", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index(None, "state", "not_before"),
+    Index(None, "team_id", "channel", "thread_ts"),
+    Index(None, "tenant_id"),
+)
