@@ -54,6 +54,16 @@ def test_searches_are_compared_with_their_bare_parts() -> None:
     assert figures["ratio"] == pytest.approx(figures["p50_ms"] / figures["bare_p50_ms"], abs=0.05)
 
 
+def test_stages_are_those_that_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_RERANK_DEADLINE_MS", "60000")
+    bm25, dense, hybrid, reranked = rows("stages", "--queries", "10")
+    assert {"engine p50", "read p50", "total p95"} < {*bm25} & {*dense} & {*hybrid} & {*reranked}
+    assert [name for name, row in zip("bdhr", (bm25, dense, hybrid, reranked), strict=True) if "rerank p50" in row] == [
+        "r"
+    ]
+    assert reranked["total p50"] > reranked["rerank p50"] > 0
+
+
 def test_an_empty_data_folder_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
     with pytest.raises(LeadlineError, match="There is no ready document"):
