@@ -17,7 +17,11 @@ class Peer:
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
         embeddings: Any = import_module("txtai").Embeddings
-        settings = {"method": "external", "transform": self._transform}
+
+        def transform(texts: list[str]) -> NDArray[np.float32]:  # it calls what is no plain function once more
+            return self._transform(texts)
+
+        settings = {"method": "external", "transform": transform}
         self._embeddings = {"vectors": embeddings(settings), "hybrid": embeddings({**settings, "hybrid": True})}
         self._known: dict[str, list[float]] = {}
         self._passages: list[tuple[str, int, int]] = []
