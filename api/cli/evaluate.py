@@ -190,7 +190,7 @@ def _search(
 
 def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the service answers. Raises `ServiceError` where the reranker was asked and had no part."""
-    found = collection.client.post("/v1/search", {**request, "query": query})
+    found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
         raise ServiceError(
             f"{query!r} was not reranked: {reranked['detail']}",

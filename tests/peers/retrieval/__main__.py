@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -59,15 +58,15 @@ def main() -> None:
         versions += installed
         for search, each in found.items():
             name = f"{system} {search}"
-            runs[name] = asked.judge(each.passages)
+            runs[name] = asked.judge(each)
             rows[name] = summarize(each, runs[name])
     if options.output:
         save(Evaluation(options.source.stem, asked.queries, runs), options.output)
     if options.as_json:
-        print(json.dumps({"cores": len(os.sched_getaffinity(0)), "versions": versions, "searches": rows}))
+        print(json.dumps({"versions": versions, "searches": rows}))
     else:
         title = f"{options.source.stem}: {len(asked.texts):,} texts, {len(asked.queries):,} questions"
-        _print(title, rows, f"{', '.join(versions)}; load {os.getloadavg()[1]:.1f}")
+        _print(title, rows, ", ".join(versions))
     sys.exit(any("error" in row for row in rows.values()))
 
 

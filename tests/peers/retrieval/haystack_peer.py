@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
 
+from tests.peers.retrieval.spans import Passage
 from tests.peers.retrieval.vectors import Vectors
-
-SEARCHES = ("bm25", "vectors", "hybrid")
 
 
 class Peer:
@@ -32,12 +30,14 @@ class Peer:
             [replace(chunk, embedding=vector) for chunk, vector in zip(chunks, embedded, strict=True)]
         )
 
-    def search(self, search: str, query: str, top_k: int) -> list[tuple[str, int, int]]:
-        found: list[list[Any]] = []
-        if search != "vectors":
-            found.append(self._bm25.run(query=query, top_k=top_k)["documents"])
-        if search != "bm25":
-            found.append(self._dense.run(query_embedding=self._vectors.query(query), top_k=top_k)["documents"])
-        best = self._joiner.run(documents=found)["documents"] if search == "hybrid" else found[0]
-        starts = [(chunk.meta["text"], chunk.meta["split_idx_start"], chunk.content) for chunk in best[:top_k]]
-        return [(identifier, start, start + len(content)) for identifier, start, content in starts]
+    def search(self, query: str, top_k: int) -> dict[str, list[Passage]]:
+        bm25 = self._bm25.run(query=query, top_k=top_k)["documents"]
+        vectors = self._dense.run(query_embedding=self._vectors.query(query), top_k=top_k)["documents"]
+        hybrid = self._joiner.run(documents=[bm25, vectors])["documents"][:top_k]
+        return {
+            search: [
+                (chunk.meta["text"], start := chunk.meta["split_idx_start"], start + len(chunk.content))
+                for chunk in chunks
+            ]
+            for search, chunks in (("bm25", bm25), ("vectors", vectors), ("hybrid", hybrid))
+        }

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from tests.peers.retrieval.spans import Passage
 from tests.peers.retrieval.vectors import Vectors
 
-SEARCHES = ("vectors", "hybrid")
 # The tutorial's, in characters; the class's own default of 4,000 is more than the encoder reads.
 _CHUNK, _OVERLAP = 1000, 200
 
@@ -28,16 +28,20 @@ class Peer:
         self._store.add_documents(chunks)
         self._bm25 = import_module("langchain_community.retrievers").BM25Retriever.from_documents(chunks)
 
-    def search(self, search: str, query: str, top_k: int) -> list[tuple[str, int, int]]:
-        """Return the best chunks. Hybrid search asks each retriever for as many."""
-        if search == "vectors":
-            found = self._store.similarity_search(query, k=top_k)
-        else:
-            self._bm25.k = top_k
-            retrievers = [self._bm25, self._store.as_retriever(search_kwargs={"k": top_k})]
-            found = import_module("langchain_classic.retrievers").EnsembleRetriever(retrievers=retrievers).invoke(query)
-        starts = [(chunk.metadata["id"], chunk.metadata["start_index"], chunk.page_content) for chunk in found[:top_k]]
-        return [(identifier, start, start + len(content)) for identifier, start, content in starts]
+    def search(self, query: str, top_k: int) -> dict[str, list[Passage]]:
+        self._bm25.k = top_k
+        lists = [self._bm25.invoke(query), self._store.similarity_search(query, k=top_k)]
+        ensemble = import_module("langchain_classic.retrievers").EnsembleRetriever(
+            retrievers=[self._bm25, self._store.as_retriever()]
+        )
+        found = {"vectors": lists[1], "hybrid": ensemble.weighted_reciprocal_rank(lists)[:top_k]}
+        return {
+            search: [
+                (chunk.metadata["id"], start := chunk.metadata["start_index"], start + len(chunk.page_content))
+                for chunk in chunks
+            ]
+            for search, chunks in found.items()
+        }
 
 
 def _embeddings(vectors: Vectors) -> object:

@@ -3,14 +3,13 @@
 Beside it a `QueryFusionRetriever` of that index and `BM25Retriever`, by reciprocal ranks and without rewriting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-from tests.peers.retrieval.spans import Spans
+from tests.peers.retrieval.spans import Passage, Spans
 from tests.peers.retrieval.vectors import Vectors
 
-SEARCHES = ("vectors", "hybrid")
 # What BM25 gives the fusion; it refuses more than there are chunks.
 _DEPTH = 100
 
@@ -30,19 +29,24 @@ class Peer:
         bm25 = import_module("llama_index.retrievers.bm25").BM25Retriever
         self._bm25 = bm25.from_defaults(index=self._index, similarity_top_k=min(_DEPTH, len(self._index.docstore.docs)))
 
-    def search(self, search: str, query: str, top_k: int) -> list[tuple[str, int, int]]:
-        retriever = self._index.as_retriever(similarity_top_k=top_k)
-        if search == "hybrid":
-            retriever = import_module("llama_index.core.retrievers").QueryFusionRetriever(
-                [retriever, self._bm25],
-                llm=import_module("llama_index.core.llms").MockLLM(),
-                mode="reciprocal_rerank",
-                num_queries=1,
-                use_async=False,
-                similarity_top_k=top_k,
-            )
-        found: list[tuple[str, int, int]] = []
-        for node in (hit.node for hit in retriever.retrieve(query)):
+    def search(self, query: str, top_k: int) -> dict[str, list[Passage]]:
+        vectors = self._index.as_retriever(similarity_top_k=top_k)
+        hybrid = import_module("llama_index.core.retrievers").QueryFusionRetriever(
+            [vectors, self._bm25],
+            llm=import_module("llama_index.core.llms").MockLLM(),
+            mode="reciprocal_rerank",
+            num_queries=1,
+            use_async=False,
+            similarity_top_k=top_k,
+        )
+        return {
+            "vectors": self._passages(vectors.retrieve(query)),
+            "hybrid": self._passages(hybrid.retrieve(query)),
+        }
+
+    def _passages(self, hits: Iterable[Any]) -> list[Passage]:
+        found: list[Passage] = []
+        for node in (hit.node for hit in hits):
             start, end = node.start_char_idx, node.end_char_idx
             if start is None:  # the splitter did not find its own chunk again
                 start, end = Spans(self._texts[node.ref_doc_id]).of(node.text)

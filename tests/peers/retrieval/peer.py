@@ -1,17 +1,13 @@
 """One peer over one corpus, in the peer's environment: a request as JSON on standard input, JSON lines out.
 
 The request names `system`, `model` and `tokenizer` (files of the encoder) and `top_k`, and holds `texts` and `queries`
-by id. The lines are `{"searches": [names], "seconds": …}` once the corpus is indexed, and then for each search and
-query `{"search": …, "query": …, "ms": …, "found": [[id, start, end], …]}`, best first, in code points of the text; or,
-as the last, `{"error": …}`. Loading the encoder is not timed, nor is a first query.
-
-The environment has the peer, and what the encoder needs. A peer searches for the names in its `SEARCHES`.
+by id. The lines are one for each query, `{"query": …, "found": {search: [[id, start, end], …]}}`, best first, in code
+points of the text; or, as the last, `{"error": …}`. The environment has the peer, and what the encoder needs.
 """
 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -24,19 +20,10 @@ SYSTEMS = ("langchain", "llamaindex", "haystack", "txtai")
 def measure(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Do what the request says, with the peer of that name."""
     module = import_module(f"tests.peers.retrieval.{asked['system']}_peer")
-    vectors = Vectors(asked["model"], asked["tokenizer"])
-    peer = module.Peer(vectors)
-    vectors.query("a first one loads the encoder")
-    begun = time.perf_counter()
+    peer = module.Peer(Vectors(asked["model"], asked["tokenizer"]))
     peer.index(asked["texts"])
-    yield {"searches": module.SEARCHES, "seconds": time.perf_counter() - begun}
-    for search in module.SEARCHES:
-        peer.search(search, next(iter(asked["queries"].values())), asked["top_k"])
-        for identifier, text in asked["queries"].items():
-            begun = time.perf_counter()
-            found = peer.search(search, text, asked["top_k"])
-            milliseconds = (time.perf_counter() - begun) * 1000
-            yield {"search": search, "query": identifier, "ms": milliseconds, "found": found}
+    for identifier, text in asked["queries"].items():
+        yield {"query": identifier, "found": peer.search(text, asked["top_k"])}
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Where a chunk stands in its text, for splitters that do not say it."""
 
+# The id of a text, and the span of the chunk in it.
+Passage = tuple[str, int, int]
+
 
 class Spans:
     """Finds chunks, in reading order, in a text from which they differ in white space alone."""

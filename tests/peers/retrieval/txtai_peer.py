@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.peers.retrieval.spans import Spans
+from tests.peers.retrieval.spans import Passage, Spans
 from tests.peers.retrieval.vectors import Vectors
-
-SEARCHES = ("vectors", "hybrid")
 
 
 class Peer:
@@ -24,7 +22,7 @@ class Peer:
         settings = {"method": "external", "transform": transform}
         self._embeddings = {"vectors": embeddings(settings), "hybrid": embeddings({**settings, "hybrid": True})}
         self._known: dict[str, list[float]] = {}
-        self._passages: list[tuple[str, int, int]] = []
+        self._passages: list[Passage] = []
 
     def index(self, texts: Mapping[str, str]) -> None:
         cut = import_module("txtai.pipeline").Segmentation(paragraphs=True)
@@ -38,8 +36,11 @@ class Peer:
         for each in self._embeddings.values():
             each.index((number, chunk, None) for number, chunk in enumerate(chunks))
 
-    def search(self, search: str, query: str, top_k: int) -> list[tuple[str, int, int]]:
-        return [self._passages[number] for number, _ in self._embeddings[search].search(query, top_k)]
+    def search(self, query: str, top_k: int) -> dict[str, list[Passage]]:
+        return {
+            search: [self._passages[number] for number, _ in embeddings.search(query, top_k)]
+            for search, embeddings in self._embeddings.items()
+        }
 
     def _transform(self, texts: list[str]) -> NDArray[np.float32]:
         """Return vectors of chunks or of a query: txtai asks for both alike."""
