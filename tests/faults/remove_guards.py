@@ -30,6 +30,48 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "figures do not count as length",
+        "retrieval/bm25.py",
+        "(len(inside) - len(numbers))",
+        "len(inside)",
+        "tests/unit/retrieval/test_bm25.py::test_the_figures_of_a_table_do_not_make_it_long",
+    ),
+    Guard(
+        "a table's header stands above its rows",
+        "workers/vectors.py",
+        "*filter(None, [text.header])])\n    return",
+        "])\n    return",
+        "tests/unit/workers/test_vectors.py::test_rows_stand_under_the_header_of_their_table_for_bm25_and_the_encoder",
+    ),
+    Guard(
+        "tools of MCP need their scope",
+        "api/mcp/server.py",
+        "if tool.scope not in caller.scopes:",
+        "if False:",
+        "tests/integration/test_mcp.py::test_a_key_sees_and_calls_the_tools_of_its_scopes",
+    ),
+    Guard(
+        "MCP answers under the service's own names",
+        "api/mcp/endpoint.py",
+        "        self._require_known_host(scope)\n",
+        "",
+        "tests/integration/test_mcp.py::test_a_host_that_is_not_the_services_is_refused_in_words",
+    ),
+    Guard(
+        "answers for MCP hold nothing that a client would load",
+        "api/mcp/schemas.py",
+        "text = shown_text(answer)",
+        "text = answer.text",
+        "tests/integration/test_mcp.py::test_an_answer_cannot_make_a_client_load_or_link_anything",
+    ),
+    Guard(
+        "an answer for MCP ends with its client",
+        "api/answer_events.py",
+        "or the protocol has seen the client go\n        stop.set()\n",
+        "or the protocol has seen the client go\n",
+        "tests/integration/test_mcp.py::test_a_client_that_goes_away_stops_the_work",
+    ),
+    Guard(
         "no source is read that cannot fit",
         "ingest/parsing/child.py",
         "if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:",
