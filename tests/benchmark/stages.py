@@ -8,12 +8,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from api.answering import chosen_reranker
 from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
+from retrieval.models.store import ModelStore
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 
 # One retriever at a time tells what each one's part of `engine` is.
@@ -40,11 +42,12 @@ def stages(
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
-    taken: dict[str, dict[str, list[float]]] = {name: {} for name in _SEARCHES}
+    without = set() if chosen_reranker(settings, ModelStore(settings.models)) else {"reranked"}
+    taken: dict[str, dict[str, list[float]]] = {name: {} for name in _SEARCHES if name not in without}
     with open_embedded(settings) as services, private(services) as client, Console(stderr=True).status("Searching …"):
         chunks = sum(total.chunks for total in services.catalog.totals(DEFAULT_TENANT).values())
         texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
-        order = list(_SEARCHES)
+        order = list(taken)
         for number, text in enumerate([*texts[:_WARM_UP], *texts]):
             for name in order:
                 begun = time.process_time()

@@ -1,6 +1,7 @@
 """LangChain as its tutorial on retrieval has it: `RecursiveCharacterTextSplitter` and `InMemoryVectorStore`.
 
-Beside it an `EnsembleRetriever` of that store and `BM25Retriever`, which is its hybrid search without a service.
+Beside it an `EnsembleRetriever` of that store and `BM25Retriever`, which is its hybrid search without a service. It is
+told chunks apart by an id: by their text, its default, chunks of equal text add up and come first (MRR .34 for .6).
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ class Peer:
 
     def index(self, texts: Mapping[str, str]) -> None:
         chunks = self._splitter.create_documents(list(texts.values()), [{"id": identifier} for identifier in texts])
+        for number, chunk in enumerate(chunks):
+            chunk.metadata["chunk"] = number
         self._store.add_documents(chunks)
         self._bm25 = import_module("langchain_community.retrievers").BM25Retriever.from_documents(chunks)
 
@@ -32,7 +35,7 @@ class Peer:
         self._bm25.k = top_k
         lists = [self._bm25.invoke(query), self._store.similarity_search(query, k=top_k)]
         ensemble = import_module("langchain_classic.retrievers").EnsembleRetriever(
-            retrievers=[self._bm25, self._store.as_retriever()]
+            retrievers=[self._bm25, self._store.as_retriever()], id_key="chunk"
         )
         found = {"vectors": lists[1], "hybrid": ensemble.weighted_reciprocal_rank(lists)[:top_k]}
         return {
