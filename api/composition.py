@@ -12,6 +12,7 @@ from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.intake import Intake
 from ingest.tables import RecordTables
@@ -95,6 +96,7 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         conversations=parts.conversations,
+        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,

@@ -11,6 +11,7 @@ from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
@@ -54,6 +55,7 @@ Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie o
 # Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
+_IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to the disk.
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
@@ -100,6 +102,7 @@ def _admit(app: FastAPI, services: Services) -> Identify:
         return await key_threads.run(services.meter.count_request, account_of(caller))
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    app.add_middleware(Idempotency, keys=services.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantTurns,
         work=Turns(settings.work_at_once or _work_at_once(), **waits),

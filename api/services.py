@@ -14,6 +14,7 @@ from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
@@ -90,6 +91,7 @@ class Services:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    idempotency: IdempotencyKeys
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts

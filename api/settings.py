@@ -109,6 +109,9 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
         "nothing runs.",
     )
+    idempotency_hours: float = Field(
+        24.0, gt=0, description="How long the response of a request is kept that came with an Idempotency-Key."
+    )
     task_seconds: float = Field(
         900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."
     )

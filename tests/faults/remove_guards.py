@@ -30,6 +30,56 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "a currency sign behind a number may be the next number's",
+        "ingest/parsing/pdf/aligned_tables.py",
+        "leads = signs_lead and is_currency(word.text)",
+        "leads = False and is_currency(word.text)",
+        "tests/unit/ingest/test_pdf_layout.py"
+        "::test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next",
+    ),
+    Guard(
+        "only the first row's years are a header",
+        "ingest/parsing/pdf/tables.py",
+        "not (number == 0 and _are_years",
+        "not (_are_years",
+        "tests/unit/ingest/test_pdf_layout.py::test_a_row_of_years_below_other_rows_is_no_header",
+    ),
+    Guard(
+        "a request under way is not begun again under its key",
+        "ingest/catalog/idempotency.py",
+        "if row.lease_until > now:",
+        "if False:",
+        "tests/integration/test_idempotency.py::test_a_request_that_is_under_way_is_not_begun_again",
+    ),
+    Guard(
+        "a key belongs to one request",
+        "ingest/catalog/idempotency.py",
+        "if row.request_sha256 != request_sha256:",
+        "if False:",
+        "tests/integration/test_idempotency.py::test_a_key_with_another_body_or_address_is_refused",
+    ),
+    Guard(
+        "a key belongs to who sent it",
+        "api/idempotency.py",
+        'owner = f"{caller.key_id or caller.owner}\\0".encode() + key',
+        "owner = key",
+        "tests/integration/test_idempotency.py::test_a_key_of_another_has_nothing_to_do_with_it",
+    ),
+    Guard(
+        "responses under keys are sealed",
+        "api/idempotency.py",
+        "return nonce + self._cipher.encrypt(nonce, content, None)",
+        "return nonce + content",
+        "tests/integration/test_idempotency.py::test_neither_keys_nor_responses_stand_readable_in_the_catalog",
+    ),
+    Guard(
+        "an answer that is shown again is not a response that was kept",
+        "api/asking.py",
+        "        claim.shows_again = True\n",
+        "",
+        "tests/integration/test_idempotency.py::test_what_was_closed_to_the_caller_since_is_not_shown_again",
+    ),
+    Guard(
         "figures do not count as length",
         "retrieval/bm25.py",
         "(len(inside) - len(numbers))",
