@@ -15,12 +15,14 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.outbox import Outbox
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
@@ -54,6 +56,8 @@ class Parts:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    webhooks: Webhooks
+    outbox: Outbox
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -119,6 +123,8 @@ def parts_over(
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            webhooks=Webhooks(engine),
+            outbox=Outbox(engine),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.answering import chosen_reranker
-from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.evaluate_chunks import chunks
 from api.cli.judged_collection import FileQuestions, JudgedCollection, indexed
+from api.client import ServiceError
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.figures import FigureQuestions, FoundText, has_figures, judge_figures
 from retrieval.evaluation.judged import JudgedFolder, open_judged

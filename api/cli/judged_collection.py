@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from api.cli.client import Client, ServiceError
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import show_progress
 from api.cli.private_service import private
+from api.client import Client, ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
@@ -159,7 +159,4 @@ def _wait(client: Client, batch: str, status: Status) -> None:
 
 
 def _send(client: Client, batch: str, identifier: str, path: Path) -> str:
-    uploaded = client.upload(path, name=path.name, collection=_COLLECTION, batch=batch)
-    if "id" not in uploaded:
-        raise ServiceError(f"Text {identifier} was not accepted.")
-    return str(uploaded["id"])
+    return client.upload(path, collection=_COLLECTION, batch=batch).id

@@ -8,8 +8,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from api.cli.client import ServiceError
 from api.cli.main import app
+from api.client import ServiceError
 
 pytestmark = pytest.mark.slow
 
