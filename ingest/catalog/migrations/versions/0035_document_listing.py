@@ -6,7 +6,7 @@ from alembic import op
 from ingest.catalog.listing_rows import folded, sort_key
 
 revision = "0035_document_listing"
-down_revision = "0033_webhooks"
+down_revision = "0036_slack"
 branch_labels = None
 depends_on = None
 
