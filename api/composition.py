@@ -95,6 +95,8 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         conversations=parts.conversations,
+        feedback=parts.feedback,
+        shares=parts.shares,
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,

@@ -27,6 +27,7 @@ from api.routes import (
     conversations,
     docs,
     documents,
+    feedback,
     health,
     keys,
     openai_chat,
@@ -34,6 +35,7 @@ from api.routes import (
     runs,
     search,
     sessions,
+    shares,
     tenants,
     usage,
     users,
@@ -74,7 +76,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
+    for route in (answers, feedback, conversations, shares, runs, usage, collections, keys, users, tenants, sessions):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)

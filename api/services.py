@@ -14,10 +14,12 @@ from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -90,6 +92,8 @@ class Services:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts

@@ -10,6 +10,7 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
@@ -20,6 +21,7 @@ from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
@@ -54,6 +56,8 @@ class Parts:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -119,6 +123,8 @@ def parts_over(
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

@@ -34,6 +34,8 @@ _EXPORTED = (
     "batches",
     "conversations",
     "answers",
+    "feedback",
+    "shares",
     "runs",
     "users",
     "api_keys",

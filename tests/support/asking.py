@@ -21,10 +21,12 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from tests.fakes.scripted_answers import ScriptedAnswers
@@ -98,6 +100,8 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             audit=Audit(engine),
             batches=Batches(engine),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),
