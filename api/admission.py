@@ -24,7 +24,7 @@ _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in"
 )
 # Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.
-_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?")
+_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+")
 
 # Finds who presents a key or the secret of a session; None for one that is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]

@@ -28,7 +28,10 @@ class FeedbackIn(Wire):
 
 
 class FeedbackOut(Wire):
-    """Feedback on an answer: who said what, and when. `author` is such as `user:ann`, or `key:` and an id."""
+    """Feedback on an answer: who said what, and when. `author` is such as `user:ann`, or `key:` and an id.
+
+    `mine` says that you are the author.
+    """
 
     id: str
     answer: str
@@ -39,10 +42,12 @@ class FeedbackOut(Wire):
     citations: list[int]
     created_at: datetime
     updated_at: datetime
+    mine: bool
 
     @classmethod
-    def of(cls, entry: FeedbackEntry) -> "FeedbackOut":
-        return cls(**_members(entry))
+    def of(cls, entry: FeedbackEntry, reader: str) -> "FeedbackOut":
+        """Make it for a reader, such as `user:ann`."""
+        return cls(**_members(entry, reader))
 
 
 class FeedbackWithAnswerOut(FeedbackOut):
@@ -54,9 +59,9 @@ class FeedbackWithAnswerOut(FeedbackOut):
     model: str | None
 
     @classmethod
-    def of(cls, entry: FeedbackEntry) -> "FeedbackWithAnswerOut":
+    def of(cls, entry: FeedbackEntry, reader: str) -> "FeedbackWithAnswerOut":
         about = {"question": entry.question, "strategy": entry.strategy, "model": entry.model}
-        return cls(**_members(entry), **about, conversation=entry.conversation_id)
+        return cls(**_members(entry, reader), **about, conversation=entry.conversation_id)
 
 
 class FeedbackOfAnswer(Wire):
@@ -72,7 +77,7 @@ class FeedbackPage(Wire):
     next_cursor: str | None
 
 
-def _members(entry: FeedbackEntry) -> dict[str, object]:
+def _members(entry: FeedbackEntry, reader: str) -> dict[str, object]:
     said = entry.verdict
     return {
         "id": entry.id,
@@ -84,4 +89,5 @@ def _members(entry: FeedbackEntry) -> dict[str, object]:
         "citations": list(said.citations),
         "created_at": instant(entry.created_at),
         "updated_at": instant(entry.updated_at),
+        "mine": entry.author == reader,
     }

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from api.answer_schemas import AnswerOut, CoverageOut
 from api.schemas import Reason, Wire, instant
+from ingest.quotas import NANODOLLARS
 from ingest.runs import Run, RunEvent, RunState
 from rlm.answers import as_json
 
@@ -20,12 +21,13 @@ _UNSHOWN = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
-    """Usage of finished sub-calls so far; `cached` ones cost nothing."""
+    """Usage of finished sub-calls so far; `cached` ones cost nothing. `dollars` are 0 where no price is known."""
 
     calls: int
     cached: int
     prompt_tokens: int
     completion_tokens: int
+    dollars: float
 
 
 class ScopeOut(Wire):
@@ -160,7 +162,13 @@ def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
         "attempt": run.attempt,
         "progress": None if withheld or not run.progress else as_json(run.progress),
         "events": run.events,
-        "usage": RunUsageOut(**{name: getattr(spent, name) for name in RunUsageOut.model_fields}),
+        "usage": RunUsageOut(
+            calls=spent.calls,
+            cached=spent.cached,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            dollars=spent.nanodollars / NANODOLLARS,
+        ),
         "scope": scope,
         "coverage": answer.get("coverage"),
         "seconds": round(run.seconds, 3),

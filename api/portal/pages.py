@@ -184,6 +184,12 @@ async def run(request: Request, run_id: Id) -> Response:
     return _own(request, "runs.html", "Background work", run_id=run_id)
 
 
+@router.get("/shared/{share_id}")
+async def shared(request: Request, share_id: Id) -> Response:
+    """Read what somebody of the tenant shows by a link."""
+    return _own(request, "shared.html", "Shared", share_id=share_id)
+
+
 def _own(request: Request, template: str, title: str, **members: object) -> Response:
     """Return a page for who is signed in, and lead everybody else to where one signs in."""
     return _page(request, template, title, **members) if request.scope.get(CALLER) else _to("/sign-in")

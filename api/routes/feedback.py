@@ -20,14 +20,14 @@ def give(answer_id: str, body: FeedbackIn, caller: Asker, served: Served) -> Fee
     The answer of a run has the run's id. Feedback is kept as long as its answer, and read by admins of the tenant.
     """
     made = served.feedback.give(caller.tenant_id, answer_id, caller.owner, body.verdict(), owner=caller.sees_only)
-    return FeedbackOut.of(made)
+    return FeedbackOut.of(made, caller.owner)
 
 
 @router.get("/answers/{answer_id}/feedback")
 def of_answer(answer_id: str, caller: Caller, served: Served) -> FeedbackOfAnswer:
     """Show what you said of an answer; an admin sees what anybody said of it."""
     found = served.feedback.of_answer(caller.tenant_id, answer_id, caller.sees_only, owner=caller.sees_only)
-    return FeedbackOfAnswer(feedback=[FeedbackOut.of(each) for each in found])
+    return FeedbackOfAnswer(feedback=[FeedbackOut.of(each, caller.owner) for each in found])
 
 
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
@@ -70,4 +70,6 @@ def listing(
         readers=caller.readers,
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    return FeedbackPage(feedback=[FeedbackWithAnswerOut.of(each) for each in found[:limit]], next_cursor=more)
+    return FeedbackPage(
+        feedback=[FeedbackWithAnswerOut.of(each, caller.owner) for each in found[:limit]], next_cursor=more
+    )

@@ -76,6 +76,12 @@ class Feedback:
             require_answer(connection, tenant_id, answer_id, owner)
             return [_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
 
+    def by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
+        """Return what an author said of these answers, by their ids; the caller has seen that it may read them."""
+        query = _query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
+        with read(self._engine) as connection:
+            return {row.answer_id: _entry(row) for row in connection.execute(query).all()}
+
     def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
         """Remove what an author said of an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
         mine = feedback.c.tenant_id == tenant_id, feedback.c.answer_id == answer_id, feedback.c.author == author

@@ -57,7 +57,7 @@ class Shares:
             if run_id is not None:
                 read_run(connection, tenant_id, run_id, owner)
             query = select(func.max(shares.c.sequence)).where(shares.c.tenant_id == tenant_id)
-            values = {
+            values: dict[str, Any] = {
                 "id": identifier,
                 "sequence": (connection.execute(query).scalar() or 0) + 1,
                 "tenant_id": tenant_id,
