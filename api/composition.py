@@ -12,6 +12,7 @@ from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.intake import Intake
 from ingest.tables import RecordTables
@@ -97,6 +98,7 @@ def make_services(
         conversations=parts.conversations,
         feedback=parts.feedback,
         shares=parts.shares,
+        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,

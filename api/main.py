@@ -8,9 +8,11 @@ from fastapi import FastAPI
 
 from api import metrics, problems
 from api.access import account_of
-from api.admission import Authentication, TenantTurns
+from api.admission import Authentication, Identify, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.idempotency import Idempotency
+from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
 from api.portal import pages
@@ -55,6 +57,7 @@ Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie o
 # Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
+_IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to the disk.
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
@@ -72,7 +75,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Turns(
         settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
     )
-    _admit(app, services)
+    identify = _admit(app, services)
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
@@ -80,12 +83,13 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)
+    endpoint.install(app, services, identify)
     pages.install(app)
     docs.describe(app)
     return app
 
 
-def _admit(app: FastAPI, services: Services) -> None:
+def _admit(app: FastAPI, services: Services) -> Identify:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
@@ -100,6 +104,7 @@ def _admit(app: FastAPI, services: Services) -> None:
         return await key_threads.run(services.meter.count_request, account_of(caller))
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    app.add_middleware(Idempotency, keys=services.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantTurns,
         work=Turns(settings.work_at_once or _work_at_once(), **waits),
@@ -117,6 +122,7 @@ def _admit(app: FastAPI, services: Services) -> None:
     app.add_middleware(Refusals)
     app.add_middleware(Measured)
     app.add_middleware(RequestContext)
+    return identify
 
 
 def _work_at_once() -> int:

@@ -64,6 +64,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunsFullError: 429,
     ingest.QuotaExceededError: 429,
     ingest.IdempotencyKeyReusedError: 422,
+    ingest.RequestUnderWayError: 409,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
     ingest.SourceGoneError: 409,

@@ -15,6 +15,7 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
@@ -94,6 +95,7 @@ class Services:
     conversations: Conversations
     feedback: Feedback
     shares: Shares
+    idempotency: IdempotencyKeys
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts

@@ -40,6 +40,16 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it. "
         "People sign in to the portal from other machines only where it is https.",
     )
+    mcp_hosts: str = Field(
+        "",
+        description="Further names of hosts, with commas between them, under which MCP clients reach the service, "
+        "besides that of LEADLINE_PUBLIC_URL and of this machine.",
+    )
+    mcp_state_keys: SecretStr | None = Field(
+        None,
+        description="Secrets of at least 32 characters, with commas between them, that replicas share to seal what MCP "
+        "clients carry from call to call: the first one seals. If not set, each process makes its own.",
+    )
     session_hours: float = Field(168.0, gt=0, description="How long somebody stays signed in to the portal.")
     session_idle_hours: float = Field(
         24.0, gt=0, description="After how long without use somebody is signed out of the portal."
@@ -104,6 +114,9 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         SandboxForm.PLAIN,
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
         "nothing runs.",
+    )
+    idempotency_hours: float = Field(
+        24.0, gt=0, description="How long the response of a request is kept that came with an Idempotency-Key."
     )
     task_seconds: float = Field(
         900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."

@@ -382,10 +382,17 @@ class NameInvalidError(CatalogError):
 
 
 class IdempotencyKeyReusedError(CatalogError):
-    """The idempotency key belongs to a run that was asked for something else."""
+    """The idempotency key belongs to another request."""
 
     code = "idempotency_key_reused"
-    default_hint = "Send a new Idempotency-Key with each question, and the old one only to repeat the same request."
+    default_hint = "Send a new Idempotency-Key with each request, and the old one only to repeat the same request."
+
+
+class RequestUnderWayError(CatalogError):
+    """The same request was sent before, and is being worked on."""
+
+    code = "request_under_way"
+    default_hint = "Wait for the first one, or send it again in some seconds: then its response is the answer."
 
 
 class LogEntryTooLargeError(CatalogError):

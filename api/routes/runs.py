@@ -50,7 +50,7 @@ def listing(
 @router.get("/{run_id}")
 def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
     """Show a run: its state, progress and usage, and its answer once there is one."""
-    return _whole(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.get(
@@ -88,7 +88,7 @@ async def events(
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
-    return _whole(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.post("/{run_id}/continue")
@@ -98,13 +98,13 @@ def go_on(run_id: str, body: MoreIn, caller: Asker, served: Served) -> RunWithAn
     `409` for a run that is not paused. A run that waits for a week, if the service is not set otherwise, is ended as by
     `finish`.
     """
-    return _whole(served, caller, add_to_budget(served, caller, run_id, body))
+    return shown_run(served, caller, add_to_budget(served, caller, run_id, body))
 
 
 @router.post("/{run_id}/finish")
 def end_with_what_it_has(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """End a run that is `paused` with what it has: it answers with the last part of its budget, or fails without it."""
-    return _whole(served, caller, finish(served, caller, run_id))
+    return shown_run(served, caller, finish(served, caller, run_id))
 
 
 @router.get("/{run_id}/export", response_class=StreamingResponse, responses={200: {"content": EXPORTS}})
@@ -121,7 +121,7 @@ def export(
         raise RunStateError(f"The run is {run.state}.", hint="It can be downloaded once it has ended.")
     withheld = bool(served.runs.withheld([run.id], caller.readers))
     events = exported_events(served, run, withheld=withheld)
-    return exported(_whole(served, caller, run), events, form)
+    return exported(shown_run(served, caller, run), events, form)
 
 
 @router.delete("/{run_id}", status_code=204)
@@ -130,7 +130,8 @@ def delete(run_id: str, caller: Asker, served: Served) -> None:
     served.runs.delete(caller.tenant_id, run_id, caller.sees_only)
 
 
-def _whole(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
+def shown_run(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
+    """Return a run with its answer, as far as both may be shown to the caller."""
     position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
     named = cited_documents(run.answer) if run.answer else ()
     deleted = served.conversations.withheld_documents(named, caller.readers) if named else ()
@@ -190,5 +191,5 @@ def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, wi
     body = RunEventOut.of(logged, withheld=withheld).model_dump(mode="json")
     if logged.kind == "end":
         ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = _whole(served, caller, ended).model_dump(mode="json")
+        body["run"] = shown_run(served, caller, ended).model_dump(mode="json")
     return body

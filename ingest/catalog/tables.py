@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -336,6 +337,50 @@ gone_versions = Table(
     "gone_versions",
     metadata,
     Column("version_id", String(36), primary_key=True),
+)
+
+# Keys under which requests may be sent again. The digest has in it who sent the key, and `response` is sealed with what
+# only that one has. What a request makes has the `id`.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key_sha256", String(64), primary_key=True),
+    Column("id", String(36), nullable=False),
+    # Digests of method, address and body; of a body that is a file, the second.
+    Column("request_sha256", String(64), nullable=False),
+    Column("body_sha256", String(64)),
+    Column("lease_until", Float, nullable=False),
+    Column("done_at", Float),
+    Column("response", LargeBinary),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "ends_at"),
+)
+
+# Files that arrive in several requests. Their bytes are blobs below `uploads/`; `received` of them are durable.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    # Who may go on with it, and the key on whose quotas it counts; empty without one.
+    Column("owner", String(256), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("length", _BIG, nullable=False),
+    Column("received", _BIG, nullable=False),
+    # Name, collection and the like, as they were sent; and the header that is given back.
+    Column("description", JSON, nullable=False),
+    Column("header", Text, nullable=False),
+    # Requests that add to it take turns: whose it is, and until when.
+    Column("writer", String(32)),
+    Column("lease_until", Float, nullable=False),
+    # The document that it became.
+    Column("document_id", String(36)),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "tenant_id", "ends_at"),
+    Index(None, "ends_at"),
 )
 
 # Uploads that belong together. Their outcomes are their versions' states, counted on demand.

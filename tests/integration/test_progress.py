@@ -233,9 +233,9 @@ def test_a_batch_is_made_once_however_often_it_is_asked_for_with_one_key(client:
         return client.http.post("/v1/batches", json={"name": name}, headers={"Idempotency-Key": "k1"})
 
     first, again = make("April"), make("April")
-    assert (first.status_code, again.status_code) == (201, 200)
+    assert (first.status_code, again.status_code) == (201, 201)
     assert again.json() == first.json()
-    problem(make("May"), 409, "batch_state")
+    problem(make("May"), 422, "idempotency_key_reused")
 
 
 def test_batches_are_listed_newest_first_a_page_at_a_time(client: Client) -> None:

@@ -22,6 +22,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.feedback import Feedback
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
@@ -102,6 +103,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             conversations=Conversations(engine),
             feedback=Feedback(engine),
             shares=Shares(engine),
+            idempotency=IdempotencyKeys(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),

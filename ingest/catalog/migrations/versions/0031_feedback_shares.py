@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031_feedback_shares"
-down_revision = "0024_pages_done"
+down_revision = "0032_repeats"
 branch_labels = None
 depends_on = None
 
