@@ -14,6 +14,7 @@ from api.settings import Settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
+from ingest.catalog.slack import Slack
 from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
@@ -98,6 +99,8 @@ def make_services(
         conversations=parts.conversations,
         feedback=parts.feedback,
         shares=parts.shares,
+        slack=Slack(door),
+        webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,

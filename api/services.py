@@ -21,6 +21,8 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
+from ingest.catalog.slack import Slack
+from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -95,6 +97,8 @@ class Services:
     conversations: Conversations
     feedback: Feedback
     shares: Shares
+    slack: Slack
+    webhooks: Webhooks
     idempotency: IdempotencyKeys
     feed: Feed
     blobs: DirectoryBlobs

@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Retention:
     """Days for which things are kept: conversations after their last use, runs and their logs after they ended.
 
-    Answers are those outside of conversations; batches count from when they were closed. A run that is paused waits for
-    `paused_days`.
+    Answers are those outside of conversations; batches count from when they were closed, and messages to webhooks from
+    when they were written. A run that is paused waits for `paused_days`.
     """
 
     answers_days: float = 30.0
@@ -20,6 +20,7 @@ class Retention:
     run_logs_days: float = 30.0
     batches_days: float = 90.0
     audit_days: float = 730.0
+    webhooks_days: float = 30.0
     paused_days: float = 7.0
 
 
@@ -44,6 +45,9 @@ class RetentionSettings(BaseSettings):
     paused_days: float = Field(
         7.0, gt=0, description="Days for which a run waits whose budget is met; then it ends with what it has."
     )
+    webhooks_kept_days: float = Field(
+        30.0, gt=3, description="Days for which messages to webhooks are listed, and can be sent again."
+    )
     audit_kept_days: float = Field(730.0, gt=0, description="Days for which entries of the audit log are kept.")
 
     @property
@@ -55,5 +59,6 @@ class RetentionSettings(BaseSettings):
             self.run_logs_kept_days,
             self.batches_kept_days,
             self.audit_kept_days,
+            self.webhooks_kept_days,
             self.paused_days,
         )

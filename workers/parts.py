@@ -16,6 +16,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.outbox import Outbox
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
@@ -23,6 +24,7 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.tenant_data import TenantRemoval
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
@@ -58,6 +60,8 @@ class Parts:
     conversations: Conversations
     feedback: Feedback
     shares: Shares
+    webhooks: Webhooks
+    outbox: Outbox
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -125,6 +129,8 @@ def parts_over(
             conversations=Conversations(engine),
             feedback=Feedback(engine),
             shares=Shares(engine),
+            webhooks=Webhooks(engine),
+            outbox=Outbox(engine),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

@@ -17,7 +17,7 @@ from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
 from api.run_control import add_to_budget, finish
 from api.run_export import EXPORTS, ExportForm, exported, exported_events
-from api.run_schemas import MoreIn, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
+from api.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
 from ingest.errors import CatalogUnavailableError, LeadlineError, RunStateError
 from ingest.identity import Principal
@@ -188,8 +188,8 @@ def _next(served: Services, caller: Principal, run: Run, seen: int) -> list[tupl
 
 
 def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, withheld: bool) -> dict[str, object]:
-    body = RunEventOut.of(logged, withheld=withheld).model_dump(mode="json")
+    out = RunEventOut.of(logged, withheld=withheld)
     if logged.kind == "end":
-        ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = shown_run(served, caller, ended).model_dump(mode="json")
-    return body
+        ended = shown_run(served, caller, served.runs.run(run.tenant_id, run.id))
+        out = RunEndOut(**out.model_dump(), run=ended)
+    return out.model_dump(mode="json")

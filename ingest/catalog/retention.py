@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 from ingest.catalog.audit import Audit
 from ingest.catalog.database import scrub, write
 from ingest.catalog.run_log import resume_run, run_of, run_query
+from ingest.catalog.slack import Slack
 from ingest.catalog.tables import (
     answers,
     batch_entries,
@@ -21,6 +22,7 @@ from ingest.catalog.tables import (
     run_events,
     runs,
     shares,
+    webhook_deliveries,
     work_versions,
 )
 from ingest.documents import JobKind
@@ -64,11 +66,18 @@ class Expiry:
             "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
             "links": (select(shares.c.id).where(shares.c.ends_at < now), _remove_links),
+            "webhook messages": (
+                select(webhook_deliveries.c.id).where(
+                    webhook_deliveries.c.created_at < before(retention.webhooks_days)
+                ),
+                _remove_deliveries,
+            ),
             "works": (_forgotten_works(), _remove_works),
         }
         waited = jobs.c.kind == JobKind.RUN, jobs.c.state == "paused", jobs.c.updated_at < before(retention.paused_days)
         expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _finish_runs)
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
+        counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
         counts["idempotency keys"] = _forget_keys(self._engine, now)
         counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
         if any(counts.values()):
@@ -123,6 +132,10 @@ def _finish_runs(connection: Connection, some: list[str]) -> None:
 def _remove_batches(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(some)))
     connection.execute(delete(batches).where(batches.c.id.in_(some)))
+
+
+def _remove_deliveries(connection: Connection, some: list[str]) -> None:
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
 
 
 def _forget_keys(engine: Engine, now: float) -> int:

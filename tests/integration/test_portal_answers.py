@@ -275,7 +275,7 @@ def test_a_question_that_met_the_end_of_the_session_is_there_again_after_signing
     page = opened.signed_in("/ask")
     opened.context.clear_cookies()
     ask(page, "Which colour had the whale?")
-    page.wait_for_url("**/sign-in")
+    page.wait_for_url("**/sign-in?**")
     page.goto(opened.link())
     page.wait_for_url("**/ask")
     expect(page.get_by_label("Your question")).to_have_value("Which colour had the whale?")

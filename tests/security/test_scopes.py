@@ -29,6 +29,10 @@ PUBLIC = {
         "/runs",
         "/runs/{run_id}",
         "/shared/{share_id}",
+        "/usage",
+        "/keys",
+        "/people",
+        "/audit",
     ),
 }
 

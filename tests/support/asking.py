@@ -28,6 +28,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from tests.fakes.scripted_answers import ScriptedAnswers
@@ -103,6 +104,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             conversations=Conversations(engine),
             feedback=Feedback(engine),
             shares=Shares(engine),
+            webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
             feed=LocalFeed(),
             blobs=nothing,
