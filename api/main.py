@@ -32,6 +32,7 @@ from api.routes import (
     documents,
     health,
     keys,
+    listing,
     openai_chat,
     openai_responses,
     runs,
@@ -94,7 +95,7 @@ def create_app(services: Services) -> FastAPI:
     )
     identify = _admit(app, services)
     problems.install(app)
-    for route in (documents, contents, batches, search, audit, health, metrics):
+    for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)

@@ -30,6 +30,8 @@ metadata = MetaData(
 
 # Instants are seconds since the epoch (UTC): both databases compare and add them alike.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+# Text in the order of its code points, which a database of another locale would not go by.
+_PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row: the id that the blob folder and the index carry too; see `ingest.installation`.
 installation = Table(
@@ -171,6 +173,27 @@ _closed = documents.c.readers.is_not(null())
 Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgresql_where=_closed)
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
+
+# What listings go by, a narrow row for each live document with the state of its latest version: any filter and order is
+# at most one read of a tenant's rows. Kept by `ingest.catalog.listing` in the commits that change what it derives from.
+document_listing = Table(
+    "document_listing",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("sequence", _BIG, primary_key=True, autoincrement=False),
+    Column("document_id", String(36), nullable=False),
+    Column("version_id", String(36), nullable=False),
+    Column("collection", String(128), nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("has_readers", Boolean, nullable=False),
+    Column("has_omissions", Boolean, nullable=False),
+    # The title or the name as it is ordered by, and both as they are searched: see `ingest.catalog.listing`.
+    Column("sort_key", _PLAIN, nullable=False),
+    Column("searched", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 # Who may see a document that has an access list; see `document_scope`.
 document_readers = Table(
