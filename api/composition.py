@@ -94,6 +94,7 @@ def make_services(
         tokens=open_tokens(settings, identities),
         audit=parts.audit,
         batches=parts.batches,
+        collections=parts.collections,
         conversations=parts.conversations,
         feed=parts.feed,
         blobs=parts.blobs,

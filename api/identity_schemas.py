@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from api.schemas import Wire, instant
-from ingest.catalog.grants import CollectionTotal, Grant
+from ingest.catalog.grants import Grant
 from ingest.catalog.keys import ROTATION_GRACE_SECONDS, ApiKey
 from ingest.catalog.tenants import Tenant
 from ingest.catalog.users import User
@@ -185,25 +185,6 @@ class PrincipalOut(Wire):
             scopes=sorted(principal.scopes),
             expires_at=None if principal.expires_at is None else instant(principal.expires_at),
         )
-
-
-class CollectionOut(Wire):
-    """A collection: its documents, and whether grants say who may use it. `role` is what the caller may do with it."""
-
-    name: str
-    documents: int
-    restricted: bool
-    role: Role
-
-    @classmethod
-    def of(cls, total: CollectionTotal, role: Role) -> "CollectionOut":
-        return cls(name=total.name, documents=total.documents, restricted=total.grants > 0, role=role)
-
-
-class CollectionList(Wire):
-    """The collections that the caller may use, in the order of their names."""
-
-    collections: list[CollectionOut]
 
 
 class RoleIn(Wire):

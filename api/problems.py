@@ -174,7 +174,7 @@ class PreconditionRequiredError(ApiError):
 
     code = "precondition_required"
     status = 428
-    default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
+    default_hint = "Get it, and send its ETag in If-Match; `If-Match: *` changes it whatever it is."
 
 
 class AnswersFullError(ApiError):

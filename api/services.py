@@ -13,6 +13,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
@@ -89,6 +90,7 @@ class Services:
     identities: Identities
     audit: Audit
     batches: Batches
+    collections: Collections
     conversations: Conversations
     feed: Feed
     blobs: DirectoryBlobs

@@ -374,10 +374,10 @@ class VersionInUseError(CatalogError):
 
 
 class PreconditionFailedError(CatalogError):
-    """The document has changed since the caller last saw it."""
+    """The document or the collection has changed since the caller last saw it."""
 
     code = "precondition_failed"
-    default_hint = "Get the document again, look at what changed, and send its new ETag in If-Match."
+    default_hint = "Get it again, look at what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):

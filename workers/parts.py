@@ -8,6 +8,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.generations import GenerationRecords
@@ -53,6 +54,7 @@ class Parts:
     identities: Identities
     audit: Audit
     batches: Batches
+    collections: Collections
     conversations: Conversations
     quotas: Quotas
     feed: Feed
@@ -118,6 +120,7 @@ def parts_over(
             identities=Identities.of(engine),
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
+            collections=Collections(engine, announce=feed.announce),
             conversations=Conversations(engine),
             quotas=quotas,
             feed=feed,
