@@ -13,6 +13,7 @@ from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.identities import Identities
+from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
@@ -95,6 +96,9 @@ def make_services(
         audit=parts.audit,
         batches=parts.batches,
         collections=parts.collections,
+        files=parts.files,
+        file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
+        remove_files=parts.file_removal.run,
         conversations=parts.conversations,
         feed=parts.feed,
         blobs=parts.blobs,

@@ -181,6 +181,13 @@ class DocumentNotFoundError(CatalogError):
     default_hint = "List the documents with GET /v1/documents."
 
 
+class StoredFileNotFoundError(CatalogError):
+    """No such file for this principal."""
+
+    code = "file_not_found"
+    default_hint = "List the files with GET /v1/files; a deleted file is as good as never uploaded."
+
+
 class DocumentStateError(CatalogError):
     """The document is in a state in which this cannot be done."""
 

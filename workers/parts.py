@@ -11,6 +11,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
@@ -44,6 +45,8 @@ class Parts:
 
     expiry: Expiry
     tenant_removal: TenantRemoval
+    files: Files
+    file_removal: FileRemoval
     catalog: Catalog
     jobs: Jobs
     runs: Runs
@@ -109,7 +112,9 @@ def parts_over(
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
         yield Parts(
             expiry=Expiry(engine),
-            tenant_removal=TenantRemoval(engine),
+            tenant_removal=TenantRemoval(engine, FileRemoval(engine, blobs.delete)),
+            files=Files(engine, quotas=quotas.rules),
+            file_removal=FileRemoval(engine, blobs.delete),
             catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
             jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules),
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),

@@ -13,16 +13,19 @@ from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, shown
+from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
 from api.openai.responses import (
+    MOST_RESULTS,
     PREFIX,
-    RESULTS,
     ResponseEvents,
     ResponseIn,
     ResponseNotFoundError,
+    Shown,
     output_of,
     response_object,
+    results_wanted,
     searched_by,
     status_of,
 )
@@ -64,14 +67,14 @@ async def create(
         run, _ = await run_in_threadpool(begin_run, served, caller, question, asking)
         return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
-    work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)
-    identifier = asking.request.used.work.id
+    work = AnswerWork(request, served, caller, threads, asking)
+    identifier, how = asking.request.used.work.id, _how(request, served, caller, results_wanted(body))
     if body.stream:
-        return await work.streamed(ResponseEvents(asking.keep, identifier, body, url))
+        return await work.streamed(ResponseEvents(asking.keep, identifier, body, how))
     answer = await work.waited_for()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    output = output_of(answer, identifier, url, with_results=RESULTS in body.include)
+    output = await run_in_threadpool(output_of, answer, identifier, how)
     return JSONResponse(response_object(identifier, body, status_of(answer), output, answer=answer))
 
 
@@ -132,14 +135,16 @@ def _shown(request: Request, served: Services, caller: Principal, response_id: s
         with _known(response_id):
             run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
         return _of_run(request, served, caller, run)
-    return _of_answer(request, served, identifier, shown(served, caller, kept), kept.created_at, kept.created_at)
+    return _of_answer(
+        request, served, caller, identifier, shown(served, caller, kept), kept.created_at, kept.created_at
+    )
 
 
 def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> dict[str, Any]:
     if run.answer is not None:
         deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _of_answer(request, served, run.id, answer, run.created_at, run.ended_at)
+        return _of_answer(request, served, caller, run.id, answer, run.created_at, run.ended_at)
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
     return response_object(run.id, {"background": True}, status, created=run.created_at, error=error)
@@ -148,13 +153,24 @@ def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> 
 def _of_answer(
     request: Request,
     served: Services,
+    caller: Principal,
     identifier: str,
     answer: AnswerOut,
     created: float,
     completed: float | None,
 ) -> dict[str, Any]:
     """Return a kept answer as a response, without the members of a request that were not kept."""
-    output = output_of(answer, identifier, base_url(request, served), with_results=True)
+    output = output_of(answer, identifier, _how(request, served, caller, MOST_RESULTS))
     return response_object(
         identifier, {}, status_of(answer), output, created=created, completed=completed, answer=answer
     )
+
+
+def _how(request: Request, served: Services, caller: Principal, results: int | None) -> Shown:
+    """Return how answers are shown to this caller."""
+
+    def files_of(answer: AnswerOut) -> CitedFiles:
+        cited = {each.document_id for each in answer.citations if not each.deleted}
+        return served.files.named(caller.tenant_id, cited)
+
+    return Shown(base_url(request, served), results, files_of)

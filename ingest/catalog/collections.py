@@ -13,7 +13,7 @@ from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import collection_exists
 from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.catalog.deletions import delete_documents
-from ingest.catalog.document_scope import Readers, closed_collections, open_to
+from ingest.catalog.document_scope import Readers, closed_collections, open_to, owned_by
 from ingest.catalog.tables import (
     collection_deletions,
     collection_grants,
@@ -117,8 +117,10 @@ class Collections:
             record(connection, Action.COLLECTION_CHANGED, f"collection:{name}", tenant_id=tenant_id)
             return _read(connection, tenant_id, name, None)
 
-    def delete(self, tenant_id: str, name: str, *, readers: Readers = None) -> CollectionDeletion:
+    def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
         """Delete a collection with its documents and grants; when this returns, no search finds anything of it.
+
+        `owner` is who deletes it.
 
         Documents go in steps, the last of them together with the collection; workers collect their content. Raises
         `CollectionNotFoundError`, and `RoleMissingError` if it has documents that are closed to these readers.
@@ -127,16 +129,23 @@ class Collections:
         while left:
             with write(self._engine) as connection:
                 lock_tenant(connection, tenant_id)
-                left = self._delete_some(connection, tenant_id, name, readers, receipt)
+                left = self._delete_some(connection, tenant_id, name, readers, receipt, owner)
                 bump_corpus_versions(connection, [tenant_id])
             self._announce(tenant_id, None)
         return self.deletion(tenant_id, name)
 
-    def deletion(self, tenant_id: str, name: str) -> CollectionDeletion:
-        """Read the receipt of the last collection of this name that was deleted. Raises `CollectionNotFoundError`."""
+    def deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
+        """Read the receipt of the last collection of this name that was deleted, by this `owner` or, without, by any.
+
+        Raises `CollectionNotFoundError`.
+        """
         with read(self._engine) as connection:
             of_name = collection_deletions.c.tenant_id == tenant_id, collection_deletions.c.collection == name
-            latest = select(collection_deletions).where(*of_name).order_by(collection_deletions.c.deleted_at.desc())
+            latest = (
+                select(collection_deletions)
+                .where(*of_name, owned_by(collection_deletions, owner))
+                .order_by(collection_deletions.c.deleted_at.desc())
+            )
             row = connection.execute(latest.limit(1)).first()
             if row is None:
                 raise CollectionNotFoundError(f"No collection {name!r} was deleted.")
@@ -152,7 +161,9 @@ class Collections:
             amounts = {each: int(counted._mapping[each]) for each in ("documents", *_SUMS)}
             return CollectionDeletion(row.id, name, row.deleted_at, **amounts, collected=collected)
 
-    def _delete_some(self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str) -> bool:
+    def _delete_some(
+        self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
+    ) -> bool:
         """Delete some documents, and with the last of them the collection; true if there are more."""
         _require_open(connection, tenant_id, name, readers)
         _read(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
@@ -171,7 +182,7 @@ class Collections:
             connection.execute(delete(table).where(table.c.tenant_id == tenant_id, column == name))
         connection.execute(
             insert(collection_deletions).values(
-                id=receipt, tenant_id=tenant_id, collection=name, deleted_at=time.time()
+                id=receipt, tenant_id=tenant_id, collection=name, owner=owner, deleted_at=time.time()
             )
         )
         record(connection, Action.COLLECTION_DELETED, f"collection:{name}", tenant_id=tenant_id, receipt=receipt)

@@ -620,6 +620,8 @@ collection_deletions = Table(
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("collection", String(128), nullable=False),
+    # Who deleted it, and may read the receipt besides admins.
+    Column("owner", String(256), nullable=False),
     Column("deleted_at", Float, nullable=False),
     Index(None, "tenant_id", "collection"),
 )

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, case, func, insert, select, update
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
+from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
@@ -61,7 +62,10 @@ def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
     and `sequence` grows in the order of commits: a listing that continues after a sequence misses no document.
     """
     lock_tenant(connection, arrival.tenant_id)
-    ensure_collection(connection, arrival.tenant_id, arrival.collection)
+    if arrival.file_id is None:
+        ensure_collection(connection, arrival.tenant_id, arrival.collection)
+    else:
+        require_source(connection, arrival.tenant_id, arrival.file_id, arrival.collection)
     known = _same_content(connection, arrival)
     if known is None:
         return Accepted(_new_document(connection, arrival), created=True, is_first=True)

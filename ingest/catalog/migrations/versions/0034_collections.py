@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("tenant_id", sa.String(64), nullable=False),
         sa.Column("collection", sa.String(128), nullable=False),
+        sa.Column("owner", sa.String(256), nullable=False),
         sa.Column("deleted_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_collection_deletions_tenant_id"),
         sa.PrimaryKeyConstraint("id", name="pk_collection_deletions"),
