@@ -55,8 +55,9 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
                 await asyncio.wait({work})
                 work.exception()  # errors of giving up concern nobody
                 return None
-    except asyncio.CancelledError:  # the service ends, and its threads with it
+    except asyncio.CancelledError:  # the service ends, or the protocol has seen the client go
         stop.set()
+        work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
     return await work
 

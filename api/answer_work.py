@@ -4,7 +4,8 @@ For a client that waits it is a thread, metered, and given up when the client go
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -39,16 +40,25 @@ class AnswerWork:
         self._stop = threading.Event()
         self._start = partial(threads.start, caller.tenant_id)
 
-    async def waited_for(self) -> AnswerOut | None:
-        """Return the answer, kept; None if the client has gone. Raises errors of quotas and of answering."""
-        work = self._start(lambda: self._asking.keep(complete(self._begin())))
+    async def waited_for(self, see: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
+        """Return the answer, kept; None if the client has gone. Raises errors of quotas and of answering.
+
+        `see` is called with each event, in the thread of the work; what it raises ends the work, and is raised.
+        """
+        work = self._start(lambda: self._asking.keep(complete(self._seen(see))))
         return await waited_for(self._request, work, self._stop)
 
     async def streamed(self, writer: EventWriter) -> Response:
         """Return a stream of the events. Raises errors of quotas."""
         return await streamed(self._request, self._start, self._begin, writer, self._stop)
 
-    def _begin(self) -> Iterator[Event]:
+    def _seen(self, see: Callable[[Event], None]) -> Iterator[Event]:
+        with closing(self._begin()) as events:
+            for event in events:
+                see(event)
+                yield event
+
+    def _begin(self) -> Generator[Event, None, None]:
         served, asked = self._served, self._asking.request
         metered = served.meter.answer(account_of(self._caller), asked.wanted)
         tell(self._request, metered.granted.standings)

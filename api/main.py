@@ -8,9 +8,10 @@ from fastapi import FastAPI
 
 from api import metrics, problems
 from api.access import account_of
-from api.admission import Authentication, TenantTurns
+from api.admission import Authentication, Identify, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
 from api.portal import pages
@@ -73,7 +74,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Turns(
         settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
     )
-    _admit(app, services)
+    identify = _admit(app, services)
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
@@ -81,12 +82,13 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
         app.include_router(route.router, responses=PROBLEMS)
+    endpoint.install(app, services, identify)
     pages.install(app)
     docs.describe(app)
     return app
 
 
-def _admit(app: FastAPI, services: Services) -> None:
+def _admit(app: FastAPI, services: Services) -> Identify:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
@@ -118,6 +120,7 @@ def _admit(app: FastAPI, services: Services) -> None:
     app.add_middleware(Refusals)
     app.add_middleware(Measured)
     app.add_middleware(RequestContext)
+    return identify
 
 
 def _work_at_once() -> int:

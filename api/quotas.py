@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -185,7 +185,7 @@ class Metered(Durability):
         self._budget = super().budget(limits.within(reserved), price)
         return self._budget
 
-    def events(self, begin: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+    def events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
         """Begin the work, and yield its events; it is settled when they are over, however they end.
 
         Raises `QuotaExceededError` where the work ends because a quota had less left than it wanted.
@@ -196,7 +196,7 @@ class Metered(Durability):
             self._meter.settle(self)
             raise
 
-    def _until_settled(self, events: Iterator[Event]) -> Iterator[Event]:
+    def _until_settled(self, events: Iterator[Event]) -> Generator[Event, None, None]:
         try:
             yield from events
         except BudgetExhaustedError as error:

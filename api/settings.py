@@ -40,6 +40,16 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it. "
         "People sign in to the portal from other machines only where it is https.",
     )
+    mcp_hosts: str = Field(
+        "",
+        description="Further names of hosts, with commas between them, under which MCP clients reach the service, "
+        "besides that of LEADLINE_PUBLIC_URL and of this machine.",
+    )
+    mcp_state_keys: SecretStr | None = Field(
+        None,
+        description="Secrets of at least 32 characters, with commas between them, that replicas share to seal what MCP "
+        "clients carry from call to call: the first one seals. If not set, each process makes its own.",
+    )
     session_hours: float = Field(168.0, gt=0, description="How long somebody stays signed in to the portal.")
     session_idle_hours: float = Field(
         24.0, gt=0, description="After how long without use somebody is signed out of the portal."

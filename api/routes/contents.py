@@ -47,7 +47,7 @@ def content(
     version: Version = None,
 ) -> Response:
     """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     text = served.texts.read(active, start, end)
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
@@ -77,7 +77,7 @@ def outline(
     cursor: str | None = None,
 ) -> OutlinePage:
     """List the headings, pages, slides, sheets and tables of a document in reading order, a page at a time."""
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     text = served.texts.map(active)
     entries = outline_entries(text.layout, text.characters, served.record_tables.tables(active))
     begin = decode_cursor(cursor)
@@ -100,7 +100,7 @@ def positions(
 
     Send `version` of the citation whose `start` and `end` these are. `limit` counts words or cells.
     """
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     if end <= start:
         raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, a quote or a hit.")
     place = served.searcher.locate(active, start, end).words
@@ -125,7 +125,7 @@ def page_image(
 
     A page that is very high is narrower than `width`.
     """
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -145,7 +145,7 @@ def tables(
     cursor: str | None = None,
 ) -> TablePage:
     """List the tables of a document whose rows are records, in reading order, a page at a time."""
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     found = served.record_tables.tables(active)
     begin = decode_cursor(cursor)
     return TablePage(
@@ -172,7 +172,7 @@ def rows(
     cursor: str | None = None,
 ) -> RecordPage:
     """List the rows of a table with their values by column, a page at a time."""
-    active = _shown(served, caller, document_id, version)
+    active = shown_version(served, caller, document_id, version)
     found = _table(served, active, table)
     names = [each.name for each in found.columns]
     unknown = next((name for name in column or () if name not in names), None)
@@ -202,7 +202,7 @@ def _more(end: int, total: int) -> str | None:
     return encode_cursor(end) if end < total else None
 
 
-def _shown(served: Services, caller: Principal, document_id: str, version: str | None) -> str:
+def shown_version(served: Services, caller: Principal, document_id: str, version: str | None) -> str:
     """Return the version of a document whose text is shown.
 
     Raises `DocumentNotFoundError`, also for a document that is closed to the caller, and `DocumentStateError` if there

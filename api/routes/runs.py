@@ -48,7 +48,7 @@ def listing(
 @router.get("/{run_id}")
 def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
     """Show a run: its state, progress and usage, and its answer once there is one."""
-    return _whole(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.get(
@@ -86,7 +86,7 @@ async def events(
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
-    return _whole(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.delete("/{run_id}", status_code=204)
@@ -95,7 +95,8 @@ def delete(run_id: str, caller: Asker, served: Served) -> None:
     served.runs.delete(caller.tenant_id, run_id, caller.sees_only)
 
 
-def _whole(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
+def shown_run(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
+    """Return a run with its answer, as far as both may be shown to the caller."""
     position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
     named = cited_documents(run.answer) if run.answer else ()
     deleted = served.conversations.withheld_documents(named, caller.readers) if named else ()
@@ -150,5 +151,5 @@ def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, wi
     body = RunEventOut.of(logged, withheld=withheld).model_dump(mode="json")
     if logged.kind == "end":
         ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = _whole(served, caller, ended).model_dump(mode="json")
+        body["run"] = shown_run(served, caller, ended).model_dump(mode="json")
     return body

@@ -49,7 +49,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ingest.catalog.tables import corpus_versions, documents, metadata, tenants
+from ingest.catalog.tables import corpus_versions, documents, jobs, metadata, tenants
 from ingest.errors import (
     CatalogAccessError,
     CatalogLimitError,
@@ -263,6 +263,16 @@ def lock_documents(connection: Connection, identifiers: Collection[str]) -> None
     for some in portions(sorted(identifiers)):
         query = select(documents.c.id).where(documents.c.id.in_(some)).order_by(documents.c.id)
         connection.execute(query.with_for_update(key_share=True)).all()
+
+
+def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
+    """Lock all jobs of these locked documents until the commit: before their versions, as whoever reports progress."""
+    found: list[int] = []
+    for some in portions(sorted(identifiers)):
+        found += connection.execute(select(jobs.c.id).where(jobs.c.document_id.in_(some))).scalars()
+    for numbers in portions(sorted(found)):
+        query = select(jobs.c.id).where(jobs.c.id.in_(numbers)).order_by(jobs.c.id)
+        connection.execute(query.with_for_update()).all()
 
 
 # Selects no row for a tenant that has nothing to be found yet.

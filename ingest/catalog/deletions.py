@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_documents, portions
+from ingest.catalog.database import lock_documents, lock_jobs, portions
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
@@ -33,6 +33,7 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str, rea
         return Deleted(known, (), frozenset())
     read_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
     entries = contained(connection, [identifier])
+    lock_jobs(connection, [identifier, *entries])
     leaving, worked_on, ids = _erase(connection, tenant_id, {identifier: len(entries)}, wait_seconds=_REMOVAL_SECONDS)
     _erase(connection, tenant_id, dict.fromkeys(entries, 0))
     record(
@@ -68,6 +69,7 @@ def delete_entries(connection: Connection, tenant_id: str, container: str, ident
     """Delete locked documents that are entries of a container, and theirs; workers collect their content."""
     ids = list(dict.fromkeys([*identifiers, *contained(connection, identifiers)]))
     if ids:
+        lock_jobs(connection, ids)
         _erase(connection, tenant_id, dict.fromkeys(ids, 0))
         record(connection, Action.ENTRIES_DELETED, f"document:{container}", tenant_id=tenant_id, documents=ids)
 
@@ -91,7 +93,7 @@ def _erase(
     wait_seconds: float = 0.0,
     collection_deletion: str | None = None,
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
-    """Erase locked documents, each with the number of entries for its receipt.
+    """Erase documents, locked with their jobs, each with the number of entries for its receipt.
 
     Returns the versions with content, those of them that a worker may be writing for, and the ids of all versions.
     """

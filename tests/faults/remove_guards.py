@@ -30,6 +30,34 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "tools of MCP need their scope",
+        "api/mcp/server.py",
+        "if tool.scope not in caller.scopes:",
+        "if False:",
+        "tests/integration/test_mcp.py::test_a_key_sees_and_calls_the_tools_of_its_scopes",
+    ),
+    Guard(
+        "MCP answers under the service's own names",
+        "api/mcp/endpoint.py",
+        "        self._require_known_host(scope)\n",
+        "",
+        "tests/integration/test_mcp.py::test_a_host_that_is_not_the_services_is_refused_in_words",
+    ),
+    Guard(
+        "answers for MCP hold nothing that a client would load",
+        "api/mcp/schemas.py",
+        "text = shown_text(answer)",
+        "text = answer.text",
+        "tests/integration/test_mcp.py::test_an_answer_cannot_make_a_client_load_or_link_anything",
+    ),
+    Guard(
+        "an answer for MCP ends with its client",
+        "api/answer_events.py",
+        "or the protocol has seen the client go\n        stop.set()\n",
+        "or the protocol has seen the client go\n",
+        "tests/integration/test_mcp.py::test_a_client_that_goes_away_stops_the_work",
+    ),
+    Guard(
         "no source is read that cannot fit",
         "ingest/parsing/child.py",
         "if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:",

@@ -12,12 +12,13 @@ import httpx
 
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
+from api.services import Services
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel, SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.cluster import wait_until
-from tests.support.scripted_openai import scripted_openai, wanted_members
+from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members
 from tests.support.service import listening, running
 
 HARBOUR = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp for the first time in 1871.\n"
@@ -90,11 +91,14 @@ def _written(prompt: str) -> str:
 
 @dataclass(frozen=True)
 class Harbour:
-    """The running service: its address, a key of the tenant with both documents, and a client with that key."""
+    """The running service: its address, a key of the tenant with both documents, and a client with that key; its parts,
+    and its model's server."""
 
     url: str
     key: str
     client: Client
+    services: Services
+    model: ScriptedOpenAI
 
 
 @contextmanager
@@ -112,4 +116,4 @@ def harbour(home: Path, model: Model) -> Iterator[Harbour]:
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
             made = Client(http)
             wait_until(lambda: made.get("/v1/status")["documents"] == {"ready": 2}, seconds=60, what="both are ready")
-            yield Harbour(url, key, made)
+            yield Harbour(url, key, made, services, server)

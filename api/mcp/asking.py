@@ -1,0 +1,161 @@
+"""Tools that answer: short questions within the call, long ones by a run whose id is returned."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api import sse
+from api.admission import PLACE
+from api.answer_schemas import QuestionIn
+from api.answer_threads import AnswerThreads
+from api.answer_work import AnswerWork, begin_run
+from api.asking import Asking
+from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
+from api.routes.runs import shown_run
+from api.services import Services
+from api.turns import Turns
+from ingest.identity import Principal
+from ingest.runs import Run
+from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
+from rlm.requests import StrategyName
+
+Context = ServerRequestContext[Any, Request]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where answers are made in this process, and where long waits are counted."""
+
+    threads: AnswerThreads
+    streams: Turns
+
+
+class _TakesLong(Exception):
+    """The question was routed to a strategy that takes minutes."""
+
+
+async def ask(served: Services, caller: Principal, asked: AskArguments, context: Context, places: Places) -> AskedOut:
+    """Answer, or begin a run. The work ends when the client closes the connection; a run's goes on."""
+    asking = await run_in_threadpool(Asking, served, caller, _question(asked))
+    if not asked.background:
+        request = _request(context)
+        request.scope[PLACE].leave()  # an answer has a thread of its own
+        work = AnswerWork(request, served, caller, places.threads, asking)
+        with suppress(_TakesLong):
+            async with _Progress(context) as progress:
+                answer = await work.waited_for(partial(_seen, progress.tell, may_wait=asked.background is False))
+            if answer is None:
+                raise asyncio.CancelledError  # nobody is there to be told
+            return AskedOut.answered(answer)
+        asked = asked.model_copy(update={"strategy": StrategyName.RECURSIVE})
+    run = await run_in_threadpool(_begin, served, caller, _question(asked))
+    return await run_in_threadpool(_shown, served, caller, run)
+
+
+async def run(served: Services, caller: Principal, asked: RunArguments, context: Context, places: Places) -> AskedOut:
+    """Say how far a run is, and its answer once there is one; `wait_seconds` waits for its end."""
+    find = partial(served.runs.run, caller.tenant_id, asked.run, caller.sees_only)
+    found = await run_in_threadpool(find)
+    if asked.wait_seconds and not found.ended:
+        await _request(context).scope[PLACE].trade(places.streams)
+        found = await _ended(served, found, find, time.monotonic() + asked.wait_seconds)
+    return await run_in_threadpool(_shown, served, caller, found)
+
+
+def cancel(served: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
+    return _shown(served, caller, served.runs.cancel(caller.tenant_id, asked.run, caller.sees_only))
+
+
+async def _ended(served: Services, found: Run, find: Callable[[], Run], deadline: float) -> Run:
+    changed = asyncio.Event()
+    with served.feed.watch(found.tenant_id, found.id, sse.waker(changed)):
+        while not found.ended and served.accepting and (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await sse.until(changed, lambda: served.accepting)
+            changed.clear()
+            found = await run_in_threadpool(find)
+    return found
+
+
+def _question(asked: AskArguments) -> QuestionIn:
+    same = ("question", "collections", "documents", "filters", "strategy", "conversation", "budget", "confirm")
+    return QuestionIn(**{name: getattr(asked, name) for name in same})
+
+
+def _begin(served: Services, caller: Principal, question: QuestionIn) -> Run:
+    begun, _ = begin_run(served, caller, question, Asking(served, caller, question))
+    return begun
+
+
+def _shown(served: Services, caller: Principal, found: Run) -> AskedOut:
+    return AskedOut.of(shown_run(served, caller, found))
+
+
+def _request(context: Context) -> Request:
+    if context.request is None:
+        raise RuntimeError("tools are called over HTTP alone")
+    return context.request
+
+
+def _seen(tell: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
+    """Tell of an event. Raises `_TakesLong` where the question became one for a run."""
+    if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
+        raise _TakesLong
+    if words := _words(event):
+        tell(words)
+
+
+def _words(event: Event) -> str:
+    match event:
+        case Condensed(question):
+            return f"Asking: {question}"
+        case Routed(strategy, _, estimate):
+            return f"Answering by {strategy}{f', about {estimate}' if estimate else ''}"
+        case Retrieved(passages, query):
+            return f"Found {len(passages)} passages for: {query}"
+        case Reading(_, passages):
+            return f"Reading {len(passages)} passages"
+        case Planned(steps, _):
+            return " ".join(steps)
+        case Working(step, done, total):
+            return f"{step}: {done} of {total}"
+        case Checking(sentences):
+            return f"Checking {sentences} sentences"
+    return "" if isinstance(event, Delta) else type(event).__name__
+
+
+class _Progress:
+    """Reports progress to the client while the block goes on, in the order of `tell`, which any thread may call."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._told: asyncio.Queue[str] = asyncio.Queue()
+
+    def tell(self, words: str) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._told.put_nowait, words)
+
+    async def __aenter__(self) -> "_Progress":
+        self._reporting = asyncio.create_task(self._report())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reporting.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reporting
+
+    async def _report(self) -> None:
+        number = 0
+        while True:
+            words, number = await self._told.get(), number + 1
+            await self._context.session.report_progress(number, None, words)

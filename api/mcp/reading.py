@@ -1,0 +1,151 @@
+"""Tools that find and read what is in the documents, and the one that adds a document."""
+
+import binascii
+from base64 import b64decode
+
+from api import multipart
+from api.content_schemas import OutlineEntryOut, outline_entries
+from api.cursors import decode_cursor, encode_cursor
+from api.mcp.schemas import (
+    DocumentsOut,
+    ListArguments,
+    ListedDocumentOut,
+    OutlineArguments,
+    OutlineOut,
+    PassageOut,
+    PassagesOut,
+    ReadArguments,
+    SearchArguments,
+    TextOut,
+    UploadArguments,
+    UploadedFileOut,
+)
+from api.problems import BadRequestError
+from api.routes.contents import shown_version
+from api.schemas import KEPT_HINT
+from api.services import Services
+from ingest.documents import JobKind, ListOrder
+from ingest.identity import Principal
+from ingest.intake import UploadRequest
+from ingest.metadata import require_metadata
+from ingest.normalize import visible
+from retrieval.requests import SearchRequest
+
+
+def search(served: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:
+    request = SearchRequest(
+        tenant_id=caller.tenant_id,
+        query=asked.query,
+        top_k=asked.limit,
+        collections=tuple(asked.collections),
+        documents=tuple(asked.documents),
+        filters=asked.filters,
+        for_answer=True,  # a model reads the hits
+        readers=caller.readers,
+    )
+    return PassagesOut(passages=[PassageOut.of(hit) for hit in served.searcher.search(request).hits])
+
+
+def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
+    """Read a span, a page or a section. Raises `BadRequestError` for one that is not there."""
+    document = served.catalog.document(caller.tenant_id, asked.document, readers=caller.readers)
+    version = shown_version(served, caller, asked.document, asked.version)
+    text = served.texts.map(version)
+    if asked.page is not None or asked.section is not None:
+        part = _part(outline_entries(text.layout, text.characters, ()), asked)
+        begin, end = max(part.start, asked.start or 0), part.end  # `start` goes on in a long page or section
+    else:
+        begin, end = asked.start or 0, text.characters
+    end = min(end, text.characters if asked.end is None else asked.end)
+    stop = min(end, begin + asked.limit)
+    return TextOut(
+        document=document.id,
+        version=version,
+        title=visible(document.title or document.name),
+        place=served.searcher.locate(version, begin, stop).words if begin < stop else "",
+        start=begin,
+        end=max(begin, stop),
+        text=visible(served.texts.read(version, begin, stop)),
+        next_start=stop if stop < end else None,
+        characters=text.characters,
+    )
+
+
+def _part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryOut:
+    if asked.section is not None:
+        wanted = " ".join(asked.section.split()).casefold()
+        found = [each for each in entries if each.kind == "heading" and each.title.casefold() == wanted]
+        what = f"section {asked.section[:100]!r}"
+    else:
+        found = [each for each in entries if each.kind not in ("heading", "table") and each.page == asked.page]
+        what = f"page {asked.page}"
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise BadRequestError(f"The document has no {what}.", hint="Call `outline` for what it has.")
+    spans = ", ".join(f"{each.start} to {each.end}" for each in found[:20])
+    raise BadRequestError(
+        f"The document has {len(found)} parts called {what}: {spans}.", hint="Read one of them by `start` and `end`."
+    )
+
+
+def outline(served: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
+    version = shown_version(served, caller, asked.document, None)
+    text = served.texts.map(version)
+    entries = outline_entries(text.layout, text.characters, served.record_tables.tables(version))
+    begin = decode_cursor(asked.cursor)
+    end = begin + asked.limit
+    return OutlineOut(
+        version=version, entries=entries[begin:end], next_cursor=encode_cursor(end) if end < len(entries) else None
+    )
+
+
+def list_documents(served: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
+    found = served.catalog.documents(
+        caller.tenant_id,
+        collection=asked.collection,
+        named=asked.named,
+        order=ListOrder.NEWEST,
+        after=decode_cursor(asked.cursor),
+        limit=asked.limit + 1,
+        readers=caller.readers,
+    )
+    page = found[: asked.limit]
+    totals = [] if asked.cursor else served.identities.grants.collections(caller.tenant_id)
+    return DocumentsOut(
+        documents=[ListedDocumentOut.of(document) for document in page],
+        collections={total.name: total.documents for total in totals if caller.collections.may_read(total.name)},
+        next_cursor=encode_cursor(page[-1].sequence) if len(found) > asked.limit else None,
+    )
+
+
+def upload(served: Services, caller: Principal, asked: UploadArguments) -> UploadedFileOut:
+    """Take a file as `POST /v1/documents` does. Raises `BadRequestError` and the `UploadError`s."""
+    request = UploadRequest(
+        caller.tenant_id,
+        asked.collection,
+        asked.name,
+        attributes=require_metadata(asked.metadata),
+        key_id=caller.key_id or "",
+        readers=None if asked.readers is None else multipart.readers(asked.readers, caller.readers),
+        sender=caller.readers,
+        collections=caller.collections,
+    )
+    with served.intake.receive(request) as receiving:
+        receiving.write(_content(asked))
+        accepted = receiving.accept()
+    served.doorbell.ring(JobKind.INGEST)
+    listed = ListedDocumentOut.of(accepted.document)
+    kept = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
+    return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)
+
+
+def _content(asked: UploadArguments) -> bytes:
+    if (asked.text is None) == (asked.base64 is None):
+        raise BadRequestError("An upload has either `text` or `base64`.", hint="Send one of them.")
+    if asked.text is not None:
+        return asked.text.encode()
+    try:
+        return b64decode(asked.base64 or "", validate=True)
+    except binascii.Error as error:
+        raise BadRequestError(f"`base64` is no Base64: {error}.", hint="Encode the file's bytes in Base64.") from error

@@ -1,0 +1,110 @@
+"""Lists and calls tools for the caller of a request, over the SDK's protocol server.
+
+What a tool returns is structured by its output schema, and the same JSON is its text. Errors are results too, in words
+that say what to do next, so that a model can correct itself.
+"""
+
+import json
+from collections.abc import Mapping
+
+import structlog
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+)
+from pydantic import ValidationError
+
+from api.access import missing_scope
+from api.admission import CALLER
+from api.mcp.asking import Context, Places
+from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
+from api.problems import BadRequestError, problem
+from api.services import Services
+from ingest.errors import LeadlineError
+from ingest.identity import Principal
+
+log = structlog.get_logger(__name__)
+
+_NAME = "leadline"
+_TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+
+
+class Tools:
+    """The tools over one set of services."""
+
+    def __init__(self, served: Services, places: Places) -> None:
+        self._served = served
+        self._places = places
+
+    async def listing(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+        """List the tools that the caller's scopes allow."""
+        caller = _caller(context)
+        return ListToolsResult(tools=[tool.described for tool in TOOLS if tool.scope in caller.scopes])
+
+    async def call(self, context: Context, asked: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        """Call a tool; whatever goes wrong is told as a result."""
+        try:
+            tool = _TOOLS.get(asked.name)
+            if tool is None:
+                raise BadRequestError(
+                    f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` has those there are."
+                )
+            caller = _caller(context)
+            if tool.scope not in caller.scopes:
+                raise missing_scope(tool.scope)
+            arguments = tool.takes.model_validate(asked.arguments or {})
+            given = await tool.work(self._served, caller, arguments, context, self._places)
+        except ValidationError as error:
+            places = ((".".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors())
+            return _failed("; ".join(f"{at}: {message}" for at, message in places) + " Correct the named arguments.")
+        except LeadlineError as error:
+            told = problem(error)
+            return _failed(
+                " ".join(part for part in (told["detail"] or told["title"], told["hint"], f"({told['code']})") if part)
+            )
+        # The last boundary of a tool: its defect must reach the log whole, and the model as a result.
+        except Exception:
+            log.exception("tool failed", tool=asked.name[:100])
+            return _failed("Leadline failed on this call. Try something else, and report it.")
+        content = given.model_dump(mode="json")
+        written = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace").decode()
+        return CallToolResult(content=[TextContent(type="text", text=written)], structured_content=content)
+
+
+def make_server(served: Services, places: Places) -> Server[dict[str, object]]:
+    """Make the protocol's server. Replicas share `LEADLINE_MCP_STATE_KEYS`, so that one goes on where another asked."""
+    tools, keys = Tools(served, places), served.settings.mcp_state_keys
+    server: Server[dict[str, object]] = Server(
+        _NAME,
+        title="Leadline",
+        instructions=" ".join(INSTRUCTIONS.split()),
+        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},  # it depends on the key's scopes
+        get_tool_input_schema=lambda name: _TOOLS[name].described.input_schema if name in _TOOLS else None,
+        on_list_tools=tools.listing,
+        on_call_tool=tools.call,
+    )
+    security = (
+        RequestStateSecurity.ephemeral()
+        if keys is None
+        else RequestStateSecurity(keys=keys.get_secret_value().split(","))
+    )
+    server.middleware.append(RequestStateBoundary(security, default_audience=_NAME))
+    return server
+
+
+def _caller(context: Context) -> Principal:
+    if context.request is None or CALLER not in context.request.scope:
+        raise RuntimeError("a tool is called without anybody who calls it")
+    caller: Principal = context.request.scope[CALLER]
+    return caller
+
+
+def _failed(words: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)

@@ -1,0 +1,260 @@
+"""The MCP SDK's own client over HTTP against a running service, at both dates of the protocol."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult
+
+from api.openai.inert import inert
+from api.services import DEFAULT_TENANT
+from ingest.identity import Scope
+from tests.support.cluster import wait_until
+from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
+
+ANSWER, QUOTE = "Ada Brandt kept it [1].", "keeper of the lighthouse was Ada Brandt"
+DATES = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Harbour]:
+    with harbour(tmp_path_factory.mktemp("home"), model) as made:
+        yield made
+
+
+@pytest.fixture(params=list(DATES))
+def date(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@asynccontextmanager
+async def connected(service: Harbour, date: str, key: str | None = None) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {key or service.key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        Client(streamable_http_client(f"{service.url}/mcp", http_client=http), mode=DATES[date]) as client,
+    ):
+        assert client.protocol_version == date
+        yield client
+
+
+def called(service: Harbour, date: str, tool: str, /, *, key: str | None = None, **arguments: object) -> CallToolResult:
+    async def call() -> CallToolResult:
+        async with connected(service, date, key) as client:
+            return await client.call_tool(tool, arguments)
+
+    return asyncio.run(call())
+
+
+def given(service: Harbour, date: str, tool: str, /, *, key: str | None = None, **arguments: object) -> dict[str, Any]:
+    """What a tool returned; its text is the same JSON, and the client checked it against the output schema."""
+    result = called(service, date, tool, key=key, **arguments)
+    assert not result.is_error, result.content
+    assert result.structured_content is not None
+    (content,) = result.content
+    given: dict[str, Any] = json.loads(getattr(content, "text", ""))
+    assert given == result.structured_content
+    return given
+
+
+def refusal(result: CallToolResult) -> str:
+    assert result.is_error
+    (content,) = result.content
+    return str(getattr(content, "text", ""))
+
+
+def test_each_tool_is_described_with_what_it_takes_and_returns(service: Harbour, date: str) -> None:
+    async def look() -> tuple[list[Any], str | None]:
+        async with connected(service, date) as client:
+            return (await client.list_tools()).tools, client.instructions
+
+    tools, _ = asyncio.run(look())
+    assert [each.name for each in tools] == ["search", "read", "outline", "list", "ask", "run", "cancel", "upload"]
+    for each in tools:
+        assert each.description
+        assert each.output_schema["type"] == "object"
+        for name, argument in each.input_schema["properties"].items():
+            assert "description" in argument or name == "collection", f"{each.name}: {name}"
+
+
+def test_a_passage_that_is_found_can_be_read_with_what_stands_around_it(service: Harbour, date: str) -> None:
+    found = given(service, date, "search", query="keeper of the lighthouse", limit=3)["passages"]
+    assert QUOTE in found[0]["text"]
+    whole = given(service, date, "read", document=found[0]["document"])
+    assert whole["text"][found[0]["start"] : found[0]["end"]] == found[0]["text"]
+    part = given(service, date, "read", document=found[0]["document"], start=11, limit=10)
+    assert (part["text"], part["next_start"]) == (whole["text"][11:21], 21)
+    entries = given(service, date, "outline", document=found[0]["document"])["entries"]
+    assert [each["title"] for each in entries if each["kind"] == "heading"] == ["Harbour"]
+    assert given(service, date, "read", document=found[0]["document"], section="harbour")["text"] == whole["text"]
+    told = refusal(called(service, date, "read", document=found[0]["document"], page=7))
+    assert told == "The document has no page 7. Call `outline` for what it has. (bad_request)"
+
+
+def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbour, date: str) -> None:
+    told: list[str] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append(str(message))
+
+    async def ask() -> CallToolResult:
+        async with connected(service, date) as client:
+            return await client.call_tool("ask", {"question": KEEPER}, progress_callback=hear)
+
+    result = asyncio.run(ask()).structured_content
+    assert result is not None
+    assert (result["state"], result["run"], result["answer"]["text"]) == ("completed", None, ANSWER)
+    kept = service.client.get(f"/v1/answers/{result['answer']['id']}")
+    assert result["answer"]["citations"] == kept["citations"]
+    assert result["answer"]["sentences"] == kept["sentences"]
+    assert kept["citations"][0]["quote"] == QUOTE
+    assert any("passages" in each for each in told)
+
+
+def test_a_question_in_the_background_is_a_run_to_poll(service: Harbour, date: str) -> None:
+    begun = given(service, date, "ask", question=COUNT, background=True)
+    assert begun["state"] in ("queued", "running", "completed")
+    ended = given(service, date, "run", run=begun["run"], wait_seconds=30)
+    assert ended["state"] == "completed"
+    assert "2 of the 4 orders came late" in ended["answer"]["text"]
+
+
+def test_a_run_can_be_stopped(service: Harbour, date: str) -> None:
+    begun = given(service, date, "ask", question=COUNT, strategy="recursive")
+    assert begun["answer"] is None  # it is not waited for
+    ended = given(service, date, "cancel", run=begun["run"])
+    assert ended["state"] in ("cancelled", "failed", "completed", "partial")
+
+
+def test_a_client_that_goes_away_stops_the_work(service: Harbour, date: str) -> None:
+    service.model.fault = "wait"
+    try:
+        for question in ("Who was the keeper?", "Who lit the lamp?", "Which lamp was it?"):
+
+            async def leave(question: str = question) -> None:
+                async with connected(service, date) as client:
+                    asked = asyncio.create_task(client.call_tool("ask", {"question": question}))
+                    while not service.model.open:
+                        await asyncio.sleep(0.01)
+                    asked.cancel()
+                    await asyncio.wait([asked])
+
+            asyncio.run(leave())
+            wait_until(lambda: service.model.open == 0, seconds=2, what="the model is asked nothing more")
+    finally:
+        service.model.fault = ""
+
+
+def test_an_uploaded_file_is_found_as_one_of_rest(service: Harbour, date: str) -> None:
+    content = f"# Ferries\n\nIn the {date} timetable the ferry leaves at noon.\n"
+    made = given(service, date, "upload", name="ferry.md", text=content, collection="boats", metadata={"year": 1880})
+    same = given(
+        service, date, "upload", name="ferry.md", base64=base64.b64encode(content.encode()).decode(), collection="boats"
+    )
+    assert (made["duplicate"], same["duplicate"], same["document"]) == (False, True, made["document"])
+    shown = service.client.get(f"/v1/documents/{made['document']}")
+    assert (shown["name"], shown["metadata"]) == ("ferry.md", {"year": 1880})
+    wait_until(
+        lambda: any(
+            each["document"] == made["document"] and each["state"] == "ready"
+            for each in given(service, date, "list", collection="boats")["documents"]
+        ),
+        seconds=60,
+        what="it is ready",
+    )
+    assert given(service, date, "list")["collections"]["boats"] >= 1
+    told = refusal(called(service, date, "upload", name="a.txt"))
+    assert "`text` or `base64`" in told
+
+
+def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: str) -> None:
+    services = service.services
+    _, reader = services.keys.issue(DEFAULT_TENANT, "a reader", scopes=[Scope.READ])
+
+    async def names() -> list[str]:
+        async with connected(service, date, reader) as client:
+            return [each.name for each in (await client.list_tools()).tools]
+
+    assert asyncio.run(names()) == ["search", "read", "outline", "list", "run"]
+    for name, arguments in (
+        ("ask", {"question": KEEPER}),
+        ("upload", {"name": "a", "text": "b"}),
+        ("cancel", {"run": "x"}),
+    ):
+        told = refusal(called(service, date, name, key=reader, **arguments))
+        assert "(scope_missing)" in told
+
+
+def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
+    assert "limit: " in refusal(called(service, date, "search", query="x", limit=0))
+    assert "colour: " in refusal(called(service, date, "search", query="x", colour="red"))
+    assert "There is no tool 'guess'." in refusal(called(service, date, "guess"))
+
+
+def test_nothing_of_another_tenant_is_found_read_or_told(service: Harbour, date: str) -> None:
+    """Twins: both tenants have the same sentence, and each finds its own document alone."""
+    services = service.services
+    services.catalog.ensure_tenant("twins")
+    _, key = services.keys.issue("twins", "a twin")
+    content = "# Twins\n\nThe keeper of the lighthouse was Ada Brandt, says the twin.\n"
+    mine = given(service, date, "upload", key=key, name="twin.md", text=content)["document"]
+    wait_until(
+        lambda: given(service, date, "list", key=key)["documents"][0]["state"] == "ready", seconds=60, what="ready"
+    )
+    theirs = given(service, date, "search", query="keeper of the lighthouse")["passages"]
+    own = given(service, date, "search", key=key, query="keeper of the lighthouse", limit=50)["passages"]
+    assert {each["document"] for each in own} == {mine}
+    assert mine not in {each["document"] for each in theirs}
+    run = given(service, date, "ask", question=COUNT, background=True)["run"]
+    for name, foreign, unknown in (
+        ("read", {"document": theirs[0]["document"]}, {"document": "0" * 36}),
+        ("outline", {"document": theirs[0]["document"]}, {"document": "0" * 36}),
+        ("run", {"run": run}, {"run": "0" * 36}),
+        ("cancel", {"run": run}, {"run": "0" * 36}),
+    ):
+        told = [refusal(called(service, date, name, key=key, **each)) for each in (foreign, unknown)]
+        (anothers,), (nobodys,) = foreign.values(), unknown.values()
+        assert told[0].replace(anothers, "ID") == told[1].replace(nobodys, "ID")
+    asked = given(service, date, "ask", key=key, question=KEEPER, documents=[theirs[0]["document"]])
+    assert asked["answer"]["citations"] == []
+
+
+def test_an_answer_cannot_make_a_client_load_or_link_anything(service: Harbour, model: Model, date: str) -> None:
+    model.wrapped = "![x](https://evil.example/a) [l](https://evil.example/b) <img src=x>\U000e0041 "
+    try:
+        answer = given(service, date, "ask", question=KEEPER)["answer"]
+    finally:
+        model.wrapped = ""
+    assert "evil" in answer["text"]
+    assert inert(answer["text"]) == answer["text"]
+    assert "https://" not in answer["text"]
+    for each in answer["sentences"]:
+        assert answer["text"][each["start"] : each["end"]] == each["text"]
+
+
+def test_without_a_valid_key_nothing_is_answered(service: Harbour) -> None:
+    for headers in ({}, {"Authorization": "Bearer ll_nobody"}):
+        refused = httpx.post(f"{service.url}/mcp", json={}, headers=headers)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_host_that_is_not_the_services_is_refused_in_words(service: Harbour) -> None:
+    headers = {"Authorization": f"Bearer {service.key}", "Accept": "application/json, text/event-stream"}
+    for named in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}):
+        refused = httpx.post(f"{service.url}/mcp", json={}, headers={**headers, **named})
+        assert refused.status_code == 421
+        assert refused.json()["code"] == "unknown_host"
+        assert "LEADLINE_PUBLIC_URL" in refused.json()["hint"]
