@@ -40,11 +40,14 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
 CitedFiles = Mapping[str, NamedFile]
 
 
-def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles) -> list[dict[str, Any]]:
-    """Return the annotations of a response: for each marker the file, and the address of the cited span."""
+def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
+    """Return the annotations of a response: for each marker the address of its span, and with `files` the file."""
     found: list[dict[str, Any]] = []
     urls = url_citations(answer, base_url)
     for (_, end, cited), url in zip(marked(answer), urls, strict=True):
+        if files is None:
+            found.append({"type": "url_citation", **url})
+            continue
         named = file_of(files, cited)
         file = {"type": "file_citation", "file_id": named.id, "filename": named.name, "index": end}
         found += [{**file, "leadline": extension(cited)}, {"type": "url_citation", **url}]

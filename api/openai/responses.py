@@ -147,10 +147,12 @@ def response_object(
 class Shown:
     """How the answers of one request are shown: under which address, and with how many results of the search, if any.
 
-    `files_of` finds the files of documents, by the documents' ids.
+    The search and files are shown to whoever sent the tool `file_search`, as OpenAI does; to others the message with
+    addresses, which is all that Open Responses knows. `files_of` finds the files of documents, by the documents' ids.
     """
 
     base_url: str
+    with_search: bool
     results: int | None
     files_of: Callable[[AnswerOut], CitedFiles]
 
@@ -163,6 +165,8 @@ def results_wanted(body: ResponseIn) -> int | None:
 
 def output_of(answer: AnswerOut, identifier: str, shown: Shown) -> list[dict[str, Any]]:
     """Return the items of an answer: the search, where there was one, and the message."""
+    if not shown.with_search:
+        return [_message(identifier, answer, shown.base_url, None)]
     files = shown.files_of(answer)
     search = [_search_call(identifier, answer.searched.queries, answer, shown.results, files)]
     return [*(search if answer.searched.read else []), _message(identifier, answer, shown.base_url, files)]
@@ -224,7 +228,7 @@ def _search_call(
     }
 
 
-def _message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles) -> dict[str, Any]:
+def _message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
     part = _part(shown_text(answer), response_annotations(answer, base_url, files))
     return _message_item(identifier, "completed" if answer.finished else "incomplete", [part])
 
@@ -278,7 +282,9 @@ class ResponseEvents:
             yield self._response("in_progress")
 
     def _search(self, query: str | None) -> Iterator[str]:
-        if self._stage == "writing":  # a search while writing has no place of its own in the protocol
+        if (
+            not self._shown.with_search or self._stage == "writing"
+        ):  # a search while writing has no place of its own in the protocol
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1
@@ -311,7 +317,7 @@ class ResponseEvents:
     def _end(self, answer: AnswerOut) -> Iterator[str]:
         yield from self._delta(self._inert.end())
         yield from self._message_begun()
-        files = self._shown.files_of(answer)
+        files = self._shown.files_of(answer) if self._shown.with_search else None
         message = _message(self._identifier, answer, self._shown.base_url, files)
         (part,) = message["content"]
         for number, annotation in enumerate(part["annotations"]):
@@ -320,7 +326,7 @@ class ResponseEvents:
         yield self._in_part("response.output_text.done", text=part["text"], logprobs=[])
         yield self._in_part("response.content_part.done", part=part)
         yield self._write("response.output_item.done", output_index=self._index, item=message)
-        call = _search_call(self._identifier, self._queries, answer, self._shown.results, files)
+        call = _search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
         yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
 
     def _searching(self, status: str) -> dict[str, Any]:

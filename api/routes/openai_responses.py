@@ -49,10 +49,10 @@ async def create(
     """Answer from the documents, as OpenAI's Responses.
 
     `model` is one of `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. The `output` is the
-    search (`file_search_call`; what was cited of it with `include`) and the message, whose `annotations` say where each
-    marker `[1]` leads. `previous_response_id` goes on with a conversation. With `background` a run makes the answer,
-    which goes on without this connection: read it at `GET /v1/responses/{id}`. The whole answer, with its checked
-    sentences, is the member `leadline`.
+    message, whose `annotations` say where each marker `[1]` leads, and for who sent that tool the search before it
+    (`file_search_call`; what was cited of it with `include`). `previous_response_id` goes on with a conversation. With
+    `background` a run makes the answer, which goes on without this connection: read it at `GET /v1/responses/{id}`. The
+    whole answer, with its checked sentences, is the member `leadline`.
     """
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
@@ -68,7 +68,7 @@ async def create(
         return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)
-    identifier, how = asking.request.used.work.id, _how(request, served, caller, results_wanted(body))
+    identifier, how = asking.request.used.work.id, _how(request, served, caller, body)
     if body.stream:
         return await work.streamed(ResponseEvents(asking.keep, identifier, body, how))
     answer = await work.waited_for()
@@ -160,17 +160,21 @@ def _of_answer(
     completed: float | None,
 ) -> dict[str, Any]:
     """Return a kept answer as a response, without the members of a request that were not kept."""
-    output = output_of(answer, identifier, _how(request, served, caller, MOST_RESULTS))
+    output = output_of(answer, identifier, _how(request, served, caller, None))
     return response_object(
         identifier, {}, status_of(answer), output, created=created, completed=completed, answer=answer
     )
 
 
-def _how(request: Request, served: Services, caller: Principal, results: int | None) -> Shown:
-    """Return how answers are shown to this caller."""
+def _how(request: Request, served: Services, caller: Principal, body: ResponseIn | None) -> Shown:
+    """Return how answers are shown to this caller; without the request, which is not kept, everything of them."""
 
     def files_of(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
         return served.files.named(caller.tenant_id, cited)
 
-    return Shown(base_url(request, served), results, files_of)
+    url = base_url(request, served)
+    if body is None:
+        return Shown(url, True, MOST_RESULTS, files_of)
+    searched = any(each.type == "file_search" for each in body.tools)
+    return Shown(url, searched, results_wanted(body), files_of)

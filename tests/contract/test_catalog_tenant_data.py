@@ -29,7 +29,7 @@ from ingest.documents import JobKind
 from ingest.errors import TenantNotFoundError
 from ingest.runs import Entry, RunRequest
 from ingest.works import Work
-from tests.support.catalogs import accept, stored, wake
+from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 
 # Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.
 WHOLE = {"audit_chain", "generations", "installation", "notices", "pauses", "tenants", "unknown_versions"}
@@ -85,10 +85,10 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     assert {"documents", "run_events", "work_versions", "answers", "batch_entries"} <= set(rows(engine, "ann"))
     TenantData(engine).delete("ann")
     assert ApiKeys(engine).check(key) is None
-    blobs: list[str] = []
-    removal = TenantRemoval(engine, FileRemoval(engine, lambda key: blobs.append(key) or 0))
+    removed = RemovedBlobs()
+    removal = TenantRemoval(engine, FileRemoval(engine, removed.remove))
     assert (removal.pending(), removal.step()) == (["ann"], True)  # its documents are deleted, and wait for workers
-    assert blobs == ["blob of file-ann"]
+    assert removed.keys == ["blob of file-ann"]
     assert removal.step()
     assert "documents" in rows(engine, "ann")
     collect_all(engine)

@@ -9,6 +9,7 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from api.services import DEFAULT_TENANT
+from ingest.quotas import Account, Quota
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
 
@@ -221,17 +222,17 @@ def test_a_file_may_be_in_several_stores_and_is_in_each_until_it_is_taken_out(op
 
 
 def test_a_collection_of_the_service_is_a_store_and_its_documents_are_files(openai: OpenAI, service: Harbour) -> None:
-    (document,) = service.client.get("/v1/documents?named=harbour")["documents"]
+    (document,) = service.client.get("/v1/documents", named="harbour")["documents"]
     store = openai.vector_stores.retrieve("default")
     assert (store.id, store.name, store.file_counts.completed) == ("default", "default", 2)
     file = openai.vector_stores.files.retrieve(document["id"], vector_store_id="default")
     assert (file.id, file.status) == (document["id"], "completed")
     assert openai.files.retrieve(document["id"]).filename == "harbour.md"
     assert openai.files.content(document["id"]).read().startswith(b"# Harbour")
-    assert openai.vector_stores.files.create(document["id"], vector_store_id="default").id == document["id"]
+    assert openai.vector_stores.files.create(file_id=document["id"], vector_store_id="default").id == document["id"]
     other = openai.vector_stores.create(name="other")
     with pytest.raises(BadRequestError, match="cannot be in another"):
-        openai.vector_stores.files.create(document["id"], vector_store_id=other.id)
+        openai.vector_stores.files.create(file_id=document["id"], vector_store_id=other.id)
     renamed = openai.vector_stores.update(other.id, name="Another", metadata={"a": "b"})
     assert (renamed.id, renamed.name, renamed.metadata) == (other.id, "Another", {"a": "b"})
     assert service.client.get(f"/v1/collections/{other.id}")["title"] == "Another"
@@ -302,9 +303,7 @@ def test_files_count_on_quotas_and_give_back_what_they_took(openai: OpenAI, serv
         standings = service.client.get("/v1/quotas")["quotas"]
         return next(int(each["used"]) for each in standings if each["quota"] == "bytes")
 
-    service.client.http.put(
-        f"/v1/tenants/{DEFAULT_TENANT}/quotas", json={"limits": {"bytes": 10_000}}
-    ).raise_for_status()
+    service.services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.BYTES: 10_000})
     before = used()
     sent = openai.files.create(file=named("book.md", BOOK), purpose="assistants")
     assert used() == before + len(BOOK)

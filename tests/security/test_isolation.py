@@ -75,8 +75,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
     services.identities.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
-    sent = {"files": {"file": ("quokka.md", TEXT)}, "data": {"purpose": "assistants"}}
-    file = http.post("/v1/files", **sent).json()["id"]
+    form = {"file": ("quokka.md", TEXT)}
+    file = http.post("/v1/files", files=form, data={"purpose": "assistants"}).json()["id"]
     http.post(f"/v1/vector_stores/{store}/files", json={"file_id": file}).raise_for_status()
     services.catalog.ensure_tenant("other")
     _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)

@@ -50,6 +50,17 @@ def arrival(
     return Arrival(tenant, collection, name, "text/plain", digest, 3, blob, "p1", {}, priority, batch_id, key)
 
 
+class RemovedBlobs:
+    """Blobs that note the keys that are deleted."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def remove(self, key: str) -> int:
+        self.keys.append(key)
+        return 0
+
+
 def stored(identifier: str = "file-1", tenant: str = "ann", *, content: str = "a", owner: str = "key:x") -> StoredFile:
     """A file of three bytes that was sent without a collection."""
     digest, blob = hashlib.sha256(content.encode()).hexdigest(), f"blob of {identifier}"
