@@ -98,6 +98,11 @@ class TenantTurns:
             place.leave()
 
 
+def credential(scope: Scope) -> str | None:
+    """Return the secret by which the caller of a request was found: a key, a token, or that of a session."""
+    return _presented(scope) or scope.get(SESSION)
+
+
 def _presented(scope: Scope) -> str | None:
     """Return the key or token of a request; None where no `Authorization` is sent, which leaves the cookie."""
     for name, value in scope["headers"]:

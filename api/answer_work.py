@@ -8,8 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.access import account_of
@@ -17,13 +19,15 @@ from api.answer_events import EventWriter, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_threads import AnswerThreads
 from api.asking import Asking
+from api.idempotency import ClaimedRequest
 from api.quota_headers import tell
 from api.services import Services
 from ingest.documents import JobKind
 from ingest.identity import Principal
 from ingest.runs import Run, RunRequest
+from rlm.answers import Answer
 from rlm.estimates import unasked
-from rlm.events import Event, complete
+from rlm.events import Completed, Delta, Event, complete
 from rlm.runs.bodies import limits_body
 
 
@@ -45,12 +49,19 @@ class AnswerWork:
 
         `see` is called with each event, in the thread of the work; what it raises ends the work, and is raised.
         """
+        if (before := await run_in_threadpool(self._asking.answered_before)) is not None:
+            return before
         work = self._start(lambda: self._asking.keep(complete(self._seen(see))))
         return await waited_for(self._request, work, self._stop)
 
     async def streamed(self, writer: EventWriter) -> Response:
-        """Return a stream of the events. Raises errors of quotas."""
-        return await streamed(self._request, self._start, self._begin, writer, self._stop)
+        """Return a stream of the events. Raises errors of quotas.
+
+        Of a request that was answered before, they are the text in one piece and the answer.
+        """
+        before = await run_in_threadpool(self._asking.answered_before)
+        begin = self._begin if before is None else partial(_again, before)
+        return await streamed(self._request, self._start, begin, writer, self._stop)
 
     def _seen(self, see: Callable[[Event], None]) -> Iterator[Event]:
         with closing(self._begin()) as events:
@@ -65,13 +76,17 @@ class AnswerWork:
         return metered.events(lambda: served.answering.stream(asked, cancelled=self._stop.is_set, durability=metered))
 
 
-def begin_run(
-    served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None = None
-) -> tuple[Run, bool]:
-    """Queue a run; the second is false if `key` began the same one before.
+def _again(before: AnswerOut) -> Iterator[Event]:
+    yield Delta(before.text)
+    yield Completed(cast(Answer, None))  # who writes the event asks `Asking.keep` for the answer
 
-    Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas, and
-    `IdempotencyKeyReusedError`.
+
+def begin_run(
+    served: Services, caller: Principal, body: QuestionIn, asking: Asking, claim: ClaimedRequest | None = None
+) -> Run:
+    """Queue a run; a request that was sent again has the run that it began before.
+
+    Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas.
     """
     question = asking.request
     wanted, scope = question.wanted, question.scope
@@ -83,7 +98,7 @@ def begin_run(
         wanted.strategy.value,
         None if wanted.limits is None else limits_body(wanted.limits),
         wanted.every_record,
-        key,
+        claim.id if claim else None,
         history=[{"role": message.role, "text": message.text} for message in question.history],
         conversation=body.conversation,
         filters=scope.filters,
@@ -93,11 +108,11 @@ def begin_run(
     )
     known = served.runs.known(request)
     if known is not None:  # regardless of what it would be given by now
-        return known, False
+        return known
     limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
     wants = served.meter.run(account_of(caller), wanted)
-    run, created = served.runs.create(
+    run, _ = served.runs.create(
         replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
     )
     served.doorbell.ring(JobKind.RUN)
-    return run, created
+    return run

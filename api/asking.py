@@ -6,10 +6,11 @@ from dataclasses import replace
 import structlog
 
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
+from api.idempotency import ClaimedRequest
 from api.rendering import Form
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
-from ingest.errors import IngestError
+from ingest.errors import AnswerNotFoundError, IngestError
 from ingest.identity import Principal
 from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer
@@ -22,11 +23,18 @@ HISTORY_CHARS = 24_000
 
 
 class Asking:
-    """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`."""
+    """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`.
 
-    def __init__(self, served: Services, caller: Principal, body: QuestionIn) -> None:
+    What is made of it has the id of the request's `claim`, if it has one.
+    """
+
+    def __init__(
+        self, served: Services, caller: Principal, body: QuestionIn, claim: ClaimedRequest | None = None
+    ) -> None:
         self._served = served
         self._caller = caller
+        self._claim = claim
+        self._before: AnswerOut | None = None
         self._question = check_question(body.asked)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
         self._forms = body.render
@@ -36,8 +44,29 @@ class Asking:
             body.scope(caller),
             recent(self._said_before(body)),
             self._wanted(body),
-            UsedVersions(new_work_id(), self._used_before()),
+            UsedVersions(claim.id if claim else new_work_id(), self._used_before()),
         )
+
+    def answered_before(self) -> AnswerOut | None:
+        """Return the answer that the request got when it was sent before, as the caller may see it by now.
+
+        Raises `AnswerNotFoundError` if that was deleted since.
+        """
+        claim = self._claim
+        if claim is None:
+            return None
+        claim.shows_again = True
+        if not claim.is_repeat:
+            return None
+        try:
+            kept = self._served.conversations.answer(self._caller.tenant_id, claim.id, self._caller.sees_only)
+        except AnswerNotFoundError:
+            if claim.claim.is_done:
+                raise
+            return None
+        claim.is_made = True
+        self._before = rendered(self._served, shown(self._served, self._caller, kept), self._forms)
+        return self._before
 
     def begin_conversation(self) -> str | None:
         """Return the id of the answer's conversation, which is made if a new one is wanted."""
@@ -48,11 +77,18 @@ class Asking:
         return self._conversation_id
 
     def keep(self, answer: Answer) -> AnswerOut:
-        """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so."""
+        """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so.
+
+        Of a request that was answered before, that answer is returned.
+        """
+        if self._before is not None:
+            return self._before
         identifier, versions = self.request.used.work.id, self.request.used.work.versions
         try:
             conversation = self.begin_conversation()
             kept_as = self._served.conversations.keep(self._kept(answer, identifier, conversation), versions)
+            if self._claim is not None:
+                self._claim.is_made = True
             return rendered(self._served, AnswerOut.of(kept_as), self._forms)
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))

@@ -12,6 +12,7 @@ from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
@@ -100,6 +101,8 @@ def make_services(
         file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
         remove_files=parts.file_removal.run,
         conversations=parts.conversations,
+        webhooks=parts.webhooks,
+        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,

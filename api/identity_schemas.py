@@ -2,16 +2,18 @@
 
 import time
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from api.schemas import Wire, instant
-from ingest.catalog.grants import Grant
-from ingest.catalog.keys import ROTATION_GRACE_SECONDS, ApiKey
-from ingest.catalog.tenants import Tenant
-from ingest.catalog.users import User
-from ingest.identity import MAX_NAME_CHARS, Principal, Role, Scope
+from ingest.identity import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
+
+if TYPE_CHECKING:
+    from ingest.catalog.grants import Grant
+    from ingest.catalog.keys import ApiKey
+    from ingest.catalog.tenants import Tenant
+    from ingest.catalog.users import User
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
 _MAX_GROUPS = 1_000
@@ -40,7 +42,7 @@ class TenantOut(Wire):
     suspended_at: datetime | None
 
     @classmethod
-    def of(cls, tenant: Tenant) -> "TenantOut":
+    def of(cls, tenant: "Tenant") -> "TenantOut":
         suspended_at = tenant.suspended_at and instant(tenant.suspended_at)
         return cls(
             id=tenant.id, name=tenant.name, created_at=instant(tenant.created_at), suspended_at=suspended_at or None
@@ -76,7 +78,7 @@ class UserOut(Wire):
     created_at: datetime
 
     @classmethod
-    def of(cls, user: User) -> "UserOut":
+    def of(cls, user: "User") -> "UserOut":
         return cls(id=user.id, name=user.name, groups=list(user.groups), created_at=instant(user.created_at))
 
 
@@ -125,7 +127,7 @@ class KeyOut(Wire):
     successor: str | None
 
     @classmethod
-    def of(cls, key: ApiKey) -> "KeyOut":
+    def of(cls, key: "ApiKey") -> "KeyOut":
         times = {
             name: None if at is None else instant(at)
             for name, at in (
@@ -152,7 +154,7 @@ class NewKeyOut(KeyOut):
     key: str
 
     @classmethod
-    def issued(cls, made: tuple[ApiKey, str]) -> "NewKeyOut":
+    def issued(cls, made: "tuple[ApiKey, str]") -> "NewKeyOut":
         return cls(**KeyOut.of(made[0]).model_dump(), key=made[1])
 
 
@@ -202,7 +204,7 @@ class GrantOut(Wire):
     created_at: datetime
 
     @classmethod
-    def of(cls, grant: Grant) -> "GrantOut":
+    def of(cls, grant: "Grant") -> "GrantOut":
         return cls(
             collection=grant.collection, subject=grant.subject, role=grant.role, created_at=instant(grant.created_at)
         )

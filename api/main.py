@@ -11,6 +11,7 @@ from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
@@ -41,6 +42,7 @@ from api.routes import (
     tenants,
     usage,
     users,
+    webhooks,
 )
 from api.services import Services
 from api.threads import Threads
@@ -57,6 +59,7 @@ Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie o
 # Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
+_IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to the disk.
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
@@ -78,7 +81,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
+    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
         app.include_router(route.router, responses=PROBLEMS)
@@ -103,6 +106,7 @@ def _admit(app: FastAPI, services: Services) -> Identify:
         return await key_threads.run(services.meter.count_request, account_of(caller))
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    app.add_middleware(Idempotency, keys=services.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantTurns,
         work=Turns(settings.work_at_once or _work_at_once(), **waits),

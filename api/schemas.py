@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.outbound import sendable
-from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, DocumentChange, VersionState
 from ingest.layout import OmissionKind
 from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
-from retrieval.query_cache import CacheCounts
+
+if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
+    from ingest.catalog.catalog import Total
+    from retrieval.query_cache import CacheCounts
 
 
 class Wire(BaseModel):
@@ -142,6 +144,13 @@ class DocumentOut(Wire):
         )
 
 
+class DocumentGoneOut(Wire):
+    """The last event of a document that was deleted while it was followed."""
+
+    id: str
+    state: Literal[VersionState.DELETED] = VersionState.DELETED
+
+
 class DocumentPage(Wire):
     """A page of documents in order of arrival; `next_cursor` is None on the last one."""
 
@@ -240,7 +249,7 @@ class StatusOut(Wire):
     query_cache: QueryCacheOut
 
     @classmethod
-    def of(cls, totals: Mapping[VersionState, Total], cache: CacheCounts) -> "StatusOut":
+    def of(cls, totals: "Mapping[VersionState, Total]", cache: "CacheCounts") -> "StatusOut":
         return cls(
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),

@@ -16,10 +16,12 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.files import Files
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -97,6 +99,8 @@ class Services:
     files: Files
     file_intake: FileIntake
     conversations: Conversations
+    webhooks: Webhooks
+    idempotency: IdempotencyKeys
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts

@@ -12,6 +12,7 @@ from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
+from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.reranker import AUTO, parse_reranker
@@ -19,7 +20,7 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings):
+class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings, WebhookSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
@@ -108,6 +109,9 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         SandboxForm.PLAIN,
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
         "nothing runs.",
+    )
+    idempotency_hours: float = Field(
+        24.0, gt=0, description="How long the response of a request is kept that came with an Idempotency-Key."
     )
     task_seconds: float = Field(
         900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."

@@ -48,6 +48,11 @@ class Action(StrEnum):
     KEY_REVOKED = "key.revoked"
     SESSION_BEGUN = "session.begun"
     SESSIONS_ENDED = "sessions.ended"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_ROTATED = "webhook.rotated"
+    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, because nothing arrives
+    WEBHOOK_DELETED = "webhook.deleted"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"

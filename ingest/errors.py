@@ -346,6 +346,30 @@ class LastGrantError(CatalogError):
     code = "last_grant"
 
 
+class WebhookNotFoundError(CatalogError):
+    """No such webhook of this tenant, or no such message of it."""
+
+    code = "webhook_not_found"
+    default_hint = "List the webhooks with GET /v1/webhooks, and a webhook's messages with GET …/{id}/deliveries."
+
+
+class WebhooksFullError(CatalogError):
+    """The tenant has as many webhooks as it may have."""
+
+    code = "webhooks_full"
+    default_hint = "Delete one that is not used, or have one address told of more events."
+
+
+class DestinationRefusedError(IngestError):
+    """Requests are not sent to this address, so that nobody reaches by it what only this machine can reach."""
+
+    code = "destination_refused"
+    default_hint = (
+        "Name a public https address; those who run the service can allow private networks with "
+        "LEADLINE_WEBHOOK_NETWORKS."
+    )
+
+
 class NameTakenError(CatalogError):
     """Another one has this name already."""
 
@@ -361,10 +385,17 @@ class NameInvalidError(CatalogError):
 
 
 class IdempotencyKeyReusedError(CatalogError):
-    """The idempotency key belongs to a run that was asked for something else."""
+    """The idempotency key belongs to another request."""
 
     code = "idempotency_key_reused"
-    default_hint = "Send a new Idempotency-Key with each question, and the old one only to repeat the same request."
+    default_hint = "Send a new Idempotency-Key with each request, and the old one only to repeat the same request."
+
+
+class RequestUnderWayError(CatalogError):
+    """The same request was sent before, and is being worked on."""
+
+    code = "request_under_way"
+    default_hint = "Wait for the first one, or send it again in some seconds: then its response is the answer."
 
 
 class LogEntryTooLargeError(CatalogError):

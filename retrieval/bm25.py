@@ -1,9 +1,11 @@
 """BM25 weights for documents and queries: the sparse half of hybrid retrieval.
 
 Words are stemmed, and stop words left out, by the engine's own encoder, in the document's language. A document's terms
-are its words, its numbers as a whole ("12,345" is also 12345), and pairs of words that follow each other: a phrase
-counts for more than its words apart. The engine multiplies each weight by the term's idf at query time
-(`Modifier.Idf`).
+are its words, its numbers as a whole ("12,345" is 12345), and pairs of words that follow each other: a phrase counts
+for more than its words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
+
+A text's length is its number of words. Numbers do not add to it: length stands for wordiness, and the figures of a
+table are none. With them, prose was preferred to the table that has the figure.
 """
 
 import re
@@ -30,6 +32,7 @@ PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
+_GROUPED = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")  # also lakhs: 12,34,567
 # Scripts that put no space between words. A run of them is read as overlapping pairs of characters.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
@@ -56,7 +59,7 @@ class Bm25Encoder:
     """`bm25f(k1, b)` over two fields, the text and its context, with stop words and Snowball stemming.
 
     score(q, d) = sum over terms of qtf * idf * x * (k1 + 1) / (x + k1), where
-    x = tf(text) / (1 - b + b * |text| / avgdl) + CONTEXT_WEIGHT * tf(context).
+    x = tf(text) / (1 - b + b * |text| / avgdl) + CONTEXT_WEIGHT * tf(context), |text| without numbers.
     Sources: Robertson, Zaragoza & Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004; Robertson &
     Zaragoza, The Probabilistic Relevance Framework (2009); k1 = 1.2 and b = 0.75 are its usual values.
     """
@@ -64,12 +67,14 @@ class Bm25Encoder:
     def __init__(self, *, k1: float = 1.2, b: float = 0.75, avgdl: float = AVERAGE_CHUNK_TERMS) -> None:
         self._k1, self._b, self._avgdl = k1, b, avgdl
         self._words = {language: _Words(language) for language in Language}
-        self.fingerprint = f"bm25f-edge-1/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
+        self.fingerprint = f"bm25f-edge-2/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
 
     def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
-        words = self._words[language]
-        inside, above = words.terms(self._content_words(text)), words.terms(self._content_words(context))
-        length = 1 - self._b + self._b * len(inside) / self._avgdl
+        words, text, context = self._words[language], _ungrouped(text), _ungrouped(context)
+        read = self._content_words(text)
+        inside, above = words.terms(read), words.terms(self._content_words(context))
+        numbers = words.terms(filter(str.isdecimal, read))
+        length = 1 - self._b + self._b * (len(inside) - len(numbers)) / self._avgdl
         found: dict[int, float] = {
             term: count / length for term, count in Counter([*inside, *_pairs(inside), *words.others(text)]).items()
         }
@@ -79,6 +84,7 @@ class Bm25Encoder:
 
     def query(self, text: str) -> SparseVector:
         """Return each term weighted by how often it occurs, in every language: a document has those of its own."""
+        text = _ungrouped(text)
         asked = self._content_words(text)
         weights: dict[int, float] = {}
         for term in self._words[Language.ENGLISH].others(text):
@@ -112,10 +118,8 @@ class _Words:
 
     def others(self, text: str) -> list[int]:
         """Return the ids of numbers as a whole and of pairs of characters in unspaced scripts: no language's own."""
-        ids: list[int] = []
-        for number in _NUMBER.findall(text) if any(mark in text for mark in ".,:/-") else ():
-            digits = number.replace(",", "")
-            ids += self._bm25.embed_query(digits).indices if digits.isdigit() else [_id(number)]
+        has_marks = any(mark in text for mark in ".,:/-")
+        ids = [_id(number) for number in _NUMBER.findall(text)] if has_marks else []
         if not text.isascii():
             for run in _UNSPACED.findall(text):
                 ids += map(_id, map("".join, pairwise(run)))
@@ -135,6 +139,11 @@ def matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, .
 def _pairs(terms: Iterable[int]) -> Iterator[int]:
     """Yield an id for each two terms that follow each other."""
     return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OURS for first, second in pairwise(terms))
+
+
+def _ungrouped(text: str) -> str:
+    """Return a text with its numbers' digits in one piece: "12,345" becomes "12345"."""
+    return _GROUPED.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
 
 
 def _id(text: str) -> int:

@@ -17,12 +17,14 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.outbox import Outbox
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
@@ -59,6 +61,8 @@ class Parts:
     batches: Batches
     collections: Collections
     conversations: Conversations
+    webhooks: Webhooks
+    outbox: Outbox
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -127,6 +131,8 @@ def parts_over(
             batches=Batches(engine, announce=feed.announce),
             collections=Collections(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            webhooks=Webhooks(engine),
+            outbox=Outbox(engine),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

@@ -29,19 +29,27 @@ HEADER_CHARS = 300  # of a table's header that stands above each chunk of its ro
 _TOKENS_A_CHARACTER = 0.25
 
 
-def indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> str:
-    """Return a chunk as BM25 and the encoder read it: a context line, its table's header if it has not, and itself.
+@dataclass(frozen=True)
+class IndexedText:
+    """A chunk as BM25 and the encoder read it: its context line, its table's header if it has not, and itself."""
 
-    `text` begins at the code point `offset` and holds the chunk and that header.
-    """
-    lines = [context_line(title, chunk.heading_path)]
-    if header := layout.header_above(chunk.start):
-        lines.append(text[header[0] - offset : header[1] - offset][:HEADER_CHARS])
-    return "\n".join([*lines, text[chunk.start - offset : chunk.end - offset]])
+    context: str
+    header: str
+    body: str
+
+    def __str__(self) -> str:
+        return "\n".join([self.context, *filter(None, [self.header]), self.body])
 
 
-def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, str]]:
-    """Yield the id of each chunk and its text with the context line, for chunks in reading order."""
+def indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
+    """Return what is indexed of a chunk; `text` begins at `offset`, and holds the chunk and its table's header."""
+    above = layout.header_above(chunk.start)
+    header = text[above[0] - offset : above[1] - offset][:HEADER_CHARS] if above else ""
+    return IndexedText(context_line(title, chunk.heading_path), header, text[chunk.start - offset : chunk.end - offset])
+
+
+def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, IndexedText]]:
+    """Yield the id of each chunk and what is indexed of it, for chunks in reading order."""
     title, layout = version.title or version.name, texts.map(version.id).layout
     for at in range(0, len(chunks), _READ_AT_ONCE):
         some = chunks[at : at + _READ_AT_ONCE]
@@ -52,15 +60,14 @@ def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iter
             yield chunk_id(version.id, chunk.start, chunk.end), indexed_text(title, chunk, body, layout, offset)
 
 
-def word_weights(encoder: SparseEncoder, text: str, *, name: str, language: Language) -> SparseVector:
-    """Return the BM25 weights of an indexed text, which begins with its context line; the file's name is part of that.
+def word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
+    """Return the BM25 weights of a chunk, which stands under its headings, the file's name and its table's header.
 
     The encoder reads no file name: a name has words to search for, and no meaning.
     """
-    context, _, body = text.partition("\n")
-    if name not in context:
-        context = f"{context}\n{PurePath(name).stem}"
-    return encoder.document(body, context=context, language=language)
+    known = [] if name in text.context else [PurePath(name).stem]
+    context = "\n".join([text.context, *known, *filter(None, [text.header])])
+    return encoder.document(text.body, context=context, language=language)
 
 
 def indexed_chunks(
@@ -82,7 +89,7 @@ def indexed_chunks(
             byte_end=byte_end,
             page=chunk.page,
             heading_path=chunk.heading_path,
-            digest=text_digest(indexed_text(title, chunk, text, layout)),
+            digest=text_digest(str(indexed_text(title, chunk, text, layout))),
         )
 
 
@@ -144,7 +151,7 @@ class VectorWriter:
         """Write the vectors of several versions' chunks; new texts are encoded together, and each of them once."""
         parts = [
             [
-                _Wanted(i, (portion.version.tenant_id, text_digest(text)), text)
+                _Wanted(i, (portion.version.tenant_id, text_digest(str(text))), str(text))
                 for i, text in chunk_texts(self._texts, portion.version, portion.chunks)
             ]
             for portion in portions

@@ -167,7 +167,7 @@ class Verifier:
         present: Mapping[str, IndexedChunk],
     ) -> None:
         """Compare vectors with those of the texts encoded again, and search each chunk by its own words."""
-        texts = {i: text for i, text in chunk_texts(self._texts, version, chunks) if i in present}
+        texts = {i: str(text) for i, text in chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return
         kept = self._made.index.dense(list(texts))

@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.answering import chosen_reranker
-from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.evaluate_chunks import chunks
-from api.cli.judged_collection import JudgedCollection, indexed
+from api.cli.judged_collection import FileQuestions, JudgedCollection, indexed
+from api.client import ServiceError
 from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.figures import FigureQuestions, FoundText, has_figures, judge_figures
 from retrieval.evaluation.judged import JudgedFolder, open_judged
 from retrieval.evaluation.passages import (
     PASSAGES,
@@ -58,8 +59,8 @@ def retrieval(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder of judged questions in BEIR's, SQuAD's or Chroma's format, or a file of JSON lines that "
-            "names excerpts or pages of documents.",
+            help="A folder of judged questions in BEIR's, SQuAD's, Chroma's or Docugami's format, or a file of JSON "
+            "lines that names excerpts or pages of documents.",
         ),
     ],
     documents: Annotated[
@@ -67,6 +68,9 @@ def retrieval(
     ] = None,
     by_pages: Annotated[
         bool, typer.Option("--by-pages", help="Judge by the pages that a file names, not by its exact excerpts.")
+    ] = False,
+    within: Annotated[
+        bool, typer.Option("--within", help="Search only the documents that a question is about, not all of them.")
     ] = False,
     part: Annotated[
         Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
@@ -87,13 +91,16 @@ def retrieval(
 
     Texts that are judged as a whole give nDCG@10, recall@10, recall@100 and MRR@10. Excerpts and pages of documents
     give the MRR@10 and the share of the questions with an answer among the first 1, 5 and 10 passages. A passage is
-    right if it begins on the page, or shares half of the shorter of excerpt and passage.
+    right if it begins on the page, or shares half of the shorter of excerpt and passage. Answers with figures give the
+    share of these that stand in the first 5 and 10 passages.
 
     A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
     any document, and every query is sent as any search.
     """
     console = Console(stderr=True)
-    data = open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+    data = _opened(source, documents, by_pages=by_pages)
+    if within and not isinstance(data, FileQuestions):
+        raise typer.BadParameter("its texts are no documents of their own", param_hint="--within")
     asked = _asked(data, part)
     if not asked:
         raise typer.BadParameter("there is no question in this part", param_hint="--part")
@@ -103,8 +110,11 @@ def retrieval(
         runs: dict[str, Run] = {}
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
-            hits, stages = _search(collection, asked, request)
-            if isinstance(data, PlacedQuestions):
+            hits, stages = _search(collection, asked, request, _documents_of(data, collection) if within else {})
+            if isinstance(data, FigureQuestions):
+                chosen = [question for question in data.questions if question.id in asked]
+                runs[name] = judge_figures(_texts(collection, hits), chosen, stages)
+            elif isinstance(data, PlacedQuestions):
                 wanted = {query: places[query] for query in asked}
                 runs[name] = judge_passages(_passages(collection, hits), wanted, stages)
             else:
@@ -156,30 +166,55 @@ def _usual() -> list[str]:
     return [name for name in _SEARCHES if name not in without]
 
 
-def _request(search: str, data: JudgedFolder | PlacedQuestions) -> dict[str, Any]:
+def _opened(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
+    if has_figures(source):
+        return FigureQuestions(source)
+    return open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+
+
+def _documents_of(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
+    """Return the ids of the documents that each question is about."""
+    names: dict[str, set[str]] = {}
+    if isinstance(data, FigureQuestions):
+        names = {question.id: {question.document} for question in data.questions}
+    elif isinstance(data, PlacedQuestions):
+        names = {question.id: {place.document for place in question.places} for question in data.questions}
+    return {
+        question: [document for document, owners in collection.owners.items() if about.intersection(owners)]
+        for question, about in names.items()
+    }
+
+
+def _request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
-    if isinstance(data, PlacedQuestions):
+    if isinstance(data, FileQuestions):
         return {**_SEARCHES[search], "top_k": PASSAGES}
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
-def _asked(data: JudgedFolder | PlacedQuestions, part: Part | None) -> dict[str, str]:
+def _asked(data: JudgedFolder | FileQuestions, part: Part | None) -> dict[str, str]:
     """Return the judged questions by id, or one half of them."""
-    if isinstance(data, PlacedQuestions):
+    if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
     return {query: text for query, text in every.items() if part in (None, part_of(text))}
 
 
 def _search(
-    collection: JudgedCollection, asked: Mapping[str, str], request: Mapping[str, Any]
+    collection: JudgedCollection,
+    asked: Mapping[str, str],
+    request: Mapping[str, Any],
+    documents: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return the hits of each question by its id, and the median milliseconds of each stage."""
+    """Return the hits of each question by its id, and the median milliseconds of each stage.
+
+    `documents` are those to search for a question, by its id; all are searched for the others.
+    """
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
     for query, text in asked.items():
-        found = collection.client.post("/v1/search", {**request, "query": text})
+        found = collection.client.post("/v1/search", {**request, "query": text, "documents": documents.get(query, [])})
         if (reranked := found["reranked"]) and reranked["state"] == "failed":
             raise ServiceError(
                 f"Query {query} was not reranked: {reranked['detail']}",
@@ -200,6 +235,13 @@ def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping
 def _passages(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Place]]:
     return {
         query: [Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found]
+        for query, found in hits.items()
+    }
+
+
+def _texts(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[FoundText]]:
+    return {
+        query: [FoundText(collection.owners[hit["document"]][0], hit["text"]) for hit in found]
         for query, found in hits.items()
     }
 

@@ -92,8 +92,7 @@ def _question(asked: AskArguments) -> QuestionIn:
 
 
 def _begin(served: Services, caller: Principal, question: QuestionIn) -> Run:
-    begun, _ = begin_run(served, caller, question, Asking(served, caller, question))
-    return begun
+    return begin_run(served, caller, question, Asking(served, caller, question))
 
 
 def _shown(served: Services, caller: Principal, found: Run) -> AskedOut:

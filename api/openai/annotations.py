@@ -6,7 +6,7 @@ what the model quoted.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.answer_schemas import AnswerOut, CitationOut
@@ -32,7 +32,7 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
             "url": base_url.rstrip("/") + Cited(cited.document_id, cited.start, cited.end).address,
             "leadline": extension(cited),
         }
-        for start, end, cited in marked(answer)
+        for start, end, cited in marked(answer.text, answer.citations)
     ]
 
 
@@ -44,7 +44,7 @@ def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | N
     """Return the annotations of a response: for each marker the address of its span, and with `files` the file."""
     found: list[dict[str, Any]] = []
     urls = url_citations(answer, base_url)
-    for (_, end, cited), url in zip(marked(answer), urls, strict=True):
+    for (_, end, cited), url in zip(marked(answer.text, answer.citations), urls, strict=True):
         if files is None:
             found.append({"type": "url_citation", **url})
             continue
@@ -54,10 +54,10 @@ def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | N
     return found
 
 
-def marked(answer: AnswerOut) -> Iterator[tuple[int, int, CitationOut]]:
+def marked(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
     """Yield the span of each marker in the text with its citation, for documents that may be shown."""
-    cited = {each.number: each for each in answer.citations if not each.deleted}
-    for marker in _MARKER.finditer(answer.text):
+    cited = {each.number: each for each in citations if not each.deleted}
+    for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
             yield marker.start(), marker.end(), found
 

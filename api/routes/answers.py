@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -15,13 +15,13 @@ from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
+from api.idempotency import ClaimedRequest, claimed
 from api.problems import BadRequestError
 from api.rendering import Form
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
 from ingest.identity import Principal
-from ingest.runs import Run
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -38,13 +38,11 @@ async def ask(
     served: Served,
     threads: AnswersAtOnce,
     place: HeldPlace,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> Response | AnswerOut:
     """Ask a question of your documents, alone or in a conversation.
 
     With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
-    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`), and with another
-    question, conversation, scope, strategy or budget it is `422`.
+    the run's address in `Location`.
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen:
 
@@ -63,11 +61,13 @@ async def ask(
     at once, one more is `429`; `background` is not. Tenants with less than their share of these places may go beyond
     them by a quarter.
 
-    A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
+    With an `Idempotency-Key` that was sent before, it is the answer that there was then, of a stream with the text in
+    one piece. A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
-    asking = await run_in_threadpool(Asking, served, caller, body)
+    claim = claimed(request)
+    asking = await run_in_threadpool(Asking, served, caller, body, claim)
     if body.background:
-        return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
+        return await run_in_threadpool(_begin, served, caller, body, asking, claim)
     place.leave()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
@@ -109,17 +109,15 @@ def delete(answer_id: str, caller: Asker, served: Served) -> None:
     served.conversations.delete_answer(caller.tenant_id, answer_id, caller.sees_only)
 
 
-def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None) -> Response:
+def _begin(
+    served: Services, caller: Principal, body: QuestionIn, asking: Asking, claim: ClaimedRequest | None
+) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
         raise BadRequestError(
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    run, created = begin_run(served, caller, body, asking, key)
-    return _run_response(run, created=created)
-
-
-def _run_response(run: Run, *, created: bool) -> Response:
+    run = begin_run(served, caller, body, asking, claim)
     out = RunWithAnswerOut.of(run).model_dump(mode="json")
-    return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
+    return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import Response as AnyResponse
 
 from api import sse
 from api.access import Caller, HeldPlace, Served, Streams, Writer
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.cursors import decode_cursor, encode_cursor
+from api.idempotency import claimed
 from api.services import Services
 from ingest.documents import JobKind
 
@@ -16,21 +17,12 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
 @router.post("", status_code=201, response_model=BatchOut)
-def create(
-    body: BatchIn,
-    caller: Writer,
-    served: Served,
-    response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
-) -> BatchOut:
-    """Make a batch, and send files into it with `POST /v1/documents?batch=…`; close it when all were sent.
-
-    With the `Idempotency-Key` of an earlier request, that one's batch is the answer (`200`).
-    """
-    batch, created = served.batches.create(
-        caller.tenant_id, name=body.name, expected=body.expected, idempotency_key=idempotency_key
+def create(body: BatchIn, request: Request, caller: Writer, served: Served, response: Response) -> BatchOut:
+    """Make a batch, and send files into it with `POST /v1/documents?batch=…`; close it when all were sent."""
+    claim = claimed(request)
+    batch, _ = served.batches.create(
+        caller.tenant_id, name=body.name, expected=body.expected, idempotency_key=claim.id if claim else None
     )
-    response.status_code = 201 if created else 200
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return BatchOut.of(served.batches.progress(caller.tenant_id, batch.id))
 

@@ -1,18 +1,41 @@
 """`/docs`: the description of the API as a page, from this server alone."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from api.idempotency import MAX_KEY_CHARS, takes_key
+
 _ASSETS = "/docs/assets"
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+    "description": "The same request again with this key is answered as before (`Idempotent-Replayed: true`): `422` "
+    "for another request, `409` while the first is under way.",
+}
 
 
 def describe(app: FastAPI) -> None:
     """Add the page and what it loads: the files of Swagger UI that a package brings, so that no other server is asked.
 
-    The page keeps no key that is typed into it.
+    The page keeps no key that is typed into it. The description names the header that a wrapper reads of every `POST`.
     """
+    describe_plainly = app.openapi
+
+    def description() -> dict[str, Any]:
+        whole = describe_plainly()
+        for path, operations in whole["paths"].items():
+            posted = operations.get("post")
+            if posted is not None and takes_key(path) and _KEY not in posted.setdefault("parameters", []):
+                posted["parameters"].append(_KEY)
+        return whole
+
+    app.openapi = description  # type: ignore[method-assign]  # as FastAPI documents it
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)

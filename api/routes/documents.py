@@ -17,6 +17,7 @@ from api.schemas import (
     KEPT_HINT,
     DeletionOut,
     DocumentChangeIn,
+    DocumentGoneOut,
     DocumentOut,
     DocumentPage,
     RejectedOut,
@@ -273,7 +274,7 @@ def _followed(served: Services, caller: Principal, document_id: str) -> sse.Foll
         except DocumentNotFoundError:
             if not seen:
                 raise
-            return sse.State({"id": document_id, "state": VersionState.DELETED.value}, ended=True)
+            return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
         body = DocumentOut.of(document, served.catalog.progress(document)).model_dump(mode="json")
         return sse.State(body, document.version.state not in IN_PROGRESS)

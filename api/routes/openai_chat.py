@@ -11,6 +11,7 @@ from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_work import AnswerWork
 from api.asking import Asking
+from api.idempotency import claimed
 from api.openai.asked import question_of, refuse_form, refuse_tools
 from api.openai.chat import ChatChunks, ChatIn, completion
 from api.openai.models import BASE, base_url, chosen, model_object, names
@@ -52,7 +53,7 @@ async def chat(
     refuse_form(body.response_format)
     selected = await run_in_threadpool(chosen, served, caller, body.model)
     question = question_of(body.messages, selected, body.leadline)
-    asking = await run_in_threadpool(Asking, served, caller, question)
+    asking = await run_in_threadpool(Asking, served, caller, question, claimed(request))
     place.leave()  # an answer has a thread of its own
     work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)
     if body.stream:

@@ -13,6 +13,7 @@ from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, shown
+from api.idempotency import claimed
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
@@ -57,14 +58,15 @@ async def create(
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
     question = await run_in_threadpool(_question, served, caller, body)
-    asking = await run_in_threadpool(Asking, served, caller, question)
+    claim = claimed(request)
+    asking = await run_in_threadpool(Asking, served, caller, question, claim)
     if body.background:
         if body.stream:
             raise BadRequestError(
                 "A response is made in the background or streamed, not both.",
                 hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
             )
-        run, _ = await run_in_threadpool(begin_run, served, caller, question, asking)
+        run = await run_in_threadpool(begin_run, served, caller, question, asking, claim)
         return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)

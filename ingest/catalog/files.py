@@ -43,8 +43,14 @@ class Files:
             self._quotas.store(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
             row = {name: getattr(file, name) for name in _COLUMNS if name in files.c}
             connection.execute(insert(files).values(row))
-            sent = {"size_bytes": file.size_bytes, "purpose": file.purpose}
-            record(connection, Action.FILE_UPLOADED, f"file:{file.id}", tenant_id=file.tenant_id, **sent)
+            record(
+                connection,
+                Action.FILE_UPLOADED,
+                f"file:{file.id}",
+                tenant_id=file.tenant_id,
+                size_bytes=file.size_bytes,
+                purpose=file.purpose,
+            )
 
     def file(self, caller: Principal, identifier: str) -> StoredFile:
         """Read a file, or a document as one. Raises `StoredFileNotFoundError`, also for what the caller may not see."""

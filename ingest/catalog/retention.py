@@ -13,11 +13,13 @@ from ingest.catalog.tables import (
     batch_entries,
     batches,
     conversations,
+    idempotency_keys,
     jobs,
     replies,
     run_documents,
     run_events,
     runs,
+    webhook_deliveries,
     work_versions,
 )
 from ingest.documents import JobKind
@@ -27,6 +29,7 @@ from ingest.works import ROUTE
 _DAY_SECONDS = 24 * 3600.0
 _AT_ONCE = 100
 _ENTRIES_AT_ONCE = 5_000
+_KEYS_OF_TENANT = 100_000
 # Followers of an ended run read until its last event.
 _KEPT_EVENTS = ("start", "end")
 
@@ -58,9 +61,16 @@ class Expiry:
             "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
             "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
+            "webhook messages": (
+                select(webhook_deliveries.c.id).where(
+                    webhook_deliveries.c.created_at < before(retention.webhooks_days)
+                ),
+                _remove_deliveries,
+            ),
             "works": (_forgotten_works(), _remove_works),
         }
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
+        counts["idempotency keys"] = _forget_keys(self._engine, now)
         counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
         if any(counts.values()):
             scrub(self._engine)
@@ -103,6 +113,24 @@ def _remove_logs(connection: Connection, some: list[str]) -> None:
 def _remove_batches(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(some)))
     connection.execute(delete(batches).where(batches.c.id.in_(some)))
+
+
+def _remove_deliveries(connection: Connection, some: list[str]) -> None:
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
+
+
+def _forget_keys(engine: Engine, now: float) -> int:
+    """Remove keys of requests whose time is over, and of each tenant those beyond its newest `_KEYS_OF_TENANT`."""
+    with write(engine) as connection:
+        removed = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.ends_at <= now)).rowcount
+        by_tenant = idempotency_keys.c.tenant_id
+        many = select(by_tenant).group_by(by_tenant).having(func.count() > _KEYS_OF_TENANT)
+        for tenant in connection.execute(many).scalars().all():
+            begun, of_tenant = idempotency_keys.c.created_at, by_tenant == tenant
+            last = select(begun).where(of_tenant).order_by(begun.desc()).offset(_KEYS_OF_TENANT).limit(1)
+            oldest = of_tenant, begun <= connection.execute(last).scalar_one()
+            removed += connection.execute(delete(idempotency_keys).where(*oldest)).rowcount
+    return removed
 
 
 def _forgotten_works() -> Select[Any]:

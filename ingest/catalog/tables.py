@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -377,6 +378,50 @@ gone_versions = Table(
     Column("version_id", String(36), primary_key=True),
 )
 
+# Keys under which requests may be sent again. The digest has in it who sent the key, and `response` is sealed with what
+# only that one has. What a request makes has the `id`.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key_sha256", String(64), primary_key=True),
+    Column("id", String(36), nullable=False),
+    # Digests of method, address and body; of a body that is a file, the second.
+    Column("request_sha256", String(64), nullable=False),
+    Column("body_sha256", String(64)),
+    Column("lease_until", Float, nullable=False),
+    Column("done_at", Float),
+    Column("response", LargeBinary),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "ends_at"),
+)
+
+# Files that arrive in several requests. Their bytes are blobs below `uploads/`; `received` of them are durable.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    # Who may go on with it, and the key on whose quotas it counts; empty without one.
+    Column("owner", String(256), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("length", _BIG, nullable=False),
+    Column("received", _BIG, nullable=False),
+    # Name, collection and the like, as they were sent; and the header that is given back.
+    Column("description", JSON, nullable=False),
+    Column("header", Text, nullable=False),
+    # Requests that add to it take turns: whose it is, and until when.
+    Column("writer", String(32)),
+    Column("lease_until", Float, nullable=False),
+    # The document that it became.
+    Column("document_id", String(36)),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "tenant_id", "ends_at"),
+    Index(None, "ends_at"),
+)
+
 # Uploads that belong together. Their outcomes are their versions' states, counted on demand.
 batches = Table(
     "batches",
@@ -590,6 +635,51 @@ stored_content = Table(
     Column("key_id", String(32), primary_key=True),
     Column("documents", _BIG, nullable=False),
     Column("bytes", _BIG, nullable=False),
+)
+
+# Addresses that are told of events; see `ingest.webhooks`. A secret signs, so that it is kept as it is.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("secret", String(120), nullable=False),
+    Column("previous_secret", String(120)),
+    Column("previous_until", Float),
+    Column("created_at", Float, nullable=False),
+    Column("failing_since", Float),
+    Column("disabled_at", Float),
+    Column("disabled_reason", Text),
+    Index(None, "tenant_id", "id"),
+)
+
+# Messages to webhooks, written with the change that they tell of: ids and codes, and no text of any document.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("sequence", _BIG, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    # What is told: nothing is told a webhook twice.
+    Column("key", String(120), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Float, nullable=False),
+    Column("lease_until", Float),
+    Column("status", Integer),
+    Column("detail", Text),
+    Column("created_at", Float, nullable=False),
+    Column("attempted_at", Float),
+    Index(None, "webhook_id", "key", unique=True),
+    Index(None, "webhook_id", "sequence"),
+    Index(None, "state", "webhook_id", "not_before"),
+    Index(None, "created_at"),
 )
 
 deletions = Table(

@@ -18,6 +18,7 @@ from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
+from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
     Accepted,
@@ -45,6 +46,7 @@ from ingest.documents import (
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
+from ingest.webhooks import EventType
 
 # An answer that is being written when its document is replaced may still read the old version.
 _READERS_GRACE_SECONDS = 60.0
@@ -326,6 +328,8 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
     )
     if active != job.version_id:
         _activate(connection, job)
+    ready = {"version": job.version_id, "document": job.document_id}
+    publish(connection, job.tenant_id, EventType.DOCUMENT_READY, [ready])
 
 
 def _return_to(connection: Connection, document: Document, active: Version) -> Document:

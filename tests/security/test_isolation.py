@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import TENANT_SCOPES, Role, Scope
@@ -30,6 +30,7 @@ NUMBERS = {"table": "0", "page": "1"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
+    ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
     ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
     ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
@@ -72,6 +73,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
     user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
+    webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
+    message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
     services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
     services.identities.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
@@ -94,6 +97,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "model": "quokka",
             "user_id": user,
             "key_id": key.id,
+            "webhook_id": webhook,
+            "delivery_id": message,
             "collection": "secrets",
             "subject": "user:quokka-keeper",
             **NUMBERS,
@@ -179,6 +184,7 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/users/{kept['user_id']}")["groups"] == []
     assert client.get(f"/v1/files/{kept['file_id']}")["filename"] == "quokka.md"
     assert client.get(f"/v1/vector_stores/{kept['vector_store_id']}/files")["data"]
+    assert client.get(f"/v1/webhooks/{kept['webhook_id']}")["disabled_at"] is None
     grants = services.identities.grants.grants(DEFAULT_TENANT, "secrets")
     assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
 
@@ -246,6 +252,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/users": [],
+    "/v1/webhooks": [],
     "/v1/sign-out": [],
 }
 

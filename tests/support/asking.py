@@ -23,10 +23,12 @@ from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.files import Files
+from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from tests.fakes.scripted_answers import ScriptedAnswers
@@ -102,6 +104,8 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             collections=Collections(engine),
             files=Files(engine),
             conversations=Conversations(engine),
+            webhooks=Webhooks(engine),
+            idempotency=IdempotencyKeys(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),

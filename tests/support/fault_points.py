@@ -32,6 +32,11 @@ FAULT_POINTS: dict[str, str] = {
     "discard.removed": "the index of a discarded generation is gone, and nobody was told",
     "sweep.recovered": "lost jobs are queued again, and nobody was told",
 }
+# Fault points of webhooks, which no upload passes.
+WEBHOOK_FAULT_POINTS: dict[str, str] = {
+    "webhooks.claimed": "a sender holds messages, and sent none",
+    "webhooks.sent": "the receiver has a message, and no row says so",
+}
 # Fault points of runs, which no upload passes.
 RUN_FAULT_POINTS: dict[str, str] = {
     "run.claimed": "a worker holds the run and has done nothing",

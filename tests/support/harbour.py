@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
 from rlm.llm.chat_models import remote_chat_model
@@ -114,6 +114,6 @@ def harbour(home: Path, model: Model) -> Iterator[Harbour]:
         ):
             for name, content in (("harbour.md", HARBOUR), ("orders.csv", ORDERS)):
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
-            made = Client(http)
+            made = Client(http=http)
             wait_until(lambda: made.get("/v1/status")["documents"] == {"ready": 2}, seconds=60, what="both are ready")
             yield Harbour(url, key, made, services, server)

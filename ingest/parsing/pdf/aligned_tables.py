@@ -13,7 +13,17 @@ import numpy as np
 
 from ingest.parsing.pdf.content import Rule, median, merged_rules
 from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left, split_cells
-from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, is_symbol, is_value, is_year, opens
+from ingest.parsing.pdf.tables import (
+    Table,
+    Words,
+    cell_text,
+    header_rows,
+    is_currency,
+    is_symbol,
+    is_value,
+    is_year,
+    opens,
+)
 
 _LEADERS = re.compile(r"[.·…_]+")
 _LEAST_DOTS = 3
@@ -192,17 +202,21 @@ class _Builder:
     def _in_columns(self, row: Row, columns: Sequence[_Column]) -> list[Words]:
         line: list[Words] = [[] for _ in columns]
         for cell in _cells(row):
-            for part in self._parts(cell, columns):
+            for part in self._parts(cell, columns, signs_lead=not is_currency(row.words[-1].text)):
                 at = _column_of(part, columns)
                 line[at] = [*line[at], *in_reading_order(part.words)]
         return line
 
-    def _parts(self, cell: Cell, columns: Sequence[_Column]) -> list[Cell]:
-        """Cut a cell between columns, where its words leave room there."""
+    def _parts(self, cell: Cell, columns: Sequence[_Column], *, signs_lead: bool = False) -> list[Cell]:
+        """Cut a cell between columns, where its words leave room there.
+
+        With `signs_lead`, a currency sign behind a number is that of the next column's.
+        """
         parts = [Cell([cell.words[0]])]
         for before, word in pairwise(cell.words):
             cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
-            if cut and word.left - before.right >= 0.4 * self._size:
+            leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
+            if leads or (cut and word.left - before.right >= 0.4 * self._size):
                 parts.append(Cell([word]))
             else:
                 parts[-1].words.append(word)

@@ -9,10 +9,11 @@ from ingest.parsing.pdf.rows import in_reading_order, make_rows
 
 _OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
 _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
+_CURRENCY = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]")
 _SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
 _VALUE = re.compile(
     r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
-    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7})?"
+    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7}|\s?[A-Z]{0,3}[$€£¥₹₩])?"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -60,6 +61,10 @@ def opens(text: str) -> bool:
     return _OPENING.fullmatch(text.replace(" ", "")) is not None
 
 
+def is_currency(text: str) -> bool:
+    return _CURRENCY.fullmatch(text) is not None
+
+
 def is_value(text: str) -> bool:
     """True for a number, an amount, a share, a number with its unit, or the dash in place of one."""
     return _VALUE.fullmatch(text) is not None
@@ -80,14 +85,22 @@ def in_lines(words: Sequence[Word]) -> Words:
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
     """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
 
-    A row that has a label alone does not end a header. Without values it is the first row, or those that lack labels.
+    A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
+    with other values. Without values it is the first row, or those that lack labels.
     """
     for number, row in enumerate(rows):
         texts = [cell_text(cell) for cell in row]
         values = [text for text in texts[1:] if is_value(text)]
-        if any(not is_year(text) for text in values) or (values and texts[0]):
+        labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
+        if labelled or any(not is_year(text) for text in values):
             while number and not any(rows[number - 1][1:]):
                 number -= 1
             return number
     unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
     return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+
+
+def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[Words]]) -> bool:
+    """True if every cell of a row but its label is a year, and a row below has another value."""
+    values = (cell_text(cell) for row in below for cell in row[1:])
+    return all(map(is_year, texts[1:])) and any(is_value(text) and not is_year(text) for text in values)

@@ -62,6 +62,8 @@ def test_a_word_of_the_context_counts_as_several_of_the_text_whatever_the_texts_
     [
         ("12345", "sales of 12,345 units"),
         ("12,345", "12345 units"),
+        ("12,34,567", "1234567 rupees"),
+        ("1,234.50", "a total of 1234.50"),
         ("10.5", "10.5 million"),
         ("2022-06-25", "on 2022-06-25"),
     ],
@@ -69,6 +71,19 @@ def test_a_word_of_the_context_counts_as_several_of_the_text_whatever_the_texts_
 def test_a_number_is_a_term_as_a_whole(asked: str, text: str) -> None:
     whole = set(weights(asked)) - {term for part in asked.replace("-", ",").split(",") for term in weights(part)}
     assert (whole or set(weights(asked))) & set(document(text))
+
+
+def test_the_parts_of_a_grouped_number_are_no_terms() -> None:
+    parts = {*document("12"), *document("345")}
+    assert not parts & set(document("sales of 12,345 units"))
+    assert parts <= set(document("rows 12, 345"))
+
+
+def test_the_figures_of_a_table_do_not_make_it_long() -> None:
+    row, figures = "| Gross margin | 36,413 | 35,885 |", " | 81,797 | 12.5% | 2,852" * 40
+    (margin,) = set(weights("margin")) & set(document("margin"))
+    assert document(row + figures)[margin] == document(row)[margin]
+    assert document(row + " prose" * 40)[margin] < document(row)[margin]
 
 
 def test_a_number_with_other_digits_between_is_another() -> None:

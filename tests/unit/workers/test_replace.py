@@ -15,7 +15,7 @@ from workers.vectors import chunk_texts
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:
     found = worker.catalog.version(version)
-    return [text for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
+    return [str(text) for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
 
 
 @pytest.mark.parametrize("chapters", [3, 60])
@@ -50,7 +50,7 @@ def test_a_kept_vector_is_the_one_that_encoding_would_give(worker: WorkerFixture
     found = worker.catalog.version(version)
     assert found.chunks_reused > 0
     for identifier, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks):
-        np.testing.assert_allclose(worker.index.embeddings[identifier], worker.embedder.query(text), rtol=1e-5)
+        np.testing.assert_allclose(worker.index.embeddings[identifier], worker.embedder.query(str(text)), rtol=1e-5)
 
 
 def test_after_a_replacement_only_the_new_version_is_left(worker: WorkerFixture) -> None:

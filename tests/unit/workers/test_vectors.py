@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from ingest.chunking import Chunk
 from ingest.documents import Document, JobKind, VersionState
 from ingest.intake import UploadRequest
+from ingest.layout import Layout, TableSpan
+from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder
+from retrieval.languages import Language
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.vectors import chunk_texts, text_digest
+from workers.vectors import chunk_texts, indexed_text, text_digest, word_weights
 
 SHARED = "# Notice\n\nThe harbour is closed while the ice lasts.\n"
 OTHER = "\n# Tides\n\nHigh water is at noon.\n"
@@ -34,7 +38,7 @@ def ingest_all(worker: WorkerFixture) -> None:
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:
     found = worker.catalog.version(version)
-    return [text for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
+    return [str(text) for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
 
 
 def encoded(worker: WorkerFixture) -> list[str]:
@@ -104,3 +108,16 @@ def test_a_digest_is_of_the_whole_text_with_its_context(worker: WorkerFixture) -
     version = put(worker, SHARED).version.id
     worker.work_off()
     assert [chunk.digest for chunk in worker.index.kept.values()] == list(map(text_digest, texts_of(worker, version)))
+
+
+def test_rows_stand_under_the_header_of_their_table_for_bm25_and_the_encoder() -> None:
+    text = "| year | sales |\n| --- | --- |\n| 2021 | 40 |\n| 2022 | 41 |"
+    layout = Layout(tables=(TableSpan(0, 30, len(text)),))
+    start = text.index("| 2022")
+    rows = indexed_text("Shops", Chunk(1, start, len(text), ("Trade",), None), text, layout)
+    assert str(rows) == "Shops > Trade\n| year | sales |\n| --- | --- |\n| 2022 | 41 |"
+    encoder = Bm25Encoder()
+    found = word_weights(encoder, rows, name="a.csv", language=Language.ENGLISH)
+    weight = dict(zip(found.indices, found.values, strict=True))
+    (sales,) = set(encoder.document("sales").indices)
+    assert weight[sales] == pytest.approx(CONTEXT_WEIGHT * 2.2 / (CONTEXT_WEIGHT + 1.2))

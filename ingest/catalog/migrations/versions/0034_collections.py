@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0034_collections"
-down_revision = "0024_pages_done"
+down_revision = "0033_webhooks"
 branch_labels = None
 depends_on = None
 
