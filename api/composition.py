@@ -14,6 +14,7 @@ from api.settings import Settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
+from ingest.catalog.slack import Slack
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.tables import RecordTables
@@ -101,6 +102,7 @@ def make_services(
         file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
         remove_files=parts.file_removal.run,
         conversations=parts.conversations,
+        slack=Slack(door),
         webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,

@@ -22,7 +22,8 @@ from api.openai.vector_stores import (
 from api.outbound import sendable_text
 from api.services import Services
 from ingest.batches import BatchProgress
-from ingest.documents import Document, JobKind, ListOrder
+from ingest.catalog.listing import DocumentFilter, ListPlace
+from ingest.documents import JobKind, ListOrder
 from ingest.errors import BatchNotFoundError, DocumentStateError
 from ingest.identity import Principal
 from ingest.metadata import require_metadata
@@ -179,17 +180,16 @@ def _page(
     limiting = before if after is None else after
     start = None if limiting is None else stored_document(served, caller, store, limiting)
     backwards = after is None and before is not None
-    found: list[Document] = served.catalog.documents(
+    wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
+    found = served.catalog.listing.page(
         caller.tenant_id,
-        collection=store,
-        batch=batch,
-        states=STATES[status] if status else (),
+        wanted,
+        caller.readers,
         order=_OTHER[listing] if backwards else listing,
-        after=0 if start is None else start.sequence,
+        after=ListPlace(0 if start is None else start.sequence),
         limit=limit + 1,
-        readers=caller.readers,
     )
-    page = found[:limit]
+    page = [document for document, _ in found[:limit]]
     shown = page[::-1] if backwards else page
     return listed([store_file_object(each) for each in shown], has_more=len(found) > limit)
 

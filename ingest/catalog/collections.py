@@ -13,12 +13,13 @@ from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import collection_exists
 from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.catalog.deletions import delete_documents
-from ingest.catalog.document_scope import Readers, closed_collections, open_to, owned_by
+from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
 from ingest.catalog.tables import (
     collection_deletions,
     collection_grants,
     collections,
     deletions,
+    document_listing,
     documents,
     versions,
 )
@@ -226,18 +227,10 @@ def _read(connection: Connection, tenant_id: str, name: str, readers: Readers) -
 def _counted(connection: Connection, tenant_id: str, found: list[Collection], readers: Readers) -> list[Collection]:
     """Return the collections with their documents counted by state, and their grants."""
     names = [each.name for each in found]
-    query = (
-        select(
-            documents.c.collection,
-            versions.c.state,
-            func.count().label("documents"),
-            func.coalesce(func.sum(versions.c.size_bytes), 0).label("bytes"),
-        )
-        .join(versions, versions.c.id == documents.c.latest_version_id)
-        .where(documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None), open_to(readers))
-        .where(documents.c.collection.in_(names))
-        .group_by(documents.c.collection, versions.c.state)
-    )
+    of = document_listing.c
+    sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))
+    mine = of.tenant_id == tenant_id, of.collection.in_(names), listed_for(tenant_id, readers)
+    query = sums.where(*mine).group_by(of.collection, of.state)
     states: dict[str, dict[VersionState, int]] = {name: {} for name in names}
     sizes = dict.fromkeys(names, 0)
     for row in connection.execute(query).all():

@@ -83,24 +83,43 @@ def in_lines(words: Sequence[Word]) -> Words:
 
 
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
-    """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
+    """Return how many rows are the header: at most those before the first that has a value.
 
     A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
-    with other values. Without values it is the first row, or those that lack labels.
+    with other values. Of several rows before the first value the header is no more than those in bold above others that
+    are not, or those up to one that names every column. Without values it is the first row, or those that lack labels.
     """
-    for number, row in enumerate(rows):
-        texts = [cell_text(cell) for cell in row]
-        values = [text for text in texts[1:] if is_value(text)]
-        labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
-        if labelled or any(not is_year(text) for text in values):
-            while number and not any(rows[number - 1][1:]):
-                number -= 1
-            return number
-    unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
-    return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
+    if end is None:
+        unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
+        return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    while end and not any(rows[end - 1][1:]):
+        end -= 1
+    bold = [all(word.bold for cell in row for word in cell) for row in rows[:end]]
+    plain = bold.index(False) if False in bold else end
+    if 0 < plain < end and rows[plain][0] and not any(bold[plain:]):
+        end = plain
+    whole = next((number for number in range(end) if all(rows[number])), end) + 1
+    while whole < end and not rows[whole][0]:
+        whole += 1
+    return min(end, whole)
 
 
-def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[Words]]) -> bool:
-    """True if every cell of a row but its label is a year, and a row below has another value."""
-    values = (cell_text(cell) for row in below for cell in row[1:])
-    return all(map(is_year, texts[1:])) and any(is_value(text) and not is_year(text) for text in values)
+def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
+    """True for a row with a number that is no year, or with a label and a year that is no column's name."""
+    texts = rows[number]
+    values = [text for text in texts[1:] if is_value(text)]
+    labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
+    return bool(labelled) or any(not is_year(text) for text in values)
+
+
+def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """True if the cells of a row but its label are years, several, and a row below has another value.
+
+    One year may be the value of a first row: when something was founded.
+    """
+    years = [text for text in texts[1:] if text]
+    others = (text for row in below for text in row[1:])
+    is_names = len(years) > 1 and all(map(is_year, years))
+    return is_names and any(is_value(text) and not is_year(text) for text in others)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0034_collections"
-down_revision = "0033_webhooks"
+down_revision = "0035_document_listing"
 branch_labels = None
 depends_on = None
 
