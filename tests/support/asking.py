@@ -28,6 +28,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -106,6 +107,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             conversations=Conversations(engine),
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
+            slack=Slack(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),
