@@ -19,8 +19,10 @@ from api.settings import Settings
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.files import Files
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
@@ -100,6 +102,8 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             identities=identities,
             audit=Audit(engine),
             batches=Batches(engine),
+            collections=Collections(engine),
+            files=Files(engine),
             conversations=Conversations(engine),
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
@@ -110,6 +114,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             record_tables=TenRows(),
             page_images=nothing,
             intake=nothing,
+            file_intake=nothing,
             searcher=nothing,
             rewriter=nothing,
             answering=answers,
