@@ -35,7 +35,10 @@ from api.routes import (
     keys,
     listing,
     openai_chat,
+    openai_files,
     openai_responses,
+    openai_store_files,
+    openai_vector_stores,
     runs,
     search,
     sessions,
@@ -103,7 +106,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router, responses=PROBLEMS)
     for route in (collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)
-    for route in (openai_chat, openai_responses):
+    for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
         app.include_router(route.router, responses=PROBLEMS)
     if slack is not None:
         app.include_router(slack.router)

@@ -181,6 +181,13 @@ class DocumentNotFoundError(CatalogError):
     default_hint = "List the documents with GET /v1/documents."
 
 
+class StoredFileNotFoundError(CatalogError):
+    """No such file for this principal."""
+
+    code = "file_not_found"
+    default_hint = "List the files with GET /v1/files; a deleted file is as good as never uploaded."
+
+
 class DocumentStateError(CatalogError):
     """The document is in a state in which this cannot be done."""
 
@@ -433,10 +440,10 @@ class VersionInUseError(CatalogError):
 
 
 class PreconditionFailedError(CatalogError):
-    """The document has changed since the caller last saw it."""
+    """The document or the collection has changed since the caller last saw it."""
 
     code = "precondition_failed"
-    default_hint = "Get the document again, look at what changed, and send its new ETag in If-Match."
+    default_hint = "Get it again, look at what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):

@@ -16,7 +16,9 @@ from starlette.responses import Response
 
 from api.services import Services
 from api.slack.delivery import Deliveries
+from api.slack.home import HomeTab
 from api.slack.intake import Intake
+from api.slack.manifest import SHORTCUT
 from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.people import People
 from api.slack.seal import Seal
@@ -47,7 +49,9 @@ class SlackApp:
         keys = settings.slack_token_keys
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        self.deliveries = Deliveries(served, self._store, People(self._store), self.web)
+        people = People(self._store)
+        self.deliveries = Deliveries(served, self._store, people, self.web)
+        self._home = HomeTab(served, people, self.web, self._threads)
         self.intake = Intake(served, self._store, self._wake)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -133,8 +137,9 @@ class SlackApp:
         bolt.event("agent_session_stopped")(self._stopped)
         bolt.event("app_uninstalled")(self._gone)
         bolt.event("tokens_revoked")(self._revoked)
+        self._home.listen(bolt)
         bolt.command("/ask")(self._command)
-        bolt.shortcut("leadline_answer")(self._shortcut)
+        bolt.shortcut(SHORTCUT)(self._shortcut)
         bolt.action(GO_AHEAD)(self._again(self.intake.go_ahead))
         bolt.action(PRIVATELY)(self._again(self.intake.privately))
         bolt.action(FEEDBACK)(self._feedback)

@@ -1,7 +1,7 @@
 """The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ from ingest.documents import (
 )
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from ingest.progress import Progress
 from ingest.quotas import Account
 
@@ -238,7 +238,7 @@ class Catalog:
         *,
         collections: Collection[str] = (),
         identifiers: Collection[str] = (),
-        conditions: Sequence[Condition] = (),
+        conditions: Conditions = (),
         readers: Readers = None,
         after: int = 0,
         limit: int = 1000,
@@ -445,7 +445,12 @@ class Catalog:
             return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self,
+        tenant_id: str,
+        conditions: Conditions,
+        *,
+        among: Collection[str] = (),
+        limit: int | None = None,
     ) -> list[str]:
         """List the ids of documents that searches find and whose metadata meets the conditions, at most `limit`.
 

@@ -24,6 +24,7 @@ from slack_sdk.models.blocks import Block
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from api.slack.manifest import SCOPES
 from tests.support.serving import serving
 
 TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
@@ -31,7 +32,19 @@ TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signi
 STREAM_SECONDS = 300.0
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
 _KNOWN_BLOCKS = frozenset(
-    {"section", "context", "context_actions", "actions", "alert", "carousel", "card", "markdown", "header", "divider"}
+    {
+        "input",
+        "section",
+        "context",
+        "context_actions",
+        "actions",
+        "alert",
+        "carousel",
+        "card",
+        "markdown",
+        "header",
+        "divider",
+    }
 )
 
 
@@ -72,8 +85,10 @@ class SlackDouble:
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.refused: list[str] = []
+        self.views: dict[str, dict[str, Any]] = {}  # the home of each user, and the last modal
         self.streams_for = STREAM_SECONDS
         self.url = ""
+        self.scopes: list[str] = [*SCOPES]
         self._numbers = itertools.count(1)
         self._events = itertools.count(1)
 
@@ -154,7 +169,11 @@ class SlackDouble:
             except _RefusedError as error:
                 self.refused.append(f"{method}: {error}")
                 return JSONResponse({"ok": False, "error": str(error)})
-        return _faulty(fault) if fault is not None else JSONResponse({"ok": True, **answer})
+        return (
+            _faulty(fault)
+            if fault is not None
+            else JSONResponse({"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(self.scopes)})
+        )
 
     def _auth_test(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"team_id": TEAM, "team": "Harbour", "user_id": BOT, "bot_id": "B0BOT"}
@@ -191,6 +210,18 @@ class SlackDouble:
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
         self.statuses.append((body["channel_id"], body["thread_ts"], body["status"]))
+        return {}
+
+    def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
+        _checked(body["view"]["blocks"])
+        self.views[body["user_id"]] = body["view"]
+        return {}
+
+    def _views_open(self, body: dict[str, Any]) -> dict[str, Any]:
+        _checked(body["view"]["blocks"])
+        if not body.get("trigger_id"):
+            raise _RefusedError("invalid_trigger_id")
+        self.views["modal"] = body["view"]
         return {}
 
     def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -374,6 +405,23 @@ class Sender:
             "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
         }
         return self.form({"payload": json.dumps(payload)})
+
+    def choose(self, user: str, action: str, channel: str) -> httpx.Response:
+        """Choose a conversation in a menu."""
+        chosen = {
+            "action_id": action,
+            "block_id": "b",
+            "type": "conversations_select",
+            "selected_conversation": channel,
+        }
+        payload = {"type": "block_actions", "team": {"id": TEAM}, "user": {"id": user}, "trigger_id": "5.choose"}
+        return self.form({"payload": json.dumps({**payload, "actions": [chosen]})})
+
+    def submit(self, user: str, view: Mapping[str, Any], values: Mapping[str, Any]) -> httpx.Response:
+        """Send a form with values, by block."""
+        state = {"values": {block: {"value": value} for block, value in values.items()}}
+        payload = {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": user}}
+        return self.form({"payload": json.dumps({**payload, "view": {**view, "state": state}})})
 
     def close(self) -> None:
         self._http.close()

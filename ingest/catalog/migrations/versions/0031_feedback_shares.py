@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031_feedback_shares"
-down_revision = "0035_document_listing"
+down_revision = "0034_collections"
 branch_labels = None
 depends_on = None
 
