@@ -289,7 +289,7 @@ class Catalog:
         *,
         collections: Collection[str] = (),
         identifiers: Collection[str] = (),
-        conditions: Sequence[Condition] = (),
+        conditions: Conditions = (),
         readers: Readers = None,
     ) -> tuple[int, int, int]:
         """Count the documents that `active_documents` lists, their characters, and the tokens of those counted."""
