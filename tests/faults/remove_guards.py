@@ -133,6 +133,20 @@ GUARDS = (
         "tests/contract/test_catalog_webhooks.py::test_exports_have_webhooks_and_no_secret[sqlite]",
     ),
     Guard(
+        "the client takes no heartbeat for an event",
+        "api/client/calls.py",
+        "        if not sent.data:",
+        "        if False:",
+        "tests/unit/api/client/test_both_clients.py::test_a_follower_comes_back_after_what_it_has_seen_until_the_end",
+    ),
+    Guard(
+        "every protocol says where a citation stands",
+        "api/openai/annotations.py",
+        '"start_index": start,',
+        '"start_index": start + 1,',
+        "tests/integration/test_same_citations.py::test_every_protocol_cites_alike",
+    ),
+    Guard(
         "the client sends again only what does no harm",
         "api/client/retrying.py",
         "            return call.repeatable or not error.sent\n",
