@@ -15,6 +15,7 @@ from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.intake import Intake
+from ingest.resumable import ResumableUploads
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
@@ -86,6 +87,15 @@ def make_services(
     identities = Identities.of(door)
     page_images = PageImages(settings.parser_isolation)
     stack.callback(page_images.close)
+    intake = Intake(
+        parts.catalog,
+        parts.blobs,
+        parts.batches,
+        max_bytes=settings.max_upload_bytes,
+        backlog=parts.jobs.backlog,
+        max_backlog=settings.max_backlog,
+        quotas=parts.quotas,
+    )
     return Services(
         settings=settings,
         catalog=parts.catalog,
@@ -102,15 +112,8 @@ def make_services(
         texts=parts.texts,
         record_tables=RecordTables(parts.blobs),
         page_images=page_images,
-        intake=Intake(
-            parts.catalog,
-            parts.blobs,
-            parts.batches,
-            max_bytes=settings.max_upload_bytes,
-            backlog=parts.jobs.backlog,
-            max_backlog=settings.max_backlog,
-            quotas=parts.quotas,
-        ),
+        intake=intake,
+        uploads=ResumableUploads(parts.uploads, parts.blobs, intake),
         searcher=asking.searcher,
         rewriter=asking.rewriter,
         answering=asking.answering,

@@ -37,6 +37,7 @@ from api.routes import (
     search,
     sessions,
     tenants,
+    uploads,
     usage,
     users,
 )
@@ -77,7 +78,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
+    for route in (uploads, answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)

@@ -21,6 +21,7 @@ from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
+from ingest.catalog.uploads import Uploads
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
@@ -54,6 +55,7 @@ class Parts:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    uploads: Uploads
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -119,6 +121,7 @@ def parts_over(
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            uploads=Uploads(engine, quotas=quotas.rules),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

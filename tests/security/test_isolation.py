@@ -6,6 +6,7 @@ that the matrix does not know fails it: give its parameter an id in `OUTSIDE`, o
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ TEXT = b"# Plans\n\nThe quokka project begins in spring, and nobody else may kno
 NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
 NUMBERS = {"table": "0", "page": "1"}
+TUS = {"Tus-Resumable": "1.0.0"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
@@ -35,6 +37,12 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
     ("GET", "/v1/documents/{document_id}/positions"): {"params": {"start": 0, "end": 4}},
     ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},
+    ("HEAD", "/v1/uploads/{upload_id}"): {"headers": TUS},
+    ("DELETE", "/v1/uploads/{upload_id}"): {"headers": TUS},
+    ("PATCH", "/v1/uploads/{upload_id}"): {
+        "content": b"mine",
+        "headers": {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
+    },
 }
 
 
@@ -64,6 +72,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
     answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
+    begun = http.post("/v1/uploads", headers={**TUS, "Upload-Length": "99", "Upload-Metadata": "filename cXVva2th"})
     user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
     services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
@@ -74,6 +83,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
         {
             "document_id": document,
             "batch_id": batch,
+            "upload_id": begun.headers["location"].rpartition("/")[2],
             "answer_id": answer["id"],
             "conversation_id": answer["conversation"],
             "run_id": run,
@@ -102,7 +112,10 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     if name == "another user's":
         return Outside(
             name,
-            {each: other_tenant.ids[each] for each in ("answer_id", "conversation_id", "response_id", "run_id")},
+            {
+                each: other_tenant.ids[each]
+                for each in ("answer_id", "conversation_id", "response_id", "run_id", "upload_id")
+            },
             headers,
         )
     upload = {"name": "list.md", "collection": "lists", "readers": "user:quokka-keeper"}
@@ -129,7 +142,7 @@ def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping
     filled = path.format(**ids)
     found = client.http.request(method, filled, headers=headers, **sent)
     body = found.text
-    if found.headers["content-type"].startswith("application/problem+json"):
+    if body and found.headers["content-type"].startswith("application/problem+json"):
         body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
     for name, value in sorted(ids.items(), key=lambda each: -len(each[1])):  # some are in others
         body = body if name in NUMBERS else body.replace(value, f"<{name}>")
@@ -205,6 +218,7 @@ MESSAGES = [{"role": "user", "content": "When is the quokka?"}]
 NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     "/v1/documents": [{"params": {"batch": "{batch_id}"}, "content": b"mine"}],
     "/v1/batches": [],
+    "/v1/uploads": [{"headers": {**TUS, "Upload-Length": "9", "Upload-Metadata": "batch {batch_64}"}}],
     "/v1/search": [{"json": {"query": "quokka", "documents": ["{document_id}"], "collections": ["secrets"]}}],
     "/v1/answers": [
         {"json": {"question": "When is the quokka?", "conversation": "{conversation_id}"}},
@@ -240,10 +254,12 @@ def test_naming_anothers_in_a_body_finds_nothing(service: tuple[Services, Client
             answers = []
             for ids in (other_tenant.ids, nobodys(other_tenant)):
                 written = json.dumps({name: value for name, value in request.items() if name != "content"})
+                written = written.replace("{batch_64}", b64encode(ids["batch_id"].encode()).decode())
                 for name, value in ids.items():
                     written = written.replace("{" + name + "}", value)
                 sent = {**json.loads(written), **({"content": request["content"]} if "content" in request else {})}
-                found = client.http.post(path, headers=other_tenant.headers, **sent)
+                headers = {**other_tenant.headers, **sent.pop("headers", {})}
+                found = client.http.post(path, headers=headers, **sent)
                 assert "begins in spring" not in found.text
                 answers.append((found.status_code, found.json().get("code"), len(found.json().get("hits", []))))
             assert answers[0] == answers[1], f"POST {path} {request}"
