@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import sse
 from api.answer_schemas import AnswerOut
+from api.event_schemas import ANSWER_EVENTS
 from api.problems import internal, problem
 from ingest.errors import LeadlineError
 from rlm.answers import Answer, as_json
@@ -148,16 +149,19 @@ class AnswerEvents:
 def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     """Return the name and the body of an event; a completed answer is kept.
 
-    An event without its own case is sent unchanged, under its own name.
+    An event without its own case has the members that it has inside.
     """
+    name = type(happened).__name__.lower()
     match happened:
+        case Completed(answer):
+            return name, keep(answer).model_dump(mode="json")
         case Retrieved(passages, query):
             titles = list(dict.fromkeys(passage.title for passage in passages))
-            return "retrieved", {"query": query, "passages": len(passages), "titles": titles}
+            members = {"query": query, "passages": len(passages), "titles": titles}
         case Reading(call, passages):
-            return "reading", {"call": call, "titles": [passage.title for passage in passages]}
+            members = {"call": call, "titles": [passage.title for passage in passages]}
         case Cell(turn):
-            return "cell", cell_body(turn)
-        case Completed(answer):
-            return "completed", keep(answer).model_dump(mode="json")
-    return type(happened).__name__.lower(), as_json(asdict(happened))
+            members = cell_body(turn)
+        case _:
+            members = as_json(asdict(happened))
+    return name, ANSWER_EVENTS[name].model_validate(members).model_dump(mode="json")

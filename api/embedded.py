@@ -51,6 +51,7 @@ from workers.parts import Parts, parts_over
 from workers.run_task import RunTask
 from workers.threads import WorkerThreads
 from workers.upkeep import reconcile
+from workers.webhooks import WebhookSender
 
 log = structlog.get_logger(__name__)
 
@@ -208,6 +209,7 @@ def _assemble(
         runs_at_once=settings.runs_at_once,
         tidy=partial(_tidy, settings, parts),
         remove_tenants=parts.tenant_removal.step,
+        tell_webhooks=WebhookSender(parts.outbox, settings).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
         settle=ReadersWriter(catalog, generations).settle_all,

@@ -109,6 +109,12 @@ class RunEventOut(Wire):
         return cls(sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=shown)
 
 
+class RunEndOut(RunEventOut):
+    """The last event of a run as it is followed: with the run, and its answer if there is one."""
+
+    run: RunWithAnswerOut
+
+
 class RunEventPage(Wire):
     """A page of events in the order in which they were logged; `next_cursor` is None on the last one of an ended run.
 

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.outbound import sendable
-from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, DocumentChange, VersionState
 from ingest.layout import OmissionKind
 from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
-from retrieval.query_cache import CacheCounts
+
+if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
+    from ingest.catalog.catalog import Total
+    from retrieval.query_cache import CacheCounts
 
 
 class Wire(BaseModel):
@@ -142,11 +144,19 @@ class DocumentOut(Wire):
         )
 
 
+class DocumentGoneOut(Wire):
+    """The last event of a document that was deleted while it was followed."""
+
+    id: str
+    state: Literal[VersionState.DELETED] = VersionState.DELETED
+
+
 class DocumentPage(Wire):
-    """A page of documents in order of arrival; `next_cursor` is None on the last one."""
+    """A page of documents; `next_cursor` is null on the last one. `total` counts all of the listing if asked for."""
 
     documents: list[DocumentOut]
     next_cursor: str | None
+    total: int | None = None
 
 
 class UploadedOut(DocumentOut):
@@ -231,17 +241,24 @@ class QueryCacheOut(Wire):
 
 
 class StatusOut(Wire):
-    """How many of the caller's documents are in each state, and sums over all of them as far as they are known."""
+    """How many of the caller's documents are in each state, and sums over all of them as far as they are known.
+
+    `types` counts the documents of each media type, in all collections.
+    """
 
     documents: dict[VersionState, int]
     chunks: int
     chunks_embedded: int
     tokens: int
+    types: dict[str, int]
     query_cache: QueryCacheOut
 
     @classmethod
-    def of(cls, totals: Mapping[VersionState, Total], cache: CacheCounts) -> "StatusOut":
+    def of(
+        cls, totals: "Mapping[VersionState, Total]", types: "Mapping[str, int]", cache: "CacheCounts"
+    ) -> "StatusOut":
         return cls(
+            types=types,
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),

@@ -1,6 +1,6 @@
 """Searches on the wire."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -9,8 +9,10 @@ from ingest.identity import Principal
 from retrieval.fusion import Fusion
 from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, Rewrite, SearchRequest
 from retrieval.reranking import Reranked
-from retrieval.rewriting import Rewritten
-from retrieval.search import Hit, SearchResult
+
+if TYPE_CHECKING:
+    from retrieval.rewriting import Rewritten
+    from retrieval.search import Hit, SearchResult
 
 
 class SearchIn(Wire):
@@ -84,7 +86,7 @@ class HitOut(Wire):
     merged: list[str]
 
     @classmethod
-    def of(cls, hit: Hit) -> "HitOut":
+    def of(cls, hit: "Hit") -> "HitOut":
         passage = hit.passage
         return cls(
             rank=passage.rank,
@@ -149,7 +151,7 @@ class SearchOut(Wire):
     rewrite: RewriteOut | None
 
     @classmethod
-    def of(cls, query: str, result: SearchResult, rewritten: Rewritten | None = None) -> "SearchOut":
+    def of(cls, query: str, result: "SearchResult", rewritten: "Rewritten | None" = None) -> "SearchOut":
         return cls(
             hits=[HitOut.of(hit) for hit in result.hits],
             timings_ms=dict(result.timings_ms),

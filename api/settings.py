@@ -8,10 +8,12 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.oidc_settings import OidcSettings
+from api.slack_settings import SlackSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
+from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.reranker import AUTO, parse_reranker
@@ -19,7 +21,9 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings):
+class Settings(
+    EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings, SlackSettings, WebhookSettings
+):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")

@@ -44,6 +44,11 @@ class Action(StrEnum):
     KEY_REVOKED = "key.revoked"
     SESSION_BEGUN = "session.begun"
     SESSIONS_ENDED = "sessions.ended"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_ROTATED = "webhook.rotated"
+    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, because nothing arrives
+    WEBHOOK_DELETED = "webhook.deleted"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"
@@ -52,6 +57,9 @@ class Action(StrEnum):
     INSTALLATION_CHANGED = "installation.changed"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    SLACK_INSTALLED = "slack.installed"
+    SLACK_REMOVED = "slack.removed"
+    SLACK_CHANNEL_SET = "slack.channel_set"
     RETENTION_APPLIED = "retention.applied"
     AUDIT_TRIMMED = "audit.trimmed"
 

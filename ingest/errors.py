@@ -360,6 +360,30 @@ class LastGrantError(CatalogError):
     code = "last_grant"
 
 
+class WebhookNotFoundError(CatalogError):
+    """No such webhook of this tenant, or no such message of it."""
+
+    code = "webhook_not_found"
+    default_hint = "List the webhooks with GET /v1/webhooks, and a webhook's messages with GET …/{id}/deliveries."
+
+
+class WebhooksFullError(CatalogError):
+    """The tenant has as many webhooks as it may have."""
+
+    code = "webhooks_full"
+    default_hint = "Delete one that is not used, or have one address told of more events."
+
+
+class DestinationRefusedError(IngestError):
+    """Requests are not sent to this address, so that nobody reaches by it what only this machine can reach."""
+
+    code = "destination_refused"
+    default_hint = (
+        "Name a public https address; those who run the service can allow private networks with "
+        "LEADLINE_WEBHOOK_NETWORKS."
+    )
+
+
 class NameTakenError(CatalogError):
     """Another one has this name already."""
 

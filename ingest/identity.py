@@ -7,6 +7,8 @@ from enum import StrEnum
 from ingest.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
+# For so long the old secret of a rotated key goes on to work.
+ROTATION_GRACE_SECONDS = 24 * 3600.0
 
 
 class Scope(StrEnum):

@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Retention:
     """Days for which things are kept: conversations after their last use, runs and their logs after they ended.
 
-    Answers are those outside of conversations; batches count from when they were closed.
+    Answers are those outside of conversations; batches count from when they were closed, and messages to webhooks from
+    when they were written.
     """
 
     answers_days: float = 30.0
@@ -19,6 +20,7 @@ class Retention:
     run_logs_days: float = 30.0
     batches_days: float = 90.0
     audit_days: float = 730.0
+    webhooks_days: float = 30.0
 
 
 class RetentionSettings(BaseSettings):
@@ -39,6 +41,9 @@ class RetentionSettings(BaseSettings):
     batches_kept_days: float = Field(
         90.0, gt=0, description="Days for which a batch of uploads is kept after it was closed; its documents stay."
     )
+    webhooks_kept_days: float = Field(
+        30.0, gt=3, description="Days for which messages to webhooks are listed, and can be sent again."
+    )
     audit_kept_days: float = Field(730.0, gt=0, description="Days for which entries of the audit log are kept.")
 
     @property
@@ -50,4 +55,5 @@ class RetentionSettings(BaseSettings):
             self.run_logs_kept_days,
             self.batches_kept_days,
             self.audit_kept_days,
+            self.webhooks_kept_days,
         )

@@ -11,7 +11,6 @@ RetrievalError
 │   └── EncoderUnavailableError   the server that embeds does not answer
 ├── RerankerError           the reranker failed, or cannot be opened
 │   └── Reranker{Unavailable,Timeout,Output}Error   its server is away, its time is over, its answer is wrong
-├── SearchServiceError      a remote Leadline service refused a search, or did not answer
 ├── EvaluationDataError     a file of judged questions is not in BEIR's format
 └── ModelFileError          a model's file
     ├── ModelMissingError   it is not in the models folder
@@ -130,20 +129,6 @@ class EvaluationDataError(RetrievalError):
     default_hint = (
         "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/judged.py."
     )
-
-
-class SearchServiceError(RetrievalError):
-    """A remote service refused, in its own words, or did not answer.
-
-    `problem` is the code of the reported problem, or empty if the service gave none.
-    """
-
-    code = "search_service"
-    default_hint = "See the service's log."
-
-    def __init__(self, message: str, *, hint: str | None = None, problem: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.problem = problem
 
 
 class ModelFileError(RetrievalError):

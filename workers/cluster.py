@@ -22,6 +22,7 @@ from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.resumable import expire_uploads
 from ingest.retention import Retention
+from ingest.webhooks import WebhookSettings
 from retrieval import build
 from retrieval.encoders import Encoders
 from retrieval.models.store import ModelStore
@@ -33,6 +34,7 @@ from workers.job_runner import JobRunner
 from workers.parts import Parts, parts_over
 from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
+from workers.webhooks import WebhookSender
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +109,7 @@ class WorkerProcess:
         ring: Callable[[JobKind], None],
         slice_seconds: float,
         retention: Retention,
+        webhooks: WebhookSettings,
         answers: Answers | None = None,
         room: EntryRoom = DEFAULT_ROOM,
     ) -> None:
@@ -115,6 +118,7 @@ class WorkerProcess:
         self._ring = ring
         self._slice_seconds = slice_seconds
         self._retention = retention
+        self._webhooks = WebhookSender(parts.outbox, webhooks)
         self._slice_end = 0.0
         deps = parts.worker_deps()
         self._runner = JobRunner(
@@ -165,6 +169,12 @@ class WorkerProcess:
         expire_uploads(parts.uploads, parts.blobs)
         parts.rounds.run()
 
+    def tell_webhooks(self) -> None:
+        """Send what is due to webhooks, for a slice of time at most."""
+        end = time.monotonic() + self._slice_seconds
+        while self._webhooks.step() and not self._stopping() and time.monotonic() < end:
+            pass
+
     def close(self) -> None:
         self._closing.set()
         self._heartbeat.join(timeout=2.0)
@@ -203,6 +213,7 @@ def open_worker_process(
             ring=ring,
             slice_seconds=_SLICE * settings.task_seconds,
             retention=settings.retention,
+            webhooks=settings,
             answers=answers,
             room=settings.entry_room,
         )

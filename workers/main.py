@@ -29,7 +29,7 @@ from workers.cluster import (
     open_worker_process,
     sandboxed_parser,
 )
-from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
+from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TELL, TIDY, make_app, ring, waiting_messages
 from workers.metrics import forget
 from workers.settings import ClusterSettings
 from workers.upkeep import sweep
@@ -83,7 +83,7 @@ def run_worker(
 def run_beat(settings: ClusterSettings) -> None:
     """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
     app = make_app(settings.redis_url.get_secret_value())
-    every = {SWEEP: settings.sweep_seconds, TIDY: settings.upkeep_seconds}
+    every = {SWEEP: settings.sweep_seconds, TELL: settings.sweep_seconds, TIDY: settings.upkeep_seconds}
     # A ring that nobody had time for is superseded by the next one.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
@@ -131,6 +131,9 @@ class _Worker:
 
     def tidy(self) -> None:
         self._open().tidy()
+
+    def tell_webhooks(self) -> None:
+        self._open().tell_webhooks()
 
     def _open(self) -> WorkerProcess:
         """Open this process's parts when they are first needed; if a server is away, the next ring tries again."""
@@ -187,3 +190,4 @@ def _add_tasks(app: Celery, worker: _Worker) -> None:
     app.task(look, name=LOOK)
     app.task(worker.sweep, name=SWEEP)
     app.task(worker.tidy, name=TIDY)
+    app.task(worker.tell_webhooks, name=TELL)

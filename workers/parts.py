@@ -15,6 +15,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.outbox import Outbox
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
@@ -22,6 +23,7 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.uploads import Uploads
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
@@ -56,6 +58,8 @@ class Parts:
     batches: Batches
     conversations: Conversations
     uploads: Uploads
+    webhooks: Webhooks
+    outbox: Outbox
     quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
@@ -122,6 +126,8 @@ def parts_over(
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             uploads=Uploads(engine, quotas=quotas.rules),
+            webhooks=Webhooks(engine),
+            outbox=Outbox(engine),
             quotas=quotas,
             feed=feed,
             blobs=blobs,

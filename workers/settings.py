@@ -8,11 +8,14 @@ from pydantic import Field, SecretStr
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
+from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.vector_server_settings import VectorServerSettings
 
 
-class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, VectorServerSettings):
+class ClusterSettings(
+    EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, VectorServerSettings, WebhookSettings
+):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(

@@ -56,6 +56,7 @@ class WorkerThreads:
         tidy: Callable[[], object] = lambda: None,
         settle: Callable[[], object] = lambda: None,
         remove_tenants: Callable[[], bool] = lambda: False,
+        tell_webhooks: Callable[[], bool] = lambda: False,
         step_seconds: float = 900.0,
         another_ingest: Callable[[], IngestTask] | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class WorkerThreads:
         `answer` there are also `runs_at_once` threads for runs. `open_builder` makes the builder for another generation
         of the index. `tidy` is called at the start, and every hour; `remove_tenants` a few times a minute, and if it is
         true there is something to collect; `settle`, which gives the index what it is behind with, as often.
+        `tell_webhooks` sends what is due, and is true while there is more; it has a thread of its own.
 
         A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
         the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
@@ -96,6 +98,7 @@ class WorkerThreads:
         self._tidy = tidy
         self._settle = settle
         self._remove_tenants = remove_tenants
+        self._tell_webhooks = tell_webhooks
         self._next_tidy = time.monotonic()
         self._threads: list[threading.Thread] = []
 
@@ -108,9 +111,10 @@ class WorkerThreads:
             self._spawn(f"run-{number}", JobKind.RUN, partial(self._run_once, answerer))
         if self._builder is not None:
             self._spawn("build", JobKind.REEMBED, partial(self._build_once, self._builder))
-        heartbeat = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
-        heartbeat.start()
-        self._threads.append(heartbeat)
+        for name, loop in (("leases", self._heartbeat), ("webhooks", self._tell)):
+            thread = threading.Thread(target=loop, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def stop(self, *, timeout_seconds: float = 30.0) -> None:
         """Stop the threads; jobs that have not ended by then are queued again at the next start. Raises nothing."""
@@ -225,6 +229,11 @@ class WorkerThreads:
         if recovered:
             self._doorbell.ring_all()
         return recovered
+
+    def _tell(self) -> None:
+        while not self._stop.is_set():
+            if not self._guarded(self._tell_webhooks):
+                self._stop.wait(_POLL_SECONDS)
 
     def _end_hung_steps(self) -> None:
         """Interrupt steps that take too long, and replace the threads that did not end theirs soon afterwards."""

@@ -3,16 +3,16 @@
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from api.cli.answer_view import LiveAnswer, Shows, print_answer
-from api.cli.client import Client, ServiceError, connect
+from api.cli.client import connect, loading_language_model
 from api.cli.environment import read_settings
 from api.cli.filters import Filters, assigned
+from api.client import Client, ServiceError
 from ingest.conversations import NEW_CONVERSATION
 from rlm.requests import StrategyName, check_question
 
@@ -95,17 +95,15 @@ def live_answer(*, text: bool = True) -> LiveAnswer:
 
 def wait_for_language_model(client: Client, status: Shows) -> None:
     """Wait until the model is loaded; the first answer would otherwise be refused."""
-    for state in client.wait_for_language_model():
+    for state in loading_language_model(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def answered(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
     """Return the whole answer; show the work in progress meanwhile. Raises `ServiceError`."""
-    with closing(client.events("/v1/answers", {**body, "stream": True})) as events:  # the service stops with it
+    with client.events("/v1/answers", {**body, "stream": True}) as events:  # the service stops with it
         for name, event in events:
-            if name == "error":
-                raise ServiceError(event["detail"], hint=event.get("hint", ""))
             if name == "completed":
                 answer: dict[str, Any] = event
                 return answer

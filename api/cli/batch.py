@@ -67,7 +67,7 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
     """List a batch's files that were refused or failed, each with the reason and what to do. `--json`: one a line."""
     console = Console()
     with connect(read_settings()) as client:
-        for found in client.pages(f"/v1/batches/{batch_id}/failures", "failures"):
+        for found in client.listed(f"/v1/batches/{batch_id}/failures", "failures"):
             if as_json:
                 print(json.dumps(found))
                 continue

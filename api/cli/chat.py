@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from api.cli.answer_view import print_answer, print_sources
 from api.cli.ask import Collections, Strategy, answered, live_answer, wait_for_language_model
-from api.cli.client import Client, connect
+from api.cli.client import connect
 from api.cli.environment import read_settings
+from api.client import Client
 from ingest.conversations import NEW_CONVERSATION
 from ingest.errors import LeadlineError
 from rlm.requests import StrategyName
@@ -84,8 +84,6 @@ class Chat:
             self._say("Given up.")
         except LeadlineError as error:
             self._console.print(f"[red]{escape(error.detail)}[/red] {escape(error.hint)}", highlight=False)
-        except httpx.TransportError as error:
-            self._console.print(f"[red]The service did not answer:[/red] {escape(str(error))}", highlight=False)
         else:
             self._show(answer)
 

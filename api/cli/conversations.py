@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.answer_view import clean, print_answer, short
-from api.cli.client import Client, connect
+from api.cli.client import connect
 from api.cli.environment import read_settings
+from api.client import Client
 
 app = typer.Typer(help="List, show and delete kept conversations.", no_args_is_help=True)
 

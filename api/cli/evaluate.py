@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.answering import chosen_reranker
-from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.evaluate_chunks import chunks
-from api.cli.judged_collection import JudgedCollection, indexed
+from api.cli.judged_collection import FileQuestions, JudgedCollection, indexed
+from api.client import ServiceError
 from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.figures import FigureQuestions, FoundText, has_figures, judge_figures
 from retrieval.evaluation.judged import JudgedFolder, open_judged
 from retrieval.evaluation.passages import (
     PASSAGES,
@@ -58,8 +59,8 @@ def retrieval(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder of judged questions in BEIR's, SQuAD's or Chroma's format, or a file of JSON lines that "
-            "names excerpts or pages of documents.",
+            help="A folder of judged questions in BEIR's, SQuAD's, Chroma's or Docugami's format, or a file of JSON "
+            "lines that names excerpts or pages of documents.",
         ),
     ],
     documents: Annotated[
@@ -67,6 +68,9 @@ def retrieval(
     ] = None,
     by_pages: Annotated[
         bool, typer.Option("--by-pages", help="Judge by the pages that a file names, not by its exact excerpts.")
+    ] = False,
+    within: Annotated[
+        bool, typer.Option("--within", help="Search only the documents that a question is about, not all of them.")
     ] = False,
     part: Annotated[
         Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
@@ -87,26 +91,33 @@ def retrieval(
 
     Texts that are judged as a whole give nDCG@10, recall@10, recall@100 and MRR@10. Excerpts and pages of documents
     give the MRR@10 and the share of the questions with an answer among the first 1, 5 and 10 passages. A passage is
-    right if it begins on the page, or shares half of the shorter of excerpt and passage.
+    right if it begins on the page, or shares half of the shorter of excerpt and passage. Answers with figures give the
+    share of these that stand in the first 5 and 10 passages.
 
     A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
     any document, and every query is sent as any search.
     """
     console = Console(stderr=True)
-    data = open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+    data = _opened(source, documents, by_pages=by_pages)
+    if within and not isinstance(data, FileQuestions):
+        raise typer.BadParameter("its texts are no documents of their own", param_hint="--within")
     asked = _asked(data, part)
     if not asked:
         raise typer.BadParameter("there is no question in this part", param_hint="--part")
-    requests = {name: _request(name, data) for name in searches or _usual()}
+    requests = {name: request_of(name, data) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         places = data.located(collection.texts()) if isinstance(data, PlacedQuestions) else {}
         runs: dict[str, Run] = {}
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
-            hits, stages = _search(collection, asked, request)
-            if isinstance(data, PlacedQuestions):
+            hits, stages = _search(collection, asked, request, _documents_of(data, collection) if within else {})
+            if isinstance(data, FigureQuestions):
+                chosen = [question for question in data.questions if question.id in asked]
+                runs[name] = judge_figures(_texts(collection, hits), chosen, stages)
+            elif isinstance(data, PlacedQuestions):
                 wanted = {query: places[query] for query in asked}
-                runs[name] = judge_passages(_passages(collection, hits), wanted, stages)
+                places_found = {query: as_places(collection, found) for query, found in hits.items()}
+                runs[name] = judge_passages(places_found, wanted, stages)
             else:
                 qrels = {query: data.qrels[query] for query in asked}
                 runs[name] = judge(_documents(collection, hits), qrels, stages)
@@ -156,39 +167,71 @@ def _usual() -> list[str]:
     return [name for name in _SEARCHES if name not in without]
 
 
-def _request(search: str, data: JudgedFolder | PlacedQuestions) -> dict[str, Any]:
+def _opened(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
+    if has_figures(source):
+        return FigureQuestions(source)
+    return open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+
+
+def _documents_of(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
+    """Return the ids of the documents that each question is about."""
+    names: dict[str, set[str]] = {}
+    if isinstance(data, FigureQuestions):
+        names = {question.id: {question.document} for question in data.questions}
+    elif isinstance(data, PlacedQuestions):
+        names = {question.id: {place.document for place in question.places} for question in data.questions}
+    return {
+        question: [document for document, owners in collection.owners.items() if about.intersection(owners)]
+        for question, about in names.items()
+    }
+
+
+def request_of(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
+    """Return the body of a search by its name, but for the query."""
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
-    if isinstance(data, PlacedQuestions):
+    if isinstance(data, FileQuestions):
         return {**_SEARCHES[search], "top_k": PASSAGES}
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
-def _asked(data: JudgedFolder | PlacedQuestions, part: Part | None) -> dict[str, str]:
+def _asked(data: JudgedFolder | FileQuestions, part: Part | None) -> dict[str, str]:
     """Return the judged questions by id, or one half of them."""
-    if isinstance(data, PlacedQuestions):
+    if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
     return {query: text for query, text in every.items() if part in (None, part_of(text))}
 
 
 def _search(
-    collection: JudgedCollection, asked: Mapping[str, str], request: Mapping[str, Any]
+    collection: JudgedCollection,
+    asked: Mapping[str, str],
+    request: Mapping[str, Any],
+    documents: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return the hits of each question by its id, and the median milliseconds of each stage."""
+    """Return the hits of each question by its id, and the median milliseconds of each stage.
+
+    `documents` are those to search for a question, by its id; all are searched for the others.
+    """
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
     for query, text in asked.items():
-        found = collection.client.post("/v1/search", {**request, "query": text})
-        if (reranked := found["reranked"]) and reranked["state"] == "failed":
-            raise ServiceError(
-                f"Query {query} was not reranked: {reranked['detail']}",
-                hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
-            )
+        found = ask(collection, text, {**request, "documents": documents.get(query, [])})
         hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)
     return hits, {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
+
+
+def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the service answers. Raises `ServiceError` where the reranker was asked and had no part."""
+    found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
+    if (reranked := found["reranked"]) and reranked["state"] == "failed":
+        raise ServiceError(
+            f"{query!r} was not reranked: {reranked['detail']}",
+            hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
+        )
+    return found
 
 
 def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
@@ -197,9 +240,18 @@ def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping
     }
 
 
-def _passages(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Place]]:
+def as_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[Place]:
+    """Return where the hits stand, by the documents' corpus ids; equal texts are one document with several."""
+    return [
+        Place(owner, hit["start"], hit["end"], hit["page"])
+        for hit in hits
+        for owner in collection.owners[hit["document"]]
+    ]
+
+
+def _texts(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[FoundText]]:
     return {
-        query: [Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found]
+        query: [FoundText(collection.owners[hit["document"]][0], hit["text"]) for hit in found]
         for query, found in hits.items()
     }
 

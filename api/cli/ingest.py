@@ -15,11 +15,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.answer_view import clean
-from api.cli.client import Client, ServiceError, connect
+from api.cli.client import connect
 from api.cli.documents import omitted
 from api.cli.environment import read_settings
 from api.cli.filters import Assigned, assigned
 from api.cli.progress import duration
+from api.client import Client, ServiceError
+from api.client.operations import Priority
+from api.schemas import UploadedOut
 from ingest.errors import LeadlineError
 
 _UPLOADS_AT_ONCE = 4
@@ -116,13 +119,13 @@ def run(
     report.chunks, report.tokens = batch_now["progress"]["chunks"], batch_now["progress"]["tokens"]
     report.failed = [
         {"name": failure["name"], **failure["failure"]}
-        for failure in client.pages(f"/v1/batches/{batch}/failures", "failures")
+        for failure in client.listed(f"/v1/batches/{batch}/failures", "failures")
         if not failure["refused"]
     ]
     if wait != "no":
         report.left_out = [
             {"name": document["name"], "omissions": document["omissions"]}
-            for document in client.pages("/v1/documents", "documents", batch=batch, with_omissions=True)
+            for document in client.listed("/v1/documents", "documents", batch=batch, with_omissions=True)
         ]
     return report
 
@@ -147,12 +150,12 @@ def _upload_all(
     watch: Watch,
     about: About,
 ) -> None:
-    priority = "bulk" if len(files) > 1 else "interactive"
+    priority: Priority = "bulk" if len(files) > 1 else "interactive"
 
-    def send(entry: tuple[str, Path]) -> dict[str, Any]:
+    def send(entry: tuple[str, Path]) -> UploadedOut | dict[str, str]:
         name, path = entry
         try:
-            result: dict[str, Any] = client.upload(
+            return client.upload(
                 path,
                 name=name,
                 collection=collection,
@@ -162,14 +165,13 @@ def _upload_all(
                 readers=about.readers,
             )
         except ServiceError as error:
-            return {"rejected": {"name": name, "detail": error.detail, "hint": error.hint}}
-        return result
+            return {"name": name, "detail": error.detail, "hint": error.hint}
 
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
         for done, result in enumerate(pool.map(send, files), start=1):
-            if "rejected" in result:
-                report.rejected.append(result["rejected"])
-            elif result["duplicate"]:
+            if isinstance(result, dict):
+                report.rejected.append(result)
+            elif result.duplicate:
                 report.duplicates += 1
             else:
                 report.uploaded += 1

@@ -13,14 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from api.cli.client import Client, ServiceError
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import show_progress
 from api.cli.private_service import private
+from api.client import Client, ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from retrieval.evaluation.figures import FigureQuestions
 from retrieval.evaluation.judged import CorpusEntry, JudgedFolder
 from retrieval.evaluation.passages import PlacedQuestions
 
@@ -28,6 +29,8 @@ _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
 _NOTE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
+# Questions about documents that are files of their own.
+FileQuestions = PlacedQuestions | FigureQuestions
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class JudgedCollection:
 
 
 @contextmanager
-def indexed(data: JudgedFolder | PlacedQuestions, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
+def indexed(data: JudgedFolder | FileQuestions, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
     """Open the corpus in a service without a language model, on its own data folder.
 
     Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
@@ -69,7 +72,7 @@ def indexed(data: JudgedFolder | PlacedQuestions, home: Path | None, console: Co
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
-        corpus = _digest(data.documents if isinstance(data, PlacedQuestions) else {"corpus": data.corpus_file})
+        corpus = _digest(data.documents if isinstance(data, FileQuestions) else {"corpus": data.corpus_file})
         owners = _known(home, corpus)
         own = Settings(**{**settings.model_dump(), "home": home})
         services = stack.enter_context(open_embedded(own))
@@ -111,11 +114,11 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _upload(client: Client, data: JudgedFolder | PlacedQuestions, console: Console) -> dict[str, list[str]]:
+def _upload(client: Client, data: JudgedFolder | FileQuestions, console: Console) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     empty = 0
     with tempfile.TemporaryDirectory() as scratch, console.status("Uploading …") as status:
-        if isinstance(data, PlacedQuestions):
+        if isinstance(data, FileQuestions):
             files, name = dict(data.documents), data.source.name
         else:
             files, empty = _written(data, Path(scratch))
@@ -156,7 +159,4 @@ def _wait(client: Client, batch: str, status: Status) -> None:
 
 
 def _send(client: Client, batch: str, identifier: str, path: Path) -> str:
-    uploaded = client.upload(path, name=path.name, collection=_COLLECTION, batch=batch)
-    if "id" not in uploaded:
-        raise ServiceError(f"Text {identifier} was not accepted.")
-    return str(uploaded["id"])
+    return client.upload(path, collection=_COLLECTION, batch=batch).id

@@ -11,8 +11,9 @@ from typing import TypeVar
 import httpx
 import uvicorn
 
-from api.cli.client import TIMEOUT, Client
 from api.cli.serving import startup_kept
+from api.client import Client
+from api.client.connections import TIMEOUT
 from api.embedded import open_embedded
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
@@ -39,7 +40,7 @@ def private(services: Services) -> Iterator[Client]:
             timeout=TIMEOUT,
         )
         with http:
-            yield Client(http)
+            yield Client(http=http)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from api.cli.answer_view import cell_line, clean, print_answer, short
-from api.cli.client import Client, connect
+from api.cli.client import connect
 from api.cli.environment import read_settings
+from api.client import Client
 from ingest.runs import RunState
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ what the model quoted.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from api.answer_schemas import AnswerOut, CitationOut
@@ -31,7 +31,7 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
             "url": base_url.rstrip("/") + Cited(cited.document_id, cited.start, cited.end).address,
             "leadline": extension(cited),
         }
-        for start, end, cited in marked(answer)
+        for start, end, cited in marked(answer.text, answer.citations)
     ]
 
 
@@ -39,16 +39,16 @@ def response_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any
     """Return the annotations of a response: for each marker the file, and the address of the cited span."""
     found: list[dict[str, Any]] = []
     urls = url_citations(answer, base_url)
-    for (_, end, cited), url in zip(marked(answer), urls, strict=True):
+    for (_, end, cited), url in zip(marked(answer.text, answer.citations), urls, strict=True):
         file = {"type": "file_citation", "file_id": cited.document_id, "filename": cited.title, "index": end}
         found += [{**file, "leadline": extension(cited)}, {"type": "url_citation", **url}]
     return found
 
 
-def marked(answer: AnswerOut) -> Iterator[tuple[int, int, CitationOut]]:
+def marked(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
     """Yield the span of each marker in the text with its citation, for documents that may be shown."""
-    cited = {each.number: each for each in answer.citations if not each.deleted}
-    for marker in _MARKER.finditer(answer.text):
+    cited = {each.number: each for each in citations if not each.deleted}
+    for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
             yield marker.start(), marker.end(), found
 

@@ -15,7 +15,7 @@ from api.access import Asker, Caller, HeldPlace, Served, Streams
 from api.answer_schemas import cited_documents
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
-from api.run_schemas import RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
+from api.run_schemas import RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
 from ingest.errors import CatalogUnavailableError, LeadlineError
 from ingest.identity import Principal
@@ -148,8 +148,8 @@ def _next(served: Services, caller: Principal, run: Run, seen: int) -> list[tupl
 
 
 def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, withheld: bool) -> dict[str, object]:
-    body = RunEventOut.of(logged, withheld=withheld).model_dump(mode="json")
+    out = RunEventOut.of(logged, withheld=withheld)
     if logged.kind == "end":
-        ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = shown_run(served, caller, ended).model_dump(mode="json")
-    return body
+        ended = shown_run(served, caller, served.runs.run(run.tenant_id, run.id))
+        out = RunEndOut(**out.model_dump(), run=ended)
+    return out.model_dump(mode="json")

@@ -10,6 +10,8 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_documents, lock_jobs, portions
 from ingest.catalog.document_scope import Readers, open_to
+from ingest.catalog.listing_rows import relist
+from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
 from ingest.catalog.tables import batch_entries, deletions, document_attributes, documents, jobs, versions
@@ -17,6 +19,7 @@ from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
+from ingest.webhooks import EventType
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
 _REMOVAL_SECONDS = 10.0
@@ -111,7 +114,9 @@ def _erase(
         )
         give_back_stored(connection, tenant_id, given)
     worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
+    publish(connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entries])
     mark_gone(connection, ids)
+    relist(connection, list(entries))
     return tuple(leaving), worked_on, ids
 
 

@@ -12,11 +12,14 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select,
 
 from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, now, put, upsert
+from ingest.catalog.listing_rows import relist_state
+from ingest.catalog.outbox import publish
 from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
 from ingest.documents import MAKING, Failure, Job, JobKind, Priority, VersionState
 from ingest.runs import RunState
 from ingest.tracing import traceparent
+from ingest.webhooks import EventType
 
 # A job that was running so often when its process was killed is taken for the cause.
 _MAX_INTERRUPTIONS = 20
@@ -373,3 +376,6 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             error_hint=failure.hint,
         )
     )
+    relist_state(connection, job.document_id, job.version_id, VersionState.FAILED)
+    failed = {"version": job.version_id, "document": job.document_id, "code": failure.code}
+    publish(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])

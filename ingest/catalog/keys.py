@@ -19,10 +19,9 @@ from ingest.catalog.quota_rows import copy_limits
 from ingest.catalog.tables import api_keys, tenants, users
 from ingest.catalog.users import read_user
 from ingest.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
-from ingest.identity import TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.identity import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
 
 _PREFIX = "ll"
-ROTATION_GRACE_SECONDS = 24 * 3600.0
 
 # Every request runs this; it is built once.
 _CHECKED = (

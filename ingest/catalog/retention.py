@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
 from ingest.catalog.audit import Audit
 from ingest.catalog.database import scrub, write
+from ingest.catalog.slack import Slack
 from ingest.catalog.tables import (
     answers,
     batch_entries,
@@ -19,6 +20,7 @@ from ingest.catalog.tables import (
     run_documents,
     run_events,
     runs,
+    webhook_deliveries,
     work_versions,
 )
 from ingest.documents import JobKind
@@ -60,9 +62,16 @@ class Expiry:
             "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
             "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
+            "webhook messages": (
+                select(webhook_deliveries.c.id).where(
+                    webhook_deliveries.c.created_at < before(retention.webhooks_days)
+                ),
+                _remove_deliveries,
+            ),
             "works": (_forgotten_works(), _remove_works),
         }
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
+        counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
         counts["idempotency keys"] = _forget_keys(self._engine, now)
         counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
         if any(counts.values()):
@@ -106,6 +115,10 @@ def _remove_logs(connection: Connection, some: list[str]) -> None:
 def _remove_batches(connection: Connection, some: list[str]) -> None:
     connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(some)))
     connection.execute(delete(batches).where(batches.c.id.in_(some)))
+
+
+def _remove_deliveries(connection: Connection, some: list[str]) -> None:
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
 
 
 def _forget_keys(engine: Engine, now: float) -> int:

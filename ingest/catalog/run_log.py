@@ -15,9 +15,10 @@ from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import json_text, lock_derived, now, portions, read, write
 from ingest.catalog.document_scope import Readers, meets, open_to, owned_by
 from ingest.catalog.keys import current_principal
+from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
-from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
+from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
@@ -26,11 +27,19 @@ from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Run, RunState, Spent
+from ingest.slack import SLACK_KEY
+from ingest.webhooks import EventType
 from ingest.works import Work
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
 # passages of 1,000 characters take up to 800 kB, and their headings seldom as much.
 _MAX_BODY_BYTES = 4 << 20
+_EVENTS = {
+    RunState.COMPLETED: EventType.RUN_COMPLETED,
+    RunState.PARTIAL: EventType.RUN_COMPLETED,
+    RunState.FAILED: EventType.RUN_FAILED,
+    RunState.CANCELLED: EventType.RUN_CANCELLED,
+}
 
 
 class RunLog:
@@ -282,9 +291,10 @@ def end_run(
         error_hint=failure and failure.hint,
     )
     spent = (runs.c.calls, runs.c.prompt_tokens, runs.c.completion_tokens, runs.c.nanodollars)
-    settle_run(
-        connection, identifier, Spending(*connection.execute(select(*spent).where(runs.c.id == identifier)).one())
-    )
+    row = connection.execute(select(runs.c.tenant_id, *spent).where(runs.c.id == identifier)).one()
+    settle_run(connection, identifier, Spending(*row[1:]))
+    code = {"code": failure.code} if failure else {}
+    publish(connection, row.tenant_id, _EVENTS[state], [{"run": identifier, "state": state.value, **code}])
 
 
 def read_by_a_run() -> ColumnElement[bool]:
@@ -324,9 +334,15 @@ def _require_held(connection: Connection, job: Job) -> None:
 def _as_of_now(connection: Connection, run: Run) -> Run:
     """Return the run with the readers that the key which asked stands for now, if it stood for them when it asked.
 
-    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at.
+    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at,
+    and those of a Slack channel go on as long as the tenant has a workspace.
     """
     if not run.key_id:
+        return run
+    if run.key_id.startswith(SLACK_KEY):
+        of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
+        if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
+            raise KeyRevokedError("The workspace in which this was asked no longer has the app.")
         return run
     principal = current_principal(connection, run.key_id)
     if principal is None:

@@ -16,7 +16,17 @@ from ingest.audit import Action
 from ingest.catalog.audit import Audit, record
 from ingest.catalog.database import bump_corpus_versions, insert_new, read, scrub, write
 from ingest.catalog.deletions import delete_document
-from ingest.catalog.tables import api_keys, documents, jobs, metadata, runs, tenant_deletions, tenants, versions
+from ingest.catalog.tables import (
+    api_keys,
+    documents,
+    jobs,
+    metadata,
+    runs,
+    tenant_deletions,
+    tenants,
+    versions,
+    webhooks,
+)
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
 from ingest.documents import JobKind
 from ingest.errors import TenantNotFoundError
@@ -40,6 +50,8 @@ _EXPORTED = (
     "collection_grants",
     "quota_limits",
     "usage_days",
+    "webhooks",
+    "webhook_deliveries",
     "audit",
 )
 
@@ -103,6 +115,9 @@ class TenantRemoval:
                 return
             connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(suspended_at=now))
             live = api_keys.c.tenant_id == tenant_id, api_keys.c.revoked_at.is_(None)
+            of_tenant = webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None)
+            ended = {"disabled_at": now, "disabled_reason": "The tenant was deleted."}
+            connection.execute(update(webhooks).where(*of_tenant).values(**ended))
             revoked = connection.execute(update(api_keys).where(*live).values(revoked_at=now)).rowcount
             record(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 

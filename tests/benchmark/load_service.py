@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from api.cli.client import Client
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
@@ -22,6 +21,7 @@ from api.cli.ingest import find_files
 from api.cli.ingest import run as upload
 from api.cli.private_service import private
 from api.cli.serving import serve
+from api.client import Client
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from retrieval.embedding import HashingEmbedder

@@ -7,15 +7,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.cli.client import ServiceError
+from api.cli.client import loading_language_model
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files
 from api.cli.ingest import run as upload
 from api.cli.private_service import private
+from api.client import ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from ingest.catalog.listing import DocumentFilter
 from ingest.errors import LeadlineError
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
@@ -112,7 +114,7 @@ def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Ite
             )
             for failure in (*report.rejected, *report.failed):
                 raise ServiceError(f"{failure['name']} was not taken: {failure['detail']}", hint=failure["hint"])
-            for state in client.wait_for_language_model():
+            for state in loading_language_model(client):
                 watch(f"The language model is {state['state']}.")
         yield AskedService(services, _names(services))
 
@@ -121,7 +123,9 @@ def _names(services: Services) -> dict[str, str]:
     """The names of all documents by their ids."""
     names: dict[str, str] = {}
     after = 0
-    while page := services.catalog.documents(DEFAULT_TENANT, collection=_COLLECTION, after=after, limit=500):
+    while page := services.catalog.documents(
+        DEFAULT_TENANT, DocumentFilter(collection=_COLLECTION), after=after, limit=500
+    ):
         names.update((document.id, document.name) for document in page)
         after = page[-1].sequence
     return names

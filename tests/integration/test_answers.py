@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from tests.support.cluster import wait_until
+from tests.support.events import streamed_answer
 from tests.support.harbour import COUNT, KEEPER, LAMP, PLAN, Model, harbour
 
 
@@ -24,7 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[C
 
 def streamed(client: Client, question: str, **more: object) -> tuple[list[str], dict[str, Any]]:
     """The names of the events, and the answer, whose text is what was streamed and whose citations are located."""
-    events = list(client.events("/v1/answers", {"question": question, "stream": True, **more}))
+    events = streamed_answer(client, question=question, **more)
     name, answer = events[-1]
     assert name == "completed", answer
     assert "".join(data["text"] for name, data in events if name == "delta") == answer["text"]

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import Services
 from ingest.documents import JobKind
+from tests.support.events import streamed_answer
 from tests.support.pdf_files import pdf
 from tests.support.service import running
 from tests.support.zip_files import ole
@@ -348,8 +349,7 @@ def test_a_citation_names_the_page_its_quotation_stands_on(client: Client) -> No
 
 def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:
     ready(client, upload(client, SHIP + b"\nHer keel was laid in Nantucket.", "keel.md").json()["id"])
-    body = {"question": "Where was the keel laid?", "stream": True}
-    events = list(client.events("/v1/answers", body))
+    events = streamed_answer(client, question="Where was the keel laid?")
     names = [name for name, _ in events]
     assert names[:2] == ["routed", "retrieved"]
     assert names[-1] == "completed"

@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from api.cli.answer_view import cell_line
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
+from tests.support.events import streamed_answer
 from tests.support.labelled_records import document, labelled_records
 from tests.support.misbehaving_openai import (
     Behaviour,
@@ -107,8 +108,7 @@ def test_it_ends_in_a_typed_error_or_an_answer_marked_for_what_it_is(
 
 def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, server: MisbehavingOpenAI) -> None:
     server.behaviours = [says("```python\nn = len(records())\nprint(n)\nsubmit(n, computed=True)\n```")]
-    body = {"question": "Count the records.", "strategy": "recursive", "stream": True}
-    events = list(client.events("/v1/answers", body))
+    events = streamed_answer(client, question="Count the records.", strategy="recursive")
     (cell,) = [data for name, data in events if name == "cell"]
     assert cell["code"] == "n = len(records())\nprint(n)\nsubmit(n, computed=True)\n"
     counted = cell["output"].split()[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from tests.support.containers import message, zip_of
 from tests.support.service import running
 
@@ -21,13 +21,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def send(client: Client, path: Path, name: str, content: bytes) -> dict[str, Any]:
     """Upload a file and wait until it and its entries have ended."""
     path.write_bytes(content)
-    document: dict[str, Any] = client.upload(path, name=name, collection="default")
+    document = client.upload(path, name=name)
     for _ in range(600):
         shown = client.get("/v1/documents")["documents"]
         if all(each["state"] in ("ready", "failed") for each in shown) and len(shown) > 0:
             break
         time.sleep(0.1)
-    return dict(client.get(f"/v1/documents/{document['id']}"))
+    return dict(client.get(f"/v1/documents/{document.id}"))
 
 
 def test_entries_are_listed_searched_and_deleted_with_their_container(client: Client, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.cli.client import Client, ServiceError
+from api.client import Client, ServiceError
 from api.services import Services
 from tests.support.pdf_files import pdf
 from tests.support.service import running

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
 from api.cli.private_service import private
+from api.client import Client
 from api.embedded import open_embedded
 from api.language_model import LocalLanguageModel
 from api.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.port import ChatModel
+from tests.support.events import streamed_answer
 
 LOG = """# Log of the schooner Margarethe
 
@@ -109,7 +110,7 @@ def test_what_the_documents_do_not_say_is_never_marked_as_verified(client: Clien
 
 def test_a_streamed_answer_is_the_same_answer(client: Client) -> None:
     question = "Who planted the pear trees on the south wall?"
-    events = list(client.events("/v1/answers", {"question": question, "stream": True}))
+    events = streamed_answer(client, question=question)
     names = [name for name, _ in events]
     assert list(dict.fromkeys(names)) == ["routed", "reading", "delta", "completed"]
     streamed = events[-1][1]

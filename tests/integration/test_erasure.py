@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from ingest.redaction import WITHHELD
 from rlm.llm.chat_models import remote_chat_model

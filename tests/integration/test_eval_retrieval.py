@@ -8,8 +8,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from api.cli.client import ServiceError
 from api.cli.main import app
+from api.client import ServiceError
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +87,28 @@ def test_questions_about_places_of_files_are_judged_by_the_passages_that_hold_th
     assert (none.exit_code, "no question" in none.output) == (2, True)
 
 
+def test_answers_with_figures_are_judged_by_the_figures_found_in_all_documents_or_in_theirs(tmp_path: Path) -> None:
+    folder = tmp_path / "filings"
+    (folder / "docs").mkdir(parents=True)
+    for year, sales in ((2021, "1,204"), (2022, "1,307")):
+        (folder / "docs" / f"{year}.md").write_text(
+            f"# Sales\n\n| shop | sales |\n| --- | --- |\n| Harbour | {sales} |\n"
+        )
+    (folder / "questions.csv").write_text(
+        'Question,Source Docs,Answer\nWhat were the sales of the Harbour shop?,*2022*,"They were 1,307."\n'
+    )
+    command = ["eval", "retrieval", str(folder), "-s", "bm25", "--index", str(tmp_path / "index"), "--json"]
+
+    everywhere = CliRunner().invoke(app, command)
+    within = CliRunner().invoke(app, [*command, "--within"])
+
+    assert (everywhere.exit_code, within.exit_code) == (0, 0), everywhere.output + within.output
+    figures = [json.loads(done.stdout)["searches"]["bm25"] for done in (everywhere, within)]
+    assert [each["figures@5"]["mean"] for each in figures] == [1, 1]
+    assert figures[0]["mrr@10"]["mean"] in (0.5, 1)
+    assert figures[1]["mrr@10"]["mean"] == 1
+
+
 def test_chunk_sizes_are_measured_by_what_they_bring_of_the_excerpts(tmp_path: Path) -> None:
     text = "# Ships\n\n" + "The wind was fair that day. " * 60 + "\n\nThe Pequod sailed from Nantucket.\n"
     (tmp_path / "ships.md").write_text(text)
@@ -113,6 +135,11 @@ def test_an_index_of_another_corpus_is_refused_in_words(folder: Path, tmp_path: 
 
     assert isinstance(done.exception, ServiceError)
     assert "other documents" in str(done.exception)
+
+
+def test_texts_of_a_corpus_cannot_be_searched_within(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "--within"])
+    assert (done.exit_code, "--within" in done.output) == (2, True)
 
 
 def test_a_search_that_does_not_exist_is_a_usage_error(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.cli.client import Client
+from api.client import Client
 from tests.support.service import running
 
 TOKEN = "a-token-for-prometheus"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.client import Client
 from api.cli.doctor import _installation
+from api.client import Client
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.errors import InstallationMismatchError

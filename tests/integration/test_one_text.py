@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
@@ -45,7 +45,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             for ending, made in FORMATS.items():
                 where = {"name": f"lights.{ending}", "collection": ending}
                 http.post("/v1/documents", params=where, content=made()).raise_for_status()
-            asking = Client(http)
+            asking = Client(http=http)
             wait_until(
                 lambda: asking.get("/v1/status")["documents"] == {"ready": len(FORMATS)},
                 seconds=60,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.client import Client
 from api.cli.ingest import find_files, run
 from api.cli.private_service import private
+from api.client import Client
 from api.embedded import open_embedded
 from api.index_access import open_index_access
 from api.settings import Settings

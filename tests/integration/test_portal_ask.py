@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import Services
 from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, ResultTable, Searched, SearchedDocument, Sentence
 from rlm.events import Checking, Completed, Delta, Event, Reading, Routed

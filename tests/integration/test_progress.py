@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client, sent_events
 from api.cli.ingest import show_progress
+from api.client import Client
 from api.services import Services
 from ingest.documents import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
+from tests.support.events import sent_events
 from tests.support.service import running
 
 FILM = b"\0\0\0\x18ftypmp42" + bytes(200)
@@ -177,7 +178,7 @@ def test_a_batch_is_one_object_with_counts_progress_and_a_list_of_failures(clien
     }
     assert (end["progress"]["fraction"], end["progress"]["files"], end["progress"]["files_done"]) == (1.0, 7, 7)
     assert known not in sent
-    found = list(client.pages(f"/v1/batches/{identifier}/failures", "failures"))
+    found = list(client.listed(f"/v1/batches/{identifier}/failures", "failures"))
     assert [(f["name"], f["refused"], f["failure"]["code"]) for f in found] == [
         ("seal.mp4", True, "unsupported_type"),
         ("torn.pdf", False, "document_damaged"),

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.documents import JobKind
 from ingest.identity import Scope

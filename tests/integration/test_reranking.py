@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from api.cli.client import Client
 from api.cli.main import app
+from api.client import Client
 from api.settings import Settings
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, hangs, misbehaving_openai, refuses
 from tests.support.misbehaving_reranker import reranks, says

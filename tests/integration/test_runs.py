@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.cli import runs
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
 from ingest.documents import JobKind

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.scripted_chat import ScriptedChat
 from tests.support.service import running

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
-from statistics import mean
+from statistics import median
 from typing import TypeVar
 
 _WORDS = 20_000
@@ -99,6 +99,6 @@ def f1(found: Counter[Key], truth: Counter[Key]) -> float:
     return 2 * both / ((sum(found.values()) + sum(truth.values())) or 1)
 
 
-def mean_of(values: Iterable[float | None]) -> float | None:
+def median_of(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return mean(known) if known else None
+    return median(known) if known else None

@@ -18,7 +18,7 @@ _SAME_LINE = 0.5
 def main(paths: list[str]) -> None:
     for path in paths:
         text, figures = _docling(Path(path))
-        print(json.dumps({"path": path, "text": f"{text}\n\n{_plumbed(path)}", "figures": figures}), flush=True)
+        print(json.dumps({"path": path, "text": text, "tables": _plumbed(path), "figures": figures}), flush=True)
 
 
 def _docling(path: Path) -> tuple[str, list[list[str]]]:

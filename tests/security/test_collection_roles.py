@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import TENANT_SCOPES, Role, Scope
 from tests.support.cluster import wait_until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import TENANT_SCOPES, Role, Scope
@@ -32,6 +32,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
+    ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
     ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
     ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
@@ -75,6 +76,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     begun = http.post("/v1/uploads", headers={**TUS, "Upload-Length": "99", "Upload-Metadata": "filename cXVva2th"})
     user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
+    webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
+    message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
     services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     services.catalog.ensure_tenant("other")
     _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)
@@ -91,6 +94,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "model": "quokka",
             "user_id": user,
             "key_id": key.id,
+            "webhook_id": webhook,
+            "delivery_id": message,
             "collection": "secrets",
             "subject": "user:quokka-keeper",
             **NUMBERS,
@@ -176,6 +181,7 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/runs/{kept['run_id']}")["id"] == kept["run_id"]
     assert client.get(f"/v1/keys/{kept['key_id']}")["state"] == "live"
     assert client.get(f"/v1/users/{kept['user_id']}")["groups"] == []
+    assert client.get(f"/v1/webhooks/{kept['webhook_id']}")["disabled_at"] is None
     grants = services.identities.grants.grants(DEFAULT_TENANT, "secrets")
     assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
 
@@ -217,6 +223,13 @@ def test_what_is_closed_within_a_tenant_is_as_what_is_not_there(
 MESSAGES = [{"role": "user", "content": "When is the quokka?"}]
 NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     "/v1/documents": [{"params": {"batch": "{batch_id}"}, "content": b"mine"}],
+    "/v1/documents/bulk": [
+        {"json": {"action": "delete", "documents": ["{document_id}"]}},
+        {"json": {"action": "retry", "documents": ["{document_id}"]}},
+        {"json": {"action": "readers", "documents": ["{document_id}"], "readers": None}},
+        {"json": {"action": "delete", "matching": {"collection": "secrets", "batch": "{batch_id}"}}},
+    ],
+    "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],
     "/v1/batches": [],
     "/v1/uploads": [{"headers": {**TUS, "Upload-Length": "9", "Upload-Metadata": "batch {batch_64}"}}],
     "/v1/search": [{"json": {"query": "quokka", "documents": ["{document_id}"], "collections": ["secrets"]}}],
@@ -241,6 +254,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/users": [],
+    "/v1/webhooks": [],
     "/v1/sign-out": [],
 }
 

@@ -26,6 +26,8 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.slack import Slack
+from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from tests.fakes.scripted_answers import ScriptedAnswers
@@ -99,7 +101,9 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             audit=Audit(engine),
             batches=Batches(engine),
             conversations=Conversations(engine),
+            webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
+            slack=Slack(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),

@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine, func, select
 
-from api.cli.client import sent_events
 from api.services import DEFAULT_TENANT
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
@@ -35,6 +34,7 @@ from retrieval import build
 from retrieval.index import Index
 from retrieval.open_generations import OpenGenerations
 from tests.support.encoders import hashing_encoders
+from tests.support.events import sent_events
 from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.vector_servers import VectorServer, vector_server

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.cli.client import Client
 from api.cli.private_service import private
+from api.client import Client
 from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
 from api.main import create_app

@@ -14,6 +14,7 @@ from ingest.documents import JobKind
 LOOK = "leadline.look"
 SWEEP = "leadline.sweep"
 TIDY = "leadline.upkeep"
+TELL = "leadline.webhooks"
 UPKEEP = "upkeep"
 # One queue per kind, so that each can have workers of its own; collection is upkeep.
 QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP, JobKind.RUN: "runs"}
@@ -79,7 +80,7 @@ _SETTINGS: dict[str, Any] = {
     "task_default_queue": UPKEEP,
     "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUE_NAMES],
     "task_create_missing_queues": False,
-    "task_routes": {SWEEP: {"queue": UPKEEP}, TIDY: {"queue": UPKEEP}},
+    "task_routes": {SWEEP: {"queue": UPKEEP}, TIDY: {"queue": UPKEEP}, TELL: {"queue": UPKEEP}},
     "worker_hijack_root_logger": False,
 }
 

@@ -1,5 +1,5 @@
 // Sends a large file in parts that go on after a lost connection, by tus 1.0.0: four requests, so no library is needed.
-import { away, get, headers, Problem, problemOf } from './rest.js'
+import { away, get, headers, Problem, send } from './rest.js'
 
 const FROM_BYTES = 8 * 1024 * 1024
 const TUS = { 'Tus-Resumable': '1.0.0' }
@@ -9,8 +9,9 @@ export const inParts = (upload) => !upload.replaces && upload.size >= FROM_BYTES
 
 // Sends what is missing, and returns what `POST /v1/documents` would. Called again, it asks how much is there.
 export async function sendInParts(upload, changed) {
-  let offset = upload.where ? await arrived(upload) : 0
-  if (!upload.where) await begin(upload)
+  let offset = 0
+  if (upload.where) offset = await arrived(upload)
+  else await begin(upload)
   while (true) {
     const answer = await add(upload, offset, changed)
     if (answer.body.code === 'upload_offset') {
@@ -23,33 +24,22 @@ export async function sendInParts(upload, changed) {
   }
 }
 
-async function ask(method, path, more) {
-  let response
-  try {
-    response = await fetch(path, { method, credentials: 'same-origin', headers: headers({ ...TUS, ...more }) })
-  } catch {
-    throw away()
-  }
-  return response
-}
-
 async function begin(upload) {
   const described = { filename: upload.name, collection: upload.collection, batch: upload.batch }
   const metadata = Object.entries(described).map(([name, value]) => `${name} ${encoded(value)}`).join(',')
-  const made = await ask('POST', '/v1/uploads', { 'Upload-Length': upload.size, 'Upload-Metadata': metadata })
-  if (!made.ok) throw await problemOf(made)
-  upload.where = made.headers.get('Location')
+  const more = { ...TUS, 'Upload-Length': upload.size, 'Upload-Metadata': metadata }
+  upload.where = (await send('POST', '/v1/uploads', { more })).headers.get('Location')
 }
 
-// How many bytes are there; those of an upload that is there no more begin again.
+// How many bytes are there; an upload that is there no more begins again.
 async function arrived(upload) {
-  const found = await ask('HEAD', upload.where)
-  if (found.status === 404) {
-    upload.where = null
-    return 0
+  let offset = 0
+  try {
+    offset = Number((await send('HEAD', upload.where, { more: TUS })).headers.get('Upload-Offset'))
+  } catch (error) {
+    if (error.status !== 404) throw error
+    await begin(upload)
   }
-  if (!found.ok) throw new Problem({ detail: `The service answered ${found.status}.` }, found.status)
-  const offset = Number(found.headers.get('Upload-Offset'))
   if (offset > (upload.arrived ?? 0)) upload.tries = 0 // it gets on, however often it is cut
   upload.arrived = offset
   return offset
@@ -83,7 +73,7 @@ function add(upload, offset, changed) {
     request.onabort = () => reject(new Problem({ code: 'cancelled' }, -1))
     upload.abort = () => {
       request.abort()
-      ask('DELETE', upload.where).catch(() => {}) // else it expires
+      send('DELETE', upload.where, { more: TUS }).catch(() => {}) // else it expires
     }
     request.send(upload.file.slice(offset))
   })

@@ -11,25 +11,45 @@ from itertools import pairwise
 
 import numpy as np
 
-from ingest.parsing.pdf.content import Rule, median, merged_rules
-from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left, split_cells
-from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, is_symbol, is_value, is_year, opens
+from ingest.parsing.pdf.content import Rule, Word, median, merged_rules
+from ingest.parsing.pdf.contents import mark_contents, without_leaders
+from ingest.parsing.pdf.rows import (
+    Cell,
+    Row,
+    in_reading_order,
+    is_mark,
+    is_right_to_left,
+    split_at_common_gaps,
+    split_cells,
+)
+from ingest.parsing.pdf.tables import (
+    Table,
+    Words,
+    cell_text,
+    header_rows,
+    is_currency,
+    is_symbol,
+    is_value,
+    is_year,
+    opens,
+)
 
-_LEADERS = re.compile(r"[.·…_]+")
-_LEAST_DOTS = 3
-
+_NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}")  # before the text of a note
 _FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
 _WIDEST_STEP = 2.5  # of the usual distance of a table's rows: a blank row in it makes it two
 _ENOUGH = 3
 _MOST_LABELS = 3  # rows of one cell between rows of several
 _LABEL_WIDTH = 0.7  # of the table's width: a line of running text is wider
-_COMMON = 0.5  # of the type size: gaps that rows share are at least so wide
+_COMMON = 0.4  # of the type size: gaps that rows share are at least so wide
 _CROSSED = 0.12  # of the rows that have a gap: as many may cross it
 _WHOLE = 0.9  # of the table's width: a longer rule is under all columns, and says nothing of one
 _HEADER_ROWS = 4
 _LABEL_INDENT = 4.0  # of the type size: what begins nearer to the table's edge is a label
 _WIDER = 1.2  # times the gaps between words: a gap between the headers of two columns
 _PROSE_CHARS = 80
+_SAME_STEP = 1.3  # of the usual distance of a table's rows
+_SAME_CELL = 0.85  # of that distance: lines that are nearer belong to one cell
+_AT_EDGE = 2.0  # points
 
 
 @dataclass(frozen=True)
@@ -38,19 +58,28 @@ class _Column:
     right: float
 
 
-def with_tables(rows: Sequence[Row], rules: Sequence[Rule]) -> list[Row | Table]:
-    """Return the rows with those of tables replaced by the table."""
+def with_tables(rows: Sequence[Row], rules: Sequence[Rule], blank: float) -> list[Row | Table]:
+    """Return the rows with those of tables replaced by the table; `blank` is that of `usual_blank`."""
+    mark_contents(rows)
+    split_at_common_gaps(rows, blank)
+    for row in rows:
+        row.cells = _cells_of(row)
     found: list[Row | Table] = []
-    at = 0
+    at = free = 0
     while at < len(rows):
         end = _group_end(rows, at) if _is_tabular(rows[at]) else at
         if end - at >= 2:
-            begin = _with_header_above(rows, at, end)
-            table = _Builder(rows[begin:end], rules).table()
+            first, end = _with_rows_that_fit(rows, at, end, free)
+            begin = _with_header_above(rows, first, end, free)
+            builder = _Builder(rows[begin:end], rules)
+            table = builder.table()
             if table is not None:
                 del found[len(found) - (at - begin) :]
                 found.append(table)
-                at = end
+            elif builder.is_list:
+                found += rows[at:end]
+            if table is not None or builder.is_list:
+                at = free = end
                 continue
         found.append(rows[at])
         at += 1
@@ -58,25 +87,21 @@ def with_tables(rows: Sequence[Row], rules: Sequence[Rule]) -> list[Row | Table]
 
 
 def _is_tabular(row: Row) -> bool:
-    return len(_cells(row)) > 1
+    return not row.is_contents and len(row.cells) > 1
 
 
-def _cells(row: Row) -> list[Cell]:
+def _cells_of(row: Row) -> list[Cell]:
     """Return a row's cells, a mark with what it marks, without the dots that lead from one cell to the next."""
-    cells = row.cells
-    leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
-    if any(leading):
-        kept = [word for word, leads in zip(row.words, leading, strict=True) if not leads]
-        dots = sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads)
-        if dots >= _LEAST_DOTS:
-            cells = split_cells(kept, row.size) if kept else []
+    cells, words = row.cells, without_leaders(row)
+    if len(words) < len(row.words):
+        cells = split_cells(words, row.size) if words else []
     if len(cells) > 1 and is_mark(cells[0].text):
         return [Cell([*cells[0].words, *cells[1].words]), *cells[2:]]
     return cells
 
 
 def _gaps(row: Row) -> list[tuple[float, float]]:
-    cells = _cells(row)
+    cells = row.cells
     return [(one.right, other.left) for one, other in pairwise(cells)]
 
 
@@ -106,10 +131,10 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
 
 def _begins_another(before: Sequence[Row], row: Row) -> bool:
     """True for a header below rows with values: it has no label, and nothing but words or years."""
-    labels = [each.left for each in before if any(_has_value(cell) for cell in _cells(each)[1:])]
+    labels = [each.left for each in before if any(_has_value(cell) for cell in each.cells[1:])]
     if not labels or row.left <= median(labels) + _LABEL_INDENT * row.size:
         return False
-    return not any(is_symbol(cell.text) or _has_value(cell) for cell in _cells(row))
+    return not any(is_symbol(cell.text) or _has_value(cell) for cell in row.cells)
 
 
 def _share_a_gap(one: Row, other: Row) -> bool:
@@ -117,18 +142,58 @@ def _share_a_gap(one: Row, other: Row) -> bool:
     return any(min(b, d) - max(a, c) >= least for a, b in _gaps(one) for c, d in _gaps(other))
 
 
-def _with_header_above(rows: Sequence[Row], start: int, end: int) -> int:
+def _with_rows_that_fit(rows: Sequence[Row], start: int, end: int, free: int) -> tuple[int, int]:
+    """Return where a table starts and ends with the rows beside it that stand in its columns.
+
+    They are rows whose cells are too near to each other to be told apart without those columns, and the rest of a cell.
+    """
+    columns = _Builder(rows[start:end], ()).columns()
+    step = median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
+    while start > free and rows[start].bottom - rows[start - 1].bottom <= _SAME_STEP * step:
+        if _fits(rows[start - 1], columns) < 2:
+            break
+        start -= 1
+    while end < len(rows) and rows[end].bottom - rows[end - 1].bottom <= _SAME_STEP * step:
+        is_near = rows[end].bottom - rows[end - 1].bottom < _SAME_CELL * step
+        if not _fits(rows[end], columns, or_first=is_near):
+            break
+        end += 1
+    return start, end
+
+
+def _fits(row: Row, columns: Sequence[_Column], *, or_first: bool = False) -> int:
+    """Return how many columns a row's words fill, each at an edge; 0 if some stand elsewhere.
+
+    Words in the first column alone are a row of the table only if `or_first`.
+    """
+    if row.is_contents:
+        return 0
+    held: dict[int, list[Word]] = {}
+    for word in row.words:
+        inside = (n for n, each in enumerate(columns) if each.left - 1 <= word.left and word.right <= each.right + 1)
+        number = next(inside, None)
+        if number is None:
+            return 0
+        held.setdefault(number, []).append(word)
+    for number, words in held.items():
+        left, right = words[0].left - columns[number].left, columns[number].right - words[-1].right
+        if left > _AT_EDGE and (right > _AT_EDGE or not number):
+            return 0
+    return 0 if set(held) == {0} and not or_first else len(held)
+
+
+def _with_header_above(rows: Sequence[Row], start: int, end: int, free: int) -> int:
     """Return where the table begins with the rows of one cell that stand over its columns."""
-    first = min(_cells(row)[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
+    first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
     begin = at = start
-    while at > 0 and start - at < _HEADER_ROWS:
+    while at > free and start - at < _HEADER_ROWS:
         above, row = rows[at - 1], rows[at]
         middle = (above.left + above.right) / 2
         over = middle >= first and above.left > left + _LABEL_INDENT * above.size and above.right <= right + above.size
-        label = abs(above.left - left) <= above.size and above.right < first
+        label = above.left <= left + above.size and above.right < first
         is_title = abs(above.left + above.right - left - right) < above.size  # centred over the whole table
-        has_values = any(_has_value(cell) for cell in _cells(above))
+        has_values = above.is_contents or any(_has_value(cell) for cell in above.cells)
         if has_values or row.top - above.bottom > above.size or not (over or label) or is_title:
             break
         at -= 1
@@ -142,6 +207,7 @@ class _Builder:
     def __init__(self, rows: Sequence[Row], rules: Sequence[Rule]) -> None:
         self._rows = rows
         self._size = median(row.size for row in rows)
+        self.is_list = False  # true once its rows have turned out to be items or notes with their marks
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
@@ -150,7 +216,7 @@ class _Builder:
 
     def table(self) -> Table | None:
         """Return the table; None if the rows are none."""
-        columns = self._columns()
+        columns = self.columns()
         if len(columns) < 2:
             return None
         lines = [self._in_columns(row, columns) for row in self._rows]
@@ -165,16 +231,16 @@ class _Builder:
             lines = [line[::-1] for line in lines]
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
-    def _columns(self) -> list[_Column]:
+    def columns(self) -> list[_Column]:
         """Return the columns: what stands between the gaps that hardly any row crosses."""
-        voters = [row for row in self._rows if len(_cells(row)) > 1]
-        valued = [row for row in voters if any(_has_value(cell) for cell in _cells(row)[1:])]
+        voters = [row for row in self._rows if len(row.cells) > 1]
+        valued = [row for row in voters if any(_has_value(cell) for cell in row.cells[1:])]
         if len(valued) > 1:
             voters = valued
         width = int(self._right - self._left) + 2
         gaps, crossed = np.zeros(width, np.int32), np.zeros(width, np.int32)
         for row in voters:
-            bare = _bare(_cells(row))
+            bare = _bare(row.cells)
             for left, right in bare:
                 crossed[int(left - self._left) : int(right - self._left) + 1] += 1
             for (_, left), (right, _) in pairwise(bare):
@@ -191,18 +257,22 @@ class _Builder:
 
     def _in_columns(self, row: Row, columns: Sequence[_Column]) -> list[Words]:
         line: list[Words] = [[] for _ in columns]
-        for cell in _cells(row):
-            for part in self._parts(cell, columns):
+        for cell in row.cells:
+            for part in self._parts(cell, columns, signs_lead=not is_currency(row.words[-1].text)):
                 at = _column_of(part, columns)
                 line[at] = [*line[at], *in_reading_order(part.words)]
         return line
 
-    def _parts(self, cell: Cell, columns: Sequence[_Column]) -> list[Cell]:
-        """Cut a cell between columns, where its words leave room there."""
+    def _parts(self, cell: Cell, columns: Sequence[_Column], *, signs_lead: bool = False) -> list[Cell]:
+        """Cut a cell between columns, where its words leave room there.
+
+        With `signs_lead`, a currency sign behind a number is that of the next column's.
+        """
         parts = [Cell([cell.words[0]])]
         for before, word in pairwise(cell.words):
             cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
-            if cut and word.left - before.right >= 0.4 * self._size:
+            leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
+            if leads or (cut and word.left - before.right >= 0.4 * self._size):
                 parts.append(Cell([word]))
             else:
                 parts[-1].words.append(word)
@@ -211,7 +281,7 @@ class _Builder:
     def _header(self, row: Row, columns: Sequence[_Column]) -> list[Words]:
         """Return a header's row, with each cell in every column that it stands over."""
         line: list[Words] = [[] for _ in columns]
-        for cell in _cells(row):
+        for cell in row.cells:
             for part in self._header_parts(cell, columns):
                 for number in self._stands_over(row, part, columns):
                     line[number] = [*line[number], *in_reading_order(part.words)]
@@ -237,7 +307,7 @@ class _Builder:
             if row.bottom - 1 <= rule.at <= row.bottom + _FARTHEST * row.size
             and rule.start <= left + 2
             and rule.end >= right - 2
-            and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in _cells(row)) == 1
+            and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in row.cells) == 1
         ]
         if below:
             nearest = min(below, key=lambda rule: rule.at)
@@ -256,11 +326,18 @@ class _Builder:
     def _is_table(self, lines: Sequence[Sequence[Words]], headers: int) -> bool:
         body = [[cell_text(cell) for cell in line] for line in lines[headers:]]
         full = [line for line in body if sum(map(bool, line)) > 1]
-        values = sum(is_value(cell) for line in full for cell in line[1:])
+        if len(lines[0]) == 2 and all(_is_note_mark(cell_text(line[0])) for line in lines if line[0]):
+            self.is_list = True
+            return False
+        values = sum(is_value(cell) and not is_year(cell) for line in full for cell in line[1:])
         if values >= 2 or (values and headers):
             return True
         longest = median(len(cell) for line in body for cell in line if cell)
         return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+
+
+def _is_note_mark(text: str) -> bool:
+    return is_mark(text) or _NOTE.fullmatch(text) is not None
 
 
 def _has_value(cell: Cell) -> bool:

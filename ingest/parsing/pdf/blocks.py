@@ -9,7 +9,7 @@ from ingest.parsing.pdf.aligned_tables import with_tables
 from ingest.parsing.pdf.columns import columns
 from ingest.parsing.pdf.content import PageContent, Word, median, upright
 from ingest.parsing.pdf.grids import grid_tables
-from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows
+from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows, usual_blank
 from ingest.parsing.pdf.tables import Table
 from ingest.positions import Box
 
@@ -39,6 +39,7 @@ class Block:
     mark: Word | None = None
     depth: int = 0
     level: int = 0  # of a heading, from 1
+    is_contents: bool = False  # holds lines of a table of contents
     breaks: list[bool] = field(default_factory=list)  # whether a line's end, but for the last, was meant
 
     @property
@@ -93,10 +94,11 @@ def page_regions(content: PageContent) -> PageRegions:
 def _in_columns(content: PageContent, tables: Sequence[Table], words: Sequence[Word]) -> list[list[Row | Table]]:
     stand_ins = [_stand_in(table, content.number) for table in tables]
     in_place = {id(word): table for word, table in zip(stand_ins, tables, strict=True)}
+    blank = usual_blank(words)
     found: list[list[Row | Table]] = []
     for region in columns([*words, *stand_ins]):
         rows = make_rows(word for word in region if id(word) not in in_place)
-        items = with_tables(rows, content.rules)
+        items = with_tables(rows, content.rules, blank)
         items += [in_place[id(word)] for word in region if id(word) in in_place]
         found.append(sorted(items, key=lambda item: item.top))
     return found
@@ -171,9 +173,13 @@ class _ColumnBlocks:
         else:
             block.breaks.append(self._leaves_room(self._last, row))
             block.lines.append(words)
+        if row.is_contents and isinstance(self._blocks[-1], Block):
+            self._blocks[-1].is_contents = True
         self._last = row
 
     def _goes_on(self, block: Block, last: Row, row: Row) -> bool:
+        if last.is_contents and row.is_contents:
+            return True
         usual = self._leading.of(row)
         if not _alike(last, row) or row.bottom - last.bottom > _MORE_LEADING * max(usual, row.height):
             return False
@@ -187,6 +193,8 @@ class _ColumnBlocks:
 
     def _leaves_room(self, last: Row, row: Row) -> bool:
         """True if the next line's first word would have stood on the last line too: the line's end was meant."""
+        if last.is_contents:
+            return True
         first = in_reading_order(row.words)[0]
         room = self._right - last.right if not is_right_to_left(last.words) else last.left - self._left
         return room > first.right - first.left + row.size

@@ -10,21 +10,26 @@ raster instead of rectangles.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from ingest.parsing.pdf.content import Word, typical_size
-from ingest.parsing.pdf.rows import Row, is_right_to_left, make_rows
+from ingest.parsing.pdf.content import Word, median, typical_size
+from ingest.parsing.pdf.rows import CELL_GAP, Row, is_mark, is_right_to_left, make_rows
 
 _ACROSS, _DOWN = 2.0, 3.0  # points: the raster's step
 _NARROWEST = 0.6  # of the type size
 _SHORTEST = 4.0  # of the type size: about three lines
 _MOST_TRIES = 5
+_MOST_STRIPS = 12  # with those at an edge of the page
 _BAND = 0.8  # of the type size: blank paper between lines of one paragraph is lower
 _DEEPEST = 8
 _FILLED = 0.55  # of a column's width: as much do most lines of running text take up
 _WORDS = 2.5  # of a line of running text, at least
 _NUMBERS = 0.3  # of the words of running text, at most
+_DASHES = "-–—"  # a table's, in place of a number
+_RIVER = 5  # lines: white space that runs down through as many is no chance
+_FARTHEST = 2.2  # of the type size: lines of running text are no further from each other
 _BESIDE = 0.75  # of the rows of a table's column: as many stand beside a row of the column before
 _SAME_BASE = 0.35  # of the type size: rows beside each other differ by less
 
@@ -70,6 +75,8 @@ def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
         if _parts_columns(_together(bands), gutter, size):
             kept = bands[: _end_of_columns(bands, gutter, size)][::-1]
             kept = kept[: _end_of_columns(kept, gutter, size)][::-1]
+            if len(kept) < len(bands) and not _parts_columns(_together(kept), gutter, size):
+                continue
             top, bottom = min(word.top for word in kept[0]), max(word.bottom for word in kept[-1])
             return _Gutter(gutter.left, gutter.right, top, bottom)
     return None
@@ -126,9 +133,10 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
     run = lines - np.maximum.accumulate(np.where(blocked, lines, -1), axis=0)
     tallest, ends = run.max(axis=0), run.argmax(axis=0)
     least = _SHORTEST * size / _DOWN
-    for _ in range(_MOST_TRIES):
+    tries = 0
+    for _ in range(_MOST_STRIPS):
         at = int(tallest.argmax())
-        if tallest[at] < least:
+        if tallest[at] < least or tries == _MOST_TRIES:
             return
         first, last = at, at
         while first > 0 and tallest[first - 1] == tallest[at] and ends[first - 1] == ends[at]:
@@ -137,6 +145,7 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
             last += 1
         end = int(ends[at]) + 1
         if first > 0 and last + window < wide:
+            tries += 1
             yield _Gutter(
                 x0 + first * _ACROSS,
                 x0 + (last + window) * _ACROSS,
@@ -152,7 +161,7 @@ def _parts_columns(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
         return len(one) + len(other) > 1 and all(_on_both_sides(words, gutter))
     if min(len(one), len(other)) < 2:
         return False
-    if _is_running_text(one) and _is_running_text(other):
+    if (_is_running_text(one) and _is_running_text(other)) or (_is_list(one) and _is_list(other)):
         return True
     if _is_mostly_numbers(one) or _is_mostly_numbers(other):
         return False
@@ -182,8 +191,30 @@ def _is_running_text(rows: Sequence[Row]) -> bool:
     width = max(row.right for row in rows) - min(row.left for row in rows)
     words = [word for row in rows for word in row.words]
     numbers = sum(not any(map(str.isalpha, word.text)) for word in words)
+    steps = [other.bottom - one.bottom for one, other in pairwise(rows)]
+    if median(steps) > _FARTHEST * typical_size(words):
+        return False
     full = sum(sum(word.right - word.left for word in row.words) >= _FILLED * width for row in rows)
-    return len(words) >= _WORDS * len(rows) and numbers <= _NUMBERS * len(words) and 2 * full > len(rows)
+    least = _WORDS * len(rows) * _parts_across(rows)
+    return len(words) >= least and numbers <= _NUMBERS * len(words) and 2 * full > len(rows)
+
+
+def _parts_across(rows: Sequence[Row]) -> int:
+    """Return into how many parts the rows fall where none of them has a word; rivers of few lines are no such place."""
+    if len(rows) < _RIVER:
+        return 1
+    words = sorted((word for row in rows for word in row.words), key=lambda word: word.left)
+    parts, right = 1, words[0].right
+    for word in words[1:]:
+        parts += word.left - right >= CELL_GAP * word.size
+        right = max(right, word.right)
+    return parts
+
+
+def _is_list(rows: Sequence[Row]) -> bool:
+    """True if most rows are an item with its mark: a table's cells hardly ever are."""
+    items = sum(len(row.words) > 1 and is_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows)
+    return 2 * items > len(rows)
 
 
 def _beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:

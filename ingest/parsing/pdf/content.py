@@ -54,6 +54,7 @@ class PageContent:
     height: float
     words: list[Word] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
+    fills: list[Rule] = field(default_factory=list)  # the edges of filled boxes
     images: int = 0
     image_share: float = 0.0
     hidden: int = 0  # characters that are drawn invisibly, or outside of the page
@@ -80,7 +81,9 @@ def upright(content: PageContent, turn: int) -> PageContent:
     """
     words = [word for word in content.words if word.turn == turn]
     if turn in (0, 4):
-        return replace(content, words=words, rules=content.rules if turn == 0 else [])
+        return replace(
+            content, words=words, rules=content.rules if turn == 0 else [], fills=content.fills if turn == 0 else []
+        )
 
     def turned(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
         if turn == 1:
@@ -99,7 +102,7 @@ def upright(content: PageContent, turn: int) -> PageContent:
         word.left, word.top, word.right, word.bottom = turned(word.left, word.top, word.right, word.bottom)
     across = turn % 2 == 1
     width, height = (content.height, content.width) if across else (content.width, content.height)
-    return replace(content, width=width, height=height, words=words, rules=rules)
+    return replace(content, width=width, height=height, words=words, rules=rules, fills=[])
 
 
 def merged_rules(rules: Iterable[Rule]) -> list[Rule]:

@@ -1,5 +1,7 @@
 """Reads what a page draws beside text: rules, the edges of boxes, and pictures."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from pypdfium2 import PdfPage
 
@@ -17,6 +19,10 @@ _DEEPEST = 6  # forms inside forms
 _MOST_OBJECTS = 50_000  # of one page; a map or a plot has more, and no table
 _MOST_SEGMENTS = 2_000  # of one path
 _SMALLEST_PICTURE = 12.0  # points: what is smaller is a bullet, a rule or a spacer
+_LOWEST_BOX = 5.0  # points: no line of text stands in a lower one
+_MOST_FILLS = 800  # of one page: a chart has more, and no table
+_BOX_SEGMENTS = 6
+_STRAIGHT = 0.5  # points: a line that leans by no more is level or upright
 _LINE, _MOVE = 0, 2
 
 
@@ -30,11 +36,25 @@ class DrawingReader:
         self._four = Floats(4)
         self._left = _MOST_OBJECTS
         self._found: list[Four] = []
+        self._boxes: list[Four] = []
+        self._fills = 0
 
     def read(self) -> None:
         self._read(pdfium.page_objects(self._page), None, 0)
-        if self._left > 0 and self._found:
-            self._add_rules()
+        if self._left > 0:
+            self._content.rules += self._rules(self._found)
+            boxes = self._boxes if self._fills < _MOST_FILLS else []
+            sides = [
+                side
+                for left, bottom, right, top in boxes
+                for side in (
+                    (left, bottom, right, bottom),
+                    (left, top, right, top),
+                    (left, bottom, left, top),
+                    (right, bottom, right, top),
+                )
+            ]
+            self._content.fills += self._rules(sides)
 
     def _read(self, objects: list[tuple[int, int]], matrix: Matrix | None, depth: int) -> None:
         for kind, each in objects:
@@ -77,6 +97,20 @@ class DrawingReader:
             self._found.append(found)
         elif stroked:
             self._edges(each, matrix)
+        elif min(right - left, top - bottom) >= _LOWEST_BOX and self._fills < _MOST_FILLS:
+            self._fills += 1
+            if self._is_box(each):
+                self._boxes.append(found)
+
+    def _is_box(self, path: int) -> bool:
+        """True for a path of level and upright lines alone, no more than a box has."""
+        before: tuple[float, float] | None = None
+        for number, (kind, x, y, _) in enumerate(pdfium.segments(path, _BOX_SEGMENTS + 1)):
+            level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= _STRAIGHT
+            if number == _BOX_SEGMENTS or kind not in (_LINE, _MOVE) or not level:
+                return False
+            before = x, y
+        return before is not None
 
     def _edges(self, path: int, matrix: Matrix | None) -> None:
         """Take the level and upright lines of a stroked path."""
@@ -95,20 +129,23 @@ class DrawingReader:
 
     def _line(self, one: tuple[float, float], other: tuple[float, float]) -> None:
         wide, high = abs(one[0] - other[0]), abs(one[1] - other[1])
-        if min(wide, high) <= 0.5 and max(wide, high) >= _SHORTEST:
+        if min(wide, high) <= _STRAIGHT and max(wide, high) >= _SHORTEST:
             xs, ys = sorted((one[0], other[0])), sorted((one[1], other[1]))
             self._found.append((xs[0], ys[0], xs[1], ys[1]))
 
-    def _add_rules(self) -> None:
-        boxes = np.array(self._found, np.float32)[:, [0, 3, 2, 1]]
+    def _rules(self, lines: Sequence[Four]) -> Iterator[Rule]:
+        """Yield lines as rules of the page as it is shown."""
+        if not lines:
+            return
+        boxes = np.array(lines, np.float32)[:, [0, 3, 2, 1]]
         width, height = self._content.width, self._content.height
         for left, top, right, bottom in self._frame.shown(boxes).tolist():
             if right < 0 or bottom < 0 or left > width or top > height:
                 continue
             if right - left >= bottom - top:
-                self._content.rules.append(Rule(True, (top + bottom) / 2, left, right))
+                yield Rule(True, (top + bottom) / 2, left, right)
             else:
-                self._content.rules.append(Rule(False, (left + right) / 2, top, bottom))
+                yield Rule(False, (left + right) / 2, top, bottom)
 
 
 def _joined(inner: Matrix, outer: Matrix | None) -> Matrix:

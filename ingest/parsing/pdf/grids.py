@@ -1,4 +1,4 @@
-"""Finds the tables that a page draws a grid of rules for.
+"""Finds the tables that a page draws a grid of rules for, or whose cells all have a colour.
 
 Rules that touch belong to one grid. Its cells are what no rule parts; a word belongs to the cell it stands in.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.parsing.pdf.content import RULES_TOUCH, PageContent, Rule, Word, merged_rules
+from ingest.parsing.pdf.content import RULES_TOUCH, PageContent, Rule, Word, merged_rules, typical_size
 from ingest.parsing.pdf.rows import is_right_to_left, make_rows
-from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_value
+from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_symbol, is_value
 
 Drawn = npt.NDArray[np.bool_]
 
@@ -19,6 +19,7 @@ _DRAWN = 0.8  # of an edge: as much of it must be drawn
 _EDGES = 0.5  # of all edges of a grid must be drawn
 _MOST_RULES = 1_500
 _LARGEST_CELL = 0.6  # of the words: a frame around text, and no table, has a cell with more
+_NEAR = 3.0  # of the type size: two lines or so
 _CELL_WORDS = 60
 
 
@@ -32,9 +33,20 @@ class _Grid:
 
 def grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
     """Return the tables in grids, and the words that are in none."""
-    level = merged_rules(rule for rule in content.rules if rule.level)
-    upright = merged_rules(rule for rule in content.rules if not rule.level)
-    words = content.words
+    tables, words = _tables(content.rules, content.words, whole=False)
+    if content.fills and words:
+        coloured, words = _tables([*content.rules, *content.fills], words, whole=True)
+        tables += coloured
+    return tables, words
+
+
+def _tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
+    """Return the tables in the grids of some rules, and the words that are in none.
+
+    With `whole` both edges of each row must be drawn: rows of which only each second has a colour are no grid.
+    """
+    level = merged_rules(rule for rule in rules if rule.level)
+    upright = merged_rules(rule for rule in rules if not rule.level)
     if not upright or len(level) < 2 or len(level) + len(upright) > _MOST_RULES:
         return [], words
     tables = []
@@ -45,8 +57,8 @@ def grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
             middle = (word.top + word.bottom) / 2
             in_grid = grid.xs[0] <= word.middle <= grid.xs[-1] and grid.ys[0] <= middle <= grid.ys[-1]
             (inside if in_grid else outside).append(word)
-        table = _table(grid, inside)
-        if table is not None:
+        table = _table(grid, inside, whole=whole)
+        if table is not None and not (whole and _goes_on(table, outside)):
             tables.append(table)
             words = outside
     return tables, words
@@ -90,13 +102,13 @@ def _apart(numbers: Iterable[float]) -> list[float]:
     return kept
 
 
-def _table(grid: _Grid, words: Sequence[Word]) -> Table | None:
+def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
     right_of = _drawn(grid.upright, grid.xs, grid.ys)  # [column edge][row]
     below = _drawn(grid.level, grid.ys, grid.xs)  # [row edge][column]
-    if right_of.mean() < _EDGES or below.mean() < _EDGES:
+    if right_of.mean() < _EDGES or below.mean() < _EDGES or (whole and not right_of[[0, -1]].all()):
         return None
     owner = _owners(right_of, below, wide, high)
     held: dict[tuple[int, int], Words] = {}
@@ -116,7 +128,29 @@ def _table(grid: _Grid, words: Sequence[Word]) -> Table | None:
     rows = [[row[column] for column in used] for row in rows]
     if len(rows) < 2 or len(used) < 2:
         return None
+    if whole and not _is_whole(rows):
+        return None
     return _with_header(rows, grid)
+
+
+def _goes_on(table: Table, words: Sequence[Word]) -> bool:
+    """True if numbers stand near a table, above or below, so that it is a part of a larger one."""
+    step = max((table.bottom - table.top) / len(table.rows), _NEAR * typical_size(words))
+    return any(
+        table.left <= word.middle <= table.right
+        and table.top - step <= (word.top + word.bottom) / 2 <= table.bottom + step
+        and is_value(word.text)
+        for word in words
+    )
+
+
+def _is_whole(rows: Sequence[Sequence[Words]]) -> bool:
+    """True if the first row is a header, and no column holds nothing but the signs beside another's numbers.
+
+    Where only a table's body has colours, its header would be lost.
+    """
+    columns = ([cell_text(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
+    return header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
 
 
 def _with_header(rows: list[list[Words]], grid: _Grid) -> Table:
@@ -141,13 +175,12 @@ def _spread(line: list[Words]) -> None:
 def _drawn(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
     """Return for each line, and each step between two places across, whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
+    at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
+    starts, ends = np.array(across[:-1]), np.array(across[1:])
     for number, line in enumerate(lines):
-        for rule in rules:
-            if abs(rule.at - line) <= RULES_TOUCH:
-                for step in range(len(across) - 1):
-                    start, end = across[step], across[step + 1]
-                    if min(rule.end, end) - max(rule.start, start) >= _DRAWN * (end - start):
-                        drawn[number, step] = True
+        near = np.abs(at - line) <= RULES_TOUCH
+        shared = np.minimum(last[near, None], ends) - np.maximum(first[near, None], starts)
+        drawn[number] = (shared >= _DRAWN * (ends - starts)).any(axis=0)
     return drawn
 
 

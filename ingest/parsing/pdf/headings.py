@@ -89,7 +89,9 @@ class Headings:
         page = next((block.page for block in blocks), 0)
         named = {_folded(each.title): each.level for each in self._by_page.get(page, ())}
         for number, block in enumerate(blocks):
-            if not isinstance(block, Block) or len(block.text) > _LONGEST or len(block.lines) > _MOST_LINES:
+            if not isinstance(block, Block) or block.is_contents:
+                continue
+            if len(block.text) > _LONGEST or len(block.lines) > _MOST_LINES:
                 continue
             folded = _folded(_whole(block))
             level = named.get(folded) or named.get(_number_off(folded)) or 0
@@ -98,6 +100,8 @@ class Headings:
 
     def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable]) -> bool:
         text = block.text
+        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
+            return False
         if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or (block.size, block.bold) in self._running:
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):

@@ -4,12 +4,20 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ingest.parsing.pdf.content import Word, typical_size
 
 _OVERLAP = 0.5  # of the lower of two heights: as much do words of one row share
 _NEAR = 3  # rows above that a word may still belong to
 CELL_GAP = 1.0  # of the type size: a gap between words of a sentence is hardly ever so wide
+_BLANK = 0.28  # of the type size: a blank of most typefaces
+_NARROWEST_GAP = 0.4  # of the type size: a gap between cells is no narrower
+_WIDER_GAP = 1.6  # times the blanks of its row: wider than a blank after a sentence
+_COMMON_GAP = 0.35  # of the type size: as much has the same gap of another row in common
+_ALIKE = 2.0  # times the narrowest: as much wider is a blank after a sentence
+_FEW_GAPS = 5  # of a row: too few to tell its blanks from its gaps
+_SUPPORT = 2  # rows of the three before and the three after
 _LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
@@ -48,6 +56,7 @@ class Row:
     size: float = 0.0
     bold: bool = False
     cells: list[Cell] = field(default_factory=list)
+    is_contents: bool = False  # a line of a table of contents
 
     @property
     def left(self) -> float:
@@ -140,3 +149,58 @@ def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
         else:
             run.append(word)
     return [*ordered, *reversed(run)]
+
+
+def usual_blank(words: Sequence[Word]) -> float:
+    """Return the width of a blank between words in running text, as a share of the type size."""
+    gaps = [
+        (other.left - one.right) / one.size
+        for one, other in pairwise(words)
+        if one.size == other.size and abs(one.bottom - other.bottom) < 1 and 0 < other.left - one.right < one.size
+    ]
+    gaps.sort()
+    return gaps[len(gaps) // 4] if gaps else _BLANK
+
+
+def split_at_common_gaps(rows: Sequence[Row], blank: float) -> None:
+    """Cut rows into cells at narrower gaps too, where rows near them have such a gap in the same place.
+
+    Such a gap is clearly wider than the blanks between the words of its row, or than `blank` in a row of few words.
+    """
+    wide = [_wide_gaps(row, blank) for row in rows]
+    for number, row in enumerate(rows):
+        cuts = {gap[0] for gap in wide[number] if _width(gap) >= CELL_GAP * row.size or _is_common(gap, number, wide)}
+        if len(cuts) >= len(row.cells):
+            edges = [0, *sorted(cuts), len(row.words)]
+            row.cells = [Cell(row.words[start:end]) for start, end in pairwise(edges)]
+
+
+Gap = tuple[int, float, float, float]  # the number of the word after it, its left and right end, and the type size
+Gaps = list[Gap]
+
+
+def _width(gap: Gap) -> float:
+    return gap[2] - gap[1]
+
+
+def _is_common(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
+    _, left, right, size = gap
+    near = (*gaps[max(0, number - _NEAR) : number], *gaps[number + 1 : number + 1 + _NEAR])
+    least = _COMMON_GAP * size
+    return sum(any(min(right, each[2]) - max(left, each[1]) >= least for each in row) for row in near) >= _SUPPORT
+
+
+def _wide_gaps(row: Row, blank: float) -> Gaps:
+    """Return the gaps that may part cells."""
+    gaps: Gaps = []
+    right = row.words[0].right
+    for at, word in enumerate(row.words[1:], 1):
+        gaps.append((at, right, word.left, row.size))
+        right = max(right, word.right)
+    widths = sorted(map(_width, gaps))
+    if len(widths) > 1 and widths[-1] < _ALIKE * widths[0]:  # blanks that were stretched to fill the line
+        usual = widths[-1]
+    else:
+        usual = widths[len(widths) // 4] if len(widths) > _FEW_GAPS else blank * row.size
+    least = min(CELL_GAP * row.size, max(_NARROWEST_GAP * row.size, _WIDER_GAP * usual))
+    return [gap for gap in gaps if _width(gap) >= least]

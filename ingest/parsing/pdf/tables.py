@@ -9,10 +9,11 @@ from ingest.parsing.pdf.rows import in_reading_order, make_rows
 
 _OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
 _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
+_CURRENCY = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]")
 _SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
 _VALUE = re.compile(
     r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
-    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7})?"
+    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7}|\s?[A-Z]{0,3}[$€£¥₹₩])?"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -60,6 +61,10 @@ def opens(text: str) -> bool:
     return _OPENING.fullmatch(text.replace(" ", "")) is not None
 
 
+def is_currency(text: str) -> bool:
+    return _CURRENCY.fullmatch(text) is not None
+
+
 def is_value(text: str) -> bool:
     """True for a number, an amount, a share, a number with its unit, or the dash in place of one."""
     return _VALUE.fullmatch(text) is not None
@@ -78,16 +83,43 @@ def in_lines(words: Sequence[Word]) -> Words:
 
 
 def header_rows(rows: Sequence[Sequence[Words]]) -> int:
-    """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
+    """Return how many rows are the header: at most those before the first that has a value.
 
-    A row that has a label alone does not end a header. Without values it is the first row, or those that lack labels.
+    A row that has a label alone does not end a header; nor do years, with a label, that the first row has for columns
+    with other values. Of several rows before the first value the header is no more than those in bold above others that
+    are not, or those up to one that names every column. Without values it is the first row, or those that lack labels.
     """
-    for number, row in enumerate(rows):
-        texts = [cell_text(cell) for cell in row]
-        values = [text for text in texts[1:] if is_value(text)]
-        if any(not is_year(text) for text in values) or (values and texts[0]):
-            while number and not any(rows[number - 1][1:]):
-                number -= 1
-            return number
-    unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
-    return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
+    if end is None:
+        unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
+        return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
+    while end and not any(rows[end - 1][1:]):
+        end -= 1
+    bold = [all(word.bold for cell in row for word in cell) for row in rows[:end]]
+    plain = bold.index(False) if False in bold else end
+    if 0 < plain < end and rows[plain][0] and not any(bold[plain:]):
+        end = plain
+    whole = next((number for number in range(end) if all(rows[number])), end) + 1
+    while whole < end and not rows[whole][0]:
+        whole += 1
+    return min(end, whole)
+
+
+def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
+    """True for a row with a number that is no year, or with a label and a year that is no column's name."""
+    texts = rows[number]
+    values = [text for text in texts[1:] if is_value(text)]
+    labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
+    return bool(labelled) or any(not is_year(text) for text in values)
+
+
+def _are_years_of_columns(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """True if the cells of a row but its label are years, several, and a row below has another value.
+
+    One year may be the value of a first row: when something was founded.
+    """
+    years = [text for text in texts[1:] if text]
+    others = (text for row in below for text in row[1:])
+    is_names = len(years) > 1 and all(map(is_year, years))
+    return is_names and any(is_value(text) and not is_year(text) for text in others)

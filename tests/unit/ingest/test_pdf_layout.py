@@ -80,6 +80,59 @@ def test_a_statement_without_a_grid_is_a_table_with_its_whole_header_and_whole_a
     ]
 
 
+def test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next(file: Path) -> None:
+    drawing = Drawing()
+    rows = [
+        ("Three Months Ended September 30,", ("2023", "2022")),
+        ("Gross margin", ("40,215", "34,670")),
+        ("Other income (expense), net", ("(389)", "54")),
+        ("Net income", ("22,291", "17,556")),
+        ("Basic earnings per share", ("3.00", "2.35")),
+    ]
+    for number, (label, values) in enumerate(rows):
+        base = 700 - 14 * number
+        drawing.line(label, 60, base)
+        for right, value in zip((350, 430), values, strict=True):
+            drawing.right_aligned(value, right, base)
+            if label[0] not in "TO":
+                drawing.line("$", right - 74, base)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert table.columns == ("Three Months Ended September 30,", "2023", "2022")
+    assert [row.cells[1:] for row in table.rows()] == [
+        ["$40,215", "$34,670"],
+        ["(389)", "54"],
+        ["$22,291", "$17,556"],
+        ["$3.00", "$2.35"],
+    ]
+
+
+def test_a_sign_behind_its_number_stays_there(file: Path) -> None:
+    drawing = Drawing()
+    rows = [("", ("2023", "2022")), ("Umsatz", ("40.215", "34.670")), ("Gewinn", ("22.291", "17.556"))]
+    for number, (label, values) in enumerate(rows):
+        drawing.line(label, 60, 700 - 14 * number)
+        for right, value in zip((350, 430), values, strict=True):
+            drawing.right_aligned(value, right, 700 - 14 * number)
+            if label:
+                drawing.line("€", right + 3, 700 - 14 * number)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert [row.cells for row in table.rows()] == [
+        ["Umsatz", "40.215 €", "34.670 €"],
+        ["Gewinn", "22.291 €", "17.556 €"],
+    ]
+
+
+def test_a_row_of_years_below_other_rows_is_no_header(file: Path) -> None:
+    drawing = Drawing()
+    rows = [("", ("Acme", "Bolt")), ("Founded", ("1998", "2004")), ("Employees", ("1,200", "340"))]
+    for number, (label, values) in enumerate(rows):
+        drawing.line(label, 60, 700 - 14 * number)
+        for right, value in zip((350, 430), values, strict=True):
+            drawing.right_aligned(value, right, 700 - 14 * number)
+    (table,) = pipe_tables(_parsed(file, drawing).text)
+    assert [row.cells for row in table.rows()] == [["Founded", "1998", "2004"], ["Employees", "1,200", "340"]]
+
+
 def test_a_table_in_a_grid_keeps_cells_of_several_lines_whole(file: Path) -> None:
     drawing = Drawing()
     drawing.rules([60, 200, 400], [700, 680, 640, 620])

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from api.cli.chat import Chat
-from api.cli.client import Client
 from api.cli.conversations import _whole
+from api.client import Client
 from ingest.conversations import NEW_CONVERSATION
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed
@@ -44,7 +44,7 @@ class Talk:
 @pytest.fixture
 def client(api: AskedApi) -> Iterator[Client]:
     with listening(api) as http:
-        yield Client(http)
+        yield Client(http=http)
 
 
 def test_questions_go_on_with_one_conversation_until_another_begins(api: AskedApi, client: Client) -> None:
@@ -74,7 +74,7 @@ def test_a_note_is_said_once_in_a_chat(api: AskedApi, client: Client) -> None:
 
 
 def test_a_question_that_fails_does_not_end_the_chat(api: AskedApi, client: Client) -> None:
-    talk = Talk(client)
+    talk = Talk(Client(http=client.http, tries=1))
     api.answers.scripts = [LanguageModelUnavailableError("It is still loading.", hint="Ask again.")]
     assert "It is still loading. Ask again." in talk.take("Which colour?")
     assert SENTENCE in talk.take("Which colour?")
@@ -86,7 +86,7 @@ def test_giving_up_an_answer_does_not_end_the_chat(api: AskedApi, client: Client
 
     talk = Talk(client)
     events = client.events
-    client.events = press  # type: ignore[assignment, method-assign]
+    client.events = press  # type: ignore[method-assign]
     assert "Given up." in talk.take("Which colour?")
     client.events = events  # type: ignore[method-assign]
     assert SENTENCE in talk.take("Which colour?")
@@ -94,7 +94,7 @@ def test_giving_up_an_answer_does_not_end_the_chat(api: AskedApi, client: Client
 
 def test_a_service_that_is_away_does_not_end_the_chat() -> None:
     with httpx.Client(base_url="http://127.0.0.1:9") as http:
-        assert "did not answer" in Talk(Client(http)).take("Which colour?")
+        assert "did not answer" in Talk(Client(http=http)).take("Which colour?")
 
 
 def test_commands_end_the_chat_or_are_unknown(client: Client) -> None:

@@ -14,8 +14,8 @@ import api.cli.ask
 import api.cli.documents
 import api.cli.ingest
 import api.cli.search
-from api.cli.client import Client
 from api.cli.filters import assigned
+from api.client import Client
 from tests.support.service import running
 
 Run = Callable[..., str]

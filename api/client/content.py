@@ -1,0 +1,42 @@
+"""The bytes of an upload: opened anew for each try, and read without blocking an event loop."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+_CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file, or bytes. `chunks` begins at an offset, so that an upload can go on where it was cut."""
+
+    source: Path | bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/octet-stream", "Content-Length": str(self.size)}
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        if isinstance(self.source, bytes):
+            for at in range(start, len(self.source), _CHUNK_BYTES):
+                yield self.source[at : at + _CHUNK_BYTES]
+            return
+        with self.source.open("rb") as file:
+            file.seek(start)
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+
+    async def async_chunks(self, start: int = 0) -> AsyncIterator[bytes]:
+        chunks = self.chunks(start)
+        try:
+            while chunk := await anyio.to_thread.run_sync(next, chunks, b""):
+                yield chunk
+        finally:
+            chunks.close()  # type: ignore[attr-defined]  # it is a generator

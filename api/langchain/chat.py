@@ -1,0 +1,180 @@
+"""A chat model that answers from the documents of a Leadline service, with citations."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import content as blocks
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
+
+from api.answer_schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
+from api.event_schemas import AnswerEvent, DeltaOut
+from api.langchain.connection import Connection
+from api.openai.annotations import extension, marked
+from api.openai.inert import Inert, inert
+from api.rendering import Cited
+
+_PROVIDER = "leadline"
+# What of an answer is the message's `response_metadata`, besides its citations.
+_METADATA = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
+
+
+class ChatLeadline(Connection, BaseChatModel):
+    """Answers the last message from the documents; the messages before it are the conversation.
+
+    `ask_kwargs` are further members of a question's body, such as `{"collections": ["reports"], "strategy": "table"}`;
+    `invoke` and `stream` take them too. System messages and tools are not followed: what an answer must be like is the
+    service's to say. The text has markers `[1]`; `content_blocks` has the citation of each as an annotation, and
+    `response_metadata` has `citations` with page, span and quotation, and the checked `sentences`. What would be a
+    link, an image or HTML when rendered is written with full-width characters. Raises `api.client.ServiceError`.
+    """
+
+    timeout_seconds: float = Field(600.0, gt=0)
+    ask_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def _llm_type(self) -> str:
+        return _PROVIDER
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"url": self.url, **self.ask_kwargs}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401 - as there
+        return LangSmithParams(
+            ls_provider=_PROVIDER, ls_model_name=kwargs.get("model", _PROVIDER), ls_model_type="chat"
+        )
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401 - members of a question's body
+    ) -> ChatResult:
+        with self.client() as client:
+            return _result(client.answer(self._question(messages, stop), **self._members(kwargs)))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ChatResult:
+        async with self.async_client() as client:
+            return _result(await client.answer(self._question(messages, stop), **self._members(kwargs)))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Iterator[ChatGenerationChunk]:
+        question, written = self._question(messages, stop), Inert()
+        with self.client() as client, client.stream_answer(question, **self._members(kwargs)) as events:
+            for event in events:
+                for chunk in _chunks(event, written):
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        question, written = self._question(messages, stop), Inert()
+        members = self._members(kwargs)
+        async with self.async_client() as client, client.stream_answer(question, **members) as events:
+            async for event in events:
+                for chunk in _chunks(event, written):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _members(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.ask_kwargs, **{name: value for name, value in given.items() if name != "stream"}}
+
+    def _question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
+        """Return the conversation up to its last message by a person. Raises `ValueError` if there is none."""
+        if stop:
+            raise ValueError("Answers with citations cannot be cut at a stop sequence: leave `stop` out.")
+        said = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and str(each.text).strip()]
+        while said and not isinstance(said[-1], HumanMessage):
+            said.pop()
+        if not said:
+            raise ValueError("There is no message by a person with text: add a HumanMessage.")
+        if len(said) == 1:
+            return QuestionIn(question=str(said[0].text))
+        return QuestionIn(messages=[_turn(each) for each in said])
+
+
+def _turn(message: BaseMessage) -> MessageIn:
+    return MessageIn(role="user" if isinstance(message, HumanMessage) else "assistant", content=str(message.text))
+
+
+def _result(answer: AnswerOut) -> ChatResult:
+    message = AIMessage(inert(answer.text), response_metadata=_metadata(answer), usage_metadata=_usage(answer))
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _chunks(event: AnswerEvent, written: Inert) -> Iterator[ChatGenerationChunk]:
+    """Yield what of an event is the message's: its text as it comes, and at the end what it rests on."""
+    if isinstance(event, DeltaOut):
+        text = written.feed(event.text)
+        if text:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
+    elif isinstance(event, AnswerOut):
+        last = AIMessageChunk(
+            content=written.end(),
+            response_metadata=_metadata(event),
+            usage_metadata=_usage(event),
+            chunk_position="last",
+        )
+        yield ChatGenerationChunk(message=last)
+
+
+def _metadata(answer: AnswerOut) -> dict[str, Any]:
+    return {
+        "model_provider": _PROVIDER,
+        "model_name": _PROVIDER,
+        "finish_reason": "stop" if answer.finished else "length",
+        "citations": [each.model_dump(mode="json") for each in answer.citations],
+        **answer.model_dump(mode="json", include=_METADATA),
+    }
+
+
+def _usage(answer: AnswerOut) -> UsageMetadata:
+    read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+
+
+def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    """Return the text as a standard block whose annotations are the citations of its markers."""
+    text = str(message.text)
+    cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
+    annotations: list[blocks.Annotation] = [
+        blocks.create_citation(
+            url=Cited(each.document_id, each.start, each.end).address,
+            title=each.title,
+            start_index=start,
+            end_index=end,
+            cited_text=each.quote,
+            id=f"citation_{start}",
+            **extension(each),
+        )
+        for start, end, each in marked(text, cited)
+    ]
+    return [blocks.TextContentBlock(type="text", text=text, annotations=annotations)] if text else []
+
+
+register_translator(_PROVIDER, _content_blocks, _content_blocks)

@@ -1,0 +1,68 @@
+"""The fields of a LangChain component that say which service it asks, and its clients."""
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from api.client import AsyncClient, Client
+from api.client.connections import DEFAULT_URL
+
+
+def _own_key() -> SecretStr | None:
+    key = os.environ.get("LEADLINE_API_KEY")
+    return SecretStr(key) if key else None
+
+
+class Connection(BaseModel):
+    """A service's address and key, by default `LEADLINE_URL` and `LEADLINE_API_KEY`.
+
+    Each call opens a connection of its own, unless `http_client` or `http_async_client` is given: a client that knows
+    the service's address, and is closed by its owner.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))
+
+    url: str = Field(default_factory=lambda: os.environ.get("LEADLINE_URL") or DEFAULT_URL)
+    api_key: SecretStr | None = Field(default_factory=_own_key)
+    timeout_seconds: float = Field(30.0, gt=0)
+    max_retries: int = Field(2, ge=0)
+    http_client: httpx.Client | None = Field(None, exclude=True, repr=False)
+    http_async_client: httpx.AsyncClient | None = Field(None, exclude=True, repr=False)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Open a client that blocks."""
+        if self.http_client is not None:
+            yield Client(http=self.http_client, tries=self._tries)
+            return
+        with httpx.Client(**self._options) as http:
+            yield Client(http=http, tries=self._tries)
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncClient]:
+        """Open a client for the running event loop."""
+        if self.http_async_client is not None:
+            yield AsyncClient(http=self.http_async_client, tries=self._tries)
+            return
+        async with httpx.AsyncClient(**self._options) as http:
+            yield AsyncClient(http=http, tries=self._tries)
+
+    @property
+    def _tries(self) -> int:
+        return 1 + self.max_retries
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Create the TLS context once, because reading the certificates takes longer than a search."""
+        return httpx.create_ssl_context()
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
+        return {"base_url": self.url, "timeout": self.timeout_seconds, "verify": self._tls, "headers": headers}

@@ -1,0 +1,179 @@
+"""Messages to webhooks as rows: written with the change that they tell of, claimed, and settled after each try.
+
+A message is written in the transaction of its change, so that it is sent if that was committed, and only then. Who
+sends holds a lease: a message whose sender died is sent again by another, with the same id.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, or_, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import clock, json_text, now, upsert, write
+from ingest.catalog.tables import webhook_deliveries as deliveries
+from ingest.catalog.tables import webhooks
+from ingest.webhooks import RETRY_SECONDS, DeliveryState, Due, EventType, Outcome
+
+# Retries of many messages to one address are spread by so much.
+_JITTER = 0.1
+_DAY_SECONDS = 24 * 3600.0
+_DETAIL_CHARS = 300
+
+
+def publish(connection: Connection, tenant_id: str, event: EventType, subjects: Sequence[dict[str, Any]]) -> None:
+    """Write a message for each subject to each of the tenant's webhooks that want such events.
+
+    A subject is the `data` of its message, ids and codes, and its first member says what it is about: of the same, a
+    webhook is told once.
+    """
+    if not subjects:
+        return
+    rows = connection.execute(
+        select(webhooks.c.id, webhooks.c.events)
+        .where(webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None))
+        .with_for_update(read=True, key_share=True)  # so that none is deleted before its messages are there
+    ).all()
+    wanting = [row.id for row in rows if event in row.events]
+    new = upsert(connection, deliveries).on_conflict_do_nothing()
+    values = [
+        message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}")
+        for subject in subjects
+        for webhook in wanting
+    ]
+    if values:
+        connection.execute(new, values)
+
+
+def message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
+    """Return the row of a message that is to be sent at once."""
+    moment = time.time()
+    body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
+    return {
+        "id": f"msg_{uuid.uuid4().hex}",
+        "tenant_id": tenant_id,
+        "webhook_id": webhook_id,
+        "key": key,
+        "type": kind,
+        "body": json_text(body),
+        "state": DeliveryState.PENDING.value,
+        "attempts": 0,
+        "not_before": 0.0,
+        "created_at": moment,
+    }
+
+
+class Outbox:
+    """Messages as their senders claim and settle them; any number of senders may work at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[Due]:
+        """Lease messages that are due, at most `each` of a webhook, so that a slow receiver holds up no other's."""
+        with write(self._engine) as connection:
+            moment = clock(connection)
+            due = (
+                deliveries.c.state == DeliveryState.PENDING.value,
+                deliveries.c.not_before <= moment,
+                or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < moment),
+            )
+            chosen: list[int] = []
+            enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
+            waiting = select(deliveries.c.webhook_id).where(*due, deliveries.c.webhook_id.in_(enabled)).distinct()
+            for webhook in connection.execute(waiting).scalars().all():
+                query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
+                chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
+            random.shuffle(chosen)  # of more webhooks than fit, none is always the last
+            taken = connection.execute(
+                update(deliveries)
+                .where(deliveries.c.sequence.in_(chosen[:most]), *due)
+                .values(lease_until=moment + lease_seconds, attempts=deliveries.c.attempts + 1)
+                .returning(deliveries.c.id)
+            ).scalars()
+            return _due(connection, list(taken))
+
+    def settle(self, due: Due, outcome: Outcome, *, disable_days: float) -> None:
+        """Record the end of a try, and when the next one is; a webhook that fails for so many days is disabled."""
+        with write(self._engine) as connection:
+            moment = now(connection)
+            pause = None if outcome.taken else _pause(due.attempt, outcome)
+            state = DeliveryState.DELIVERED if outcome.taken else DeliveryState.PENDING
+            if not outcome.taken and pause is None:
+                state = DeliveryState.FAILED
+            settled = connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.id == due.id,
+                    deliveries.c.attempts == due.attempt,
+                    deliveries.c.state == DeliveryState.PENDING.value,
+                )
+                .values(
+                    state=state.value,
+                    lease_until=None,
+                    not_before=moment + (pause or 0.0),
+                    status=outcome.status,
+                    detail=outcome.detail[:_DETAIL_CHARS] or None,
+                    attempted_at=moment,
+                )
+            ).rowcount
+            if settled:
+                _note(connection, due.webhook_id, outcome, moment, disable_days * _DAY_SECONDS)
+
+
+def _note(connection: Connection, webhook_id: str, outcome: Outcome, moment: float, disable_seconds: float) -> None:
+    """Note on the webhook that something arrived, or since when nothing does, and disable one that has failed for long.
+
+    A receiver's own word that it wants no more counts at once.
+    """
+    this = webhooks.c.id == webhook_id
+    if outcome.taken:
+        failing = this, webhooks.c.failing_since.is_not(None)
+        connection.execute(update(webhooks).where(*failing).values(failing_since=None))
+        return
+    row = connection.execute(select(webhooks).where(this).with_for_update()).first()
+    if row is None or row.disabled_at is not None:
+        return
+    since = moment if row.failing_since is None else row.failing_since
+    values: dict[str, Any] = {"failing_since": since}
+    if outcome.gone or moment - since >= disable_seconds:
+        values |= {"disabled_at": moment, "disabled_reason": _reason(outcome, (moment - since) / _DAY_SECONDS)}
+        subject = f"webhook:{webhook_id}"
+        record(connection, Action.WEBHOOK_DISABLED, subject, tenant_id=row.tenant_id, status=outcome.status)
+    connection.execute(update(webhooks).where(this).values(**values))
+
+
+def _reason(outcome: Outcome, days: float) -> str:
+    if outcome.gone:
+        return "Its server answered 410: it wants no more messages."
+    last = f"the last reply was {outcome.status}." if outcome.status else f"at last: {outcome.detail}"
+    return f"Nothing arrived for {days:.1f} days; {last}"
+
+
+def _due(connection: Connection, taken: Sequence[str]) -> list[Due]:
+    """Return claimed messages with the addresses and the secrets of their webhooks."""
+    query = (
+        select(deliveries, webhooks.c.url, webhooks.c.secret, webhooks.c.previous_secret, webhooks.c.previous_until)
+        .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
+        .where(deliveries.c.id.in_(taken))
+    )
+    moment = time.time()
+    found = []
+    for row in connection.execute(query).all():
+        old = row.previous_secret is not None and (row.previous_until or 0.0) > moment
+        secrets = (row.secret, row.previous_secret) if old else (row.secret,)
+        found.append(Due(row.id, row.webhook_id, row.url, row.body, row.attempts, secrets))
+    return found
+
+
+def _pause(attempt: int, outcome: Outcome) -> float | None:
+    """Return the seconds until the next try; None if that was the last one."""
+    if attempt > len(RETRY_SECONDS):
+        return None
+    usual = RETRY_SECONDS[attempt - 1] * random.uniform(1.0, 1.0 + _JITTER)
+    return max(usual, min(outcome.wait_seconds or 0.0, RETRY_SECONDS[-1]))

@@ -1,0 +1,204 @@
+"""Webhooks as their tenant's admins see them: made, changed, rotated and deleted; their messages listed and sent again.
+
+Each method is one transaction.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.outbox import message
+from ingest.catalog.tables import webhook_deliveries as deliveries
+from ingest.catalog.tables import webhooks
+from ingest.errors import WebhookNotFoundError, WebhooksFullError
+from ingest.webhooks import (
+    MAX_WEBHOOKS,
+    ROTATION_SECONDS,
+    TEST,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Webhook,
+    new_secret,
+)
+
+_BY_AN_ADMIN = "An admin disabled it."
+
+
+class Webhooks:
+    """The webhooks of every tenant; no method sees another tenant's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(
+        self, tenant_id: str, url: str, events: Sequence[EventType], *, description: str = ""
+    ) -> tuple[Webhook, str]:
+        """Make a webhook, and return it with its secret. Raises `WebhooksFullError`."""
+        secret, identifier = new_secret(), str(uuid.uuid4())
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            count = connection.execute(select(func.count()).where(webhooks.c.tenant_id == tenant_id)).scalar_one()
+            if count >= MAX_WEBHOOKS:
+                raise WebhooksFullError(f"There are {count} webhooks, and a tenant may have {MAX_WEBHOOKS}.")
+            connection.execute(
+                insert(webhooks).values(
+                    id=identifier,
+                    tenant_id=tenant_id,
+                    url=url,
+                    events=[event.value for event in events],
+                    description=description,
+                    secret=secret,
+                    created_at=time.time(),
+                )
+            )
+            record(connection, Action.WEBHOOK_CREATED, f"webhook:{identifier}", tenant_id=tenant_id, events=[*events])
+            return _read(connection, tenant_id, identifier), secret
+
+    def webhooks(self, tenant_id: str) -> list[Webhook]:
+        """List all webhooks of a tenant, oldest first."""
+        query = select(webhooks).where(webhooks.c.tenant_id == tenant_id)
+        with read(self._engine) as connection:
+            rows = connection.execute(query.order_by(webhooks.c.created_at, webhooks.c.id)).all()
+        return [_webhook(row) for row in rows]
+
+    def webhook(self, tenant_id: str, identifier: str) -> Webhook:
+        """Read a webhook. Raises `WebhookNotFoundError`."""
+        with read(self._engine) as connection:
+            return _read(connection, tenant_id, identifier)
+
+    def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
+        """Change `url`, `events`, `description` or `disabled`. An enabled one is told what was kept for it meanwhile.
+
+        Raises `WebhookNotFoundError`.
+        """
+        values = {name: value for name, value in changes.items() if name != "disabled"}
+        if "events" in values:
+            values["events"] = [EventType(event).value for event in values["events"]]
+        if changes.get("disabled") is True:
+            values |= {"disabled_at": time.time(), "disabled_reason": _BY_AN_ADMIN}
+        elif changes.get("disabled") is False:
+            values |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
+        with write(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            if values:
+                connection.execute(update(webhooks).where(webhooks.c.id == identifier).values(**values))
+            changed = sorted(changes)
+            record(connection, Action.WEBHOOK_CHANGED, f"webhook:{identifier}", tenant_id=tenant_id, changed=changed)
+            return _read(connection, tenant_id, identifier)
+
+    def rotate(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
+        """Give a webhook another secret; for a day messages are signed with both. Raises `WebhookNotFoundError`."""
+        secret = new_secret()
+        with write(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            until = time.time() + ROTATION_SECONDS
+            connection.execute(
+                update(webhooks)
+                .where(webhooks.c.id == identifier)
+                .values(previous_secret=webhooks.c.secret, previous_until=until, secret=secret)
+            )
+            record(connection, Action.WEBHOOK_ROTATED, f"webhook:{identifier}", tenant_id=tenant_id)
+            return _read(connection, tenant_id, identifier), secret
+
+    def delete(self, tenant_id: str, identifier: str) -> None:
+        """Delete a webhook with its messages. Raises `WebhookNotFoundError`."""
+        with write(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            connection.execute(select(webhooks.c.id).where(webhooks.c.id == identifier).with_for_update()).all()
+            connection.execute(delete(deliveries).where(deliveries.c.webhook_id == identifier))
+            connection.execute(delete(webhooks).where(webhooks.c.id == identifier))
+            record(connection, Action.WEBHOOK_DELETED, f"webhook:{identifier}", tenant_id=tenant_id)
+
+    def deliveries(
+        self,
+        tenant_id: str,
+        identifier: str,
+        *,
+        states: Sequence[DeliveryState] = (),
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """List messages with a `sequence` below `before`, newest first. Raises `WebhookNotFoundError`."""
+        query = select(deliveries).where(deliveries.c.webhook_id == identifier, deliveries.c.tenant_id == tenant_id)
+        if states:
+            query = query.where(deliveries.c.state.in_([state.value for state in states]))
+        if before is not None:
+            query = query.where(deliveries.c.sequence < before)
+        with read(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            rows = connection.execute(query.order_by(deliveries.c.sequence.desc()).limit(limit)).all()
+        return [_delivery(row) for row in rows]
+
+    def replay(self, tenant_id: str, identifier: str, delivery: str) -> Delivery:
+        """Send a message again, whatever became of it, with its id and a new series of tries.
+
+        Raises `WebhookNotFoundError`.
+        """
+        this = (
+            deliveries.c.id == delivery,
+            deliveries.c.webhook_id == identifier,
+            deliveries.c.tenant_id == tenant_id,
+        )
+        again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0.0, "lease_until": None}
+        with write(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            connection.execute(update(deliveries).where(*this).values(**again))
+            row = connection.execute(select(deliveries).where(*this)).first()
+            if row is None:
+                raise WebhookNotFoundError(f"There is no message {delivery!r} to this webhook.")
+            return _delivery(row)
+
+    def test(self, tenant_id: str, identifier: str) -> Delivery:
+        """Send a message that tells of nothing, to see whether it arrives. Raises `WebhookNotFoundError`."""
+        with write(self._engine) as connection:
+            _read(connection, tenant_id, identifier)
+            row = message(tenant_id, identifier, TEST, {"webhook": identifier}, key=f"{TEST}:{uuid.uuid4()}")
+            connection.execute(insert(deliveries).values(**row))
+            return _delivery(connection.execute(select(deliveries).where(deliveries.c.id == row["id"])).one())
+
+
+def _read(connection: Connection, tenant_id: str, identifier: str) -> Webhook:
+    query = select(webhooks).where(webhooks.c.id == identifier, webhooks.c.tenant_id == tenant_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise WebhookNotFoundError(f"There is no webhook {identifier!r}.")
+    return _webhook(row)
+
+
+def _webhook(row: Row[Any]) -> Webhook:
+    return Webhook(
+        row.id,
+        row.tenant_id,
+        row.url,
+        tuple(EventType(event) for event in row.events),
+        row.description,
+        row.created_at,
+        row.failing_since,
+        row.disabled_at,
+        row.disabled_reason,
+    )
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    state = DeliveryState(row.state)
+    return Delivery(
+        row.id,
+        row.sequence,
+        row.webhook_id,
+        row.type,
+        row.body,
+        state,
+        row.attempts,
+        row.status,
+        row.detail,
+        row.created_at,
+        row.attempted_at,
+        max(row.not_before, row.created_at) if state is DeliveryState.PENDING else None,
+    )

@@ -1,0 +1,94 @@
+"""Finds the lines of a table of contents: words, and at one edge the number of a page, which never goes back."""
+
+import re
+from collections.abc import Sequence
+
+from ingest.parsing.pdf.content import Word
+from ingest.parsing.pdf.rows import CELL_GAP, Cell, Row, split_cells
+from ingest.parsing.pdf.tables import is_value, is_year
+
+_LEADERS = re.compile(r"[.·…_]+")
+_LEAST_DOTS = 3
+_LEAST_LINES = 4  # four numbers of a table are in this order one time in 24
+_LEAST_LED = 2  # where dots lead to the numbers
+_LEAST_BELOW_A_HEADER = 10
+_SAME_EDGE = 2.0  # points
+_HEADER_GAP = 2.0  # of the type size
+_PAGE = re.compile(r"\d{1,4}")
+_ROMAN = re.compile(r"[ivxlc]{1,7}")
+_SECTION = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
+_ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+_FRONT = 10_000  # before the first page there are no more in Roman numbers
+
+
+def without_leaders(row: Row) -> list[Word]:
+    """Return a row's words without the dots that lead from one cell to the next."""
+    leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
+    if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < _LEAST_DOTS:
+        return row.words
+    return [word for word, leads in zip(row.words, leading, strict=True) if not leads]
+
+
+def mark_contents(rows: Sequence[Row]) -> None:
+    """Mark the rows that are lines of a table of contents, and take the dots out of them."""
+    lines = [(number, *found) for number, row in enumerate(rows) if (found := _line(row))]
+    at = 0
+    while at < len(lines):
+        end = at + 1
+        while end < len(lines) and _follows(lines[end - 1], lines[end]):
+            end += 1
+        run = lines[at:end]
+        if len(run) >= _least(rows, run) and not all(is_year(str(page)) for _, _, page, _ in run):
+            for number, words, _, _ in run:
+                rows[number].words = words
+                rows[number].cells = [Cell(words)]
+                rows[number].is_contents = True
+        at = end
+
+
+_Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the page, and whether dots lead to it
+
+
+def _line(row: Row) -> tuple[list[Word], int, bool] | None:
+    words = without_leaders(row)
+    cells = split_cells(words, CELL_GAP * row.size) if words else []
+    is_led = len(words) < len(row.words)
+    page = _page(words[-1].text) if words else None
+    if page is None or len(words) < 2 or not (is_led or len(cells[-1].words) == 1 < len(cells)):
+        return None
+    title = split_cells(words[:-1], CELL_GAP * row.size)
+    values = [cell for cell in title[1:] if is_value(cell.text)]
+    if values or not any(sum(map(str.isalpha, cell.text)) > 1 for cell in title):
+        return None
+    if is_value(title[0].text) and not _SECTION.fullmatch(title[0].text):
+        return None
+    return words, page, is_led
+
+
+def _page(text: str) -> int | None:
+    if _PAGE.fullmatch(text):
+        return int(text)
+    if not _ROMAN.fullmatch(text):
+        return None
+    values = [_ROMAN_VALUES[each] for each in text]
+    after = [*values[1:], 0]
+    return sum(-one if one < other else one for one, other in zip(values, after, strict=True)) - _FRONT
+
+
+def _follows(before: _Line, line: _Line) -> bool:
+    one, other = before[1][-1], line[1][-1]
+    apart = min(abs(one.right - other.right), abs(one.left - other.left), abs(one.middle - other.middle))
+    return line[2] >= before[2] and apart <= _SAME_EDGE
+
+
+def _least(rows: Sequence[Row], run: Sequence[_Line]) -> int:
+    """Return how many lines make it sure: many below what may be the header of a table, few if dots lead."""
+    if all(led for _, _, _, led in run):
+        return _LEAST_LED
+    first = run[0][0]
+    if not first:
+        return _LEAST_LINES
+    above, row = rows[first - 1], rows[first]
+    is_header = above.words[-1].right >= row.words[-1].left and len(above.cells) > 1
+    is_near = row.top - above.bottom <= _HEADER_GAP * row.size
+    return _LEAST_BELOW_A_HEADER if is_header and is_near else _LEAST_LINES

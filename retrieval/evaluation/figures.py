@@ -1,0 +1,128 @@
+"""Questions whose answers have figures, judged by the figures that stand in the passages found.
+
+The format is that of Docugami's KG-RAG data sets (2023): `questions.csv` with the columns `Question`, `Source Docs`
+(patterns of file names, separated by commas) and `Answer`, beside a folder `docs` of files of any format. Questions
+about several documents are left out, since their figures are spread over more passages than are judged, and so are
+those whose answers have no figure.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+
+from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.passages import PASSAGES, Part, part_of
+from retrieval.evaluation.runs import Run
+
+_COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
+_figure = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_year = re.compile(r"(?:19|20)\d\d")
+_LEAST_DIGITS = 3  # shorter numbers, and years, stand in any passage
+
+
+@dataclass(frozen=True)
+class FigureQuestion:
+    """A question about one document, and the figures of its answer as the answer writes them."""
+
+    id: str
+    text: str
+    part: Part
+    document: str
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """A passage that a search found, and the name of its document."""
+
+    document: str
+    text: str
+
+
+class FigureQuestions:
+    """The questions of a folder with figures in their answers, and its documents by name, all of them.
+
+    Raises `EvaluationDataError`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder
+        files = sorted(folder.glob("docs/*"))
+        self.documents: Mapping[str, Path] = MappingProxyType({file.name: file for file in files if file.is_file()})
+        self.questions = tuple(_questions(folder / "questions.csv", list(self.documents)))
+        if not self.questions:
+            raise EvaluationDataError(f"{folder} has no question about one document whose answer has a figure.")
+
+
+def has_figures(path: Path) -> bool:
+    """True if a folder's questions are of this format, by their columns."""
+    try:
+        with (path / "questions.csv").open(encoding="utf-8-sig", newline="") as file:
+            return set(next(csv.reader(file), ())) >= _COLUMNS
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def judge_figures(
+    found: Mapping[str, Sequence[FoundText]],
+    questions: Sequence[FigureQuestion],
+    stages_ms: Mapping[str, float] | None = None,
+) -> Run:
+    """Compute the figures of every question; passages of other documents than the question's count as misses.
+
+    `figures@k` is the share of the answer's figures that stand in the first k passages, `all@k` asks for all of them,
+    and `mrr@10` is the mean over the figures of 1 / the rank of the first passage that has it.
+    """
+    measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
+    for question in questions:
+        ranks = [_rank(found.get(question.id, ()), question.document, figure) for figure in question.figures]
+        measured["figures@5"][question.id] = _share(ranks, 5)
+        measured["figures@10"][question.id] = _share(ranks, 10)
+        measured["all@10"][question.id] = float(_share(ranks, 10) == 1)
+        measured["mrr@10"][question.id] = sum(1 / rank for rank in ranks if rank is not None) / len(ranks)
+    return Run(measured, stages_ms or {})
+
+
+def figures_of(answer: str) -> tuple[str, ...]:
+    """Return the numbers of three digits and more in a text, each once, without years."""
+    numbers = (number.rstrip(",") for number in _figure.findall(answer))
+    return tuple(
+        dict.fromkeys(
+            number
+            for number in numbers
+            if sum(map(str.isdigit, number)) >= _LEAST_DIGITS and not _year.fullmatch(number)
+        )
+    )
+
+
+def _share(ranks: Sequence[int | None], k: int) -> float:
+    return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
+
+
+def _rank(passages: Sequence[FoundText], document: str, figure: str) -> int | None:
+    whole = re.compile(rf"(?<![\d.,]){re.escape(figure)}(?!\d|[.,]\d)")
+    ranked = enumerate(passages[:PASSAGES], start=1)
+    return next((rank for rank, each in ranked if each.document == document and whole.search(each.text)), None)
+
+
+def _questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), start=1):
+                patterns = [pattern.strip() for pattern in row["Source Docs"].split(",")]
+                about = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+                figures = figures_of(row["Answer"])
+                if len(about) == 1 and figures:
+                    text = row["Question"].strip()
+                    yield FigureQuestion(str(number), text, part_of(text), about[0], figures)
+    except OSError as error:
+        raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise EvaluationDataError(f"{path} is not of this format ({error!r}).", hint=_HINT) from error
+
+
+_HINT = "The format is described in retrieval/evaluation/figures.py."

@@ -1,0 +1,66 @@
+"""Every method of the client asks a route that the service has, and reads what that route says that it answers."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.client.calls import Call, Followed, Listing, Streamed, _Method, model
+from api.client.operations import Operations
+from tests.support.asking import asked_api
+
+METHODS = {name: method for name, method in vars(Operations).items() if isinstance(method, _Method)}
+BY_PATH = {"get", "post", "patch", "delete", "listed", "events", "follow"}
+_VALUES: dict[Any, Any] = {str: "x", int: 1}
+
+
+def call_of(name: str) -> Call[Any]:
+    """The request of a method whose required arguments are any of their type."""
+    make = METHODS[name].make
+    required = [each for each in inspect.signature(make).parameters.values() if each.default is inspect.Parameter.empty]
+    named = [each for each in required[1:] if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    made = make(None, *(_VALUES.get(each.annotation, b"x") for each in named))
+    match made:
+        case Call():
+            return made
+        case Followed(path, _):
+            return Call("GET", path, print)
+        case Listing(call, members):
+            assert isinstance(call.read, model)
+            assert {members, "next_cursor"} <= call.read.schema.model_fields.keys()
+            return call
+        case Streamed(call, _):
+            return call
+    raise AssertionError(made)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with asked_api(tmp_path_factory.mktemp("home")) as api:
+        yield api.http.get("/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - BY_PATH))
+def test_a_method_asks_a_route_and_reads_its_reply(name: str, paths: dict[str, Any]) -> None:
+    call = call_of(name)
+    (route,) = [each for each in paths if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), call.path)]
+    described = paths[route][call.method.lower()]
+    known = {each["name"] for each in described.get("parameters", ())}
+    assert call.params.keys() <= known
+    if isinstance(call.read, model):
+        replies = [
+            described["responses"][status] for status in ("200", "201", "202") if status in described["responses"]
+        ]
+        schemas = [reply["content"]["application/json"]["schema"] for reply in replies if "content" in reply]
+        assert f'#/components/schemas/{call.read.schema.__name__}"' in json.dumps(schemas)
+
+
+def test_both_clients_have_every_method_and_write_none_of_them_again() -> None:
+    from api.client import AsyncClient, Client
+
+    for kind in (Client, AsyncClient):
+        assert not METHODS.keys() & vars(kind).keys()
+        assert issubclass(kind, Operations)

@@ -1,0 +1,105 @@
+"""Which addresses may be sent to, however they are written."""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.destinations import Destinations
+from ingest.errors import DestinationRefusedError
+
+PUBLIC = Destinations()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://93.184.216.34/",  # without TLS
+        "ftp://93.184.216.34/",
+        "https://",
+        "https://user@93.184.216.34/",
+        "https://93.184.216.34/#fragment",
+        "https://93.184.216.34:99999/",
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0177.0.0.1/",
+        "https://10.0.0.5:8443/",
+        "https://172.16.0.1/",
+        "https://192.168.1.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://100.64.0.1/",
+        "https://0.0.0.0/",
+        "https://224.0.0.1/",
+        "https://255.255.255.255/",
+        "https://[::1]/",
+        "https://[::]/",
+        "https://[fe80::1]/",
+        "https://[fd00::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[2002:7f00:1::]/",
+    ],
+)
+def test_what_is_not_public_is_refused_as_it_is_written(url: str) -> None:
+    with pytest.raises(DestinationRefusedError):
+        PUBLIC.check(url)
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "[2606:2800:220:1:248:1893:25c8:1946]", "example.org"])
+def test_public_addresses_are_taken_by_tls(host: str) -> None:
+    destination = PUBLIC.check(f"https://{host}:8443/a?b=c")
+    assert (destination.port, destination.target, destination.host_header) == (8443, "/a?b=c", f"{host}:8443")
+
+
+@given(st.ip_addresses(network="0.0.0.0/0"))
+def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> None:
+    allowed = address.is_global and not address.is_multicast and not address.is_reserved
+    try:
+        PUBLIC.check(f"https://{address}/")
+    except DestinationRefusedError:
+        assert not allowed
+    else:
+        assert allowed
+
+
+def test_networks_that_are_set_are_reached_also_without_tls_and_others_are_not() -> None:
+    some = Destinations.within("10.1.0.0/16, 127.0.0.1/32")
+    assert some.check("http://10.1.2.3:9000/x").host_header == "10.1.2.3:9000"
+    for url in ("http://10.2.0.1/", "http://127.0.0.2/", "http://93.184.216.34/"):
+        with pytest.raises(DestinationRefusedError):
+            some.check(url)
+    with pytest.raises(ValueError, match="nowhere"):
+        Destinations.within("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("found", "refused"),
+    [
+        (["93.184.216.34"], False),
+        (["127.0.0.1"], True),
+        (["93.184.216.34", "169.254.169.254"], True),
+        (["::1"], True),
+        (["fe80::1%eth0"], True),
+    ],
+)
+def test_a_name_is_judged_by_the_addresses_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, found: list[str], refused: bool
+) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> list[Any]:  # noqa: ANN401 - as the resolver
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    if refused:
+        with pytest.raises(DestinationRefusedError):
+            asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))
+        return
+    destination, addresses = asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))
+    assert [destination.url(address) for address in addresses] == ["https://93.184.216.34:443/x"]
+    assert destination.host_header == "hooks.example.org"

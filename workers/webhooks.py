@@ -1,0 +1,100 @@
+"""Sends what the outbox holds for webhooks: signed, to checked addresses, and again until it is taken."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime
+from functools import cached_property
+
+import httpx
+import structlog
+from standardwebhooks import Webhook as Signer
+
+from ingest.catalog.outbox import Outbox
+from ingest.destinations import Destination, Destinations
+from ingest.errors import DestinationRefusedError
+from ingest.faultpoints import reach
+from ingest.webhooks import Due, Outcome, WebhookSettings
+
+log = structlog.get_logger(__name__)
+
+# Settling a try takes a moment after its receiver's time is over.
+_LEASE_SECONDS = 30.0
+
+
+class WebhookSender:
+    """Sends messages that are due, some at once. It may run twice, or in several places, at once."""
+
+    def __init__(self, outbox: Outbox, settings: WebhookSettings, *, tls: ssl.SSLContext | None = None) -> None:
+        self._outbox = outbox
+        self._destinations = Destinations.within(settings.webhook_networks)
+        self._seconds = settings.webhook_seconds
+        self._trusting = tls
+        self._disable_days = settings.webhook_disable_days
+
+    def step(self) -> bool:
+        """Try what is due, some of it; true if there was anything."""
+        claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
+        reach("webhooks.claimed")
+        if claimed:
+            asyncio.run(self._send_all(claimed))
+        return bool(claimed)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return self._trusting or httpx.create_ssl_context()
+
+    async def _send_all(self, claimed: list[Due]) -> None:
+        # No connection is kept: one that was made for a name must not serve another at the same address. And neither
+        # a proxy of the environment nor a redirect may lead anywhere that was not checked.
+        alone = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(verify=self._tls, limits=alone, trust_env=False, follow_redirects=False) as http:
+            await asyncio.gather(*(self._send(http, due) for due in claimed))
+
+    async def _send(self, http: httpx.AsyncClient, due: Due) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                outcome = await self._attempt(http, due)
+        except TimeoutError:
+            outcome = Outcome(None, f"It did not answer within {self._seconds:g} seconds.")
+        except DestinationRefusedError as error:
+            outcome = Outcome(None, str(error))
+        except httpx.HTTPError as error:
+            outcome = Outcome(None, f"No reply came: {error!r}.")
+        reach("webhooks.sent")
+        await asyncio.to_thread(self._outbox.settle, due, outcome, disable_days=self._disable_days)
+        log.info("told a webhook", webhook=due.webhook_id, message=due.id, attempt=due.attempt, status=outcome.status)
+
+    async def _attempt(self, http: httpx.AsyncClient, due: Due) -> Outcome:
+        destination, addresses = await self._destinations.resolve(due.url)
+        for address in addresses[:-1]:
+            try:
+                return await self._post(http, due, destination, destination.url(address))
+            except httpx.ConnectError:
+                continue
+        return await self._post(http, due, destination, destination.url(addresses[-1]))
+
+    async def _post(self, http: httpx.AsyncClient, due: Due, destination: Destination, url: str) -> Outcome:
+        moment = datetime.now(UTC)
+        signatures = (Signer(secret).sign(due.id, moment, due.body) for secret in due.secrets)
+        headers = {
+            "Host": destination.host_header,
+            "Content-Type": "application/json",
+            "User-Agent": "Leadline",
+            "webhook-id": due.id,
+            "webhook-timestamp": str(int(moment.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+        named = {"sni_hostname": destination.host} if destination.scheme == "https" else {}
+        request = http.build_request("POST", url, content=due.body.encode(), headers=headers, extensions=named)
+        response = await http.send(request, stream=True)  # its body is nobody's business here
+        await response.aclose()
+        return _outcome(response)
+
+
+def _outcome(response: httpx.Response) -> Outcome:
+    after = response.headers.get("retry-after", "")
+    wait_seconds = float(after) if after.isdecimal() and len(after) < 10 else None
+    detail = ""
+    if response.is_redirect:
+        detail = "It answered with a redirect, which is not followed: change the webhook's address."
+    return Outcome(response.status_code, detail, wait_seconds)
