@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
 _BUSY_SECONDS = 5
-_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses")
+_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
@@ -36,6 +36,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.UploadError: 422,
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
+    ingest.StoredFileNotFoundError: 404,
     ingest.TableNotFoundError: 404,
     ingest.PageNotFoundError: 404,
     ingest.DocumentStateError: 409,
@@ -49,6 +50,10 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.AnswerNotFoundError: 404,
     ingest.ConversationNotFoundError: 404,
+    ingest.FeedbackNotFoundError: 404,
+    ingest.FeedbackInvalidError: 422,
+    ingest.ShareNotFoundError: 404,
+    ingest.SharingOffError: 403,
     ingest.TenantNotFoundError: 404,
     ingest.UserNotFoundError: 404,
     ingest.KeyNotFoundError: 404,
@@ -109,6 +114,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.LanguageModelError: 502,
     rlm.BudgetExhaustedError: 422,
     rlm.UnpricedModelError: 422,
+    rlm.RunPausedError: 409,
     rlm.RunCancelledError: 409,
     rlm.RunTooLargeError: 422,
     rlm.UnknownHandleError: 404,
@@ -182,7 +188,7 @@ class PreconditionRequiredError(ApiError):
 
     code = "precondition_required"
     status = 428
-    default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
+    default_hint = "Get it, and send its ETag in If-Match; `If-Match: *` changes it whatever it is."
 
 
 class AnswersFullError(ApiError):

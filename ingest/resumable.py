@@ -148,7 +148,9 @@ class ResumableUploads:
 class UploadWriter:
     """Adds blocks to one upload. With `checked`, nothing counts before `end` is told that the blocks are right."""
 
-    def __init__(self, rows: Uploads, found: PartialUpload, token: str, incoming: Incoming, upload: Upload) -> None:
+    def __init__(
+        self, rows: Uploads, found: PartialUpload, token: str, incoming: Incoming, upload: Upload[Accepted]
+    ) -> None:
         self._rows = rows
         self._found = found
         self._token = token
