@@ -25,6 +25,8 @@ from api.slack.people import People
 from api.slack.seal import Seal
 from api.slack.web import SlackWeb
 from api.threads import Threads
+from ingest.errors import AnswerNotFoundError
+from ingest.feedback import Rating, Verdict
 from ingest.slack import SlackQuestion, Workspace
 
 log = structlog.get_logger(__name__)
@@ -200,7 +202,15 @@ class SlackApp:
         await ack()
 
     def _rate(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
-        log.info("feedback from Slack", question=question.id, run=question.run_id, good=is_good, user=user_id)
+        """Keep what a person in Slack says of an answer, as every edge does."""
+        workspace = self._store.workspace(question.asked.team_id)
+        if workspace is None or question.run_id is None:
+            return
+        verdict = Verdict(Rating.UP if is_good else Rating.DOWN)
+        try:
+            self._served.feedback.give(workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict)
+        except AnswerNotFoundError:
+            log.info("feedback on an answer that is gone", question=question.id, run=question.run_id)
 
     async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
