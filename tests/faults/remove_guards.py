@@ -157,7 +157,7 @@ GUARDS = (
     Guard(
         "a webhook is told of a thing once",
         "ingest/catalog/outbox.py",
-        'key=f"{event}:{next(iter(subject.values()))}"',
+        'key=f"{event}:{next(iter(subject.values()))}{change}"',
         "key=uuid.uuid4().hex",
         "tests/contract/test_catalog_webhooks.py::"
         "test_a_webhook_is_told_once_of_the_same_of_its_own_tenant_and_of_what_it_wants[sqlite]",
