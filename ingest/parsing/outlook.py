@@ -30,7 +30,7 @@ MSG_PARSER = f"msg-2+{EML_PARSER}"
 
 _EMBEDDED = "__substg1.0_3701000D"  # the storage of an attached message
 _EMBEDDED_HEADER = 24  # bytes before the properties of one (MS-OXMSG 2.4.1.2)
-_CONTENT_ID = 0x3712
+_CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
 
 
@@ -57,7 +57,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
 
 def _head(message: "OutlookMessage") -> dict[str, str]:
     said = {name: str(message.message_headers.get(name) or "") for name in HEADERS}
-    said["From"] = said["From"] or str(message.sender or "")
+    said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
     said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
     said["Date"] = said["Date"] or str(message.sent_date or "")
     return said
@@ -98,7 +98,8 @@ def _as_eml(message: "OutlookMessage", depth: int = 0) -> Message:
         raise ParserLimitError("Messages are attached to each other more deeply than any are.")
     whole = MIMEMultipart("mixed")
     for name, value in {**_head(message), "Subject": message.subject or ""}.items():
-        whole[name] = Header(" ".join(value.split()) or "-", "utf-8").encode()
+        if value.strip():
+            whole[name] = Header(" ".join(value.split()), "utf-8").encode()
     bodies = MIMEMultipart("alternative")
     for text, kind in ((message.body, "plain"), (message.html_body, "html")):
         if text:

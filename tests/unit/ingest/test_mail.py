@@ -100,7 +100,7 @@ def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: 
     (tmp_path / "inner").mkdir()
     inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryRoom())
     assert inner.title == "Ebb/and flow"
-    assert "From: Bob Poe" in inner.text
+    assert "Bob Poe" in inner.text
     assert "It ebbs at noon." in inner.text
     assert [each.path for each in inner.entries] == ["inner.txt"]
 
