@@ -21,11 +21,11 @@ CALLER, PLACE, SESSION = "leadline.caller", "leadline.place", "leadline.session"
 
 # Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
 _PUBLIC = re.compile(
-    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in"
+    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/events"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
 # Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.
-_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?")
+_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/(usage|keys|people|audit)")
 
 # Finds who presents a key or the secret of a session; None for one that is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]

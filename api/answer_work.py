@@ -19,7 +19,6 @@ from api.answer_events import EventWriter, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_threads import AnswerThreads
 from api.asking import Asking
-from api.idempotency import ClaimedRequest
 from api.quota_headers import tell
 from api.services import Services
 from ingest.documents import JobKind
@@ -82,9 +81,9 @@ def _again(before: AnswerOut) -> Iterator[Event]:
 
 
 def begin_run(
-    served: Services, caller: Principal, body: QuestionIn, asking: Asking, claim: ClaimedRequest | None = None
+    served: Services, caller: Principal, body: QuestionIn, asking: Asking, request_id: str | None = None
 ) -> Run:
-    """Queue a run; a request that was sent again has the run that it began before.
+    """Queue a run; a request with the `request_id` of an earlier one has the run that it began then.
 
     Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas.
     """
@@ -98,7 +97,7 @@ def begin_run(
         wanted.strategy.value,
         None if wanted.limits is None else limits_body(wanted.limits),
         wanted.every_record,
-        claim.id if claim else None,
+        request_id,
         history=[{"role": message.role, "text": message.text} for message in question.history],
         conversation=body.conversation,
         filters=scope.filters,

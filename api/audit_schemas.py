@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from api.schemas import Wire, instant
-from ingest.audit import ActorKind, AuditEntry
+from ingest.audit import ActorKind, AuditEntry, Verification
 
 
 class ActorOut(Wire):
@@ -44,3 +44,23 @@ class AuditPage(Wire):
 
     entries: list[AuditEntryOut]
     next_cursor: str | None
+
+
+class FaultOut(Wire):
+    """A place at which the log is not as it was written."""
+
+    sequence: int
+    detail: str
+
+
+class VerificationOut(Wire):
+    """The result of a check of the whole log. Without `faults` its `entries` follow one from another up to `head`."""
+
+    entries: int
+    head: str
+    faults: list[FaultOut]
+
+    @classmethod
+    def of(cls, found: Verification) -> "VerificationOut":
+        faults = [FaultOut(sequence=fault.sequence, detail=fault.detail) for fault in found.faults]
+        return cls(entries=found.entries, head=str(found.head), faults=faults)

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import json
 
 from api.problems import BadRequestError
+from ingest.catalog.listing import START, ListPlace
 
 _MAX_DIGITS = 18  # what fits 64 bits, whatever the digits are
 _SHOWN_CHARS = 100
@@ -21,7 +23,7 @@ def decode_cursor(cursor: str | None) -> int:
     try:
         return _number(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error) as error:
-        raise _unknown(cursor) from error
+        raise unknown_cursor(cursor) from error
 
 
 def encode_text_cursor(key: str) -> str:
@@ -36,10 +38,29 @@ def decode_text_cursor(cursor: str | None) -> str:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error) as error:
-        raise _unknown(cursor) from error
+        raise unknown_cursor(cursor) from error
 
 
-def _unknown(cursor: str) -> BadRequestError:
+def encode_place(place: ListPlace) -> str:
+    """As `encode_cursor`, for listings in the order of a value that several may have."""
+    return encode_text_cursor(json.dumps([place.sequence, place.value]))
+
+
+def decode_place(cursor: str | None, *, of: type[str] | type[int]) -> ListPlace:
+    """Read such a cursor of a listing in the order of texts or numbers. Raises `BadRequestError`."""
+    if cursor is None:
+        return START
+    try:
+        match json.loads(decode_text_cursor(cursor)):
+            case [int(sequence), str() | int() as value] if isinstance(value, of) and 0 < sequence < 1 << 63:
+                if isinstance(value, str) or abs(value) < 1 << 63:
+                    return ListPlace(sequence, value)
+    except ValueError as error:
+        raise unknown_cursor(cursor) from error
+    raise unknown_cursor(cursor)
+
+
+def unknown_cursor(cursor: str) -> BadRequestError:
     return BadRequestError(
         f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
         hint="Use `next_cursor` of the page before, or leave it out.",

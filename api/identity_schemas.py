@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from ingest.catalog.grants import CollectionTotal, Grant
     from ingest.catalog.keys import ApiKey
     from ingest.catalog.tenants import Tenant
-    from ingest.catalog.users import User
+    from ingest.catalog.users import User, UserAccess
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
 _MAX_GROUPS = 1_000
 _MAX_GRACE_SECONDS = 90 * 86_400
+_MAX_LINK_HOURS = 72
 
 
 class TenantIn(Wire):
@@ -70,16 +71,27 @@ class UserIn(Wire):
 
 
 class UserOut(Wire):
-    """A user of the tenant."""
+    """A user of the tenant. `scopes` are those of its live `keys` together, and `sessions` counts its browsers."""
 
     id: str
     name: str
     groups: list[str]
+    scopes: list[Scope]
+    keys: int
+    sessions: int
     created_at: datetime
 
     @classmethod
-    def of(cls, user: "User") -> "UserOut":
-        return cls(id=user.id, name=user.name, groups=list(user.groups), created_at=instant(user.created_at))
+    def of(cls, user: "User", access: "UserAccess") -> "UserOut":
+        return cls(
+            id=user.id,
+            name=user.name,
+            groups=list(user.groups),
+            scopes=sorted(access.scopes),
+            keys=access.keys,
+            sessions=access.sessions,
+            created_at=instant(user.created_at),
+        )
 
 
 class UserPage(Wire):
@@ -87,6 +99,42 @@ class UserPage(Wire):
 
     users: list[UserOut]
     next_cursor: str | None
+
+
+class GroupOut(Wire):
+    """A group, and how many users are in it."""
+
+    name: str
+    members: int
+
+
+class GroupList(Wire):
+    """The groups that users are in, in the order of their names."""
+
+    groups: list[GroupOut]
+
+
+class LinkIn(Wire):
+    """What a link lets its user do in the portal, from then on in every session of it, and how long it is good."""
+
+    scopes: set[Scope] = Field(
+        default_factory=lambda: {Scope.READ, Scope.WRITE, Scope.ASK}, min_length=1, examples=[["read", "ask"]]
+    )
+    hours: float = Field(24, gt=0, le=_MAX_LINK_HOURS)
+
+
+class LinkOut(Wire):
+    """A link that signs in whoever opens it first. It is shown this once. `key` is the key that its sessions act as."""
+
+    url: str
+    key: str
+    expires_at: datetime
+
+
+class SignedOutOut(Wire):
+    """How many sessions and unused links were ended."""
+
+    sessions: int
 
 
 class KeyIn(Wire):
@@ -194,12 +242,19 @@ class CollectionOut(Wire):
 
     name: str
     documents: int
+    bytes: int
     restricted: bool
     role: Role
 
     @classmethod
     def of(cls, total: "CollectionTotal", role: Role) -> "CollectionOut":
-        return cls(name=total.name, documents=total.documents, restricted=total.grants > 0, role=role)
+        return cls(
+            name=total.name,
+            documents=total.documents,
+            bytes=total.size_bytes,
+            restricted=total.grants > 0,
+            role=role,
+        )
 
 
 class CollectionList(Wire):

@@ -1,8 +1,9 @@
 """The REST application, made from services; and the embedded service as a server process."""
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -31,6 +32,7 @@ from api.routes import (
     documents,
     health,
     keys,
+    listing,
     openai_chat,
     openai_responses,
     runs,
@@ -46,6 +48,9 @@ from api.threads import Threads
 from api.turns import Turns
 from ingest.identity import Principal
 from ingest.quotas import Standing
+
+if TYPE_CHECKING:
+    from api.slack.app import SlackApp
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
@@ -65,7 +70,21 @@ _WAITING = 256
 
 def create_app(services: Services) -> FastAPI:
     """Make the application over one set of services, which the caller opens and closes."""
-    app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    slack = _slack(services)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if slack is not None:
+            await slack.start()
+        try:
+            yield
+        finally:
+            if slack is not None:
+                await slack.stop()
+
+    app = FastAPI(
+        title="Leadline", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan
+    )
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
     app.state.health_threads = Threads(_HEALTH_THREADS)
@@ -76,16 +95,27 @@ def create_app(services: Services) -> FastAPI:
     )
     identify = _admit(app, services)
     problems.install(app)
-    for route in (documents, contents, batches, search, audit, health, metrics):
+    for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses):
         app.include_router(route.router, responses=PROBLEMS)
+    if slack is not None:
+        app.include_router(slack.router)
     endpoint.install(app, services, identify)
     pages.install(app)
     docs.describe(app)
     return app
+
+
+def _slack(services: Services) -> "SlackApp | None":
+    """Return the bot, if it is set up; its libraries are an extra."""
+    if not services.settings.slack_is_set:
+        return None
+    from api.slack.app import SlackApp
+
+    return SlackApp(services)
 
 
 def _admit(app: FastAPI, services: Services) -> Identify:

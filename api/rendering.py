@@ -47,6 +47,11 @@ class Cited:
         """Return the address of the span, relative to the service's own."""
         return f"/v1/documents/{quote(self.document_id, safe='')}/content?start={self.start:d}&end={self.end:d}"
 
+    @property
+    def page_address(self) -> str:
+        """Return the address of the portal's page that shows the span, for people who have no key at hand."""
+        return f"/library/{quote(self.document_id, safe='')}?start={self.start:d}&end={self.end:d}"
+
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _TAGS = {
@@ -65,14 +70,15 @@ _ADDRESS = re.compile(
 _NAME = re.compile(r"[^\W_](?:[\w-]*\.)+[^\W\d_]{2}[^\s`()\[\]]*")
 _MENTION = re.compile(r"[@#](?=\S)")
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 
 
 def as_form(form: Form, text: str, cited: Mapping[int, Cited], base: str | None) -> str:
     """Return `text` in a form; markers of `cited` are links.
 
-    Addresses in HTML are relative to the service's own. In mrkdwn they need the service's address as `base`; without it
-    markers stay as they are.
+    Addresses in HTML are those of REST, relative to the service's own. In mrkdwn they are those of the portal's pages,
+    and need the service's address as `base`; without it markers stay as they are.
     """
     if form is Form.MRKDWN:
         return visible(_Mrkdwn(cited, base).blocks(_PARSER.parse(text, {"cited": cited}))).strip()
@@ -92,6 +98,22 @@ def title_as_form(form: Form, title: str, cited: Cited, base: str | None) -> str
     if form is Form.HTML:
         return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
     return _joined(_inert(shown)) if base is None else _slack_link(cited, base, shown)
+
+
+def inert_mrkdwn(text: str) -> str:
+    """Return a text that was no Markdown as mrkdwn, in which Slack finds no link, mention, channel or emphasis."""
+    return _joined(part if part.startswith("`") else part.translate(_EMPHASIS) for part in _inert(visible(text)))
+
+
+def inert_markdown(text: str) -> str:
+    """Return Markdown for Slack to show while it is written, without any link, image, mention or channel in it.
+
+    The text has to end where a word does, since a word is read as a whole.
+    """
+    lines = visible(text).replace("<", "＜").replace("![", "！[").replace("](", "]（")
+    lines = _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), lines)
+    lines = _NAME.sub(lambda match: match[0].replace(".", "．"), lines)
+    return re.sub(r"@(?=\S)|#(?=[^\s#])", lambda match: "＠" if match[0] == "@" else "＃", lines)
 
 
 def _citation(state: StateInline, silent: bool) -> bool:
@@ -235,7 +257,7 @@ class _Mrkdwn:
 
 
 def _slack_link(cited: Cited, base: str, shown: str) -> str:
-    return f"<{base.rstrip('/')}{cited.address.translate(_SLACK)}|{_unlinked(shown).replace('|', '¦')}>"
+    return f"<{base.rstrip('/')}{cited.page_address.translate(_SLACK)}|{_unlinked(shown).replace('|', '¦')}>"
 
 
 def _inert(text: str) -> Iterator[str]:

@@ -152,10 +152,11 @@ class DocumentGoneOut(Wire):
 
 
 class DocumentPage(Wire):
-    """A page of documents in order of arrival; `next_cursor` is None on the last one."""
+    """A page of documents; `next_cursor` is null on the last one. `total` counts all of the listing if asked for."""
 
     documents: list[DocumentOut]
     next_cursor: str | None
+    total: int | None = None
 
 
 class UploadedOut(DocumentOut):
@@ -240,17 +241,24 @@ class QueryCacheOut(Wire):
 
 
 class StatusOut(Wire):
-    """How many of the caller's documents are in each state, and sums over all of them as far as they are known."""
+    """How many of the caller's documents are in each state, and sums over all of them as far as they are known.
+
+    `types` counts the documents of each media type, in all collections.
+    """
 
     documents: dict[VersionState, int]
     chunks: int
     chunks_embedded: int
     tokens: int
+    types: dict[str, int]
     query_cache: QueryCacheOut
 
     @classmethod
-    def of(cls, totals: "Mapping[VersionState, Total]", cache: "CacheCounts") -> "StatusOut":
+    def of(
+        cls, totals: "Mapping[VersionState, Total]", types: "Mapping[str, int]", cache: "CacheCounts"
+    ) -> "StatusOut":
         return cls(
+            types=types,
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),

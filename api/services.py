@@ -19,6 +19,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
@@ -92,6 +93,7 @@ class Services:
     audit: Audit
     batches: Batches
     conversations: Conversations
+    slack: Slack
     webhooks: Webhooks
     idempotency: IdempotencyKeys
     feed: Feed

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.oidc_settings import OidcSettings
+from api.slack_settings import SlackSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.quotas import parse_quotas
@@ -20,7 +21,9 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings, WebhookSettings):
+class Settings(
+    EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings, SlackSettings, WebhookSettings
+):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")

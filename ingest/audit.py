@@ -57,6 +57,9 @@ class Action(StrEnum):
     INSTALLATION_CHANGED = "installation.changed"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    SLACK_INSTALLED = "slack.installed"
+    SLACK_REMOVED = "slack.removed"
+    SLACK_CHANNEL_SET = "slack.channel_set"
     RETENTION_APPLIED = "retention.applied"
     AUDIT_TRIMMED = "audit.trimmed"
 

@@ -60,10 +60,20 @@ MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class ListOrder(StrEnum):
-    """The order of a listing of documents, by arrival."""
+    """The order of a listing of documents: by arrival, title or name, size, or state; `-` turns it around.
+
+    By state, what failed comes first, then what is under way, then what is ready, then what was cancelled. Documents
+    that are equal in it are in order of arrival.
+    """
 
     OLDEST = "oldest"
     NEWEST = "newest"
+    NAME = "name"
+    NAME_DOWN = "-name"
+    SIZE = "size"
+    SIZE_DOWN = "-size"
+    STATE = "state"
+    STATE_DOWN = "-state"
 
 
 class Priority(IntEnum):

@@ -12,12 +12,13 @@ from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.document_scope import Readers
 from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
-from ingest.documents import Failure, Priority
+from ingest.documents import Failure, Priority, VersionState
 from ingest.errors import (
     BacklogFullError,
     BatchNotFoundError,
     BatchStateError,
     DocumentNotFoundError,
+    DocumentStateError,
     PreconditionFailedError,
     QuotaExceededError,
     StorageFullError,
@@ -35,6 +36,7 @@ from ingest.parsing.sniff import sniff, sniff_container
 from ingest.quotas import Account, Quota, Standing
 
 _NAME_CHARS = 255
+_BLOCK_BYTES = 1 << 20
 # After these errors it is certain that no row names the bytes.
 _NOT_RECORDED = (
     DocumentNotFoundError,
@@ -76,6 +78,8 @@ class UploadRequest:
     readers: frozenset[str] | None = None
     sender: Readers = None
     collections: CollectionAccess = OPEN
+    # The name is an entry's path in its container, and kept whole.
+    is_entry: bool = False
 
 
 class Intake:
@@ -125,6 +129,49 @@ class Intake:
         with self._blobs.receive(max_bytes=room) as incoming:
             yield Upload(self, request, incoming, full if room < self._max_bytes else None)
 
+    def retry(
+        self,
+        tenant_id: str,
+        document_id: str,
+        *,
+        sender: Readers,
+        collections: CollectionAccess = OPEN,
+        key_id: str = "",
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Accepted:
+        """Take the bytes of a document that failed once more, as if they had been sent again.
+
+        Raises what `receive` does, `DocumentNotFoundError`, and `DocumentStateError` for a document that did not fail.
+        """
+        document = self._catalog.document(tenant_id, document_id, readers=sender)
+        version = document.version
+        if version.state is not VersionState.FAILED:
+            raise DocumentStateError(
+                f"The document is {version.state}: only one that failed can be tried again.",
+                hint="Replace it if its content has changed.",
+            )
+        request = UploadRequest(
+            tenant_id,
+            document.collection,
+            version.name,
+            priority=priority,
+            replaces=Replaces(document.id, frozenset({document.tag})),
+            key_id=key_id,
+            sender=sender,
+            collections=collections,
+            is_entry=document.container_id is not None,
+        )
+        with self.receive(request) as upload:
+            try:
+                with self._blobs.path(version.blob_key).open("rb") as file:
+                    while block := file.read(_BLOCK_BYTES):
+                        upload.write(block)
+            except FileNotFoundError as error:
+                raise DocumentStateError(
+                    "The bytes of the document are gone.", hint="Upload the file again."
+                ) from error
+            return upload.accept()
+
     def _nearest_quota(self, request: UploadRequest) -> Standing | None:
         """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
 
@@ -151,7 +198,7 @@ class Intake:
         arrival = Arrival(
             tenant_id=request.tenant_id,
             collection=request.collection,
-            name=display_name(request.name),
+            name=request.name if request.is_entry else display_name(request.name),
             media_type=media_type,
             content_sha256=content_sha256,
             size_bytes=size,

@@ -22,6 +22,11 @@ from tests.support.requirements import require_program, require_torch
 _FAULTS = Path(__file__).parent / "faults"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes golden files instead of comparing with them."""
+    parser.addoption("--golden", action="store_true", help="write golden files anew")
+
+
 def pytest_configure() -> None:
     """Properties hold on a busy machine too: no example is timed."""
     settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 log_level="warning",
                 access_log=False,
-                lifespan="off",
+                lifespan="on",
                 log_config=None,  # lines of the server go where ours go
                 http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,

@@ -24,6 +24,7 @@ from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.schemas import KEPT_HINT
 from api.services import Services
+from ingest.catalog.listing import DocumentFilter, ListPlace
 from ingest.documents import JobKind, ListOrder
 from ingest.identity import Principal
 from ingest.intake import UploadRequest
@@ -101,16 +102,12 @@ def outline(served: Services, caller: Principal, asked: OutlineArguments) -> Out
 
 
 def list_documents(served: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
-    found = served.catalog.documents(
-        caller.tenant_id,
-        collection=asked.collection,
-        named=asked.named,
-        order=ListOrder.NEWEST,
-        after=decode_cursor(asked.cursor),
-        limit=asked.limit + 1,
-        readers=caller.readers,
+    wanted = DocumentFilter(collection=asked.collection, named=asked.named)
+    after, limit = ListPlace(decode_cursor(asked.cursor)), asked.limit + 1
+    found = served.catalog.listing.page(
+        caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
-    page = found[: asked.limit]
+    page = [document for document, _ in found[: asked.limit]]
     totals = [] if asked.cursor else served.identities.grants.collections(caller.tenant_id)
     return DocumentsOut(
         documents=[ListedDocumentOut.of(document) for document in page],

@@ -6,6 +6,7 @@ apply no style that is not a file of this package.
 
 from importlib.metadata import version
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -18,11 +19,12 @@ from api.access import KeyThreads, Served
 from api.admission import CALLER, SESSION
 from api.portal import provider
 from api.portal.cookies import SessionCookie, csrf_token
+from api.portal.links import own_address
 from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError, status_of
 from api.services import Services
 from ingest.errors import LeadlineError
-from ingest.identity import Principal
+from ingest.identity import Principal, Scope
 
 router = APIRouter(include_in_schema=False)
 
@@ -51,6 +53,7 @@ HEADERS = {
 }
 _TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
 _VERSION = version("leadline")
+_MOST_CHARS = 1_000
 
 Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
@@ -127,8 +130,7 @@ async def provider_sign_in(
 
 
 def _callback(request: Request, served: Services) -> str:
-    own = served.settings.public_url or f"http://{request.headers.get('host', '')}"
-    return f"{own.rstrip('/')}{provider.CALLBACK}"
+    return f"{own_address(served.settings, request.headers.get('host', ''))}{provider.CALLBACK}"
 
 
 def _begin(served: Services, flow: provider.Flow | None, state: str, code: str, back: str) -> str:
@@ -184,9 +186,36 @@ async def run(request: Request, run_id: Id) -> Response:
     return _own(request, "runs.html", "Background work", run_id=run_id)
 
 
+@router.get("/usage")
+async def usage(request: Request) -> Response:
+    """Show what was used, and what is left."""
+    return _own(request, "usage.html", "Usage", needs=Scope.READ)
+
+
+@router.get("/keys")
+async def keys(request: Request) -> Response:
+    """Make, rotate and revoke API keys."""
+    return _own(request, "keys.html", "Keys", needs=Scope.ADMIN)
+
+
+@router.get("/people")
+async def people(request: Request) -> Response:
+    """Add people, sign them in, and say who may use which collection."""
+    return _own(request, "people.html", "People", needs=Scope.ADMIN)
+
+
+@router.get("/audit")
+async def audit(request: Request) -> Response:
+    """Read who did what, and check that it is as it was written."""
+    return _own(request, "audit.html", "Audit", needs=Scope.ADMIN)
+
+
 def _own(request: Request, template: str, title: str, **members: object) -> Response:
-    """Return a page for who is signed in, and lead everybody else to where one signs in."""
-    return _page(request, template, title, **members) if request.scope.get(CALLER) else _to("/sign-in")
+    """Return a page for who is signed in, and lead everybody else to where one signs in, and from there back."""
+    if request.scope.get(CALLER):
+        return _page(request, template, title, **members)
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return _to(f"/sign-in?{urlencode({'to': here[:_MOST_CHARS]})}")
 
 
 def _page(request: Request, template: str, title: str, **members: object) -> HTMLResponse:

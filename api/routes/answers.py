@@ -118,6 +118,6 @@ def _begin(
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    run = begin_run(served, caller, body, asking, claim)
+    run = begin_run(served, caller, body, asking, claim.id if claim else None)
     out = RunWithAnswerOut.of(run).model_dump(mode="json")
     return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

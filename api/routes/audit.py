@@ -1,16 +1,23 @@
 """`/v1/audit`: the log of who did what in the caller's tenant."""
 
+import json
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
 from api.access import Admin, Served
-from api.audit_schemas import AuditEntryOut, AuditPage
+from api.audit_schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.cursors import decode_cursor, encode_cursor
+from api.problems import BadRequestError
+from ingest.audit import Anchor
 from ingest.catalog.audit import AuditFilter
+from ingest.identity import Principal
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+_LINES = "application/x-ndjson"
 
 
 @router.get("")
@@ -19,6 +26,7 @@ def listing(
     served: Served,
     action: Annotated[str | None, Query(max_length=64)] = None,
     object: Annotated[str | None, Query(max_length=200)] = None,
+    by: Annotated[str | None, Query(max_length=200)] = None,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -26,16 +34,66 @@ def listing(
 ) -> AuditPage:
     """List who did what in this tenant, newest first, a page at a time.
 
-    `action` is such as `document.deleted`, `object` such as `document:` and its id.
+    `action` is such as `document.deleted`, `object` such as `document:` and its id, and `by` the id of the key or the
+    name of the user who did it.
     """
-    wanted = AuditFilter(
-        caller.tenant_id,
-        action=action,
-        object=object,
-        since=None if since is None else since.timestamp(),
-        until=None if until is None else until.timestamp(),
-    )
+    wanted = _filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
     found = served.audit.latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return AuditPage(entries=[AuditEntryOut.of(entry) for entry in found[:limit]], next_cursor=more)
+
+
+@router.get("/verification")
+def verification(
+    caller: Admin, served: Served, anchor: Annotated[str | None, Query(max_length=100)] = None
+) -> VerificationOut:
+    """Check the whole log of the installation: nothing in it was changed, removed, swapped or inserted.
+
+    `anchor` is a head that an export or an earlier check showed: with it, an end that was cut off is found too. Note
+    `head` where nobody who can write to the database can change it.
+    """
+    try:
+        noted = None if anchor is None else Anchor.parse(anchor)
+    except ValueError as error:
+        raise BadRequestError("The anchor is no number and hash.", hint="Send a `head` as it was shown.") from error
+    return VerificationOut.of(served.audit.verify(noted))
+
+
+@router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
+def export(
+    caller: Admin,
+    served: Served,
+    action: Annotated[str | None, Query(max_length=64)] = None,
+    object: Annotated[str | None, Query(max_length=200)] = None,
+    by: Annotated[str | None, Query(max_length=200)] = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Response:
+    """Download the tenant's log, or what the filters leave of it, oldest entry first, one JSON a line.
+
+    The header `Leadline-Audit-Head` has the head of the log: note it to find a cut end later.
+    """
+    wanted, head = _filter(caller, action, object, by, since, until), served.audit.head()
+    entries = served.audit.entries(wanted, through=head.sequence)
+    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
+    lines = (json.dumps(entry.as_json()) + "\n" for entry in entries)
+    return StreamingResponse(lines, media_type=_LINES, headers=headers)
+
+
+def _filter(
+    caller: Principal,
+    action: str | None,
+    object: str | None,
+    by: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> AuditFilter:
+    return AuditFilter(
+        caller.tenant_id,
+        action=action,
+        object=object,
+        by=by,
+        since=None if since is None else since.timestamp(),
+        until=None if until is None else until.timestamp(),
+    )

@@ -1,4 +1,4 @@
-"""`/v1/documents`: upload, list, look at, read, change, replace, cancel and delete."""
+"""`/v1/documents`: upload, look at, change, replace, retry, cancel and delete; listings are in `listing`."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -9,17 +9,17 @@ from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
 from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
-from api.cursors import decode_cursor, encode_cursor
+from api.listing_schemas import VersionList, VersionOut
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.quota_headers import tell
+from api.routes.listing import require_writable
 from api.schemas import (
     KEPT_HINT,
     DeletionOut,
     DocumentChangeIn,
     DocumentGoneOut,
     DocumentOut,
-    DocumentPage,
     RejectedOut,
     UploadedOut,
     UploadsOut,
@@ -27,7 +27,7 @@ from api.schemas import (
 from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
-from ingest.documents import IN_PROGRESS, JobKind, ListOrder, Priority, VersionState
+from ingest.documents import IN_PROGRESS, JobKind, Priority
 from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
@@ -88,46 +88,6 @@ async def upload(
     if len(received.outcomes) == 1:
         return _one(*received.outcomes[0])
     return _many(received.outcomes)
-
-
-@router.get("")
-def listing(
-    caller: Caller,
-    served: Served,
-    collection: Collection | None = None,
-    state: Annotated[list[VersionState] | None, Query()] = None,
-    batch: BatchId = None,
-    container: Annotated[str | None, Query(max_length=64)] = None,
-    with_omissions: bool = False,
-    named: Annotated[str, Query(max_length=200)] = "",
-    order: ListOrder = ListOrder.OLDEST,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: str | None = None,
-) -> DocumentPage:
-    """List documents in order of arrival or newest first, a page at a time.
-
-    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, `with_omissions` those
-    whose text leaves something of their file out, and `named` those with these characters in their name or title. A
-    cursor goes on in the order it was given out in.
-    """
-    if batch is not None:
-        served.batches.progress(caller.tenant_id, batch)
-    found = served.catalog.documents(
-        caller.tenant_id,
-        collection=collection,
-        states=state or (),
-        container=container,
-        batch=batch,
-        with_omissions=with_omissions,
-        named=named,
-        order=order,
-        after=decode_cursor(cursor),
-        limit=limit + 1,
-        readers=caller.readers,
-    )
-    page = found[:limit]
-    more = encode_cursor(page[-1].sequence) if len(found) > limit else None
-    return DocumentPage(documents=[DocumentOut.of(document) for document in page], next_cursor=more)
 
 
 @router.get("/{document_id}")
@@ -214,7 +174,7 @@ def change(
     it, `412` when the document has changed since.
     """
     admitted = matching(if_match)
-    _require_writable(served, caller, document_id)
+    require_writable(served, caller, document_id)
     document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, readers=caller.readers)
     served.settle(document_id)
     response.headers.update(etag(document))
@@ -228,7 +188,7 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
     deleted with it.
     """
-    _require_writable(served, caller, document_id)
+    require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     return DeletionOut.of(deletion)
@@ -246,22 +206,38 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
 
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
-    _require_writable(served, caller, document_id)
+    require_writable(served, caller, document_id)
     document = served.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
     return DocumentOut.of(document)
 
 
+@router.post("/{document_id}/retry", status_code=202)
+def retry(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
+    """Try a document that failed again, from the bytes that were sent. `409` for one that did not fail."""
+    accepted = served.intake.retry(
+        caller.tenant_id,
+        document_id,
+        sender=caller.readers,
+        collections=caller.collections,
+        key_id=caller.key_id or "",
+    )
+    served.doorbell.ring(JobKind.INGEST)
+    response.headers.update(etag(accepted.document))
+    return DocumentOut.of(accepted.document)
+
+
+@router.get("/{document_id}/versions")
+def versions(document_id: str, caller: Caller, served: Served) -> VersionList:
+    """List the contents that a document had and has, the newest first, and what became of each."""
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    found = served.catalog.versions_of(caller.tenant_id, document_id, readers=caller.readers)
+    return VersionList(versions=[VersionOut.of(version, document) for version in found])
+
+
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
     tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
-
-
-def _require_writable(served: Services, caller: Principal, document_id: str) -> None:
-    """Raise `RoleMissingError` for a document of a collection that the caller may only read."""
-    if caller.collections.read_only:
-        document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-        caller.collections.require_writable(document.collection)
 
 
 def _followed(served: Services, caller: Principal, document_id: str) -> sse.Followed:

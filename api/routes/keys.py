@@ -27,7 +27,7 @@ def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> Ne
 
     A key with a `user` sees what that user may see. Only an operator can give the scope `operator`.
     """
-    _require_right(caller, body.scopes)
+    require_right(caller, body.scopes)
     made = served.keys.issue(
         caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_seconds(body.expires_at)
     )
@@ -61,7 +61,7 @@ def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOu
         if name == "expires_at" or getattr(body, name) is not None
     }
     if "scopes" in changes:
-        _require_right(caller, changes["scopes"])
+        require_right(caller, changes["scopes"])
     if "expires_at" in changes:
         changes["expires_at"] = _seconds(body.expires_at)
     return KeyOut.of(served.keys.change(caller.tenant_id, key_id, changes))
@@ -75,7 +75,7 @@ def rotate(
 
     Both are valid for `grace_seconds`, a day if not said otherwise; then the old one ends.
     """
-    _require_right(caller, served.keys.key(caller.tenant_id, key_id).scopes)
+    require_right(caller, served.keys.key(caller.tenant_id, key_id).scopes)
     made = served.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
     return NewKeyOut.issued(made)
@@ -88,7 +88,7 @@ def revoke(key_id: str, caller: Admin, served: Served) -> KeyOut:
     return KeyOut.of(served.keys.key(caller.tenant_id, key_id))
 
 
-def _require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
+def require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
     """Let nobody but an operator make operators."""
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise missing_scope(Scope.OPERATOR)

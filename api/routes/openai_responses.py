@@ -63,7 +63,7 @@ async def create(
                 "A response is made in the background or streamed, not both.",
                 hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
             )
-        run = await run_in_threadpool(begin_run, served, caller, question, asking, claim)
+        run = await run_in_threadpool(begin_run, served, caller, question, asking, claim.id if claim else None)
         return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
     work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)

@@ -69,12 +69,16 @@ def record(
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """What a listing shows; empty members show all. `whole` shows every tenant's entries and the installation's."""
+    """What a listing shows; empty members show all. `whole` shows every tenant's entries and the installation's.
+
+    `by` is the id of the key or the name of the user who did it.
+    """
 
     tenant_id: str | None = None
     whole: bool = False
     action: str | None = None
     object: str | None = None
+    by: str | None = None
     since: float | None = None
     until: float | None = None
 
@@ -85,6 +89,8 @@ class AuditFilter:
             query = query.where(audit.c.action == self.action)
         if self.object is not None:
             query = query.where(audit.c.object == self.object)
+        if self.by is not None:
+            query = query.where((audit.c.key_id == self.by) | (audit.c.user == self.by))
         if self.since is not None:
             query = query.where(audit.c.at >= self.since)
         return query if self.until is None else query.where(audit.c.at < self.until)

@@ -24,6 +24,7 @@ from ingest.catalog.database import (
 )
 from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
+from ingest.catalog.listing import EVERYTHING, DocumentFilter, Listing, ListPlace
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -36,14 +37,13 @@ from ingest.catalog.records import (
     Visible,
     document_of,
     document_query,
-    in_order,
     read_document,
     read_version,
     readers_of,
     version_of,
 )
 from ingest.catalog.run_log import read_by_a_run
-from ingest.catalog.tables import batch_entries, documents, tenants, versions
+from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import Redacted, Redaction
 from ingest.documents import (
@@ -52,7 +52,6 @@ from ingest.documents import (
     Deletion,
     Document,
     DocumentChange,
-    ListOrder,
     Version,
     VersionState,
 )
@@ -104,6 +103,7 @@ class Catalog:
         self._engine = engine
         self._announce = announce
         self._quotas = quotas
+        self.listing = Listing(engine)
         self._corpus_version = ScalarQuery(engine, CORPUS_VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
@@ -214,43 +214,23 @@ class Catalog:
     def documents(
         self,
         tenant_id: str,
+        wanted: DocumentFilter = EVERYTHING,
         *,
-        collection: str | None = None,
-        states: Collection[VersionState] = (),
-        container: str | None = None,
-        batch: str | None = None,
-        with_omissions: bool = False,
-        named: str = "",
-        order: ListOrder = ListOrder.OLDEST,
         after: int = 0,
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents in this order: those after the one with the `sequence` `after`, or from the first.
+        """List documents in order of arrival: those after the one with the `sequence` `after`, or from the first."""
+        page = self.listing.page(tenant_id, wanted, readers, after=ListPlace(after), limit=limit)
+        return [document for document, _ in page]
 
-        Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
-        text leaves something out; `named`, those with these characters in their name or title.
-        """
-        query = document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))
-        query = in_order(query, order, after)
-        if named:
-            query = query.where(
-                documents.c.name.icontains(named, autoescape=True) | documents.c.title.icontains(named, autoescape=True)
-            )
-        if collection is not None:
-            query = query.where(documents.c.collection == collection)
-        if container is not None:
-            query = query.where(documents.c.container_id == container)
-        if states:
-            query = query.where(versions.c.state.in_([state.value for state in states]))
-        if batch is not None:
-            sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == batch)
-            query = query.where(documents.c.id.in_(sent))
-        if with_omissions:
-            query = query.where(versions.c.omissions.is_not(None))
+    def versions_of(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
+        """List a document's versions, the newest first. Raises `DocumentNotFoundError`."""
         with read(self._engine) as connection:
-            rows = connection.execute(query.limit(limit)).all()
-        return [document_of(row) for row in rows]
+            document = read_document(connection, tenant_id, identifier, readers)
+            of_document = select(versions).where(versions.c.document_id == document.id)
+            rows = connection.execute(of_document.order_by(versions.c.created_at.desc(), versions.c.id)).all()
+        return [version_of(row) for row in rows]
 
     def active_documents(
         self,

@@ -10,6 +10,7 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_documents, lock_jobs, portions
 from ingest.catalog.document_scope import Readers, open_to
+from ingest.catalog.listing_rows import relist
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
@@ -115,6 +116,7 @@ def _erase(
     worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
     publish(connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entries])
     mark_gone(connection, ids)
+    relist(connection, list(entries))
     return tuple(leaving), worked_on, ids
 
 

@@ -11,7 +11,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
 
 from ingest.catalog.database import portions
-from ingest.catalog.tables import collection_grants, document_attributes, document_readers, documents
+from ingest.catalog.tables import (
+    collection_grants,
+    document_attributes,
+    document_listing,
+    document_readers,
+    documents,
+)
 from ingest.filters import Condition, attribute_name, attribute_values
 from ingest.identity import EVERY_COLLECTION
 
@@ -38,14 +44,32 @@ def open_to(readers: Readers) -> ColumnElement[bool]:
     return listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)
 
 
+def listed_for(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
+    """Return the condition of `open_to` on `document_listing`, whose subqueries are asked once and not for each row."""
+    if readers is None:
+        return true()
+    named = select(document_readers.c.document_id).where(
+        document_readers.c.document_id == document_listing.c.document_id,
+        document_readers.c.subject.in_(sorted(readers)),
+    )
+    listed = ~document_listing.c.has_readers | named.exists()
+    if EVERY_COLLECTION in readers:
+        return listed
+    return listed & document_listing.c.collection.not_in(_closed_collections(tenant_id, readers))
+
+
 def closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
     """Return the collections of which these readers may see nothing: those with grants, and with none for them."""
     if readers is None or EVERY_COLLECTION in readers:
         return set()
+    return set(connection.execute(_closed_collections(tenant_id, readers)).scalars())
+
+
+def _closed_collections(tenant_id: str, readers: frozenset[str]) -> Select[Any]:
     grants = collection_grants.c
     of_tenant = select(grants.collection).where(grants.tenant_id == tenant_id)
     open_ones = of_tenant.where(grants.subject.in_(sorted(readers)))
-    return set(connection.execute(of_tenant.where(grants.collection.not_in(open_ones))).scalars())
+    return of_tenant.where(grants.collection.not_in(open_ones))
 
 
 def _in_closed_collection(readers: frozenset[str]) -> ColumnElement[bool]:

@@ -23,6 +23,7 @@ from ingest.catalog.database import lock_documents, lock_tenant, portions
 from ingest.catalog.deletions import delete_entries
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.job_queue import queue_jobs
+from ingest.catalog.listing_rows import relist
 from ingest.catalog.quotas import Rules
 from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
 from ingest.catalog.tables import documents, staged_entries, versions
@@ -267,6 +268,7 @@ def _insert(connection: Connection, container: Document, arrivals: Mapping[str, 
     write_attributes(connection, container.tenant_id, ids, first.attributes)
     queued = [(container.tenant_id, identifier, version) for identifier, version, _ in of_version]
     queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority)
+    relist(connection, ids)
     enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
     return ids
 
@@ -307,6 +309,7 @@ def _omit_refused(connection: Connection, version: Version, refused: Mapping[str
     if refused:
         omitted = json.dumps(omissions_json((*version.omissions, _omission(refused))))
         connection.execute(update(versions).where(versions.c.id == version.id).values(omissions=omitted))
+        relist(connection, [version.document_id])
 
 
 def _omission(problems: Mapping[str, str]) -> Omission:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
-from ingest.catalog.tables import collection_grants, documents
+from ingest.catalog.tables import collection_grants, document_listing
 from ingest.errors import GrantNotFoundError, LastGrantError
 from ingest.identity import Principal, Role, checked_subject
 
@@ -30,10 +30,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class CollectionTotal:
-    """A collection of a tenant: how many documents it has, and how many grants."""
+    """A collection of a tenant: how many documents and bytes of their originals it has, and how many grants."""
 
     name: str
     documents: int
+    size_bytes: int
     grants: int
 
 
@@ -100,18 +101,20 @@ class Grants:
 
     def collections(self, tenant_id: str) -> list[CollectionTotal]:
         """List the collections that have documents or grants, in the order of their names."""
-        mine = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
-        filled = select(documents.c.collection, func.count()).where(*mine).group_by(documents.c.collection)
+        row = document_listing.c
+        sums = select(row.collection, func.count(), func.sum(row.size_bytes))
+        filled = sums.where(row.tenant_id == tenant_id).group_by(row.collection)
         granted = (
             select(collection_grants.c.collection, func.count())
             .where(collection_grants.c.tenant_id == tenant_id)
             .group_by(collection_grants.c.collection)
         )
         with read(self._engine) as connection:
-            counted = {row[0]: row[1] for row in connection.execute(filled).all()}
-            grants = {row[0]: row[1] for row in connection.execute(granted).all()}
+            counted = {name: (count, int(size)) for name, count, size in connection.execute(filled).all()}
+            grants = {name: count for name, count in connection.execute(granted).all()}
         return [
-            CollectionTotal(name, counted.get(name, 0), grants.get(name, 0)) for name in sorted({*counted, *grants})
+            CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0))
+            for name in sorted({*counted, *grants})
         ]
 
     def granted(self, principal: Principal) -> Principal:

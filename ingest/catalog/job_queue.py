@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select,
 
 from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, now, put, upsert
+from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.outbox import publish
 from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
@@ -375,5 +376,6 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             error_hint=failure.hint,
         )
     )
+    relist_state(connection, job.document_id, job.version_id, VersionState.FAILED)
     failed = {"version": job.version_id, "document": job.document_id, "code": failure.code}
     publish(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])

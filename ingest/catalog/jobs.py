@@ -22,6 +22,7 @@ from ingest.catalog.job_queue import (
     requeue_lapsed,
     requeue_running,
 )
+from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.queue_statistics import (
     paused_kinds,
     position,
@@ -432,6 +433,7 @@ def _record_progress(connection: Connection, job: Job, state: VersionState, coun
     if state is VersionState.INDEXING:  # the index may have points of it from now on; only an active version may show
         active = documents.c.active_version_id == job.version_id
         changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
+    relist_state(connection, job.document_id, job.version_id, state)
     if "chunks_embedded" not in counts:
         connection.execute(update(versions).where(of_version).values(**changed))
         return

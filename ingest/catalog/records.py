@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, select
 from ingest.catalog.database import portions
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import documents, versions
-from ingest.documents import Deletion, Document, Failure, ListOrder, Priority, Version, VersionState
+from ingest.documents import Deletion, Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 from ingest.layout_json import read_omissions
 
@@ -126,14 +126,6 @@ def document_query() -> Select[Any]:
         .join(versions, and_(versions.c.id == documents.c.latest_version_id, of_document))
         .where(documents.c.deleted_at.is_(None))
     )
-
-
-def in_order(query: Select[Any], order: ListOrder, after: int) -> Select[Any]:
-    """Order documents by arrival, and leave those after this `sequence`; after 0 are all."""
-    sequence = documents.c.sequence
-    if order is ListOrder.NEWEST:
-        return (query.where(sequence < after) if after else query).order_by(sequence.desc())
-    return query.where(sequence > after).order_by(sequence)
 
 
 def read_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:

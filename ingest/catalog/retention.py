@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
 from ingest.catalog.audit import Audit
 from ingest.catalog.database import scrub, write
+from ingest.catalog.slack import Slack
 from ingest.catalog.tables import (
     answers,
     batch_entries,
@@ -70,6 +71,7 @@ class Expiry:
             "works": (_forgotten_works(), _remove_works),
         }
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
+        counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
         counts["idempotency keys"] = _forget_keys(self._engine, now)
         counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
         if any(counts.values()):

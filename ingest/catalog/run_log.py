@@ -18,7 +18,7 @@ from ingest.catalog.keys import current_principal
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
-from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
+from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
@@ -27,6 +27,7 @@ from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Run, RunState, Spent
+from ingest.slack import SLACK_KEY
 from ingest.webhooks import EventType
 from ingest.works import Work
 
@@ -333,9 +334,15 @@ def _require_held(connection: Connection, job: Job) -> None:
 def _as_of_now(connection: Connection, run: Run) -> Run:
     """Return the run with the readers that the key which asked stands for now, if it stood for them when it asked.
 
-    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at.
+    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at,
+    and those of a Slack channel go on as long as the tenant has a workspace.
     """
     if not run.key_id:
+        return run
+    if run.key_id.startswith(SLACK_KEY):
+        of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
+        if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
+            raise KeyRevokedError("The workspace in which this was asked no longer has the app.")
         return run
     principal = current_principal(connection, run.key_id)
     if principal is None:

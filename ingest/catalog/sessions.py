@@ -14,6 +14,7 @@ from ingest.catalog.audit import record
 from ingest.catalog.database import read, write
 from ingest.catalog.grants import with_collections
 from ingest.catalog.keys import live_principal
+from ingest.catalog.session_rows import SESSION, TICKET, end_sessions
 from ingest.catalog.tables import sessions, tenants
 from ingest.identity import Principal, Scope
 
@@ -22,7 +23,6 @@ IDLE_SECONDS = 24 * 3_600.0
 TICKET_SECONDS = 3_600.0
 # The last use of a session is written no more often than this.
 _BETWEEN_SECONDS = 300.0
-_SESSION, _TICKET = "session", "ticket"
 
 
 class Sessions:
@@ -34,11 +34,13 @@ class Sessions:
 
     def ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
         """Return a text that begins one session, within this time, as the holder of the key."""
-        now, owner = self._clock(), f"key:{key_id}"
+        now = self._clock()
         with write(self._engine) as connection:
+            principal = live_principal(connection, key_id, now)
+            owner = f"key:{key_id}" if principal is None else principal.owner
             return _insert(
                 connection,
-                purpose=_TICKET,
+                purpose=TICKET,
                 tenant_id=tenant_id,
                 key_id=key_id,
                 owner=owner,
@@ -49,7 +51,7 @@ class Sessions:
     def redeem(self, ticket: str) -> Principal | None:
         """Return whom a ticket admits, and use it up; None for one that is unknown, used or late."""
         with write(self._engine) as connection:
-            row = _live_row(connection, ticket, _TICKET, self._clock())
+            row = _live_row(connection, ticket, TICKET, self._clock())
             if row is None:
                 return None
             used = connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount
@@ -65,7 +67,7 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
             secret = _insert(
                 connection,
-                purpose=_SESSION,
+                purpose=SESSION,
                 tenant_id=principal.tenant_id,
                 key_id=principal.key_id,
                 holder=None if principal.key_id else _holder(principal),
@@ -81,7 +83,7 @@ class Sessions:
         """Return who is in a session; None for one that has ended, was not used for long, or whose key is not live."""
         now = self._clock()
         with read(self._engine) as connection:
-            row = _live_row(connection, presented, _SESSION, now)
+            row = _live_row(connection, presented, SESSION, now)
             principal = None if row is None else _principal(connection, row, now)
         if row is not None and principal is not None and now - row.used_at > _BETWEEN_SECONDS:
             with write(self._engine) as connection:
@@ -96,11 +98,12 @@ class Sessions:
 
     def end_all(self, principal: Principal) -> int:
         """Sign a principal out of all of its sessions; tickets that were not used end too."""
-        of_owner = sessions.c.tenant_id == principal.tenant_id, sessions.c.owner == principal.owner
+        return self.end_all_of(principal.tenant_id, principal.owner)
+
+    def end_all_of(self, tenant_id: str, owner: str) -> int:
+        """Sign whoever `owner` names, `user:NAME` or `key:ID`, out of all sessions; unused tickets end too."""
         with write(self._engine) as connection:
-            ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
-            record(connection, Action.SESSIONS_ENDED, principal.owner, tenant_id=principal.tenant_id, sessions=ended)
-        return ended
+            return end_sessions(connection, tenant_id, owner)
 
 
 def _insert(
@@ -127,7 +130,7 @@ def _live_row(connection: Connection, presented: str, purpose: str, now: float) 
     ).first()
     if row is None or row.suspended_at is not None or row.ends_at <= now:
         return None
-    return row if purpose == _TICKET or now - row.used_at <= row.idle_seconds else None
+    return row if purpose == TICKET or now - row.used_at <= row.idle_seconds else None
 
 
 def _principal(connection: Connection, row: Row[Any], now: float) -> Principal | None:

@@ -30,6 +30,8 @@ metadata = MetaData(
 
 # Instants are seconds since the epoch (UTC): both databases compare and add them alike.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+# Text in the order of its code points, which a database of another locale would not go by.
+_PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row: the id that the blob folder and the index carry too; see `ingest.installation`.
 installation = Table(
@@ -171,6 +173,27 @@ _closed = documents.c.readers.is_not(null())
 Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgresql_where=_closed)
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
+
+# What listings go by, a narrow row for each live document with the state of its latest version: any filter and order is
+# at most one read of a tenant's rows. Kept by `ingest.catalog.listing` in the commits that change what it derives from.
+document_listing = Table(
+    "document_listing",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("sequence", _BIG, primary_key=True, autoincrement=False),
+    Column("document_id", String(36), nullable=False),
+    Column("version_id", String(36), nullable=False),
+    Column("collection", String(128), nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("has_readers", Boolean, nullable=False),
+    Column("has_omissions", Boolean, nullable=False),
+    # The title or the name as it is ordered by, and both as they are searched: see `ingest.catalog.listing`.
+    Column("sort_key", _PLAIN, nullable=False),
+    Column("searched", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 # Who may see a document that has an access list; see `document_scope`.
 document_readers = Table(
@@ -715,3 +738,85 @@ generations = Table(
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
+
+# Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.
+slack_workspaces = Table(
+    "slack_workspaces",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("bot_user_id", String(32), nullable=False),
+    Column("token_sealed", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("installed_by", String(32), nullable=False),
+    Column("installed_at", Float, nullable=False),
+)
+
+# How the bot behaves in a channel: `ingest.slack.ChannelSettings`.
+slack_channels = Table(
+    "slack_channels",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("changed_by", String(32), nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+
+# Threads in which the bot takes part, each with the conversation that its questions go into.
+slack_threads = Table(
+    "slack_threads",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("thread_ts", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", String(36)),
+    Column("created_at", Float, nullable=False),
+    Index(None, "tenant_id"),
+)
+
+# Ids of events and messages that were taken: Slack delivers again, also a day later.
+slack_seen = Table(
+    "slack_seen",
+    metadata,
+    Column("team_id", String(32), primary_key=True),
+    Column("key", String(120), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Index(None, "seen_at"),
+    Index(None, "tenant_id"),
+)
+
+# Questions with their replies: `messages` are the timestamps of what was posted, in order.
+slack_questions = Table(
+    "slack_questions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("team_id", String(32), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("thread_ts", String(32), nullable=False),
+    Column("message_ts", String(32), nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("surface", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(36)),
+    Column("messages", JSON, nullable=False),
+    Column("posting_since", Float),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False),
+    Column("error_code", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index(None, "state", "not_before"),
+    Index(None, "team_id", "channel", "thread_ts"),
+    Index(None, "tenant_id"),
+)

@@ -14,7 +14,7 @@ _KEPT = frozenset({audit, tenants, tenant_deletions})
 # Tables of versions' ids, which no foreign key names: they go before the versions.
 _OF_VERSIONS = (work_versions, gone_versions)
 # What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
-_UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "blob_key"})
+_UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
 
 
 def of_tenant(table: Table, tenant_id: str) -> ColumnElement[bool] | None:

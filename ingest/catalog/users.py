@@ -1,20 +1,22 @@
-"""The users of tenants, with their groups. Deleting a user revokes its keys in the same commit."""
+"""The users of tenants, with their groups. Deleting one revokes its keys and ends its sessions in the same commit."""
 
 import secrets
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, select, update
+from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import read, write
+from ingest.catalog.session_rows import count_sessions, end_sessions
 from ingest.catalog.tables import api_keys, tenants, users
 from ingest.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
-from ingest.identity import checked_name
+from ingest.identity import Scope, checked_name
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class User:
     name: str
     groups: tuple[str, ...]
     created_at: float
+
+
+@dataclass(frozen=True)
+class UserAccess:
+    """What a user may do, by the scopes of its live keys together, and how many sessions it has in browsers."""
+
+    scopes: frozenset[Scope] = frozenset()
+    keys: int = 0
+    sessions: int = 0
 
 
 class Users:
@@ -60,6 +71,35 @@ class Users:
         with read(self._engine) as connection:
             return read_user(connection, tenant_id, id_or_name)
 
+    def access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
+        """Tell what each of these users may do, by its id."""
+        now = time.time()
+        live = (
+            api_keys.c.user_id.in_([user.id for user in of]),
+            api_keys.c.revoked_at.is_(None),
+            func.coalesce(api_keys.c.expires_at, now + 1) > now,
+        )
+        with read(self._engine) as connection:
+            keys = connection.execute(select(api_keys.c.user_id, api_keys.c.scopes).where(*live)).all()
+            signed_in = count_sessions(connection, tenant_id, [f"user:{user.name}" for user in of], now)
+        scopes: dict[str, list[frozenset[Scope]]] = {}
+        for user_id, named in keys:
+            scopes.setdefault(user_id, []).append(frozenset(scope for scope in Scope if scope in named))
+        return {
+            user.id: UserAccess(
+                frozenset().union(*scopes.get(user.id, [])),
+                len(scopes.get(user.id, [])),
+                signed_in.get(f"user:{user.name}", 0),
+            )
+            for user in of
+        }
+
+    def groups(self, tenant_id: str) -> dict[str, int]:
+        """Count the members of each group, in the order of their names."""
+        with read(self._engine) as connection:
+            rows = connection.execute(_live(tenant_id).with_only_columns(users.c.groups)).scalars().all()
+        return dict(sorted(Counter(group for groups in rows for group in groups).items()))
+
     def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
         """Put a user into these groups and out of all others; it holds from this commit on.
 
@@ -73,7 +113,7 @@ class Users:
             return read_user(connection, tenant_id, user.id)
 
     def delete(self, tenant_id: str, id_or_name: str) -> User:
-        """Delete a user and revoke its keys. Raises `UserNotFoundError`.
+        """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError`.
 
         What is open to `user:NAME` stays so: another user of that name would have it.
         """
@@ -83,6 +123,7 @@ class Users:
             connection.execute(update(users).where(users.c.id == user.id).values(deleted_at=at))
             of_user = api_keys.c.user_id == user.id, api_keys.c.revoked_at.is_(None)
             connection.execute(update(api_keys).where(*of_user).values(revoked_at=at))
+            end_sessions(connection, tenant_id, f"user:{user.name}")
             _record(connection, Action.USER_DELETED, user)
         return user
 

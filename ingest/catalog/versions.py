@@ -16,6 +16,7 @@ from sqlalchemy import Connection, case, func, insert, select, update
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.job_queue import queue_job, queue_jobs
+from ingest.catalog.listing_rows import relist
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
@@ -99,6 +100,7 @@ def change_document(
     if change.metadata:
         write_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
+    relist(connection, [identifier, *(entries if "readers" in values else [])], states=False)
     return read_document(connection, tenant_id, identifier)
 
 
@@ -142,6 +144,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
         changed |= {"name": arrival.name, "media_type": arrival.media_type}
         changed |= {} if document.is_titled else {"title": None}
     connection.execute(update(documents).where(documents.c.id == document.id).values(**changed))
+    relist(connection, [document.id])
     return read_document(connection, document.tenant_id, document.id)
 
 
@@ -203,6 +206,7 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
     write_attributes(connection, arrival.tenant_id, [identifier], arrival.attributes)
     _queue_ingest(connection, arrival, identifier, version)
     _insert_version(connection, arrival, identifier, version)
+    relist(connection, [identifier])
     return read_document(connection, arrival.tenant_id, identifier)
 
 
@@ -290,6 +294,7 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
     )
     if not staged:
         _activate(connection, job)
+    relist(connection, [job.document_id])
 
 
 def make_ready(connection: Connection, report: EmbedReport) -> None:
@@ -320,6 +325,7 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
     )
     if active != job.version_id:
         _activate(connection, job)
+    relist(connection, [job.document_id])
     ready = {"version": job.version_id, "document": job.document_id}
     publish(connection, job.tenant_id, EventType.DOCUMENT_READY, [ready])
 
@@ -329,6 +335,7 @@ def _return_to(connection: Connection, document: Document, active: Version) -> D
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
     withdraw(connection, [document.version], ended)
     connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
+    relist(connection, [document.id])
     return read_document(connection, document.tenant_id, document.id)
 
 
@@ -391,6 +398,7 @@ def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> No
                 latest_version_id=func.coalesce(active, latest),
             )
         )
+    relist(connection, [version.document_id for version in unfinished])
 
 
 def withdraw(

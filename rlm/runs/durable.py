@@ -23,7 +23,7 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.events import Event
+from rlm.events import Delta, Event
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, raised
 from rlm.loop.environment import Turn
@@ -39,6 +39,7 @@ from rlm.runs.bodies import (
     passages_of,
     result_of,
 )
+from rlm.runs.drafts import Drafts
 from rlm.runs.port import Durability, Log
 from rlm.strategy import Search
 
@@ -68,6 +69,7 @@ class DurableRun(Durability):
         self._losses = Losses(self.logged, run.events)
         self._budget: Budget | None = None
         self._price: Price | None = None
+        self._drafts = Drafts(run.events)
 
     def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return _DurableSubCalls(inner, self, self._spending, budget, price)
@@ -109,7 +111,11 @@ class DurableRun(Durability):
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
     def record(self, event: Event) -> None:
-        """Log a strategy's event."""
+        """Log a strategy's event; the text is logged in pieces while it is written."""
+        if isinstance(event, Delta):
+            if (piece := self._drafts.add(event.text)) is not None:
+                self._writer.put(piece)
+            return
         name = type(event).__name__
         with self._lock:
             self._occurrences[name] += 1

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.listing import DocumentFilter
 from ingest.documents import VersionState
 from ingest.texts import Texts
 from retrieval.errors import QueryError
@@ -24,7 +25,7 @@ _MOST_DOCUMENTS = 500
 
 def query_texts(catalog: Catalog, texts: Texts, count: int, seed: int, *, home: Path) -> list[str]:
     """Runs of words out of ready documents, each from another place. Raises `QueryError` where there are none."""
-    documents = catalog.documents(DEFAULT_TENANT, states=[VersionState.READY], limit=_MOST_DOCUMENTS)
+    documents = catalog.documents(DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), limit=_MOST_DOCUMENTS)
     if not documents:
         raise QueryError(f"There is no ready document in {home}.", hint="Run `leadline ingest FOLDER` first.")
     random = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from api.client import ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from ingest.catalog.listing import DocumentFilter
 from ingest.errors import LeadlineError
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
@@ -122,7 +123,9 @@ def _names(services: Services) -> dict[str, str]:
     """The names of all documents by their ids."""
     names: dict[str, str] = {}
     after = 0
-    while page := services.catalog.documents(DEFAULT_TENANT, collection=_COLLECTION, after=after, limit=500):
+    while page := services.catalog.documents(
+        DEFAULT_TENANT, DocumentFilter(collection=_COLLECTION), after=after, limit=500
+    ):
         names.update((document.id, document.name) for document in page)
         after = page[-1].sequence
     return names

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
+from tests.support.catalogs import require_true_listing
 from tests.support.postgres import disposed
 
 
@@ -18,6 +19,7 @@ def engine(catalog_url: str) -> Iterator[Engine]:
         catalog.ensure_tenant("ann")
         catalog.ensure_tenant("bob")
         yield engine
+        require_true_listing(engine)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.documents import EmbedReport, Failure, JobKind, ListOrder, VersionState
+from ingest.catalog.listing import DocumentFilter
+from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed
@@ -159,8 +160,8 @@ def test_listing_goes_on_after_a_sequence_and_filters(catalog: Catalog, jobs: Jo
     first = catalog.documents("ann", limit=2)
     rest = catalog.documents("ann", after=first[-1].sequence)
     assert [d.name[0] for d in (*first, *rest)] == list("abcde")
-    assert [d.name for d in catalog.documents("ann", states=[VersionState.SEARCHABLE])] == ["a.txt"]
-    assert catalog.documents("ann", collection="none") == []
+    assert [d.name for d in catalog.documents("ann", DocumentFilter(states=[VersionState.SEARCHABLE]))] == ["a.txt"]
+    assert catalog.documents("ann", DocumentFilter(collection="none")) == []
 
 
 def test_totals_count_documents_chunks_and_tokens_by_state(catalog: Catalog, jobs: Jobs) -> None:
@@ -192,31 +193,3 @@ def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Ca
     assert catalog.active_documents("bob", identifiers=[first.id]) == []
     catalog.delete("ann", first.id)
     assert catalog.active_documents("ann") == listed[1:]
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [
-        (ListOrder.OLDEST, ["b.txt", "Z.txt", "a_1.txt", "A.txt", "c.txt"]),
-        (ListOrder.NEWEST, ["c.txt", "A.txt", "a_1.txt", "Z.txt", "b.txt"]),
-    ],
-)
-def test_listing_has_an_order_that_pages_follow(catalog: Catalog, order: ListOrder, expected: list[str]) -> None:
-    for name in ("b", "Z", "a_1", "A", "c"):
-        arrive(catalog, name)
-    shown: list[str] = []
-    after = 0
-    while page := catalog.documents("ann", order=order, after=after, limit=2):
-        shown += [each.name for each in page]
-        after = page[-1].sequence
-    assert shown == expected
-
-
-def test_listing_finds_characters_of_names_in_either_case_and_takes_no_character_for_a_pattern(
-    catalog: Catalog,
-) -> None:
-    for name in ("Plan_2025", "plan 2025", "100%"):
-        arrive(catalog, name)
-    assert [each.name for each in catalog.documents("ann", named="PLAN")] == ["Plan_2025.txt", "plan 2025.txt"]
-    assert [each.name for each in catalog.documents("ann", named="n_2")] == ["Plan_2025.txt"]
-    assert [each.name for each in catalog.documents("ann", named="%")] == ["100%.txt"]

@@ -11,6 +11,7 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.tables import staged_entries
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, Job, JobKind, VersionState
@@ -43,7 +44,8 @@ def container(catalog: Catalog, jobs: Jobs, *paths: str, **changes: str) -> Docu
 
 
 def paths(catalog: Catalog, document: Document) -> dict[str, Document]:
-    return {str(each.entry_path): each for each in catalog.documents("ann", container=document.id, limit=500)}
+    found = catalog.documents("ann", DocumentFilter(container=document.id), limit=500)
+    return {str(each.entry_path): each for each in found}
 
 
 def test_entries_are_documents_in_the_commit_that_makes_their_container_searchable(

@@ -143,3 +143,25 @@ def test_sessions_are_in_the_audit_log(sessions: Sessions, engine: Engine, key: 
     sessions.end_all(principal(key))
     actions = [entry.action for entry in Audit(engine).entries(AuditFilter(tenant_id="ann"))]
     assert {"session.begun", "sessions.ended"} <= set(actions)
+
+
+def test_a_deleted_users_sessions_of_every_kind_end(sessions: Sessions, identities: Identities) -> None:
+    identities.users.create("ann", "eve")
+    (eve,) = identities.users.users("ann")
+    held = identities.keys.issue("ann", "portal", scopes=[Scope.READ], user="eve")[0]
+    by_key = sessions.begin(replace(principal(held), user="eve"))
+    by_token = sessions.begin(Principal("ann", None, "eve", user="eve", scopes=frozenset({Scope.READ})))
+    other = sessions.begin(Principal("ann", None, "bea", user="bea", scopes=frozenset({Scope.READ})))
+    access = identities.users.access("ann", [eve])[eve.id]
+    assert (access.keys, access.sessions, access.scopes) == (1, 2, {Scope.READ})
+    identities.users.delete("ann", "eve")
+    assert (sessions.check(by_key), sessions.check(by_token)) == (None, None)
+    assert sessions.check(other) is not None
+
+
+def test_a_ticket_ends_with_the_sessions_of_the_user_that_it_admits(sessions: Sessions, identities: Identities) -> None:
+    identities.users.create("ann", "eve")
+    held = identities.keys.issue("ann", "portal", scopes=[Scope.READ], user="eve")[0]
+    ticket = sessions.ticket("ann", held.id)
+    assert sessions.end_all_of("ann", "user:eve") == 1
+    assert sessions.redeem(ticket) is None

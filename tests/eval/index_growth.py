@@ -20,6 +20,7 @@ from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
+from ingest.catalog.listing import DocumentFilter
 from ingest.chunking import context_line
 from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
@@ -113,7 +114,9 @@ def _originals(access: IndexAccess, seed: int) -> Repetition:
     vectors: list[DenseVector] = []
     with access.generations.active() as made:
         after = 0
-        while page := access.catalog.documents(DEFAULT_TENANT, states=[VersionState.READY], after=after, limit=_PAGE):
+        while page := access.catalog.documents(
+            DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), after=after, limit=_PAGE
+        ):
             after = page[-1].sequence
             for document in page:
                 points = list(made.index.points(DEFAULT_TENANT, document.version.id))

@@ -30,6 +30,51 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "listings show what one may see",
+        "ingest/catalog/listing.py",
+        "mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)",
+        "mine = (_row.tenant_id == tenant_id,)",
+        "tests/contract/test_catalog_listing.py::test_readers_see_in_every_listing_what_they_see_elsewhere",
+    ),
+    Guard(
+        "many documents are opened by who may write them",
+        "api/routes/listing.py",
+        "        def open_to(identifier: str) -> None:\n            require_writable(served, caller, identifier)\n",
+        "        def open_to(identifier: str) -> None:\n",
+        "tests/integration/test_bulk.py"
+        "::test_who_may_see_many_documents_is_changed_at_once_and_who_may_not_write_one_is_refused",
+    ),
+    Guard(
+        "a bulk action leaves later documents alone",
+        "ingest/catalog/listing.py",
+        "_row.sequence > after, _row.sequence <= through",
+        "_row.sequence > after",
+        "tests/integration/test_bulk.py::test_all_that_match_are_deleted_in_steps_after_a_plan_says_what_goes",
+    ),
+    Guard(
+        "no admin signs in an operator",
+        "api/routes/users.py",
+        "    require_right(caller, body.scopes)\n",
+        "",
+        "tests/integration/test_bulk.py"
+        "::test_a_link_signs_a_user_in_once_with_its_scopes_and_all_of_its_sessions_end_together",
+    ),
+    Guard(
+        "deleting a user ends its sessions",
+        "ingest/catalog/users.py",
+        '            end_sessions(connection, tenant_id, f"user:{user.name}")\n',
+        "",
+        "tests/contract/test_catalog_sessions.py::test_a_deleted_users_sessions_of_every_kind_end",
+    ),
+    Guard(
+        "signing in leads back to this host alone",
+        "api/portal/assets/sign_in.js",
+        "to?.origin === location.origin ? to.href : '/'",
+        "to.href",
+        "tests/integration/test_portal_library.py"
+        "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
+    ),
+    Guard(
         "webhooks reach no private address",
         "ingest/destinations.py",
         "        if not _is_public(address):\n",
@@ -48,8 +93,7 @@ GUARDS = (
         "workers/webhooks.py",
         "return await self._post(http, due, destination, destination.url(addresses[-1]))",
         "return await self._post(http, due, destination, due.url)",
-        "tests/integration/test_webhooks.py::"
-        "test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_reached",
+        "tests/integration/test_webhooks.py::test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_reached",
     ),
     Guard(
         "webhooks follow no redirect",
@@ -806,13 +850,6 @@ GUARDS = (
         "pass",
         "tests/unit/workers/test_access.py"
         "::test_points_written_while_a_document_is_closed_are_closed_before_they_are_found",
-    ),
-    Guard(
-        "readers in listings",
-        "ingest/catalog/catalog.py",
-        "document_query().where(documents.c.tenant_id == tenant_id, open_to(readers))",
-        "document_query().where(documents.c.tenant_id == tenant_id)",
-        "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
     ),
     Guard(
         "readers of a single document",

@@ -32,6 +32,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -209,7 +210,7 @@ class Simulation:
         self.engine.dispose()
 
     def _failed(self) -> set[str]:
-        documents = self.catalog.documents(_TENANT, states=[VersionState.FAILED], limit=500)
+        documents = self.catalog.documents(_TENANT, DocumentFilter(states=[VersionState.FAILED]), limit=500)
         return {document.version.id for document in documents}
 
     def _clock(self) -> float:

@@ -71,17 +71,17 @@ def test_a_link_signs_in_once_and_leads_to_where_documents_are_added(opened: Por
     assert "#" not in page.url
 
 
-def test_somebody_signs_in_with_a_key_and_out_everywhere_and_comes_back_to_where_they_were(opened: Portal) -> None:
+def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were(opened: Portal) -> None:
     _, key = opened.services.keys.issue(DEFAULT_TENANT, "hers")
     page = opened.page()
-    page.goto(f"{opened.url}/library")
+    page.goto(f"{opened.url}/library?of=here")
     page.get_by_label("API key").fill("ll_wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not valid")
     page.get_by_label("API key").fill(key)
     page.keyboard.press("Enter")
     page.wait_for_selector("#account")
-    page.goto(f"{opened.url}/library")
+    assert page.url == f"{opened.url}/library?of=here"
     page.wait_for_selector("#empty h2")
     other = opened.context.new_page()
     other.goto(f"{opened.url}/library")
@@ -90,10 +90,17 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_comes_back_to_where
     page.get_by_role("button", name="Sign out everywhere").click()
     page.wait_for_url("**/sign-in")
     other.get_by_label("Order").select_option("oldest")
-    other.wait_for_url("**/sign-in")
-    other.get_by_label("API key").fill(key)
+    expect(other.get_by_role("dialog")).to_contain_text("Your session has ended")
+    other.get_by_role("dialog").get_by_label("API key").fill(key)
     other.keyboard.press("Enter")
-    other.wait_for_url("**/library")
+    expect(other.get_by_role("dialog")).to_have_count(0)
+    assert other.url == f"{opened.url}/library"
+    opened.context.clear_cookies()
+    page.goto(f"{opened.url}/sign-in?to=//evil.example/")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    assert page.url == f"{opened.url}/library"
 
 
 def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(opened: Portal, tmp_path: Path) -> None:

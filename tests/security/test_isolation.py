@@ -210,6 +210,13 @@ def test_what_is_closed_within_a_tenant_is_as_what_is_not_there(
 MESSAGES = [{"role": "user", "content": "When is the quokka?"}]
 NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     "/v1/documents": [{"params": {"batch": "{batch_id}"}, "content": b"mine"}],
+    "/v1/documents/bulk": [
+        {"json": {"action": "delete", "documents": ["{document_id}"]}},
+        {"json": {"action": "retry", "documents": ["{document_id}"]}},
+        {"json": {"action": "readers", "documents": ["{document_id}"], "readers": None}},
+        {"json": {"action": "delete", "matching": {"collection": "secrets", "batch": "{batch_id}"}}},
+    ],
+    "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],
     "/v1/batches": [],
     "/v1/search": [{"json": {"query": "quokka", "documents": ["{document_id}"], "collections": ["secrets"]}}],
     "/v1/answers": [

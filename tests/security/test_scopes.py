@@ -28,6 +28,10 @@ PUBLIC = {
         "/ask/{conversation_id}",
         "/runs",
         "/runs/{run_id}",
+        "/usage",
+        "/keys",
+        "/people",
+        "/audit",
     ),
 }
 

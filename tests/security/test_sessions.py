@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +16,7 @@ from tests.support.asking import AskedApi, asked_api
 from tests.support.routes import api_routes
 
 HERE = "http://127.0.0.1"
+_MANAGE = ("/usage", "/keys", "/people", "/audit")
 
 
 @pytest.fixture
@@ -155,20 +157,21 @@ def test_a_key_in_the_header_goes_before_a_cookie_and_needs_no_token(api: AskedA
 
 def test_pages_hold_nothing_of_a_tenant_and_lead_strangers_to_sign_in(api: AskedApi) -> None:
     stranger, http = browser(api), signed_in(api)
-    for path in ("/", "/ask", "/ask/x", "/library", "/library/x", "/runs", "/runs/x"):
+    assert stranger.get("/").headers["location"] == "/sign-in"
+    for path in ("/ask", "/ask/x", "/library", "/library/x", "/runs", "/runs/x", *_MANAGE):
         found = stranger.get(path)
-        assert (found.status_code, found.headers["location"]) == (303, "/sign-in")
+        assert (found.status_code, found.headers["location"]) == (303, f"/sign-in?to={quote(path, safe='')}")
     assert stranger.get("/sign-in").status_code == 200
     for path in ("/ask", "/library"):
         assert http.get(path).status_code == 200
     ended = {"Cookie": "leadline=ended"}
-    assert stranger.get("/library", headers=ended).headers["location"] == "/sign-in"
+    assert stranger.get("/library?x=1", headers=ended).headers["location"] == "/sign-in?to=%2Flibrary%3Fx%3D1"
     assert stranger.get("/v1/me", headers=ended).status_code == 401
 
 
 def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
     http = signed_in(api)
-    for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs"):
+    for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE):
         found = http.get(path)
         policy = found.headers["content-security-policy"]
         assert policy == HEADERS["Content-Security-Policy"]
@@ -181,24 +184,30 @@ def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
             assert re.match(r"#|/(?!/)", address), address
 
 
-def test_every_file_that_a_page_or_a_module_names_is_served(api: AskedApi) -> None:
-    http, seen = signed_in(api), set[str]()
-    waiting = [
-        address
-        for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs")
-        for address in re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', http.get(path).text)
-    ]
+def named(http: TestClient, page: str) -> dict[str, int]:
+    """Get a page and every file that it or one of its modules names; the size of each."""
+    whole = http.get(page)
+    sizes = {page: len(whole.content)}
+    waiting = re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', whole.text)
     while waiting:
         address = waiting.pop()
-        if address in seen:
+        if address in sizes:
             continue
-        seen.add(address)
         found = http.get(address)
+        sizes[address] = len(found.content)
         assert found.status_code == 200, address
         assert found.headers["cache-control"] == "no-cache"
         assert found.headers["x-content-type-options"] == "nosniff"
         if address.endswith(".js"):
             assert found.headers["content-type"].startswith("text/javascript")
-            imported = re.findall(r"from '\./([\w.]+)'", found.text)
+            imported = re.findall(r"(?:from |import\()'\./([\w.]+)'", found.text)
             waiting += [f"/portal/assets/{name}" for name in imported]
-    assert len(seen) > 6
+    return sizes
+
+
+def test_every_file_that_a_page_or_a_module_names_is_served_and_no_page_has_over_150_kilobytes(api: AskedApi) -> None:
+    http = signed_in(api)
+    for page in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE):
+        sizes = named(http, page)
+        assert len(sizes) > 6, page
+        assert sum(sizes.values()) < 150_000, (page, sizes)

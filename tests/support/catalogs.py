@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
-from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.database import open_database, read, sqlite_url
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.listing_rows import listing_query, listing_row
+from ingest.catalog.tables import document_listing
 from ingest.catalog.tables import jobs as jobs_table
 from ingest.documents import Document, EmbedReport, IngestReport, Job, JobKind, Priority
 from ingest.errors import LeaseLostError
@@ -115,3 +117,12 @@ def at_once(*works: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.join()
     return ends
+
+
+def require_true_listing(engine: Engine) -> None:
+    """Assert that listings go by what documents and versions say, whatever was done with them."""
+    with read(engine) as connection:
+        derived = [listing_row(row) for row in connection.execute(listing_query()).all()]
+        kept = [dict(row) for row in connection.execute(select(document_listing)).mappings().all()]
+    by_place = {(row["tenant_id"], row["sequence"]): row for row in kept}
+    assert by_place == {(row["tenant_id"], row["sequence"]): row for row in derived}

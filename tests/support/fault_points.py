@@ -46,3 +46,16 @@ RUN_FAULT_POINTS: dict[str, str] = {
     "run.answered": "the answer is in memory only",
     "run.ended": "the answer is committed, and the worker has not gone on",
 }
+# Fault points of questions from Slack, in the order in which they are passed.
+SLACK_FAULT_POINTS: dict[str, str] = {
+    "slack.accepted": "the question is committed, and Slack has no answer yet",
+    "slack.claimed": "a process holds the question and has done nothing",
+    "slack.run_begun": "the run is committed, and the question does not name it",
+    "slack.run_recorded": "the question names its run, and nothing of it was followed",
+    "slack.posting": "a message is noted as on its way, and was not sent",
+    "slack.sent": "Slack has the message, and the catalog does not know it",
+    "slack.posted": "the catalog knows the message",
+    "slack.streaming": "a stream has a part of the text",
+    "slack.answered": "the reply is in memory only",
+    "slack.finished": "the reply is in Slack whole, and the question has not ended",
+}

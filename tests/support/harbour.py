@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,11 +52,14 @@ class Model:
     """A model that makes no mistake; it knows what it is asked by the members of the JSON that it is to reply with.
 
     `support` is its verdict as the judge of a sentence, and `wrapped` what it writes before each answer from a passage.
+    What is asked besides `KEEPER`, `LAMP` and `COUNT` is not in its documents.
     """
 
     def __init__(self) -> None:
         self.support = "supported"
         self.wrapped = ""
+        self.pause = threading.Event()  # cleared, it holds answers back
+        self.pause.set()
 
     def __call__(self, request: dict[str, Any]) -> str:
         members = wanted_members(request)
@@ -69,7 +73,10 @@ class Model:
             return json.dumps({"verdicts": [{"sentence": 1, "support": self.support, "reason": "Read."}]})
         if "sql" in members:
             return json.dumps(PLAN)
-        return _labelled(prompt) if members else self.wrapped + _written(prompt)
+        if members:
+            return _labelled(prompt)
+        self.pause.wait(60)
+        return self.wrapped + _written(prompt)
 
 
 def _labelled(prompt: str) -> str:
@@ -81,6 +88,8 @@ def _labelled(prompt: str) -> str:
 
 def _written(prompt: str) -> str:
     """An answer from the passage about the lighthouse, with a quotation."""
+    if KEEPER not in prompt and LAMP not in prompt:
+        return 'The documents do not say.\n<support answered="no">\n</support>'
     number = re.findall(r"^BEGIN passage (\d+)", prompt[: prompt.index("Ada Brandt")], re.MULTILINE)[-1]
     if LAMP in prompt:
         text, quote = "She lit it in 1871", "lit the lamp for the first time in 1871"
@@ -102,13 +111,13 @@ class Harbour:
 
 
 @contextmanager
-def harbour(home: Path, model: Model) -> Iterator[Harbour]:
+def harbour(home: Path, model: Model, **settings: object) -> Iterator[Harbour]:
     """A service on a TCP port with both documents ready."""
     profile = ModelProfile("scripted", 32_000, 4_000)
     with scripted_openai(model, window_tokens=32_000) as server:
         language_model = RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
         with (
-            running(home, language_model=language_model) as (services, _),
+            running(home, language_model=language_model, **settings) as (services, _),
             listening(services) as (url, key),
             httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
         ):

@@ -20,7 +20,8 @@ class ScriptedOpenAI(ThreadingHTTPServer):
     """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
 
     `fault` changes how; with `wait` a request is held until its client goes away or the fault is taken back. `dropped`
-    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each.
+    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each, and `piece_seconds` before
+    each piece of a stream.
     """
 
     daemon_threads = True
@@ -38,6 +39,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
         self.keeps_requests = keeps_requests
         self.open = 0
         self.delay_seconds = 0.0
+        self.piece_seconds = 0.0
 
     @property
     def url(self) -> str:
@@ -114,6 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         for number, piece in enumerate(_pieces(text)):
             if self.server.fault == "cut" and number == 2:
                 return
+            time.sleep(self.server.piece_seconds)
             self._event(body, {"index": 0, "delta": {"role": "assistant", "content": piece}, "finish_reason": None})
         self._event(body, {"index": 0, "delta": {}, "finish_reason": reason})
         self._event(body, None, usage)

@@ -1,6 +1,9 @@
 // A document: its state, what can be done with it, its outline and its text, some pages of it at a time.
 import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
-import { get, may, post } from './rest.js'
+import { asked as askedIn } from './dialog.js'
+import { follow as followed } from './follow.js'
+import { readersForm, readersOf } from './readers.js'
+import { get, may, post, send } from './rest.js'
 import { tableOf } from './record_table.js'
 import { marked, pointsIn, textOf } from './spans.js'
 import { OMITTED, removes, status, UNDER_WAY } from './status.js'
@@ -43,6 +46,8 @@ function show() {
   byId('original').hidden = found.state === 'cancelled'
   const cancel = byId('cancel')
   if (cancel) cancel.hidden = !UNDER_WAY.has(found.state)
+  if (byId('retry')) byId('retry').hidden = found.state !== 'failed'
+  if (byId('versions-part').open) versions()
   byId('notices').replaceChildren(...notices())
   byId('facts').replaceChildren(...facts())
   const readableNow = Boolean(found.active_version)
@@ -86,8 +91,36 @@ function facts() {
     ['Ready since', time(found.ready_at)],
     ['Version', el('code', { text: found.version })],
   ]
-  for (const [name, value] of Object.entries(found.metadata)) rows.push([name, foreign(JSON.stringify(value))])
+  for (const [name, value] of Object.entries(found.metadata)) rows.push([name, foreign(typeof value === 'string' ? value : JSON.stringify(value))])
   return rows.flatMap(([name, value]) => [el('dt', {}, foreign(name)), el('dd', {}, value)])
+}
+
+const VERSIONS = { ready: 'Ready', failed: 'Failed', cancelled: 'Cancelled', retired: 'Replaced', deleted: 'Deleted' }
+
+async function versions() {
+  try {
+    const list = (await get(`/v1/documents/${id}/versions`)).versions
+    byId('versions').replaceChildren(el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Versions' }, el('table', {},
+      el('thead', {}, el('tr', {}, ['Sent', 'File', 'State', 'Size', 'Pages'].map((name) => el('th', { scope: 'col', text: name })))),
+      el('tbody', {}, list.map((each) => el('tr', {},
+        el('td', { class: 'small', text: time(each.created_at) }),
+        el('td', {}, foreign(each.name || '–')),
+        el('td', {}, VERSIONS[each.state] ?? 'Under way', each.active ? el('strong', { text: ' · searches find this one' }) : '', each.failure ? el('div', { class: 'small bad-ink' }, foreign(each.failure.detail)) : ''),
+        el('td', { text: bytes(each.size_bytes) }),
+        el('td', { text: number(each.pages) })))))))
+  } catch (error) {
+    byId('versions').replaceChildren(trouble(error))
+  }
+}
+
+async function openTo() {
+  const changed = await askedIn('Who may see this document', [
+    el('p', { text: 'It holds at once, for searches and answers too.' }), ...await readersForm(found.readers),
+  ], 'Change', (values) => send('PATCH', `/v1/documents/${id}`, { json: { readers: readersOf(values) }, more: { 'If-Match': '*' } }))
+  if (changed) {
+    say('Changed')
+    await load()
+  }
 }
 
 async function read() {
@@ -183,17 +216,29 @@ async function rows(table, body, cursor) {
   }
 }
 
+let stop = () => {}
 function follow() {
-  const source = new EventSource(`/v1/documents/${id}/events`)
-  const told = (event) => { found = JSON.parse(event.data); if (found.state === 'deleted') load(); else show() }
-  for (const name of ['snapshot', 'progress']) source.addEventListener(name, told)
-  source.addEventListener('end', (event) => { source.close(); told(event) })
-  source.addEventListener('error', () => { if (source.readyState === EventSource.CLOSED) load() })
+  stop()
+  stop = followed(`/v1/documents/${id}/events`, {
+    told: (body) => { found = body; if (found.state === 'deleted') load(); else show() },
+    lost: async () => { await load(); return !byId('document').hidden && UNDER_WAY.has(found?.state) },
+  })
 }
 
 byId('earlier').addEventListener('click', () => earlier().catch(fail))
 byId('later').addEventListener('click', () => later().catch(fail))
 byId('outline-more').addEventListener('click', () => outline().catch(fail))
+byId('versions-part').addEventListener('toggle', (event) => { if (event.target.open) versions() })
+byId('open-to')?.addEventListener('click', () => openTo().catch(fail))
+byId('retry')?.addEventListener('click', async () => {
+  try {
+    await post(`/v1/documents/${id}/retry`)
+    await load()
+    follow()
+  } catch (error) {
+    fail(error)
+  }
+})
 byId('cancel')?.addEventListener('click', async () => {
   try {
     await post(`/v1/documents/${id}/cancel`)

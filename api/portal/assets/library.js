@@ -1,7 +1,9 @@
 // The library: uploads, and the documents a page at a time.
-import { byId, bytes, confirmed, el, foreign, number, plural, say, time, trouble } from './dom.js'
+import { openTo, remove as removeMany, retry } from './bulk.js'
+import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
+import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
-import { leftOut, removes, status, UNDER_WAY } from './status.js'
+import { leftOut, removes, status, typeName, UNDER_WAY } from './status.js'
 import { UploadList } from './upload_list.js'
 import { dropped, removeDocument, Uploads } from './uploads.js'
 
@@ -11,63 +13,82 @@ const list = new UploadList()
 const uploads = new Uploads(() => { list.draw(); soon() })
 list.bind(uploads)
 
-let cursors = [null]
 let shown = []
-let next = null
+let total = null
+let counted = ''
 let pending
 let asked = 0
+const picked = new Set()
+let allPicked = false
 
 function filters() {
   return {
     named: byId('named').value.trim(),
     collection: byId('in-collection').value,
     state: byId('in-state').value.split(' ').filter(Boolean),
-    order: byId('order').value,
+    type: byId('of-type').value,
     with_omissions: byId('with-omissions').checked ? 'true' : '',
   }
 }
 
-const filtered = () => Object.entries(filters()).some(([name, value]) => name !== 'order' && value.length)
+const filtered = () => Object.values(filters()).some((value) => value.length)
 
-async function load() {
+const pager = new Pager(async (cursor) => {
   const mine = ++asked
+  const wanted = filters()
+  // Counting costs as much as the page: it is done again when the first page is shown, not while pages are turned.
+  const counting = !cursor || counted !== JSON.stringify(wanted)
   try {
-    const page = await get('/v1/documents', { ...filters(), limit: PAGE, cursor: cursors.at(-1) })
-    if (mine !== asked) return
+    const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
+    if (mine !== asked) return undefined
     shown = page.documents
-    next = page.next_cursor
+    if (counting) { total = page.total; counted = JSON.stringify(wanted) }
     byId('trouble').replaceChildren()
     draw()
+    return page.next_cursor
   } catch (error) {
     if (mine === asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: load })))
+    return undefined
   }
-}
+})
+
+const load = () => pager.again().then(() => {
+  // The last page may have been deleted.
+  if (!shown.length && pager.page > 1) return again()
+  const first = (pager.page - 1) * PAGE
+  if (shown.length && total !== null) byId('page').textContent = `${number(first + 1)} to ${number(first + shown.length)} of ${number(total)}`
+  return undefined
+})
+const again = () => { pickNone(); pager.cursors = [null]; return load() }
 
 // Loads again in a moment, while something is under way and the page is looked at.
 function soon() {
   if (pending) return
   pending = setTimeout(() => {
     pending = null
-    if (!document.hidden) load()
+    if (!document.hidden && !document.querySelector('dialog[open]')) load()
     else soon()
   }, LOOK_MS)
 }
 
 function draw() {
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
-  const label = document.activeElement?.textContent
+  const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
   byId('rows').replaceChildren(...shown.map(row))
   if (focused) {
-    const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button)`)]
-    same.find((each) => each.textContent === label)?.focus()
+    const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button, input)`)]
+    same.find((each) => (each.getAttribute('aria-label') ?? each.textContent) === label)?.focus()
   }
-  const first = cursors.length === 1
   byId('table').hidden = !shown.length
   byId('empty').hidden = Boolean(shown.length)
-  byId('pages').hidden = first && !next
-  byId('previous').disabled = first
-  byId('next').disabled = !next
-  byId('page').textContent = `Page ${number(cursors.length)}`
+  for (const head of document.querySelectorAll('[data-order]')) {
+    const [first, second] = head.dataset.order.split(' ')
+    const now = byId('order').value
+    const falls = now.startsWith('-') || now === 'newest'
+    if (now === first || now === second) head.setAttribute('aria-sort', falls ? 'descending' : 'ascending')
+    else head.removeAttribute('aria-sort')
+  }
+  chosen()
   if (!shown.length) empty()
   if (shown.some((each) => UNDER_WAY.has(each.state))) soon()
 }
@@ -89,8 +110,9 @@ function empty() {
 
 function row(each) {
   const title = each.title || each.name
-  return el('tr', { data: { id: each.id } },
-    el('td', {},
+  return el('tr', { data: { id: each.id }, class: picked.has(each.id) || allPicked ? 'picked' : null },
+    may('write') ? el('td', { class: 'pick' }, el('input', { type: 'checkbox', checked: picked.has(each.id) || allPicked, 'aria-label': readable(`Choose ${title}`), onchange: (event) => pick(each.id, event.target.checked) })) : null,
+    el('td', { class: 'main-cell' },
       el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
       each.title && each.title !== each.name ? el('span', { class: 'soft small' }, foreign(each.name)) : null,
       each.failure ? el('div', { class: 'small bad-ink', text: `${each.failure.detail} ${each.failure.hint}` }) : null,
@@ -132,9 +154,47 @@ async function remove(each, title) {
   totals()
 }
 
-function again() {
-  cursors = [null]
-  load()
+function pick(id, is) {
+  // Who takes one away of all that match goes on with those of this page.
+  if (allPicked) { allPicked = false; for (const each of shown) picked.add(each.id) }
+  if (is) picked.add(id)
+  else picked.delete(id)
+  draw()
+}
+
+function pickNone() {
+  allPicked = false
+  picked.clear()
+}
+
+function chosen() {
+  const place = byId('chosen')
+  if (!place) return
+  const here = shown.filter((each) => picked.has(each.id)).length
+  place.hidden = !allPicked && !picked.size
+  byId('pick-all').checked = Boolean(shown.length) && (allPicked || here === shown.length)
+  byId('pick-all').indeterminate = !allPicked && here > 0 && here < shown.length
+  byId('chosen-count').textContent = allPicked ? `All ${plural(total ?? 0, 'document')} ${filtered() ? 'that match' : 'of the library'}` : `${plural(picked.size, 'document')} chosen`
+  byId('choose-matching').hidden = allPicked || !total || total <= picked.size || here !== shown.length
+  byId('choose-matching').textContent = `Choose all ${number(total)}${filtered() ? ' that match' : ''}`
+}
+
+// What is chosen, as the API names it.
+function choice() {
+  if (!allPicked) return { documents: [...picked] }
+  const { collection, type, with_omissions: omissions, ...rest } = filters()
+  return { matching: { ...rest, collection: collection || null, type: type ? [type] : [], with_omissions: Boolean(omissions) } }
+}
+
+async function many(act) {
+  try {
+    if (!await act(choice())) return
+    pickNone()
+  } catch (error) {
+    byId('trouble').replaceChildren(trouble(error))
+  }
+  totals()
+  await again()
 }
 
 async function totals() {
@@ -142,11 +202,15 @@ async function totals() {
     const [found, state] = await Promise.all([get('/v1/collections'), get('/v1/status')])
     const names = found.collections.map((each) => each.name)
     byId('collections').replaceChildren(...names.map((name) => el('option', { value: name })))
-    const chosen = byId('in-collection').value
+    const before = { collection: byId('in-collection').value, type: byId('of-type').value }
     byId('in-collection').replaceChildren(el('option', { value: '', text: 'All collections' }),
       ...found.collections.map((each) => el('option', { value: each.name, text: `${each.name} (${number(each.documents)})` })))
-    byId('in-collection').value = chosen
+    byId('in-collection').value = before.collection
+    byId('of-type').replaceChildren(el('option', { value: '', text: 'Any type' }),
+      ...Object.entries(state.types).map(([type, count]) => el('option', { value: type, text: `${typeName(type)} (${number(count)})` })))
+    byId('of-type').value = before.type
     const all = Object.values(state.documents).reduce((sum, count) => sum + count, 0)
+    counted = ''
     byId('totals').textContent = all ? plural(all, 'document') : ''
   } catch { /* the listing says what is wrong */ }
 }
@@ -161,7 +225,7 @@ async function upload(files) {
   again()
 }
 
-const chosen = (input) => {
+const sent = (input) => {
   const files = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }))
   input.value = ''
   upload(files)
@@ -169,8 +233,8 @@ const chosen = (input) => {
 
 byId('choose-files').addEventListener('click', () => byId('files').click())
 byId('choose-folder').addEventListener('click', () => byId('folder').click())
-byId('files').addEventListener('change', (event) => chosen(event.target))
-byId('folder').addEventListener('change', (event) => chosen(event.target))
+byId('files').addEventListener('change', (event) => sent(event.target))
+byId('folder').addEventListener('change', (event) => sent(event.target))
 
 let depth = 0
 addEventListener('dragenter', (event) => { if (event.dataTransfer?.types.includes('Files')) { depth += 1; document.body.classList.add('dropping') } })
@@ -201,8 +265,26 @@ let typing
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
 byId('filters').addEventListener('change', again)
 byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, 200) })
-byId('next').addEventListener('click', () => { cursors.push(next); load() })
-byId('previous').addEventListener('click', () => { cursors.pop(); load() })
+for (const head of document.querySelectorAll('[data-order]')) {
+  head.querySelector('button').addEventListener('click', () => {
+    const [first, second] = head.dataset.order.split(' ')
+    byId('order').value = byId('order').value === first ? second : first
+    again()
+  })
+}
+byId('pick-all')?.addEventListener('change', (event) => {
+  allPicked = false
+  for (const each of shown) {
+    if (event.target.checked) picked.add(each.id)
+    else picked.delete(each.id)
+  }
+  draw()
+})
+byId('choose-matching')?.addEventListener('click', () => { picked.clear(); allPicked = true; draw() })
+byId('choose-none')?.addEventListener('click', () => { pickNone(); draw() })
+byId('delete-chosen')?.addEventListener('click', () => many(removeMany))
+byId('retry-chosen')?.addEventListener('click', () => many(retry))
+byId('open-chosen')?.addEventListener('click', () => many(openTo))
 
 totals()
 load()

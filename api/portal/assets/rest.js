@@ -1,6 +1,6 @@
 // Asks the REST API in the session's name. Whatever fails becomes a Problem, which says what to do next.
 
-const CSRF = document.querySelector('meta[name="csrf"]')?.content ?? ''
+const CSRF = document.querySelector('meta[name="csrf"]')
 const SCOPES = new Set((document.body?.dataset.scopes ?? '').split(' ').filter(Boolean))
 
 export class Problem extends Error {
@@ -16,7 +16,7 @@ export class Problem extends Error {
 export const may = (scope) => SCOPES.has(scope)
 
 export function headers(more = {}) {
-  return { 'X-CSRF-Token': CSRF, ...more }
+  return { 'X-CSRF-Token': CSRF?.content ?? '', ...more }
 }
 
 export function away() {
@@ -32,23 +32,27 @@ export async function problemOf(response) {
   try {
     body = await response.json()
   } catch { /* a proxy's page, or a connection that broke off */ }
-  if (response.status === 401 && !location.pathname.startsWith('/sign-in')) signedOut()
   return new Problem({ detail: `The service answered ${response.status}.`, hint: 'Try again in a moment.', ...body }, response.status)
 }
 
-// Somebody whose session has ended comes back to where they were.
-export function signedOut() {
-  try {
-    sessionStorage.setItem('after-sign-in', location.pathname + location.search)
-  } catch { /* storage is switched off */ }
-  location.assign('/sign-in')
+// Where a session has ended, the page stays as it is and asks to sign in again; true when that was done.
+export async function signedInAgain() {
+  if (location.pathname.startsWith('/sign-in')) return false
+  const { signInAgain } = await import('./again.js')
+  return signInAgain(CSRF)
 }
 
-export async function send(method, path, { json, body, more, signal } = {}) {
+export async function send(method, path, options = {}) {
+  let response = await request(method, path, options)
+  if (response.status === 401 && await signedInAgain()) response = await request(method, path, options)
+  if (!response.ok) throw await problemOf(response)
+  return response
+}
+
+async function request(method, path, { json, body, more, signal }) {
   const sent = json === undefined ? {} : { 'Content-Type': 'application/json' }
-  let response
   try {
-    response = await fetch(path, {
+    return await fetch(path, {
       method, signal, credentials: 'same-origin', headers: headers({ ...sent, ...more }),
       body: json === undefined ? body : JSON.stringify(json),
     })
@@ -56,8 +60,6 @@ export async function send(method, path, { json, body, more, signal } = {}) {
     if (error.name === 'AbortError') throw error
     throw away()
   }
-  if (!response.ok) throw await problemOf(response)
-  return response
 }
 
 export async function get(path, params = {}, options = {}) {

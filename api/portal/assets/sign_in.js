@@ -12,19 +12,19 @@ function show(error) {
   why.hidden = false
 }
 
+// Leads back to the page that somebody wanted: a path of this host alone.
 function onward() {
-  let to = '/'
+  let to = null
   try {
-    to = sessionStorage.getItem('after-sign-in') || '/'
-    sessionStorage.removeItem('after-sign-in')
-  } catch { /* storage is switched off */ }
-  location.replace(/^\/(?![/\\])/.test(to) ? to : '/')
+    to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin)
+  } catch { /* no address at all */ }
+  location.replace(to?.origin === location.origin ? to.href : '/')
 }
 
 // A link that signs in has its ticket in the fragment; it is taken out of the address at once.
 const ticket = location.hash.slice(1)
 if (ticket) {
-  history.replaceState(null, '', '/sign-in')
+  history.replaceState(null, '', location.pathname + location.search)
   try {
     await post('/v1/sign-in', { ticket })
     onward()

@@ -68,3 +68,15 @@ export function leftOut(omissions) {
   const words = omissions.slice(0, 2).map((each) => plural(each.count, ...(OMITTED[each.kind] ?? OMITTED.other)))
   return omissions.length > 2 ? `${words.join(', ')} and more` : words.join(', ')
 }
+
+const TYPES = {
+  'application/pdf': 'PDF', 'text/plain': 'Text', 'text/markdown': 'Markdown', 'text/html': 'Web page', 'text/csv': 'CSV',
+  'text/tab-separated-values': 'TSV', 'application/json': 'JSON', 'application/x-ndjson': 'JSON lines', 'application/epub+zip': 'EPUB',
+  'application/rtf': 'RTF', 'message/rfc822': 'Mail', 'application/vnd.ms-outlook': 'Outlook mail', 'application/mbox': 'Mailbox',
+  'application/zip': 'ZIP archive', 'application/vnd.ms-excel': 'Excel (XLS)',
+  'application/vnd.openxmlformats-officedocument.wordprocessingml.document': 'Word', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet': 'Excel',
+  'application/vnd.openxmlformats-officedocument.presentationml.presentation': 'PowerPoint', 'application/vnd.oasis.opendocument.text': 'OpenDocument text',
+  'application/vnd.oasis.opendocument.spreadsheet': 'OpenDocument sheet', 'application/vnd.oasis.opendocument.presentation': 'OpenDocument slides',
+}
+
+export const typeName = (type) => TYPES[type] ?? type.replace(/^(text|application)\/(x-)?/, '')

@@ -4,6 +4,7 @@ import { words } from './status.js'
 import { ENDED } from './uploads.js'
 
 const SHOWN = 150
+const SEARCHABLE = new Set(['searchable', 'embedding', 'ready', 'duplicate'])
 const RANK = { refused: 0, failed: 0, sending: 1, waiting: 3, duplicate: 4, ready: 5, cancelled: 6 }
 
 export class UploadList {
@@ -48,12 +49,22 @@ export class UploadList {
     byId('cancel-all').hidden = !going.length
     byId('clear-done').hidden = going.length === all.length
     byId('retry-failed').hidden = !wrong
+    this.#offer(all.filter((each) => SEARCHABLE.has(each.state)))
     const shown = [...all].sort((a, b) => (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2)).slice(0, SHOWN)
     const focused = document.activeElement?.closest?.('#upload-list li')?.dataset.at
     byId('upload-list').replaceChildren(...shown.map((each) => this.#line(each, all.indexOf(each))))
     if (focused) byId('upload-list').querySelector(`[data-at="${focused}"] button`)?.focus()
     byId('uploads-more').hidden = all.length <= SHOWN
     byId('uploads-more').textContent = `and ${plural(all.length - SHOWN, 'more file')}`
+  }
+
+  // What is searchable can be asked about: the one document, or all there are.
+  #offer(found) {
+    const link = byId('ask-uploaded')
+    if (!link) return
+    link.hidden = !found.length
+    link.textContent = found.length === 1 ? 'Ask about it' : 'Ask about them'
+    link.href = found.length === 1 ? `/ask?document=${found[0].document.id}` : '/ask'
   }
 
   #line(upload, at) {

@@ -1,5 +1,6 @@
 // Sends files, three at a time, and follows what becomes of each. One refused file stops no other.
-import { away, get, headers, Problem, post, send, signedOut } from './rest.js'
+import { follow } from './follow.js'
+import { away, get, headers, Problem, post, send, signedInAgain } from './rest.js'
 import { UNDER_WAY } from './status.js'
 
 const AT_ONCE = 3
@@ -69,8 +70,8 @@ export class Uploads {
 
   async #send(upload) {
     try {
-      const { status, body, retryAfter } = await transfer(upload, this.changed)
-      if (status === 401) signedOut()
+      let { status, body, retryAfter } = await transfer(upload, this.changed)
+      if (status === 401 && await signedInAgain()) ({ status, body, retryAfter } = await transfer(upload, this.changed))
       if ((status === 429 || status === 503) && body.code !== 'quota_exceeded' && upload.tries < TRIES) {
         this.#rest(upload, retryAfter ?? 5)
         return
@@ -105,16 +106,15 @@ export class Uploads {
 
   #follow(id) {
     const batch = this.batches.get(id)
-    if (!batch || batch.source) return
-    const source = batch.source = new EventSource(`/v1/batches/${id}/events`)
-    const told = (event) => {
-      batch.left = JSON.parse(event.data).progress?.seconds_left ?? null
-      this.#look(batch)
-    }
-    source.addEventListener('snapshot', told)
-    source.addEventListener('progress', told)
-    source.addEventListener('end', (event) => { source.close(); batch.ended = true; told(event) })
-    source.addEventListener('error', () => this.#look(batch))
+    if (!batch || batch.followed) return
+    batch.followed = follow(`/v1/batches/${id}/events`, {
+      told: (body, ended) => {
+        batch.left = body.progress?.seconds_left ?? null
+        batch.ended = ended
+        this.#look(batch)
+      },
+      lost: () => this.#look(batch),
+    })
   }
 
   // Asks for the documents of a batch, at most once a second.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.catalog.batches import Batches
+from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.quotas import Quotas
 from ingest.documents import Document, DocumentChange, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, StorageFullError
@@ -47,7 +48,7 @@ def replace(worker: WorkerFixture, document: Document, content: bytes) -> None:
 
 
 def entries(worker: WorkerFixture, document: Document) -> dict[str, Document]:
-    found = worker.catalog.documents("ann", container=document.id, limit=100)
+    found = worker.catalog.documents("ann", DocumentFilter(container=document.id), limit=100)
     return {str(each.entry_path): each for each in found}
 
 

@@ -1,0 +1,204 @@
+"""The Slack app: slack-bolt over HTTP and Socket Mode, with what it hears stored before it acknowledges."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request
+from slack_bolt.adapter.fastapi.async_handler import AsyncSlackRequestHandler
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.responses import Response
+
+from api.services import Services
+from api.slack.delivery import Deliveries
+from api.slack.intake import Intake
+from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
+from api.slack.people import People
+from api.slack.seal import Seal
+from api.slack.web import SlackWeb
+from api.threads import Threads
+from ingest.slack import SlackQuestion, Workspace
+
+log = structlog.get_logger(__name__)
+
+_THREADS = 4
+_ASKED = "I am looking. The answer comes in our direct messages."
+_USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
+_FEEDBACK_TAKEN = "Thank you. It is kept with the answer."
+
+Rate = Callable[[SlackQuestion, str, bool], Awaitable[None]]
+
+
+class SlackApp:
+    """The bot of one process. Between `start` and `stop` it answers; several processes share the work."""
+
+    def __init__(self, served: Services) -> None:
+        settings = served.settings
+        self._served = served
+        self._store = served.slack
+        self._threads = Threads(_THREADS)
+        keys = settings.slack_token_keys
+        self._seal = None if keys is None else Seal(keys.get_secret_value())
+        self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
+        self.deliveries = Deliveries(served, self._store, People(self._store), self.web)
+        self.intake = Intake(served, self._store, self._wake)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._socket: AsyncSocketModeHandler | None = None
+        secret = settings.slack_signing_secret
+        self._bolt = AsyncApp(
+            signing_secret="" if secret is None else secret.get_secret_value(),
+            authorize=self._authorize(),  # type: ignore[arg-type]  # None is an answer too: it is not installed
+            client=AsyncWebClient(base_url=settings.slack_api_url),
+            process_before_response=True,
+            request_verification_enabled=secret is not None,
+        )
+        self._listen()
+        handler = AsyncSlackRequestHandler(self._bolt)
+        self.router = APIRouter(include_in_schema=False)
+        if secret is not None:
+
+            @self.router.post("/slack/events")
+            async def events(request: Request) -> Response:
+                return await handler.handle(request)
+
+    def web(self, workspace: Workspace) -> SlackWeb:
+        """Return Slack's Web API as the bot of a workspace. Raises `SealError` for a token that cannot be opened."""
+        return SlackWeb(self._token(workspace), self._served.settings.slack_api_url)
+
+    async def start(self) -> None:
+        """Begin to answer, and listen by Socket Mode if that is set. Raises `SlackError` where Slack knows no token."""
+        self._loop = asyncio.get_running_loop()
+        if self._own:
+            await self._install_own()
+        self._tasks.append(asyncio.create_task(self.deliveries.run()))
+        token = self._served.settings.slack_app_token
+        if token is not None:
+            self._socket = AsyncSocketModeHandler(self._bolt, token.get_secret_value())
+            await self._socket.connect_async()  # type: ignore[no-untyped-call]
+
+    async def stop(self) -> None:
+        if self._socket is not None:
+            with suppress(Exception):  # it is gone either way
+                await self._socket.close_async()  # type: ignore[no-untyped-call]
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _wake(self) -> None:
+        """Wake the deliveries, from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.deliveries.wake)
+
+    def _token(self, workspace: Workspace) -> str:
+        if workspace.token and self._seal is not None:
+            return self._seal.open(workspace.token)
+        return self._own or ""
+
+    async def _install_own(self) -> None:
+        """Know the workspace of the bot token that is set."""
+        settings = self._served.settings
+        found = await SlackWeb(self._own or "", settings.slack_api_url).call("auth.test")
+        workspace = Workspace(found["team_id"], settings.slack_tenant, found.get("team", ""), found["user_id"], "")
+        known = await self._threads.run(self._store.workspace, workspace.team_id)
+        if known is None or (known.tenant_id, known.bot_user_id) != (workspace.tenant_id, workspace.bot_user_id):
+            await self._threads.run(self._store.install, workspace)
+
+    def _authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
+        async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
+            workspace = None if team_id is None else await self._threads.run(self._store.workspace, team_id)
+            if workspace is None:
+                log.warning("an event of a workspace in which the app is not installed", team=team_id)
+                return None
+            return AuthorizeResult(
+                enterprise_id=enterprise_id,
+                team_id=team_id,
+                bot_user_id=workspace.bot_user_id,
+                bot_token=self._token(workspace),
+            )
+
+        return authorize  # a method would be asked for `self` by name
+
+    def _listen(self) -> None:
+        bolt = self._bolt
+        for kind in ("message", "app_mention"):
+            bolt.event(kind)(self._message)
+        bolt.event("agent_session_stopped")(self._stopped)
+        bolt.event("app_uninstalled")(self._gone)
+        bolt.event("tokens_revoked")(self._revoked)
+        bolt.command("/ask")(self._command)
+        bolt.shortcut("leadline_answer")(self._shortcut)
+        bolt.action(GO_AHEAD)(self._again(self.intake.go_ahead))
+        bolt.action(PRIVATELY)(self._again(self.intake.privately))
+        bolt.action(FEEDBACK)(self._feedback)
+
+    async def _message(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._workspace(body)
+        if workspace is not None:
+            await self._threads.run(self.intake.message, workspace, event, str(body.get("event_id")))
+
+    async def _stopped(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._workspace(body)
+        if workspace is not None:
+            await self._threads.run(
+                self.intake.stopped, workspace, str(event["channel"]), str(event.get("thread_ts") or "")
+            )
+
+    async def _gone(self, body: Mapping[str, Any]) -> None:
+        await self._threads.run(self._store.remove, str(body["team_id"]))
+
+    async def _revoked(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        if (event.get("tokens") or {}).get("bot"):
+            await self._threads.run(self._store.remove, str(body["team_id"]))
+
+    async def _command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
+        text = str(command.get("text") or "").strip()
+        workspace = await self._workspace(command)
+        if not text or workspace is None:
+            await ack(text=_USAGE)
+            return
+        await self._threads.run(
+            self.intake.command, workspace, str(command["user_id"]), text, str(command["trigger_id"])
+        )
+        await ack(text=_ASKED)
+
+    async def _shortcut(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+        workspace = await self._workspace(body)
+        if workspace is not None:
+            await self._threads.run(self.intake.shortcut, workspace, body)
+        await ack()
+
+    def _again(self, ask: Callable[[SlackQuestion, str, str], str | None]) -> Callable[..., Awaitable[None]]:
+        async def pressed(ack: AsyncAck, body: Mapping[str, Any]) -> None:
+            question = await self._question(body, str(body["actions"][0]["value"]))
+            if question is not None:
+                trigger = str(body.get("trigger_id") or "button")
+                await self._threads.run(ask, question, str(body["user"]["id"]), trigger)
+            await ack()
+
+        return pressed
+
+    async def _feedback(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+        verdict, _, identifier = str(body["actions"][0]["value"]).partition(":")
+        question = await self._question(body, identifier)
+        if question is not None and question.run_id is not None:
+            await self._threads.run(self._rate, question, str(body["user"]["id"]), verdict == "up")
+        await ack()
+
+    def _rate(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
+        log.info("feedback from Slack", question=question.id, run=question.run_id, good=is_good, user=user_id)
+
+    async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
+        team = body.get("team_id") or (body.get("team") or {}).get("id")
+        return None if team is None else await self._threads.run(self._store.workspace, str(team))
+
+    async def _question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
+        """Return a question of the workspace that the payload comes from."""
+        found = await self._threads.run(self._store.question, identifier)
+        team = (body.get("team") or {}).get("id")
+        return found if found is not None and found.asked.team_id == team else None

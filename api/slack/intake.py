@@ -1,0 +1,163 @@
+"""Decides which events are questions, and stores those before Slack is told that they arrived.
+
+Nothing here waits for Slack, a model or a search. An event may come again, late, and out of order, by any process.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import structlog
+
+from api.services import Services
+from ingest.catalog.slack import Slack
+from ingest.errors import LeadlineError, RunNotFoundError
+from ingest.faultpoints import reach
+from ingest.slack import Asked, SlackQuestion, Surface, Workspace
+
+log = structlog.get_logger(__name__)
+
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_LINK = re.compile(
+    r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
+)
+# Messages of people have no subtype, or one of these; edits, joins, bots and all others are no questions.
+_PEOPLES = frozenset({None, "file_share", "thread_broadcast"})
+_DIRECT = frozenset({"im"})
+
+Event = Mapping[str, Any]
+
+
+class Intake:
+    """Takes events of workspaces. `wake` is called when a question waits."""
+
+    def __init__(self, served: Services, store: Slack, wake: Callable[[], None]) -> None:
+        self._served = served
+        self._store = store
+        self._wake = wake
+
+    def message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
+        """Store a message if it is a question for the bot, and return the question's id."""
+        if event.get("subtype") not in _PEOPLES or event.get("bot_id") or not event.get("user"):
+            return None
+        channel, text = str(event["channel"]), str(event.get("text") or "")
+        if event["user"] == workspace.bot_user_id or not self._is_for_us(workspace, event, text):
+            return None
+        settings = self._store.settings(workspace.team_id, channel)
+        if settings.askers and event["user"] not in settings.askers:
+            return None
+        direct = event.get("channel_type") in _DIRECT
+        message_ts = str(event["ts"])
+        return self._ask(
+            Asked(
+                workspace.team_id,
+                workspace.tenant_id,
+                channel,
+                str(event.get("thread_ts") or message_ts),
+                message_ts,
+                str(event["user"]),
+                Surface.DIRECT if direct else Surface.CHANNEL,
+                plain_question(text, workspace.bot_user_id),
+            ),
+            {f"event:{event_id}", f"message:{channel}:{message_ts}"},
+        )
+
+    def command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
+        """Store the question of `/ask`, whose answer goes to whoever asked, in direct messages."""
+        question = plain_question(text, workspace.bot_user_id)
+        asked = Asked(
+            workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
+        )
+        return self._ask(asked, {f"command:{trigger_id}"})
+
+    def shortcut(self, workspace: Workspace, payload: Event) -> str | None:
+        """Store a message that somebody wants answered where it stands."""
+        message, channel = payload["message"], str(payload["channel"]["id"])
+        direct = channel.startswith("D")
+        return self._ask(
+            Asked(
+                workspace.team_id,
+                workspace.tenant_id,
+                channel,
+                str(message.get("thread_ts") or message["ts"]),
+                str(message["ts"]),
+                str(payload["user"]["id"]),
+                Surface.DIRECT if direct else Surface.CHANNEL,
+                plain_question(str(message.get("text") or ""), workspace.bot_user_id),
+            ),
+            {f"shortcut:{payload['trigger_id']}", f"message:{channel}:{message['ts']}"},
+        )
+
+    def go_ahead(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+        """Ask again what was refused because it may cost much, with whoever pressed the button as the asker."""
+        asked = question.asked
+        again = Asked(
+            asked.team_id,
+            asked.tenant_id,
+            asked.channel,
+            asked.thread_ts,
+            f"{asked.message_ts}+",
+            user_id,
+            asked.surface,
+            asked.text,
+            confirmed=True,
+        )
+        return self._ask(again, {f"go_ahead:{question.id}"}) if trigger_id else None
+
+    def privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+        """Ask a channel's question again for one reader alone, who sees all that it may see."""
+        asked = question.asked
+        again = Asked(asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text)
+        return self._ask(again, {f"privately:{question.id}:{user_id}"})
+
+    def stopped(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
+        """Cancel what goes on in a thread; returns how many questions that were."""
+        stopped = self._store.stop(workspace.team_id, channel, thread_ts)
+        for question in stopped:
+            if question.run_id is not None:
+                cancel(self._served, question)
+        return len(stopped)
+
+    def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
+        """A direct message, a mention, or a follow-up in a thread that does not turn to somebody else."""
+        mentioned = set(_MENTION.findall(text))
+        if event.get("channel_type") in _DIRECT or workspace.bot_user_id in mentioned:
+            return True
+        channel, thread_ts = str(event["channel"]), event.get("thread_ts")
+        if thread_ts is None or mentioned:
+            return False
+        if self._store.settings(workspace.team_id, channel).mention_only:
+            return False
+        return self._store.takes_part(workspace.team_id, channel, str(thread_ts))
+
+    def _ask(self, asked: Asked, keys: Collection[str]) -> str | None:
+        identifier = self._store.ask(asked, keys)
+        if identifier is not None:
+            reach("slack.accepted")
+            log.info("question from Slack", question=identifier, channel=asked.channel, team=asked.team_id)
+            self._wake()
+        return identifier
+
+
+def cancel(served: Services, question: SlackQuestion) -> None:
+    """Cancel the run of a question; one that is gone or has ended is left as it is."""
+    try:
+        served.runs.cancel(question.asked.tenant_id, str(question.run_id))
+    except RunNotFoundError:
+        return
+    except LeadlineError as error:
+        log.warning("a run was not cancelled", run=question.run_id, code=error.code)
+
+
+def plain_question(text: str, bot_user_id: str) -> str:
+    """Return what was asked as people read it: without the bot, and with the names that Slack shows for links."""
+
+    def shown(match: re.Match[str]) -> str:
+        channel, special, address, label, bare = match.groups()
+        if channel is not None:
+            return f"#{channel}"
+        return special or label or bare or address or ""
+
+    text = _MENTION.sub(lambda match: "" if match[1] == bot_user_id else match[0][2:-1].partition("|")[2], text)
+    text = _LINK.sub(shown, text)
+    return " ".join(text.split(" ")).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()

@@ -1,0 +1,101 @@
+"""Who a Slack user is here, and what everybody in a channel may see."""
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from api.slack.errors import SlackRefusedError
+from api.slack.web import SlackWeb
+from ingest.catalog.slack import Slack
+from ingest.identity import Principal, Scope
+from ingest.slack import Surface, Workspace
+
+log = structlog.get_logger(__name__)
+
+# Slack's groups are told from ours by name: whoever makes a group in Slack opens no document of ours with it.
+GROUP_PREFIX = "slack:"
+# Larger channels are taken for everybody's: nothing with an access list is shown there.
+MAX_MEMBERS = 100
+# People and groups are asked for again after this time, which is how long somebody who left still counts.
+_KEPT_SECONDS = 300.0
+_SCOPES = frozenset({Scope.READ, Scope.ASK})
+
+
+class People:
+    """Finds principals, of each workspace with its own token. What Slack says of people is kept for five minutes."""
+
+    def __init__(self, store: Slack, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._mails: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
+
+    async def asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
+        """Return a user with its own rights: for what nobody else reads."""
+        mail = await self._mail(web, workspace.team_id, user_id)
+        groups = (await self._groups_of(web, workspace.team_id)).get(user_id, frozenset())
+        return self._store_principal(workspace, channel, mail, groups)
+
+    async def audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
+        """Return a principal that sees what every member of a channel may see.
+
+        That is what is open to the whole tenant, and what is open to groups that all members are in. Of a channel whose
+        members cannot be listed, or that has over a hundred, only the former.
+        """
+        try:
+            members = [member async for member in web.pages("conversations.members", "members", channel=channel)]
+        except SlackRefusedError as error:
+            log.info("members of a channel are not known", channel=channel, reason=error.reason)
+            members = []
+        members = [member for member in members if member != workspace.bot_user_id]
+        if not members or len(members) > MAX_MEMBERS:
+            return self._store_principal(workspace, channel, None, ())
+        people = [await self.asker(web, workspace, channel, member) for member in members]
+        shared = frozenset.intersection(*(person.groups for person in people))
+        return self._store_principal(workspace, channel, None, shared)
+
+    async def principal(
+        self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
+    ) -> Principal:
+        """Return whose rights an answer is made with: those of everybody who will read it."""
+        if surface is Surface.DIRECT:
+            return await self.asker(web, workspace, channel, user_id)
+        return await self.audience(web, workspace, channel)
+
+    def _store_principal(
+        self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]
+    ) -> Principal:
+        return self._store.principal(workspace, channel, user, frozenset(groups), _SCOPES)
+
+    async def _mail(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
+        """Return a user's address in lower case, by which it is a user of ours; None for guests, bots and strangers."""
+        key, now = (team_id, user_id), self._clock()
+        kept = self._mails.get(key)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        user = (await web.call("users.info", user=user_id)).get("user") or {}
+        profile = user.get("profile") or {}
+        is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
+        is_other_team = user.get("team_id") not in (None, team_id)
+        mail = None if is_stranger or is_other_team or not profile.get("email") else str(profile["email"]).casefold()
+        self._mails[key] = (now + _KEPT_SECONDS, mail)
+        return mail
+
+    async def _groups_of(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
+        """Return the handles of the user groups that each user is in; none where the app may not list them."""
+        kept, now = self._groups.get(team_id), self._clock()
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        try:
+            found = (await web.call("usergroups.list", include_users=True)).get("usergroups") or []
+        except SlackRefusedError as error:
+            log.info("user groups of a workspace are not known", team=team_id, reason=error.reason)
+            found = []
+        by_user: dict[str, set[str]] = {}
+        for group in found:
+            for user in group.get("users") or ():
+                by_user.setdefault(user, set()).add(f"{GROUP_PREFIX}{group['handle']}")
+        made = {user: frozenset(groups) for user, groups in by_user.items()}
+        self._groups[team_id] = (now + _KEPT_SECONDS, made)
+        return made

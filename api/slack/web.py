@@ -1,0 +1,83 @@
+"""Slack's Web API, with its failures as ours: was it done, may it be done again, and when."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailableError
+
+_TIMEOUT_SECONDS = 15
+# A call waits this long for its turn; the question waits longer pauses out.
+_LONGEST_WAIT_SECONDS = 5.0
+_BUSY_TRIES = 3
+# Slack's own words for faults of Slack: whether the call was carried out is not known.
+_ITS_FAULTS = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
+)
+_PAGE = 200
+_PAGES = 10
+
+
+class SlackWeb:
+    """The Web API as one workspace's bot. Every method raises `SlackError`s."""
+
+    def __init__(self, token: str, base_url: str) -> None:
+        self._client = AsyncWebClient(
+            token=token, base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env_in_session=True, retry_handlers=[]
+        )
+
+    async def call(self, method: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Call a method, and return its answer; short pauses that Slack asks for are kept."""
+        for attempt in range(1, _BUSY_TRIES + 1):
+            try:
+                return await self._once(method, body)
+            except SlackBusyError as error:
+                if error.seconds > _LONGEST_WAIT_SECONDS or attempt == _BUSY_TRIES:
+                    raise
+                await asyncio.sleep(error.seconds)
+        raise AssertionError("the last try returns or raises")
+
+    async def pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
+        """Yield what `key` lists on the pages of a method, of ten pages at most."""
+        cursor = ""
+        for _ in range(_PAGES):
+            found = await self.call(method, limit=_PAGE, **body, **({"cursor": cursor} if cursor else {}))
+            for each in found.get(key, ()):
+                yield each
+            cursor = (found.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+        raise SlackRefusedError(method, "too_many_pages")
+
+    async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            # Methods that read take no JSON: https://docs.slack.dev/apis/web-api/#post-bodies
+            reads = method.rpartition(".")[2] in ("info", "members", "replies", "history", "list", "test")
+            found = (
+                await self._client.api_call(method, params=body)
+                if reads
+                else await self._client.api_call(method, json=body)
+            )
+        except SlackApiError as error:
+            raise _translated(method, error) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SlackUnavailableError(f"Slack did not answer {method}: {type(error).__name__}.") from error
+        data = found.data
+        return data if isinstance(data, dict) else {}
+
+
+def _translated(method: str, error: SlackApiError) -> Exception:
+    response = error.response
+    status = getattr(response, "status_code", 0)
+    if status == 429:
+        return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
+    reason = str((response.data if isinstance(response.data, dict) else {}).get("error", ""))
+    if status >= 500 or reason in _ITS_FAULTS or not reason:
+        return SlackUnavailableError(f"Slack failed at {method} ({status} {reason}).")
+    if reason in ("ratelimited", "rate_limited"):
+        return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
+    return SlackRefusedError(method, reason)

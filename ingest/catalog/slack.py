@@ -1,0 +1,385 @@
+"""Slack's workspaces, channels, threads and questions in the catalog.
+
+A question is a row before Slack is told that its event has arrived. Whichever process holds the row writes the reply,
+one question of a thread at a time and in the order of its messages; a process that dies loses its lease.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import read, upsert, write
+from ingest.catalog.grants import with_collections
+from ingest.catalog.tables import (
+    slack_channels,
+    slack_questions,
+    slack_seen,
+    slack_threads,
+    slack_workspaces,
+    tenants,
+    users,
+)
+from ingest.errors import LeaseLostError
+from ingest.identity import Principal, Scope
+from ingest.slack import SLACK_KEY, Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
+
+LEASE_SECONDS = 30.0
+_OPEN = (QuestionState.WAITING, QuestionState.ANSWERING)
+
+
+class Slack:
+    """Everything of Slack that outlives a process. `clock` gives seconds of the epoch."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def install(self, workspace: Workspace) -> None:
+        """Add a workspace, or change its token and scopes. One that another tenant has moves to this one."""
+        values = {
+            "tenant_id": workspace.tenant_id,
+            "name": workspace.name,
+            "bot_user_id": workspace.bot_user_id,
+            "token_sealed": workspace.token,
+            "scopes": list(workspace.scopes),
+            "installed_by": workspace.installed_by,
+            "installed_at": self._clock(),
+        }
+        with write(self._engine) as connection:
+            known = _workspace(connection, workspace.team_id)
+            if known is not None and known.tenant_id != workspace.tenant_id:
+                _remove(connection, workspace.team_id)
+            row = upsert(connection, slack_workspaces).values(team_id=workspace.team_id, **values)
+            connection.execute(row.on_conflict_do_update(index_elements=[slack_workspaces.c.team_id], set_=values))
+            about = f"slack:{workspace.team_id}"
+            record(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
+
+    def remove(self, team_id: str) -> bool:
+        """Remove a workspace with its channels, threads and questions; false if there is none."""
+        with write(self._engine) as connection:
+            known = _workspace(connection, team_id)
+            if known is None:
+                return False
+            _remove(connection, team_id)
+            record(connection, Action.SLACK_REMOVED, f"slack:{team_id}", tenant_id=known.tenant_id, name=known.name)
+        return True
+
+    def workspace(self, team_id: str) -> Workspace | None:
+        """Return a workspace, unless its tenant is suspended."""
+        with read(self._engine) as connection:
+            return _workspace(connection, team_id)
+
+    def workspaces(self, tenant_id: str | None = None) -> list[Workspace]:
+        """List the workspaces of a tenant, or of all, in the order of their ids."""
+        query = select(slack_workspaces).order_by(slack_workspaces.c.team_id)
+        if tenant_id is not None:
+            query = query.where(slack_workspaces.c.tenant_id == tenant_id)
+        with read(self._engine) as connection:
+            return [_workspace_of(row) for row in connection.execute(query)]
+
+    def settings(self, team_id: str, channel: str) -> ChannelSettings:
+        """Return a channel's settings; the usual ones if it has none."""
+        with read(self._engine) as connection:
+            return _settings(connection, team_id, channel)
+
+    def set_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, by: str) -> None:
+        """Change a channel's settings; `by` is a Slack user."""
+        values = {"settings": settings.body(), "changed_by": by, "changed_at": self._clock()}
+        with write(self._engine) as connection:
+            row = upsert(connection, slack_channels).values(
+                team_id=workspace.team_id, channel=channel, tenant_id=workspace.tenant_id, **values
+            )
+            key = [slack_channels.c.team_id, slack_channels.c.channel]
+            connection.execute(row.on_conflict_do_update(index_elements=key, set_=values))
+            about = f"slack:{workspace.team_id}:{channel}"
+            record(connection, Action.SLACK_CHANNEL_SET, about, tenant_id=workspace.tenant_id, by=by, **settings.body())
+
+    def is_new(self, workspace: Workspace, keys: Collection[str]) -> bool:
+        """Note keys of an event that is no question; false if one of them was noted before."""
+        with write(self._engine) as connection:
+            return _note(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
+
+    def ask(self, asked: Asked, keys: Collection[str]) -> str | None:
+        """Store a question and return its id; None if one of the keys of its event was noted before.
+
+        The bot takes part in the question's thread from then on.
+        """
+        identifier, now = str(uuid.uuid4()), self._clock()
+        of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
+        with write(self._engine) as connection:
+            if not _note(connection, asked.team_id, asked.tenant_id, keys, now):
+                return None
+            thread = upsert(connection, slack_threads).values(tenant_id=asked.tenant_id, created_at=now, **of_thread)
+            connection.execute(thread.on_conflict_do_nothing())
+            connection.execute(
+                insert(slack_questions).values(
+                    id=identifier,
+                    tenant_id=asked.tenant_id,
+                    message_ts=asked.message_ts,
+                    user_id=asked.user_id,
+                    surface=asked.surface,
+                    text=asked.text,
+                    confirmed=asked.confirmed,
+                    stopped=False,
+                    state=QuestionState.WAITING,
+                    messages=[],
+                    attempt=0,
+                    fence=0,
+                    not_before=now,
+                    created_at=now,
+                    **of_thread,
+                )
+            )
+        return identifier
+
+    def takes_part(self, team_id: str, channel: str, thread_ts: str) -> bool:
+        """True if somebody asked the bot in this thread before."""
+        query = select(slack_threads.c.created_at).where(*_of_thread(slack_threads, team_id, channel, thread_ts))
+        with read(self._engine) as connection:
+            return connection.execute(query).first() is not None
+
+    def conversation_begun(self, asked: Asked, conversation_id: str) -> None:
+        """Record the conversation that the questions of a thread go into, unless the thread has one."""
+        of_thread = _of_thread(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
+        unset = slack_threads.c.conversation_id.is_(None)
+        with write(self._engine) as connection:
+            connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
+
+    def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
+        """Take questions that nobody holds, oldest first; of a thread only the first that has not ended."""
+        with write(self._engine) as connection:
+            now = self._clock()
+            rows = connection.execute(_claimable(now).limit(limit).with_for_update(skip_locked=True)).all()
+            found = []
+            for row in rows:
+                taken = {
+                    "state": QuestionState.ANSWERING,
+                    "fence": row.fence + 1,
+                    "attempt": row.attempt + 1,
+                    "lease_until": now + lease_seconds,
+                }
+                connection.execute(update(slack_questions).where(slack_questions.c.id == row.id).values(**taken))
+                found.append(_question(connection, row, taken))
+        return found
+
+    def renew(self, question: SlackQuestion, lease_seconds: float = LEASE_SECONDS) -> None:
+        """Extend the lease. Raises `LeaseLostError`."""
+        self._change(question, lease_until=self._clock() + lease_seconds)
+
+    def began(self, question: SlackQuestion, run_id: str) -> SlackQuestion:
+        """Record the run that answers. Raises `LeaseLostError`."""
+        self._change(question, run_id=run_id)
+        return replace(question, run_id=run_id)
+
+    def posting(self, question: SlackQuestion) -> SlackQuestion:
+        """Record that one more message is about to be posted. Raises `LeaseLostError`."""
+        since = self._clock()
+        self._change(question, posting_since=since)
+        return replace(question, posted=replace(question.posted, since=since))
+
+    def posted(self, question: SlackQuestion, message_ts: str | None) -> SlackQuestion:
+        """Record the message that was posted; None if it is known not to have been. Raises `LeaseLostError`."""
+        messages = question.posted.messages if message_ts is None else (*question.posted.messages, message_ts)
+        self._change(question, messages=list(messages), posting_since=None)
+        return replace(question, posted=Posted(messages))
+
+    def put_back(self, question: SlackQuestion, seconds: float) -> None:
+        """Let the question be taken again after so many seconds. Raises `LeaseLostError`."""
+        self._change(
+            question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
+        )
+
+    def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
+        """End a question. Raises `LeaseLostError`."""
+        self._change(question, state=state, lease_until=None, error_code=error_code, ended_at=self._clock())
+
+    def question(self, identifier: str) -> SlackQuestion | None:
+        with read(self._engine) as connection:
+            row = connection.execute(_questions().where(slack_questions.c.id == identifier)).first()
+            return None if row is None else _question(connection, row, row._mapping)
+
+    def open_questions(self) -> int:
+        """Count the questions that have not ended."""
+        query = select(func.count()).where(slack_questions.c.state.in_(_OPEN))
+        with read(self._engine) as connection:
+            return connection.execute(query).scalar_one()
+
+    def unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
+        """List the questions of a thread that have not ended, in the order of their messages."""
+        of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
+        query = _questions().where(*of_thread, slack_questions.c.state.in_(_OPEN))
+        with read(self._engine) as connection:
+            rows = connection.execute(query.order_by(slack_questions.c.message_ts)).all()
+            return [_question(connection, row, row._mapping) for row in rows]
+
+    def stop(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
+        """Mark the questions of a thread that have not ended as stopped, and return them."""
+        of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
+        with write(self._engine) as connection:
+            connection.execute(
+                update(slack_questions).where(*of_thread, slack_questions.c.state.in_(_OPEN)).values(stopped=True)
+            )
+        return self.unended(team_id, channel, thread_ts)
+
+    def is_stopped(self, question: SlackQuestion) -> bool:
+        query = select(slack_questions.c.stopped).where(slack_questions.c.id == question.id)
+        with read(self._engine) as connection:
+            return bool(connection.execute(query).scalar())
+
+    def principal(
+        self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
+    ) -> Principal:
+        """Return who asks: a user of the tenant with its groups, where there is one of that name, and `groups`.
+
+        Requests count for the channel, as for a key. Collections are those that its subjects may use.
+        """
+        of_user = (
+            users.c.tenant_id == workspace.tenant_id,
+            func.lower(users.c.name) == (user or "").casefold(),
+            users.c.deleted_at.is_(None),
+        )
+        with read(self._engine) as connection:
+            row = connection.execute(select(users.c.name, users.c.groups).where(*of_user)).first() if user else None
+            return with_collections(
+                connection,
+                Principal(
+                    workspace.tenant_id,
+                    f"{SLACK_KEY}{channel}",
+                    f"Slack {channel}",
+                    user=None if row is None else row.name,
+                    groups=groups | frozenset(() if row is None else row.groups),
+                    scopes=scopes,
+                ),
+            )
+
+    def forget(self, before: float) -> int:
+        """Remove keys of events, ended questions, and threads that are older; returns how many rows."""
+        old = (
+            delete(slack_seen).where(slack_seen.c.seen_at < before),
+            delete(slack_questions).where(slack_questions.c.ended_at < before),
+            delete(slack_threads).where(slack_threads.c.created_at < before, ~_asked_lately(before)),
+        )
+        with write(self._engine) as connection:
+            return sum(connection.execute(statement).rowcount for statement in old)
+
+    def _change(self, question: SlackQuestion, **values: Any) -> None:  # noqa: ANN401 - columns
+        with self._held(question) as connection:
+            connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**values))
+
+    @contextmanager
+    def _held(self, question: SlackQuestion) -> Iterator[Connection]:
+        held = (
+            select(slack_questions.c.id)
+            .where(
+                slack_questions.c.id == question.id,
+                slack_questions.c.fence == question.fence,
+                slack_questions.c.state == QuestionState.ANSWERING,
+            )
+            .with_for_update()
+        )
+        with write(self._engine) as connection:
+            if connection.execute(held).first() is None:
+                raise LeaseLostError(f"The question {question.id} from Slack is no longer held.")
+            yield connection
+
+
+def _claimable(now: float) -> Select[Any]:
+    earlier = slack_questions.alias("earlier")
+    mine = slack_questions.c
+    before_it = exists().where(
+        earlier.c.team_id == mine.team_id,
+        earlier.c.channel == mine.channel,
+        earlier.c.thread_ts == mine.thread_ts,
+        earlier.c.message_ts < mine.message_ts,
+        earlier.c.state.in_(_OPEN),
+    )
+    waits = and_(mine.state == QuestionState.WAITING, mine.not_before <= now)
+    lost = and_(mine.state == QuestionState.ANSWERING, mine.lease_until < now)
+    return select(slack_questions).where(or_(waits, lost), ~before_it).order_by(mine.created_at)
+
+
+def _questions() -> Select[Any]:
+    return select(slack_questions)
+
+
+def _question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuestion:  # noqa: ANN401 - a mapping of columns
+    of_thread = _of_thread(slack_threads, row.team_id, row.channel, row.thread_ts)
+    conversation = connection.execute(select(slack_threads.c.conversation_id).where(*of_thread)).scalar()
+    asked = Asked(
+        row.team_id,
+        row.tenant_id,
+        row.channel,
+        row.thread_ts,
+        row.message_ts,
+        row.user_id,
+        Surface(row.surface),
+        row.text,
+        row.confirmed,
+    )
+    return SlackQuestion(
+        row.id,
+        asked,
+        QuestionState(now_as["state"]),
+        conversation,
+        row.run_id,
+        Posted(tuple(row.messages), row.posting_since),
+        now_as["attempt"],
+        now_as["fence"],
+        row.created_at,
+        _settings(connection, row.team_id, row.channel),
+    )
+
+
+def _of_thread(table: Any, team_id: str, channel: str, thread_ts: str) -> tuple[Any, ...]:  # noqa: ANN401 - a Table
+    return table.c.team_id == team_id, table.c.channel == channel, table.c.thread_ts == thread_ts
+
+
+def _note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
+    """Note keys in their order, so that two processes that note the same ones wait in turn."""
+    new = True
+    for key in sorted(keys):
+        row = upsert(connection, slack_seen).values(team_id=team_id, key=key[:120], tenant_id=tenant_id, seen_at=now)
+        new &= bool(connection.execute(row.on_conflict_do_nothing()).rowcount)
+    return new
+
+
+def _settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
+    of_channel = slack_channels.c.team_id == team_id, slack_channels.c.channel == channel
+    body = connection.execute(select(slack_channels.c.settings).where(*of_channel)).scalar()
+    return ChannelSettings.of(body or {})
+
+
+def _workspace(connection: Connection, team_id: str) -> Workspace | None:
+    row = connection.execute(
+        select(slack_workspaces)
+        .join(tenants, tenants.c.id == slack_workspaces.c.tenant_id)
+        .where(slack_workspaces.c.team_id == team_id, tenants.c.suspended_at.is_(None))
+    ).first()
+    return None if row is None else _workspace_of(row)
+
+
+def _workspace_of(row: Row[Any]) -> Workspace:
+    return Workspace(
+        row.team_id, row.tenant_id, row.name, row.bot_user_id, row.token_sealed, tuple(row.scopes), row.installed_by
+    )
+
+
+def _remove(connection: Connection, team_id: str) -> None:
+    for table in (slack_questions, slack_seen, slack_threads, slack_channels, slack_workspaces):
+        connection.execute(delete(table).where(table.c.team_id == team_id))
+
+
+def _asked_lately(before: float) -> Any:  # noqa: ANN401 - a condition
+    return exists().where(
+        slack_questions.c.team_id == slack_threads.c.team_id,
+        slack_questions.c.channel == slack_threads.c.channel,
+        slack_questions.c.thread_ts == slack_threads.c.thread_ts,
+        or_(slack_questions.c.ended_at.is_(None), slack_questions.c.ended_at >= before),
+    )

@@ -1,0 +1,110 @@
+"""Questions asked in Slack, and the workspaces they come from, as the catalog stores them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+# What a channel asks counts for a key of this name and the channel's; keys have no colon.
+SLACK_KEY = "slack:"
+
+
+class Surface(StrEnum):
+    """Where a question was asked, which decides who reads the answer."""
+
+    CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut: everybody in the channel
+    DIRECT = "direct"  # a direct message, the agent's view, or `/ask`: whoever asked
+
+
+class QuestionState(StrEnum):
+    """The life of a question: `waiting → answering`, back again when its process is lost, and one of the two ends."""
+
+    WAITING = "waiting"
+    ANSWERING = "answering"
+    ANSWERED = "answered"  # its final message is in Slack: an answer, or the reason why there is none
+    GIVEN_UP = "given_up"  # Slack takes no message for it: the channel or the workspace is gone
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A Slack workspace in which the app is installed, for one tenant. `token` is sealed as `api.slack.seal` does."""
+
+    team_id: str
+    tenant_id: str
+    name: str
+    bot_user_id: str
+    token: str
+    scopes: tuple[str, ...] = ()
+    installed_by: str = ""
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """How the bot behaves in a channel. Without `collections` it asks all that everybody there may see.
+
+    With `mention_only` it answers no follow-up that does not name it; `askers` are Slack users, and none is everybody.
+    """
+
+    collections: tuple[str, ...] = ()
+    strategy: str = "auto"
+    mention_only: bool = False
+    askers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "ChannelSettings":
+        return cls(
+            tuple(body.get("collections", ())),
+            str(body.get("strategy", "auto")),
+            bool(body.get("mention_only", False)),
+            tuple(body.get("askers", ())),
+        )
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "collections": list(self.collections),
+            "strategy": self.strategy,
+            "mention_only": self.mention_only,
+            "askers": list(self.askers),
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it came: by `user_id`, with the message `message_ts`, to be answered in the thread `thread_ts`.
+
+    `confirmed` accepts what the answer may cost.
+    """
+
+    team_id: str
+    tenant_id: str
+    channel: str
+    thread_ts: str
+    message_ts: str
+    user_id: str
+    surface: Surface
+    text: str
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
+class Posted:
+    """The messages of a reply that are in Slack, in order, and since when one more may be on its way there."""
+
+    messages: tuple[str, ...] = ()
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class SlackQuestion:
+    """A question that a process holds, under a `fence` that grows each time it is taken."""
+
+    id: str
+    asked: Asked
+    state: QuestionState
+    conversation_id: str | None
+    run_id: str | None
+    posted: Posted
+    attempt: int
+    fence: int
+    created_at: float
+    settings: ChannelSettings = field(default_factory=ChannelSettings)

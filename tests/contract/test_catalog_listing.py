@@ -1,0 +1,128 @@
+"""Listings of documents: what names are found by, every order in pages, filters, and who sees what."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.grants import Grants
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.listing import START, DocumentFilter
+from ingest.documents import DocumentChange, Failure, JobKind, ListOrder, VersionState
+from ingest.identity import Role
+from tests.support.catalogs import arrival, arrive, embedded, searchable
+
+SIZES = {"Note 10": 30, "note 9": 10, "Zebra": 20, "äpfel": 20, "Ahorn": 5}
+
+
+def names(catalog: Catalog, named: str, readers: frozenset[str] | None = None) -> list[str]:
+    return [each.name for each in catalog.documents("ann", DocumentFilter(named=named), readers=readers)]
+
+
+def paged(catalog: Catalog, order: ListOrder, *, limit: int = 2) -> list[str]:
+    shown: list[str] = []
+    after = START
+    while page := catalog.listing.page("ann", DocumentFilter(), None, order=order, after=after, limit=limit):
+        shown += [document.name.removesuffix(".txt") for document, _ in page]
+        after = page[-1][1]
+    return shown
+
+
+def test_names_are_found_by_any_characters_of_them_in_either_case_and_none_is_a_pattern(catalog: Catalog) -> None:
+    for name in ("Plan_2025", "plan 2025", "100%", "Straße", "Ｗｉｄｅ", "ЁЛКА"):
+        arrive(catalog, name)
+    assert names(catalog, "PLAN") == ["Plan_2025.txt", "plan 2025.txt"]
+    assert names(catalog, "n_2") == ["Plan_2025.txt"]
+    assert names(catalog, "%") == ["100%.txt"]
+    assert names(catalog, "STRASSE") == ["Straße.txt"]
+    assert names(catalog, "wide") == ["Ｗｉｄｅ.txt"]
+    assert names(catalog, "ёл") == ["ЁЛКА.txt"]
+    assert names(catalog, "plan  2025") == ["plan 2025.txt"]
+    assert names(catalog, "nowhere") == []
+
+
+def test_a_title_is_found_once_it_is_known_and_no_longer_when_another_was_given(catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog, "whale")
+    assert names(catalog, "title") == []
+    searchable(jobs)
+    assert names(catalog, "TITLE") == ["whale.txt"]
+    assert names(catalog, "txt title") == []
+    catalog.change("ann", document.id, DocumentChange(title="The Ship", changed=frozenset({"title"})), None)
+    assert names(catalog, "title") == []
+    assert names(catalog, "the ship") == ["whale.txt"]
+    catalog.delete("ann", document.id)
+    assert names(catalog, "") == []
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (ListOrder.OLDEST, ["Note 10", "note 9", "Zebra", "äpfel", "Ahorn"]),
+        (ListOrder.NEWEST, ["Ahorn", "äpfel", "Zebra", "note 9", "Note 10"]),
+        (ListOrder.NAME, ["Ahorn", "äpfel", "note 9", "Note 10", "Zebra"]),
+        (ListOrder.NAME_DOWN, ["Zebra", "Note 10", "note 9", "äpfel", "Ahorn"]),
+        (ListOrder.SIZE, ["Ahorn", "note 9", "Zebra", "äpfel", "Note 10"]),
+        (ListOrder.SIZE_DOWN, ["Note 10", "Zebra", "äpfel", "note 9", "Ahorn"]),
+        (ListOrder.STATE, ["note 9", "Zebra", "äpfel", "Ahorn", "Note 10"]),
+        (ListOrder.STATE_DOWN, ["Note 10", "Zebra", "äpfel", "Ahorn", "note 9"]),
+    ],
+)
+def test_pages_follow_every_order_and_equals_keep_that_of_arrival(
+    catalog: Catalog, jobs: Jobs, order: ListOrder, expected: Sequence[str]
+) -> None:
+    for name, size in SIZES.items():
+        made = arrival(name)
+        catalog.accept(type(made)(**{**vars(made), "size_bytes": size}))
+        if name == "Note 10":
+            searchable(jobs)
+            document = catalog.documents("ann")[0]
+            catalog.change("ann", document.id, DocumentChange(title="Note 10", changed=frozenset({"title"})), None)
+            embedded(jobs)
+        elif name == "note 9":
+            (job,) = jobs.claim(JobKind.INGEST)
+            jobs.fail(job, Failure("x", "x"))
+    assert paged(catalog, order) == expected
+    assert paged(catalog, order, limit=5) == expected
+
+
+def test_filters_go_together_and_sums_and_counts_are_those_of_what_is_shown(catalog: Catalog, jobs: Jobs) -> None:
+    first = arrive(catalog, "a", collection="books")
+    searchable(jobs)
+    arrive(catalog, "b", collection="books")
+    arrive(catalog, "c")
+    arrive(catalog, "d", tenant="bob", collection="books")
+    waiting = DocumentFilter(collection="books", states=[VersionState.ACCEPTED])
+    assert [each.name for each in catalog.documents("ann", waiting)] == ["b.txt"]
+    assert catalog.documents("ann", DocumentFilter(collection="books", media_types=["application/pdf"])) == []
+    books = DocumentFilter(collection="books", media_types=["text/plain"])
+    assert catalog.listing.count("ann", books, None) == 2
+    total = catalog.listing.total("ann", books, None)
+    assert (total.documents, total.size_bytes, total.chunks, total.through) == (2, 6, 2, 2)
+    assert catalog.listing.ids("ann", books, None, after=0, through=1, limit=5) == [(1, first.id)]
+    assert catalog.listing.media_types("ann", None) == {"text/plain": 3}
+    assert catalog.listing.total("ann", DocumentFilter(named="none"), None).documents == 0
+
+
+def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, engine: Engine) -> None:
+    closed, plan = arrive(catalog, "closed"), arrive(catalog, "plan", collection="hr")
+    arrive(catalog, "open")
+    close = DocumentChange(readers=frozenset({"user:eve"}), changed=frozenset({"readers"}))
+    catalog.change("ann", closed.id, close, None)
+    Grants(engine).grant("ann", "hr", "user:ivy", Role.READER)
+    for person, expected in (
+        ("user:eve", {"closed.txt", "open.txt"}),
+        ("user:ivy", {"plan.txt", "open.txt"}),
+        ("user:cy", {"open.txt"}),
+    ):
+        readers = frozenset({person})
+        assert set(names(catalog, "", readers)) == expected
+        assert catalog.listing.count("ann", DocumentFilter(), readers) == len(expected)
+        assert catalog.listing.total("ann", DocumentFilter(), readers).documents == len(expected)
+        assert len(catalog.listing.ids("ann", DocumentFilter(), readers, after=0, through=9, limit=9)) == len(expected)
+        assert sum(catalog.listing.media_types("ann", readers).values()) == len(expected)
+    assert names(catalog, "plan", frozenset({"user:eve"})) == []
+    assert set(names(catalog, "", frozenset({"scope:admin"}))) == {"plan.txt", "open.txt"}
+    catalog.change("ann", closed.id, DocumentChange(readers=None, changed=frozenset({"readers"})), None)
+    assert names(catalog, "closed", frozenset({"user:cy"})) == ["closed.txt"]
+    assert plan.id in {each.id for each in catalog.documents("ann")}

@@ -1,0 +1,115 @@
+"""Conversations in Slack over a real service: slack-bolt and slack-sdk talk to a double, and a model is scripted."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.slack.conftest import PUBLIC_URL, Workspace
+from tests.support.cluster import wait_until
+from tests.support.harbour import COUNT, KEEPER, LAMP
+from tests.support.slack_double import BOT
+
+pytestmark = pytest.mark.slow
+
+Golden = Callable[[str], None]
+NOTHING = "Who painted the ceiling?"
+
+
+def written(workspace: Workspace, channel: str | None = None) -> str:
+    """The transcript with names for what differs from run to run."""
+    text = workspace.slack.transcript(channel or workspace.channel)
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "DOCUMENT", text)
+    return re.sub(r"C0QUAY\d+", "C0QUAY", text)
+
+
+def test_a_mention_is_answered_in_its_thread_and_a_follow_up_needs_none(workspace: Workspace, golden: Golden) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    workspace.says("U0BOB", LAMP, thread=thread)
+    workspace.answered(thread, count=2)
+    golden(written(workspace))
+    assert workspace.slack.refused == []
+    shown = [status for channel, _, status in workspace.slack.statuses if channel == workspace.channel]
+    assert shown[0] == "is looking for the answer…"
+    assert "is checking each sentence…" in shown
+
+
+def test_a_direct_message_a_count_and_its_table(workspace: Workspace, golden: Golden) -> None:
+    thread = workspace.says("U0ANN", COUNT, channel=workspace.direct)
+    workspace.answered(thread, channel=workspace.direct)
+    golden(written(workspace, workspace.direct))
+    assert workspace.slack.refused == []
+
+
+def test_a_command_is_answered_in_direct_messages(workspace: Workspace, golden: Golden) -> None:
+    taken = workspace.sender.command("U0ANN", KEEPER, trigger="1.1.one")
+    assert taken.text == "I am looking. The answer comes in our direct messages."
+    workspace.answered(channel="D0ANN")
+    golden(written(workspace, "D0ANN"))
+    assert "Ask with words" in workspace.sender.command("U0ANN", " ", trigger="1.1.two").text
+
+
+def test_an_unsupported_sentence_is_told_by_an_alert(workspace: Workspace, golden: Golden) -> None:
+    workspace.model.support = "not_supported"
+    thread = workspace.says("U0ANN", f"<@{BOT}> {LAMP}")
+    workspace.answered(thread)
+    golden(written(workspace))
+
+
+def test_what_turns_to_others_or_comes_from_programs_is_no_question(workspace: Workspace) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    workspace.says("U0ANN", "<@U0BOB> did you know?", thread=thread)
+    workspace.says("U0BOB", "Has anybody seen the tide table?")
+    for extra in ({"subtype": "message_changed"}, {"bot_id": "B1"}, {"subtype": "channel_join"}, {"user": BOT}):
+        event = workspace.slack.says("U0ANN", workspace.channel, f"<@{BOT}> {KEEPER}", thread=thread)
+        event["event"] |= extra
+        assert workspace.sender.event(event).status_code == 200
+    workspace.quiet()
+    assert len(workspace.finals()) == 1
+
+
+def test_a_question_is_stopped_by_slacks_own_button(workspace: Workspace) -> None:
+    workspace.model.pause.clear()
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    store = workspace.harbour.services.slack
+    wait_until(
+        lambda: any(each.run_id for each in store.unended("T0HARBOUR", workspace.channel, thread)),
+        seconds=30,
+        what="the run has begun",
+    )
+    stop = {"type": "agent_session_stopped", "channel": workspace.channel, "thread_ts": thread, "user": "U0ANN"}
+    assert workspace.sender.event(workspace.slack.event(stop)).status_code == 200
+    (reply,) = workspace.answered(thread)
+    workspace.model.pause.set()
+    assert "It was stopped." in reply.text
+
+
+def test_links_lead_to_the_portal_at_the_span_and_to_nothing_else(workspace: Workspace) -> None:
+    workspace.model.wrapped = (
+        "<!channel> <@U0BOB> @here #general [click](https://evil.example) ![x](https://evil.example/x.png) "
+        "evil.example <https://evil.example|safe> mailto:a@evil.example "
+    )
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    (reply,) = workspace.answered(thread)
+    texts = [reply.text, *re.findall(r'"text": "((?:[^"\\]|\\.)*)"', str(reply.blocks).replace("'", '"'))]
+    for text in texts:
+        for link in re.findall(r"<([^>|]*)", text):
+            assert link.startswith(f"{PUBLIC_URL}/library/"), text
+        assert "evil.example" not in re.sub(r"`[^`]*`", "", text), text
+        assert not re.search(r"[@#](channel|here|general|U0)", text), text
+    urls = [each["url"] for card in _cards(reply.blocks) for each in card.get("actions", ())]
+    assert urls
+    assert all(url.startswith(f"{PUBLIC_URL}/library/") for url in urls)
+
+
+def test_nothing_found_says_what_was_searched(workspace: Workspace, golden: Golden) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {NOTHING}")
+    workspace.answered(thread)
+    golden(written(workspace))
+
+
+def _cards(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [card for block in blocks if block["type"] == "carousel" for card in block["elements"]]

@@ -1,0 +1,100 @@
+"""What is closed to somebody in a channel appears nowhere in it, whoever asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.slack.conftest import Workspace
+from tests.support.cluster import wait_until
+from tests.support.harbour import KEEPER
+from tests.support.slack_double import BOT
+
+pytestmark = pytest.mark.slow
+
+PRIVATE = b"# Wages\n\nWho kept the lighthouse was paid ZEBRAWOOD crowns a year.\n"
+WORD = "ZEBRAWOOD"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def private(served: object) -> Iterator[None]:
+    """A document that Ann may read, and one for a group in Slack that both are in."""
+    harbour = served
+    client = harbour.client  # type: ignore[attr-defined]
+    for user in ("ann@harbour.example", "bob@harbour.example"):
+        harbour.services.identities.users.create("default", user, ["crew"] if user.startswith("b") else [])  # type: ignore[attr-defined]
+    document = client.http.post(
+        "/v1/documents", params={"name": "wages.md", "readers": "user:ann@harbour.example"}, content=PRIVATE
+    )
+    document.raise_for_status()
+    path = f"/v1/documents/{document.json()['id']}"
+    wait_until(lambda: client.get(path)["state"] == "ready", seconds=60, what="it is ready")
+    yield
+    client.http.delete(path).raise_for_status()
+
+
+def read(workspace: Workspace) -> str:
+    """Everything that the model was shown since the last call, and forget it."""
+    requests, workspace.harbour.model.requests[:] = list(workspace.harbour.model.requests), []
+    return str(requests)
+
+
+def test_a_private_document_is_read_for_whoever_may_see_it_and_for_no_channel(workspace: Workspace) -> None:
+    read(workspace)
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    assert WORD not in read(workspace)
+    workspace.says("U0ANN", KEEPER, channel=workspace.direct)
+    workspace.answered(channel=workspace.direct)
+    assert WORD in read(workspace)
+    workspace.slack.channel("D0BOB", "U0BOB", kind="im")
+    workspace.says("U0BOB", KEEPER, channel="D0BOB")
+    workspace.answered(channel="D0BOB")
+    assert WORD not in read(workspace)
+    for channel in (workspace.channel, "D0BOB"):
+        assert WORD not in str(workspace.slack.messages[channel])
+
+
+def test_a_button_asks_again_for_its_presser_alone(workspace: Workspace) -> None:
+    thread = workspace.says("U0BOB", f"<@{BOT}> {KEEPER}")
+    (reply,) = workspace.answered(thread)
+    before = len(workspace.finals("D0ANN"))
+    read(workspace)
+    button = next(block for block in reply.blocks if block["type"] == "actions")["elements"][0]
+    for _ in range(2):
+        assert (
+            workspace.sender.press("U0ANN", button["action_id"], button["value"], workspace.channel).status_code == 200
+        )
+    workspace.answered(channel="D0ANN", count=before + 1)
+    assert WORD in read(workspace)
+    assert len(workspace.finals("D0ANN")) == before + 1
+    assert len(workspace.slack.replies(workspace.channel)) == 1
+
+
+def test_a_group_of_ours_cannot_be_entered_by_a_group_of_that_name_in_slack(workspace: Workspace) -> None:
+    client = workspace.harbour.client
+    made = client.http.post(
+        "/v1/documents", params={"name": "crew.md", "readers": "group:crew"}, content=PRIVATE + b"Crew."
+    )
+    path = f"/v1/documents/{made.json()['id']}"
+    wait_until(lambda: client.get(path)["state"] == "ready", seconds=60, what="it is ready")
+    workspace.slack.user_groups[:] = [{"handle": "crew", "users": ["U0ANN", "U0BOB"]}]
+    read(workspace)
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    shown = read(workspace)
+    workspace.slack.user_groups.clear()
+    client.http.delete(path).raise_for_status()
+    assert "Crew." not in shown
+
+
+def test_a_button_of_another_workspace_does_nothing(workspace: Workspace) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    store = workspace.harbour.services.slack
+    question = store.question(workspace.slack.replies(workspace.channel)[0].metadata["event_payload"]["question"])  # type: ignore[index]
+    assert question is not None
+    payload = '{"type": "block_actions", "team": {"id": "T0OTHER"}, "user": {"id": "U0EVE"}, "trigger_id": "1", '
+    payload += f'"actions": [{{"action_id": "leadline_privately", "type": "button", "value": "{question.id}"}}]}}'
+    workspace.sender.form({"payload": payload})
+    workspace.quiet()
+    assert "D0EVE" not in workspace.slack.channels

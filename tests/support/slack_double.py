@@ -1,0 +1,394 @@
+"""Slack as far as a bot meets it: the Web API over HTTP, signed events, limits, streams and faults; kept in memory.
+
+It refuses what Slack refuses: blocks beyond the published limits (checked by slack-sdk's own models), streams that are
+over, methods beyond their tier. `transcript` writes a conversation down as people would see it.
+"""
+
+import hashlib
+import hmac
+import itertools
+import json
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import httpx
+from fastapi import FastAPI
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.blocks import Block
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tests.support.serving import serving
+
+TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
+# Seconds after which Slack ends a stream.
+STREAM_SECONDS = 300.0
+_SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
+_KNOWN_BLOCKS = frozenset(
+    {"section", "context", "context_actions", "actions", "alert", "carousel", "card", "markdown", "header", "divider"}
+)
+
+
+@dataclass
+class Posted:
+    """A message in a channel; `streaming_since` while it is a stream."""
+
+    channel: str
+    ts: str
+    user: str
+    text: str = ""
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    thread_ts: str | None = None
+    metadata: dict[str, Any] | None = None
+    streaming_since: float | None = None
+    edits: int = 0
+
+
+@dataclass
+class Fault:
+    """What happens to the next call of a method: a `status` is answered; `done` calls take effect before."""
+
+    status: int
+    done: bool = False
+    retry_after: float = 0.0
+
+
+class SlackDouble:
+    """One workspace. `channels` maps ids to kinds (`channel`, `im`) and members, `people` ids to profiles."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.channels: dict[str, dict[str, Any]] = {}
+        self.people: dict[str, dict[str, Any]] = {BOT: {"is_bot": True}}
+        self.user_groups: list[dict[str, Any]] = []
+        self.messages: dict[str, list[Posted]] = defaultdict(list)
+        self.statuses: list[tuple[str, str, str]] = []
+        self.calls: Counter[str] = Counter()
+        self.faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self.refused: list[str] = []
+        self.streams_for = STREAM_SECONDS
+        self.url = ""
+        self._numbers = itertools.count(1)
+        self._events = itertools.count(1)
+
+    # What people do.
+
+    def channel(self, identifier: str, *members: str, kind: str = "channel") -> None:
+        self.channels[identifier] = {"kind": kind, "members": [*members, BOT]}
+
+    def person(self, identifier: str, mail: str | None = None) -> None:
+        self.people[identifier] = {"team_id": TEAM, "profile": {"email": mail} if mail else {}}
+
+    def says(self, user: str, channel: str, text: str, *, thread: str | None = None) -> dict[str, Any]:
+        """Put a person's message into a channel; returns the body of its event."""
+        with self.lock:
+            message = Posted(channel, self._ts(), user, text, thread_ts=thread)
+            self.messages[channel].append(message)
+            kind = self.channels[channel]["kind"]
+        event = {
+            "type": "message",
+            "user": user,
+            "channel": channel,
+            "channel_type": kind,
+            "text": text,
+            "ts": message.ts,
+        }
+        return self.event(event | ({"thread_ts": thread} if thread else {}))
+
+    def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Wrap an event as Slack sends it."""
+        return {
+            "type": "event_callback",
+            "team_id": TEAM,
+            "event_id": f"Ev{next(self._events):08}",
+            "event_time": int(time.time()),
+            "authorizations": [{"team_id": TEAM, "user_id": BOT, "is_bot": True}],
+            "event": dict(event),
+        }
+
+    # What the bot has made of it.
+
+    def replies(self, channel: str, thread: str | None = None) -> list[Posted]:
+        """Return the bot's messages in a channel, or in a thread of it."""
+        with self.lock:
+            found = [each for each in self.messages[channel] if each.user == BOT]
+            return [each for each in found if thread is None or each.thread_ts == thread]
+
+    def transcript(self, channel: str) -> str:
+        """Write a channel down: who says what, in which thread, with the blocks of the bot's messages."""
+        with self.lock:
+            return "\n".join(_written(each) for each in self.messages[channel]) + "\n"
+
+    # The Web API.
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.post("/api/{method}")
+        @app.get("/api/{method}")
+        async def call(method: str, request: Request) -> Response:
+            body = _body(request, await request.body())
+            if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
+                return JSONResponse({"ok": False, "error": "invalid_auth"})
+            return self._answered(method, body)
+
+        return app
+
+    def _answered(self, method: str, body: dict[str, Any]) -> Response:
+        with self.lock:
+            self.calls[method] += 1
+            fault = self.faults[method].popleft() if self.faults[method] else None
+            if fault is not None and not fault.done:
+                return _faulty(fault)
+            try:
+                handler = getattr(self, "_" + method.replace(".", "_"), None)
+                if handler is None:
+                    raise _RefusedError("unknown_method")
+                answer = handler(body)
+            except _RefusedError as error:
+                self.refused.append(f"{method}: {error}")
+                return JSONResponse({"ok": False, "error": str(error)})
+        return _faulty(fault) if fault is not None else JSONResponse({"ok": True, **answer})
+
+    def _auth_test(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"team_id": TEAM, "team": "Harbour", "user_id": BOT, "bot_id": "B0BOT"}
+
+    def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body["user"] not in self.people:
+            raise _RefusedError("user_not_found")
+        return {"user": {"id": body["user"], **self.people[body["user"]]}}
+
+    def _usergroups_list(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"usergroups": self.user_groups}
+
+    def _conversations_members(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        members, at = self.channels[body["channel"]]["members"], int(body.get("cursor") or 0)
+        until = at + int(body.get("limit", 100))
+        more = str(until) if until < len(members) else ""
+        return {"members": members[at:until], "response_metadata": {"next_cursor": more}}
+
+    def _conversations_open(self, body: dict[str, Any]) -> dict[str, Any]:
+        channel = f"D{body['users'][1:]}"
+        self.channels.setdefault(channel, {"kind": "im", "members": [body["users"], BOT]})
+        return {"channel": {"id": channel}}
+
+    def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        in_thread = [each for each in self.messages[body["channel"]] if body["ts"] in (each.ts, each.thread_ts)]
+        return _history(in_thread, body)
+
+    def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        return _history([each for each in self.messages[body["channel"]] if each.thread_ts is None], body)
+
+    def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel_id"])
+        self.statuses.append((body["channel_id"], body["thread_ts"], body["status"]))
+        return {}
+
+    def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        message = Posted(
+            body["channel"],
+            self._ts(),
+            BOT,
+            str(body.get("text", "")),
+            _checked(body.get("blocks") or []),
+            body.get("thread_ts"),
+            body.get("metadata"),
+        )
+        self.messages[body["channel"]].append(message)
+        return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        if self._is_streaming(message):
+            raise _RefusedError("streaming_message_cannot_be_updated")
+        message.text, message.blocks = str(body.get("text", "")), _checked(body.get("blocks") or [])
+        message.metadata = body.get("metadata") or message.metadata
+        message.edits += 1
+        return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_startStream(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        if not body.get("thread_ts"):
+            raise _RefusedError("thread_ts_required")
+        if self.channels[body["channel"]]["kind"] != "im" and not body.get("recipient_user_id"):
+            raise _RefusedError("missing_recipient_user_id")
+        text = _markdown(body)
+        message = Posted(body["channel"], self._ts(), BOT, text, thread_ts=body["thread_ts"])
+        message.streaming_since = time.monotonic()
+        self.messages[body["channel"]].append(message)
+        return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_appendStream(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        if not self._is_streaming(message):
+            raise _RefusedError("message_not_in_streaming_state")
+        message.text += _markdown(body)
+        return {}
+
+    def _chat_stopStream(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        if not self._is_streaming(message):
+            raise _RefusedError("message_not_in_streaming_state")
+        message.text += _markdown(body)
+        message.streaming_since = None
+        return {}
+
+    def _is_streaming(self, message: Posted) -> bool:
+        since = message.streaming_since
+        return since is not None and time.monotonic() - since < self.streams_for
+
+    def _message(self, body: dict[str, Any]) -> Posted:
+        for each in self.messages[body["channel"]]:
+            if each.ts == body["ts"] and each.user == BOT:
+                return each
+        raise _RefusedError("message_not_found")
+
+    def _known(self, channel: str) -> None:
+        if channel not in self.channels:
+            raise _RefusedError("channel_not_found")
+
+    def _ts(self) -> str:
+        return f"{time.time():.3f}{next(self._numbers):03}"
+
+
+class _RefusedError(Exception):
+    """Slack's word for why not."""
+
+
+def _body(request: Request, raw: bytes) -> dict[str, Any]:
+    if request.headers.get("content-type", "").startswith("application/json"):
+        found: dict[str, Any] = json.loads(raw or b"{}")
+        return found
+    return {**dict(request.query_params), **dict(parse_qsl(raw.decode()))}
+
+
+def _faulty(fault: Fault) -> Response:
+    headers = {"Retry-After": f"{fault.retry_after:g}"} if fault.status == 429 else {}
+    return JSONResponse({"ok": False, "error": "ratelimited"} if fault.status == 429 else {}, fault.status, headers)
+
+
+def _history(found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
+    oldest = float(body.get("oldest") or 0)
+    shown = [each for each in found if float(each.ts) > oldest][: int(body.get("limit", 15))]
+    return {
+        "messages": [
+            {"ts": each.ts, "user": each.user, "text": each.text}
+            | ({"metadata": each.metadata} if each.metadata else {})
+            for each in shown
+        ]
+    }
+
+
+def _markdown(body: Mapping[str, Any]) -> str:
+    text = str(body.get("markdown_text") or "")
+    if len(text) > _MARKDOWN:
+        raise _RefusedError("msg_too_long")
+    return text
+
+
+def _checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks if Slack would take them."""
+    if len(blocks) > _BLOCKS:
+        raise _RefusedError("invalid_blocks")
+    try:
+        for parsed in Block.parse_all(blocks):
+            parsed.validate_json()
+    except SlackObjectFormationError as error:
+        raise _RefusedError(f"invalid_blocks: {error}") from error
+    for block in blocks:
+        if block["type"] not in _KNOWN_BLOCKS:
+            raise _RefusedError(f"invalid_blocks: {block['type']}")
+        if block["type"] in ("section", "alert") and not 1 <= len(block["text"]["text"]) <= _SECTION:
+            raise _RefusedError("invalid_blocks: text")
+    return blocks
+
+
+def _written(message: Posted) -> str:
+    begin = "    " if message.thread_ts and message.thread_ts != message.ts else ""
+    who = "Leadline" if message.user == BOT else message.user
+    lines = [message.text] if not message.blocks else [line for block in message.blocks for line in _lines(block)]
+    first, *rest = "\n".join(lines).split("\n")
+    return "\n".join([f"{begin}{who}: {first}", *(f"{begin}    {line}".rstrip() for line in rest)])
+
+
+def _lines(block: Mapping[str, Any]) -> Iterator[str]:
+    match block["type"]:
+        case "section" | "alert":
+            mark = f"({block['level']}) " if block["type"] == "alert" else ""
+            yield mark + block["text"]["text"]
+        case "context":
+            yield " · ".join(each["text"] for each in block["elements"])
+        case "carousel":
+            for card in block["elements"]:
+                said = [card[part]["text"] for part in ("title", "subtitle", "body") if part in card]
+                links = [each["url"] for each in card.get("actions", ())]
+                yield "card: " + " | ".join([*said, *links])
+        case "actions":
+            yield "buttons: " + ", ".join(each["text"]["text"] for each in block["elements"])
+        case "context_actions":
+            yield "(feedback)"
+
+
+class Sender:
+    """Sends signed requests to an app, as Slack does."""
+
+    def __init__(self, url: str, secret: str = SECRET) -> None:
+        self._secret = secret
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def event(
+        self, body: Mapping[str, Any], *, retry: int = 0, at: float | None = None, seconds: float = 30
+    ) -> httpx.Response:
+        raw = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if retry:
+            headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
+        return self._send(raw, headers, at, seconds)
+
+    def form(self, fields: Mapping[str, str]) -> httpx.Response:
+        return self._send(urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, None)
+
+    def command(self, user: str, text: str, trigger: str = "1.2.abc") -> httpx.Response:
+        """Send `/ask` with a text."""
+        fields = {"command": "/ask", "text": text, "user_id": user, "team_id": TEAM, "trigger_id": trigger}
+        return self.form({**fields, "channel_id": "C0", "response_url": "https://slack.invalid/"})
+
+    def press(self, user: str, action: str, value: str, channel: str) -> httpx.Response:
+        """Press a button of a message."""
+        payload = {
+            "type": "block_actions",
+            "team": {"id": TEAM},
+            "user": {"id": user},
+            "channel": {"id": channel},
+            "trigger_id": f"9.{action}.{value}",
+            "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
+        }
+        return self.form({"payload": json.dumps(payload)})
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 30) -> httpx.Response:
+        stamp = str(int(time.time() if at is None else at))
+        signed = hmac.new(self._secret.encode(), f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
+        signature = {"x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signed}"}
+        return self._http.post("/slack/events", content=raw, headers=headers | signature, timeout=seconds)
+
+
+@contextmanager
+def slack_double() -> Iterator[SlackDouble]:
+    """A workspace behind a port of this machine; its address is `url`."""
+    double = SlackDouble()
+    with serving(double.app()) as url:
+        double.url = f"{url}/api/"
+        yield double

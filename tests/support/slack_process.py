@@ -1,0 +1,39 @@
+"""A service with the Slack bot in a process of its own, to be killed; its language model and Slack are at addresses."""
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from api.embedded import open_embedded
+from api.language_model import RemoteLanguageModel
+from api.main import create_app
+from api.settings import Settings
+from retrieval.embedding import HashingEmbedder
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
+from rlm.llm.profiles import ModelProfile
+from tests.support.fault_folder import arm_from_environment
+from tests.support.slack_double import BOT_TOKEN, SECRET
+
+
+def main(home: str, model_url: str, slack_url: str, port: str) -> None:
+    arm_from_environment()
+    profile = ModelProfile("scripted", 32_000, 4_000)
+    model = RemoteLanguageModel(model_url, ChatModel(remote_chat_model(model_url, profile), profile))
+    settings = Settings.model_validate(
+        {
+            "home": Path(home),
+            "llm": "none",
+            "min_free_bytes": 0,
+            "slack_signing_secret": SECRET,
+            "slack_bot_token": BOT_TOKEN,
+            "slack_api_url": slack_url,
+        }
+    )
+    with open_embedded(settings, encoder=HashingEmbedder(), language_model=model) as services:
+        uvicorn.run(create_app(services), port=int(port), log_level="error", lifespan="on")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

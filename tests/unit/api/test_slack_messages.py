@@ -1,0 +1,102 @@
+"""Replies in Slack keep Slack's limits, and nothing in them is a link, a mention or a channel that is not ours."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
+
+from api.answer_schemas import AnswerOut
+from api.rendering import inert_markdown, inert_mrkdwn
+from api.slack.intake import plain_question
+from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces
+from api.slack.seal import Seal, new_key
+from ingest.errors import LeadlineError
+from rlm.answers import answer_json
+from tests.fakes.scripted_answers import answer
+
+BASE = "https://leadline.example.org"
+
+
+def shown(text: str) -> AnswerOut:
+    body = answer_json(answer("11111111-1111-1111-1111-111111111111", text=text))
+    return AnswerOut.of_body(body, identifier="an id", conversation=None)
+
+
+def texts(blocks: Any) -> list[str]:  # noqa: ANN401 - JSON
+    if isinstance(blocks, dict):
+        own = [blocks["text"]] if isinstance(blocks.get("text"), str) else []
+        return own + [each for value in blocks.values() if isinstance(value, dict | list) for each in texts(value)]
+    return [each for value in blocks if isinstance(value, dict | list) for each in texts(value)]
+
+
+@given(st.text(alphabet=st.sampled_from("ab <>@#!|[](){}*_~`.:/\n-1&"), max_size=400))
+def test_no_text_is_a_link_a_mention_or_a_channel(text: str) -> None:
+    for message in answer_messages(shown(f"Words {text} words [1]."), BASE, "question"):
+        for each in [message.text, *texts(message.blocks)]:
+            for inner in re.findall(r"<([^>]*)", each):
+                assert inner.startswith(f"{BASE}/library/"), each
+            assert not re.search(r"[@#](?=\S)", re.sub(r"<[^>]*>|`[^`]*`|```.*?```", "", each, flags=re.DOTALL)), each
+    assert not re.search(r"<|\]\(|@\S", inert_markdown(f"{text} "))
+    assert "<" not in inert_mrkdwn(text)
+
+
+@given(st.lists(st.text(alphabet="abc \n*`|-", max_size=900), max_size=60))
+def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
+    for message in answer_messages(
+        shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", privately=True, asked="?"
+    ):
+        assert 0 < len(message.blocks) <= BLOCKS_A_MESSAGE
+        for block in Block.parse_all(message.blocks):
+            block.validate_json()
+        assert all(len(each["text"]["text"]) <= SECTION_CHARS for each in message.blocks if each["type"] == "section")
+
+
+def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> None:
+    text = "\n\n".join(f"Paragraph {number} " + "words " * 60 for number in range(20))
+    assert all(piece.startswith("Paragraph") for piece in pieces(text, 1_000))
+    code = "```\n" + "\n".join(f"line {number}" for number in range(400)) + "\n```"
+    cut = list(pieces(code, 1_000))
+    assert len(cut) > 3
+    assert all(piece.startswith("```\n") and piece.endswith("\n```") for piece in cut)
+    assert re.findall(r"\d+", "".join(cut)) == [str(number) for number in range(400)]
+
+
+def test_a_cut_tears_no_link() -> None:
+    link = f"<{BASE}/library/a?start=1&amp;end=2|[1]>"
+    for piece in pieces(f"{'x' * 950}{link}{'y' * 100}", 1_000):
+        assert piece.count("<") == piece.count(">")
+
+
+def test_a_failure_says_what_to_do_and_offers_to_go_ahead() -> None:
+    message = failure_message("It may cost <much> @here.", "Set a budget.", "question", may_go_ahead=True)
+    assert [block["type"] for block in message.blocks] == ["alert", "context", "actions"]
+    assert "&lt;much&gt; ＠here" in message.blocks[0]["text"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("<@U0BOT> who?", "who?"),
+        ("who, <@U0BOT>?", "who, ?"),
+        ("see <https://a.example/b|the page> &amp; <https://c.example>", "see the page & https://c.example"),
+        ("in <#C0ABC|general> <!here> <!subteam^S1|@crew>", "in #general here @crew"),
+        ("<mailto:a@b.example|a@b.example> wrote <@U0ANN|ann>", "a@b.example wrote ann"),
+    ],
+)
+def test_a_question_is_what_people_read(text: str, question: str) -> None:
+    assert plain_question(text, "U0BOT") == question
+
+
+def test_a_token_is_opened_by_an_earlier_key_and_by_no_other() -> None:
+    old, new = new_key(), new_key()
+    sealed = Seal(old).close("xoxb-1")
+    rotated = Seal(f"{new} {old}")
+    assert rotated.open(sealed) == "xoxb-1"
+    assert Seal(new).open(rotated.again(sealed)) == "xoxb-1"
+    with pytest.raises(LeadlineError, match="not among"):
+        Seal(new).open(sealed)
+    with pytest.raises(LeadlineError, match="no key"):
+        Seal("short")
