@@ -14,7 +14,7 @@ from ingest.errors import AnswerNotFoundError, IngestError
 from ingest.identity import Principal
 from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer
-from rlm.requests import AnswerRequest, Message, check_question
+from rlm.requests import AnswerRequest, Message, StrategyName, Wanted, check_question
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Asking:
             self._question,
             body.scope(caller),
             recent(self._said_before(body)),
-            body.wanted(),
+            self._wanted(body),
             UsedVersions(claim.id if claim else new_work_id(), self._used_before()),
         )
 
@@ -100,6 +100,14 @@ class Asking:
     def _kept(self, answer: Answer, identifier: str, conversation: str | None) -> KeptAnswer:
         caller = self._caller
         return kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
+
+    def _wanted(self, body: QuestionIn) -> Wanted:
+        """Return what is wanted; a question to one collection that names no strategy is answered by its default."""
+        wanted = body.wanted()
+        if "strategy" in body.model_fields_set or len(body.collections) != 1:
+            return wanted
+        default = self._served.collections.default_strategy(self._caller.tenant_id, body.collections[0])
+        return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
     def _used_before(self) -> frozenset[str]:
         """Return the versions that what is said before in the kept conversation rests on."""

@@ -15,6 +15,7 @@ from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.slack import Slack
+from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
@@ -96,7 +97,13 @@ def make_services(
         tokens=open_tokens(settings, identities),
         audit=parts.audit,
         batches=parts.batches,
+        collections=parts.collections,
+        files=parts.files,
+        file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
+        remove_files=parts.file_removal.run,
         conversations=parts.conversations,
+        feedback=parts.feedback,
+        shares=parts.shares,
         slack=Slack(door),
         webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),

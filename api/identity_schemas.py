@@ -10,7 +10,7 @@ from api.schemas import Wire, instant
 from ingest.identity import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
 
 if TYPE_CHECKING:
-    from ingest.catalog.grants import CollectionTotal, Grant
+    from ingest.catalog.grants import Grant
     from ingest.catalog.keys import ApiKey
     from ingest.catalog.tenants import Tenant
     from ingest.catalog.users import User, UserAccess
@@ -235,32 +235,6 @@ class PrincipalOut(Wire):
             scopes=sorted(principal.scopes),
             expires_at=None if principal.expires_at is None else instant(principal.expires_at),
         )
-
-
-class CollectionOut(Wire):
-    """A collection: its documents, and whether grants say who may use it. `role` is what the caller may do with it."""
-
-    name: str
-    documents: int
-    bytes: int
-    restricted: bool
-    role: Role
-
-    @classmethod
-    def of(cls, total: "CollectionTotal", role: Role) -> "CollectionOut":
-        return cls(
-            name=total.name,
-            documents=total.documents,
-            bytes=total.size_bytes,
-            restricted=total.grants > 0,
-            role=role,
-        )
-
-
-class CollectionList(Wire):
-    """The collections that the caller may use, in the order of their names."""
-
-    collections: list[CollectionOut]
 
 
 class RoleIn(Wire):

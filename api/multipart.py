@@ -1,10 +1,11 @@
 """Receives uploads: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Generic
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,14 +15,15 @@ from api.threads import Threads
 from ingest.catalog.catalog import Accepted
 from ingest.errors import InputError, UploadError
 from ingest.inbound import check_text, read_json, read_metadata
-from ingest.intake import Upload, UploadRequest
+from ingest.intake import Kept, Upload, UploadRequest
 from ingest.metadata import require_metadata, require_own_sight, require_readers
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
+_MAX_FIELDS_BESIDE = 20
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
-Receive = Callable[[UploadRequest], AbstractContextManager[Upload]]
+Receive = Callable[[UploadRequest], AbstractContextManager[Upload[Accepted]]]
 
 
 @dataclass
@@ -51,11 +53,43 @@ async def receive_form(
     Raises `BadRequestError` for a malformed form, and `InputError` for a field whose text cannot be taken; files before
     the fault are kept.
     """
+    form = _Form(request, receive)
+    try:
+        await _parse(stream, content_type, form, threads)
+    finally:
+        await threads.run(form.close)
+    if not form.received.outcomes:
+        raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
+    return form.received
+
+
+async def receive_file(
+    stream: AsyncIterator[bytes],
+    content_type: str,
+    request: UploadRequest,
+    receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]],
+    threads: Threads,
+    check: Callable[[Mapping[str, str]], str],
+) -> Kept:
+    """Receive a form with one file, and with fields before or after it, from which `check` finds its purpose.
+
+    Raises the `UploadError`s, what `check` raises, and as `receive_form` does; nothing is kept then.
+    """
+    form = _FileForm(request, receive)
+    try:
+        await _parse(stream, content_type, form, threads)
+        if form.upload is None:
+            raise BadRequestError("The form holds no file.", hint="Send it as the part `file`, with a file name.")
+        return await threads.run(partial(form.upload.accept, purpose=check(form.fields)))
+    finally:
+        await threads.run(form.close)
+
+
+async def _parse(stream: AsyncIterator[bytes], content_type: str, form: "_Parts", threads: Threads) -> None:
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise BadRequestError("The multipart form names no boundary.", hint="Let the HTTP client set Content-Type.")
-    form = _Form(request, receive)
     try:
         parser = MultipartParser(boundary, form.callbacks())
         async for block in stream:
@@ -65,20 +99,12 @@ async def receive_form(
         await threads.run(parser.finalize)
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is broken: {error}", hint="Send it again.") from error
-    finally:
-        await threads.run(form.close)
-    if not form.received.outcomes:
-        raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
-    return form.received
 
 
-class _Form:
+class _Parts:
     """The parser's callbacks. They run one at a time, each in some worker thread."""
 
-    def __init__(self, request: UploadRequest, receive: Receive) -> None:
-        self.received = Received()
-        self._request = request
-        self._receive = receive
+    def __init__(self) -> None:
         self._parts = 0
         self._header_name = b""
         self._header_value = b""
@@ -86,8 +112,6 @@ class _Form:
         self._field_name: str | None = None
         self._field = b""
         self._stack = ExitStack()
-        self._upload: Upload | None = None
-        self._file: UploadRequest | None = None
 
     def callbacks(self) -> Any:  # noqa: ANN401 - the parser's own TypedDict of optional callbacks
         return {
@@ -107,7 +131,7 @@ class _Form:
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise BadRequestError(f"The form has over {_MAX_PARTS} parts.", hint="Send the files in several requests.")
-        self._headers, self._field_name, self._field, self._file = {}, None, b"", None
+        self._headers, self._field_name, self._field = {}, None, b""
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -127,26 +151,92 @@ class _Form:
             return
         # A name is for display, so one in another encoding does not make its file unwelcome.
         shown = check_text(name.decode("utf-8", "replace"), "form.filename")
-        declared = self._headers.get(b"content-type", b"").decode("latin-1") or None
-        self._file = replace(self._request, name=shown, declared_type=declared)
-        self._guard(lambda: setattr(self, "_upload", self._stack.enter_context(self._receive(self._file))))  # type: ignore[arg-type]
+        self._file_begins(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._field_name is not None:
-            self._field += data[start:end]
-            if len(self._field) > _MAX_FIELD_BYTES:
-                raise BadRequestError(f"The field {self._field_name!r} is too long.")
-        elif self._upload is not None:
-            upload = self._upload
-            self._guard(lambda: upload.write(data[start:end]))
+        if self._field_name is None:
+            self._file_goes_on(data[start:end])
+            return
+        self._field += data[start:end]
+        if len(self._field) > _MAX_FIELD_BYTES:
+            raise BadRequestError(f"The field {self._field_name!r} is too long.")
 
     def _part_end(self) -> None:
-        if self._field_name is not None:
+        if self._field_name is None:
+            self._file_ends()
+        else:
             self._take_field(self._field_name, self._field)
-        elif self._upload is not None and self._file is not None:
+
+    def _take_field(self, name: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    def _file_begins(self, name: str, declared_type: str | None) -> None:
+        raise NotImplementedError
+
+    def _file_goes_on(self, block: bytes) -> None:
+        raise NotImplementedError
+
+    def _file_ends(self) -> None:
+        raise NotImplementedError
+
+
+class _FileForm(_Parts, Generic[Kept]):
+    """A form with one file. Its fields may come after it, so it is not accepted before the end of the form."""
+
+    def __init__(
+        self, request: UploadRequest, receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]]
+    ) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self.upload: Upload[Kept] | None = None
+        self._request = request
+        self._receive = receive
+
+    def _take_field(self, name: str, content: bytes) -> None:
+        self.fields[name] = _text(content, name)
+        if len(self.fields) > _MAX_FIELDS_BESIDE:
+            raise BadRequestError(f"The form has over {_MAX_FIELDS_BESIDE} fields.")
+
+    def _file_begins(self, name: str, declared_type: str | None) -> None:
+        if self.upload is not None:
+            raise BadRequestError("The form holds several files.", hint="Send one file with each request.")
+        request = replace(self._request, name=name, declared_type=declared_type)
+        self.upload = self._stack.enter_context(self._receive(request))
+
+    def _file_goes_on(self, block: bytes) -> None:
+        if self.upload is not None:
+            self.upload.write(block)
+
+    def _file_ends(self) -> None:
+        """Wait for the fields after it."""
+
+
+class _Form(_Parts):
+    """A form with many files, each a document, and with fields for the files after them."""
+
+    def __init__(self, request: UploadRequest, receive: Receive) -> None:
+        super().__init__()
+        self.received = Received()
+        self._request = request
+        self._receive = receive
+        self._upload: Upload[Accepted] | None = None
+        self._file: UploadRequest | None = None
+
+    def _file_begins(self, name: str, declared_type: str | None) -> None:
+        file = self._file = replace(self._request, name=name, declared_type=declared_type)
+        self._guard(lambda: setattr(self, "_upload", self._stack.enter_context(self._receive(file))))
+
+    def _file_goes_on(self, block: bytes) -> None:
+        if self._upload is not None:
+            upload = self._upload
+            self._guard(lambda: upload.write(block))
+
+    def _file_ends(self) -> None:
+        if self._upload is not None and self._file is not None:
             upload, name = self._upload, self._file.name
             self._guard(lambda: self.received.outcomes.append((name, upload.accept())))
             self._leave()
+        self._file = None
 
     def _take_field(self, name: str, content: bytes) -> None:
         if name == "metadata":

@@ -1,16 +1,17 @@
-"""`ETag` and `If-Match`: the state of a document that a client means, which is its latest version and its revision."""
+"""`ETag` and `If-Match`: the state that a client means, of a document or of the settings of a collection."""
 
 import re
 
 from api.problems import BadRequestError, PreconditionRequiredError
+from ingest.collections import Collection
 from ingest.documents import Document
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
-def etag(document: Document) -> dict[str, str]:
-    """Return the header for a document."""
-    return {"ETag": f'"{document.tag}"'}
+def etag(shown: Document | Collection) -> dict[str, str]:
+    """Return the header for a document or a collection."""
+    return {"ETag": f'"{shown.tag}"'}
 
 
 def matching(if_match: str | None) -> frozenset[str] | None:
@@ -19,7 +20,7 @@ def matching(if_match: str | None) -> frozenset[str] | None:
     Raises `PreconditionRequiredError` without a header. A weak tag admits nothing (RFC 9110, 13.1.1).
     """
     if if_match is None:
-        raise PreconditionRequiredError("Changing a document needs If-Match, so that nobody's change is lost.")
+        raise PreconditionRequiredError("Changing this needs If-Match, so that nobody's change is lost.")
     if if_match.strip() == "*":
         return None
     found = [_TAG.fullmatch(part.strip()) for part in if_match.split(",")]

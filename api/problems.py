@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _BUSY_SECONDS = 5
-_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses")
+_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
@@ -35,6 +35,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.UploadError: 422,
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
+    ingest.StoredFileNotFoundError: 404,
     ingest.TableNotFoundError: 404,
     ingest.PageNotFoundError: 404,
     ingest.DocumentStateError: 409,
@@ -45,6 +46,10 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.AnswerNotFoundError: 404,
     ingest.ConversationNotFoundError: 404,
+    ingest.FeedbackNotFoundError: 404,
+    ingest.FeedbackInvalidError: 422,
+    ingest.ShareNotFoundError: 404,
+    ingest.SharingOffError: 403,
     ingest.TenantNotFoundError: 404,
     ingest.UserNotFoundError: 404,
     ingest.KeyNotFoundError: 404,
@@ -105,6 +110,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.LanguageModelError: 502,
     rlm.BudgetExhaustedError: 422,
     rlm.UnpricedModelError: 422,
+    rlm.RunPausedError: 409,
     rlm.RunCancelledError: 409,
     rlm.RunTooLargeError: 422,
     rlm.UnknownHandleError: 404,
@@ -178,7 +184,7 @@ class PreconditionRequiredError(ApiError):
 
     code = "precondition_required"
     status = 428
-    default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
+    default_hint = "Get it, and send its ETag in If-Match; `If-Match: *` changes it whatever it is."
 
 
 class AnswersFullError(ApiError):

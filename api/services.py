@@ -13,17 +13,22 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.feedback import Feedback
+from ingest.catalog.files import Files
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
+from ingest.file_intake import FileIntake
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.tables import RecordTable, Row
@@ -78,7 +83,8 @@ class PageDrawer(Protocol):
 @dataclass
 class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
-    `settle` gives the index the readers of a document that was changed.
+    `settle` gives the index the readers of a document that was changed, and `remove_files` removes the bytes of files
+    that were deleted.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
     while searches cannot work, and `ping` while the catalog does not answer. `notices` tells what people should see to.
@@ -92,7 +98,12 @@ class Services:
     identities: Identities
     audit: Audit
     batches: Batches
+    collections: Collections
+    files: Files
+    file_intake: FileIntake
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     slack: Slack
     webhooks: Webhooks
     idempotency: IdempotencyKeys
@@ -109,6 +120,7 @@ class Services:
     doorbell: Doorbell
     delete: Callable[[str, str, frozenset[str] | None], Deletion]
     settle: Callable[[str], object] = lambda _: None
+    remove_files: Callable[[], object] = lambda: None
     tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None

@@ -25,10 +25,16 @@ class Action(StrEnum):
     ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
     ENTRIES_DELETED = "document.entries_deleted"  # they were deleted because their container has them no more
     BATCH_CANCELLED = "batch.cancelled"
+    COLLECTION_CREATED = "collection.created"
     COLLECTION_CHANGED = "collection.changed"
+    COLLECTION_DELETED = "collection.deleted"
+    FILE_UPLOADED = "file.uploaded"
+    FILE_DELETED = "file.deleted"
     RUN_DELETED = "run.deleted"
     ANSWER_DELETED = "answer.deleted"
     CONVERSATION_DELETED = "conversation.deleted"
+    SHARE_CREATED = "share.created"
+    SHARE_REVOKED = "share.revoked"
     REPLIES_FORGOTTEN = "replies.forgotten"
     TENANT_CREATED = "tenant.created"
     TENANT_CHANGED = "tenant.changed"

@@ -29,7 +29,7 @@ class Batch:
     """A batch's own record. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
     `received` counts files: accepted ones, of which `duplicates` were there before, and `refused` ones. `entries` of
-    them came in containers, and are not counted on what is expected.
+    them came in containers, and are not counted on what is expected. `collection` is where a batch of files was put.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Batch:
     created_at: float
     closed_at: float | None
     cancelled_at: float | None
+    collection: str | None = None
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,21 @@ class DirectoryBlobs:
         """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""
         self._rename(incoming.path, key)
 
+    def copy(self, source: str, key: str) -> None:
+        """Give the content of a key another one besides; where the file system can, without writing it again.
+
+        Raises `KeyError` when there is no such key.
+        """
+        path = self._incoming / secrets.token_hex(16)
+        try:
+            with translating_out_of_room():
+                _link(self.path(source), path)
+            self._rename(path, key)
+        except FileNotFoundError as error:
+            raise KeyError(source) from error
+        finally:
+            path.unlink(missing_ok=True)
+
     def put(self, key: str, content: bytes) -> None:
         self.put_file(key, BytesIO(content))
 
@@ -201,6 +216,21 @@ def translating_out_of_room() -> Iterator[None]:
         if error.errno in _OUT_OF_ROOM:
             raise StorageFullError("The disk is full.") from error
         raise
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file, which is written once, or else copy it."""
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in _OUT_OF_ROOM:
+            raise
+        with source.open("rb") as file, target.open("xb") as copied:
+            shutil.copyfileobj(file, copied)
+            copied.flush()
+            os.fsync(copied.fileno())
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:

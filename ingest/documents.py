@@ -133,7 +133,8 @@ class Document:
     `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
     active one's, or the latest's while there is none, but a title that a user gave stays. `readers` are the subjects
     that may see the document; None is the whole tenant. `revision` counts changes of metadata, title and readers. An
-    entry of a container has that document's id as `container_id`, and its path there.
+    entry of a container has that document's id as `container_id`, and its path there. `file_id` names the file that it
+    was made of, if it was sent as one.
     """
 
     id: str
@@ -153,6 +154,12 @@ class Document:
     revision: int = 0
     container_id: str | None = None
     entry_path: str | None = None
+    file_id: str | None = None
+
+    @property
+    def as_file(self) -> str:
+        """The id under which it is a file: that of the file it was made of, or else its own."""
+        return self.file_id or self.id
 
     @property
     def tag(self) -> str:

@@ -181,6 +181,13 @@ class DocumentNotFoundError(CatalogError):
     default_hint = "List the documents with GET /v1/documents."
 
 
+class StoredFileNotFoundError(CatalogError):
+    """No such file for this principal."""
+
+    code = "file_not_found"
+    default_hint = "List the files with GET /v1/files; a deleted file is as good as never uploaded."
+
+
 class DocumentStateError(CatalogError):
     """The document is in a state in which this cannot be done."""
 
@@ -283,6 +290,34 @@ class AnswerNotFoundError(CatalogError):
 
     code = "answer_not_found"
     default_hint = "Answers are kept for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
+
+
+class FeedbackNotFoundError(CatalogError):
+    """The caller gave no feedback on this answer."""
+
+    code = "feedback_not_found"
+    default_hint = "GET /v1/answers/{id}/feedback shows what was said of an answer."
+
+
+class FeedbackInvalidError(IngestError):
+    """Feedback names what the answer does not have, or is too long."""
+
+    code = "feedback_invalid"
+    default_hint = "Sentences are numbered from 1 in the order of `sentences`; citations by their `number`."
+
+
+class ShareNotFoundError(CatalogError):
+    """No such link for this tenant, or it has ended."""
+
+    code = "share_not_found"
+    default_hint = "Ask whoever sent the link for a new one."
+
+
+class SharingOffError(IngestError):
+    """This installation lets nobody make links."""
+
+    code = "sharing_off"
+    default_hint = "Whoever runs the service can allow it with LEADLINE_SHARE_DAYS."
 
 
 class ConversationNotFoundError(CatalogError):
@@ -405,10 +440,10 @@ class VersionInUseError(CatalogError):
 
 
 class PreconditionFailedError(CatalogError):
-    """The document has changed since the caller last saw it."""
+    """The document or the collection has changed since the caller last saw it."""
 
     code = "precondition_failed"
-    default_hint = "Get the document again, look at what changed, and send its new ETag in If-Match."
+    default_hint = "Get it again, look at what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):

@@ -4,13 +4,17 @@ A client writes them by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
-A list attribute matches when one of its members does. A document without the attribute matches `not` only. The catalog
-evaluates conditions in SQL, over rows that `attribute_values` makes of a document's metadata.
+A list attribute matches when one of its members does. A document without the attribute matches `not` only. `$any` is a
+list of such objects of which one must hold, and `$all` a list of which all must:
+
+    {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
+
+The catalog evaluates conditions in SQL, over rows that `attribute_values` makes of a document's metadata.
 """
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +27,8 @@ MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _HINT = 'A condition is a value, a list of values, or an object such as {"gte": 1800, "lt": 1900} or {"not": "draft"}.'
 _COMPARISONS = ("gt", "gte", "lt", "lte")
+_ANY, _ALL = "$any", "$all"
+_DEEPEST = 5
 # Longer keys are replaced by their digest, since a database's index takes only so many bytes.
 _KEY_CHARS = 60
 
@@ -44,6 +50,16 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """Alternatives, each a number of conditions that must all hold, of which one at least must."""
+
+    alternatives: "tuple[Conditions, ...]"
+
+
+Conditions = Sequence[Condition | AnyOf]
+
+
+@dataclass(frozen=True)
 class AttributeValue:
     """One value of an attribute as the catalog indexes it; `instant` is set for a text that is a date."""
 
@@ -53,15 +69,44 @@ class AttributeValue:
     instant: float | None
 
 
-def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
+def conditions(filters: Mapping[str, Any]) -> Conditions:
     """Parse filters into conditions. Raises `FilterError` for a filter that is not valid, or names too much."""
-    if len(filters) > MAX_CONDITIONS:
-        raise FilterError(f"There are {len(filters)} filters, and the limit is {MAX_CONDITIONS}.")
-    found = tuple(_condition(attribute, wanted) for attribute, wanted in filters.items())
-    values = sum(len(each.one_of or ()) + len(each.none_of) for each in found)
+    found = _conditions(filters, _DEEPEST)
+    plain = list(_flat(found))
+    if len(plain) > MAX_CONDITIONS:
+        raise FilterError(f"There are {len(plain)} filters, and the limit is {MAX_CONDITIONS}.")
+    values = sum(len(each.one_of or ()) + len(each.none_of) for each in plain)
     if values > MAX_VALUES:
         raise FilterError(f"The filters name {values:,} values, and the limit is {MAX_VALUES:,} in all.")
     return found
+
+
+def _conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
+    found: list[Condition | AnyOf] = []
+    for attribute, wanted in filters.items():
+        if attribute not in (_ANY, _ALL):
+            found.append(_condition(attribute, wanted))
+            continue
+        if depth == 0:
+            raise FilterError(f"Filters may be nested {_DEEPEST} deep.")
+        if not isinstance(wanted, list) or not wanted or not all(isinstance(each, Mapping) and each for each in wanted):
+            raise FilterError(
+                f"{attribute!r} is no list of filters.", hint='Write {"$any": [{"year": 1815}, {"author": "Austen"}]}.'
+            )
+        if len(wanted) > MAX_CONDITIONS:
+            raise FilterError(f"There are {len(wanted)} filters, and the limit is {MAX_CONDITIONS}.")
+        parsed = tuple(_conditions(each, depth - 1) for each in wanted)
+        found += [AnyOf(parsed)] if attribute == _ANY else [each for some in parsed for each in some]
+    return tuple(found)
+
+
+def _flat(found: Conditions) -> Iterator[Condition]:
+    for each in found:
+        if isinstance(each, AnyOf):
+            for some in each.alternatives:
+                yield from _flat(some)
+        else:
+            yield each
 
 
 def attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:

@@ -1,10 +1,10 @@
 """Uploads are streamed to disk, sniffed, hashed, fsynced and committed; only then are they accepted."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
 
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.batches import Batches
@@ -17,16 +17,19 @@ from ingest.errors import (
     BacklogFullError,
     BatchNotFoundError,
     BatchStateError,
+    CollectionNotFoundError,
     DocumentNotFoundError,
     DocumentStateError,
     PreconditionFailedError,
     QuotaExceededError,
     StorageFullError,
     StorageQuotaExceededError,
+    StoredFileNotFoundError,
     UploadError,
     UploadTooLargeError,
 )
 from ingest.faultpoints import reach
+from ingest.files import StoredFile
 from ingest.identity import OPEN, CollectionAccess
 from ingest.inbound import check_metadata, check_text
 from ingest.parsing.charsets import HEAD_BYTES
@@ -36,10 +39,13 @@ from ingest.parsing.sniff import sniff, sniff_container
 from ingest.quotas import Account, Quota, Standing
 
 _NAME_CHARS = 255
+Kept = TypeVar("Kept", covariant=True)  # what became of an upload
 _BLOCK_BYTES = 1 << 20
 # After these errors it is certain that no row names the bytes.
 _NOT_RECORDED = (
     DocumentNotFoundError,
+    StoredFileNotFoundError,
+    CollectionNotFoundError,
     PreconditionFailedError,
     BatchNotFoundError,
     BatchStateError,
@@ -63,7 +69,8 @@ class UploadRequest:
 
     A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
     if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), `sender`
-    are the subjects of who sends it, and `collections` says where those may write.
+    are the subjects of who sends it, and `collections` says where those may write. `purpose` and `owner` are of files
+    that belong to no collection.
     """
 
     tenant_id: str
@@ -80,6 +87,16 @@ class UploadRequest:
     collections: CollectionAccess = OPEN
     # The name is an entry's path in its container, and kept whole.
     is_entry: bool = False
+    purpose: str = ""
+    owner: str = ""
+
+
+class Receiver(Protocol[Kept]):
+    """What an upload is handed to when all of it is there."""
+
+    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Kept: ...
+
+    def refused(self, request: UploadRequest, error: UploadError) -> None: ...
 
 
 class Intake:
@@ -109,12 +126,19 @@ class Intake:
         self._quotas = quotas
 
     @contextmanager
-    def receive(self, request: UploadRequest) -> Iterator["Upload"]:
+    def receive(self, request: UploadRequest) -> Iterator["Upload[Accepted]"]:
         """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
 
         Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for a description that cannot
         be kept, and `CollectionNotFoundError` and `RoleMissingError` for a collection that is not the sender's to fill.
         """
+        self._check(request)
+        full = nearest_quota(self._quotas, request)
+        room = self._max_bytes if full is None else min(self._max_bytes, full.left)
+        with self._blobs.receive(max_bytes=room) as incoming:
+            yield Upload(self, request, incoming, full if room < self._max_bytes else None)
+
+    def _check(self, request: UploadRequest) -> None:
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
         check_metadata(request.attributes)
@@ -124,10 +148,6 @@ class Intake:
         waiting = self._backlog(request.tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
-        full = self._nearest_quota(request)
-        room = self._max_bytes if full is None else min(self._max_bytes, full.left)
-        with self._blobs.receive(max_bytes=room) as incoming:
-            yield Upload(self, request, incoming, full if room < self._max_bytes else None)
 
     def retry(
         self,
@@ -172,35 +192,40 @@ class Intake:
                 ) from error
             return upload.accept()
 
-    def _nearest_quota(self, request: UploadRequest) -> Standing | None:
-        """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
+    def take(self, request: UploadRequest, file: StoredFile) -> Accepted:
+        """Make a document of a kept file, as if its bytes had been sent again; its collection must be there.
 
-        This saves receiving what cannot be kept; what decides is the commit.
+        Raises as `receive` does, and `StoredFileNotFoundError`.
         """
-        if self._quotas is None:
-            return None
-        standings = self._quotas.standings(Account(request.tenant_id, request.key_id), [Quota.DOCUMENTS, Quota.BYTES])
-        for standing in standings:
-            if not standing.left and not (standing.quota is Quota.DOCUMENTS and request.replaces):
-                raise storage_exceeded(standing)
-        of_bytes = (standing for standing in standings if standing.quota is Quota.BYTES)
-        return min(of_bytes, key=lambda each: each.left, default=None)
+        self._check(request)
+        self._blobs.require_room()
+        key = original_key()
+        try:
+            self._blobs.copy(file.blob_key, key)
+        except KeyError as error:
+            raise StoredFileNotFoundError(f"There is no file {file.id!r}.") from error
+        return self._commit(
+            self._arrival(request, file.media_type, file.content_sha256, file.size_bytes, key, file.id), request
+        )
 
     def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
         """Commit a finished upload. Each has a blob of its own, so deleting a document needs no reference counts."""
         content_sha256 = incoming.finish()
         reach("upload.synced")
-        token = secrets.token_hex(16)
-        key = f"original/{token[:2]}/{token}"
-        size = incoming.size
+        key, size = original_key(), incoming.size
         self._blobs.keep(incoming, key)
         reach("upload.kept")
-        arrival = Arrival(
+        return self._commit(self._arrival(request, media_type, content_sha256, size, key), request)
+
+    def _arrival(
+        self, request: UploadRequest, media_type: str, sha256: str, size: int, key: str, file_id: str | None = None
+    ) -> Arrival:
+        return Arrival(
             tenant_id=request.tenant_id,
             collection=request.collection,
             name=request.name if request.is_entry else display_name(request.name),
             media_type=media_type,
-            content_sha256=content_sha256,
+            content_sha256=sha256,
             size_bytes=size,
             blob_key=key,
             fingerprint=fingerprint_of(media_type),
@@ -210,15 +235,18 @@ class Intake:
             key_id=request.key_id,
             readers=request.readers,
             sender=request.sender,
+            file_id=file_id,
         )
+
+    def _commit(self, arrival: Arrival, request: UploadRequest) -> Accepted:
         try:
             accepted = self._record(arrival, request.replaces)
         except _NOT_RECORDED:
-            self._blobs.delete(key)
+            self._blobs.delete(arrival.blob_key)
             raise
         reach("upload.accepted")
         if not accepted.created:
-            self._blobs.delete(key)
+            self._blobs.delete(arrival.blob_key)
         return accepted
 
     def refused(self, request: UploadRequest, error: UploadError) -> None:
@@ -234,11 +262,11 @@ class Intake:
         return self._catalog.replace(arrival, replaces.document_id, replaces.if_match)
 
 
-class Upload:
+class Upload(Generic[Kept]):
     """One upload as it arrives, in blocks of any size; with `full`, that quota leaves room for no more."""
 
     def __init__(
-        self, intake: Intake, request: UploadRequest, incoming: Incoming, full: Standing | None = None
+        self, intake: Receiver[Kept], request: UploadRequest, incoming: Incoming, full: Standing | None = None
     ) -> None:
         self._full = full
         self._intake = intake
@@ -256,15 +284,16 @@ class Upload:
                 if len(self._head) == HEAD_BYTES:
                     self._sniff()
 
-    def accept(self) -> Accepted:
-        """Commit the upload; it is durable when this returns."""
+    def accept(self, *, purpose: str = "") -> Kept:
+        """Commit the upload, of a file for a `purpose`; it is durable when this returns."""
         with self._telling():
             if self._media_type is None and self._head:
                 self._sniff()
             if self._media_type in (ZIP, OLE):
                 with self._incoming.reading() as file:
                     self._media_type = sniff_container(file)
-            return self._intake.accept(self._request, self._incoming, self._media_type or "")
+            request = replace(self._request, purpose=purpose)
+            return self._intake.accept(request, self._incoming, self._media_type or "")
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -281,6 +310,29 @@ class Upload:
 
     def _sniff(self) -> None:
         self._media_type = sniff(self._head, self._request.name, self._request.declared_type)
+
+
+def nearest_quota(
+    quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
+) -> Standing | None:
+    """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
+
+    This saves receiving what cannot be kept; what decides is the commit.
+    """
+    if quotas is None:
+        return None
+    standings = quotas.standings(Account(request.tenant_id, request.key_id), of)
+    for standing in standings:
+        if not standing.left and not (standing.quota is Quota.DOCUMENTS and request.replaces):
+            raise storage_exceeded(standing)
+    of_bytes = (standing for standing in standings if standing.quota is Quota.BYTES)
+    return min(of_bytes, key=lambda each: each.left, default=None)
+
+
+def original_key() -> str:
+    """Return a new key for the bytes of an upload; the first part spreads them over folders."""
+    token = secrets.token_hex(16)
+    return f"original/{token[:2]}/{token}"
 
 
 def fingerprint_of(media_type: str) -> str:

@@ -52,8 +52,12 @@ def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSett
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
     """Open the built-in encoder. Raises `ModelMissingError` when a file has not been fetched."""
-    files = models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
-    return OpenVinoEmbedder(*files, max_tokens=max_tokens)
+    return OpenVinoEmbedder(*encoder_files(models), max_tokens=max_tokens)
+
+
+def encoder_files(models: ModelStore) -> tuple[Path, Path]:
+    """Return the built-in encoder and its tokenizer. Raises `ModelMissingError` when one has not been fetched."""
+    return models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
 
 
 def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | None = None) -> Reranker:
@@ -61,9 +65,7 @@ def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | 
     if choice.kind is RerankerKind.HTTP:
         return HttpReranker(choice.url, choice.model, api_key=api_key)
     if choice.kind is RerankerKind.LATE_INTERACTION:
-        return LateInteractionReranker(
-            OpenVinoTokenEncoder(models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER)))
-        )
+        return LateInteractionReranker(OpenVinoTokenEncoder(*encoder_files(models)))
     try:
         from retrieval.cross_encoder import CrossEncoderReranker
     except ImportError as error:

@@ -9,7 +9,7 @@ are enough. Both ways find the same.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from retrieval.index import DenseVector, IndexedChunk, IndexReader, Scope, Scored, SparseVector
 from retrieval.visibility import Visibility
 
@@ -25,7 +25,7 @@ class MetadataFilter:
     """The conditions of one search, and the documents that it may name to the index."""
 
     def __init__(
-        self, visibility: Visibility, tenant_id: str, conditions: Sequence[Condition], documents: tuple[str, ...]
+        self, visibility: Visibility, tenant_id: str, conditions: Conditions, documents: tuple[str, ...]
     ) -> None:
         """`documents` are those that the request names; none stands for all."""
         self._visibility = visibility

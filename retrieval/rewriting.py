@@ -49,7 +49,7 @@ class RewritingSearcher:
         """Search with rewrites. Raises `QueryError` as any search does, before anything is rewritten."""
         check(request)
         rewritten = self._rewrite(request, how)
-        found = self._searcher.search(replace(request, also=rewritten.queries))
+        found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
         total = round(rewritten.milliseconds + found.timings_ms["total"], 3)
         timings = {"rewrite": rewritten.milliseconds, **found.timings_ms, "total": total}
         return replace(found, timings_ms=timings), rewritten

@@ -2,12 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ingest.catalog.catalog import Visible
-from ingest.filters import Condition
+from ingest.filters import Conditions
 
 # Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
 _TENANTS = 64
@@ -31,7 +31,7 @@ class Visibility(Protocol):
         """Return the collections of which these readers may see nothing now."""
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         """Return ids of documents whose metadata meets the conditions now: of `among`, or at most `limit` of all."""
 
@@ -111,7 +111,7 @@ class KeptVisibility:
         return closed
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return self._catalog.matching(tenant_id, conditions, among=among, limit=limit)
 

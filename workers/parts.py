@@ -8,8 +8,11 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
+from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
@@ -21,6 +24,7 @@ from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
@@ -45,6 +49,8 @@ class Parts:
 
     expiry: Expiry
     tenant_removal: TenantRemoval
+    files: Files
+    file_removal: FileRemoval
     catalog: Catalog
     jobs: Jobs
     runs: Runs
@@ -55,7 +61,10 @@ class Parts:
     identities: Identities
     audit: Audit
     batches: Batches
+    collections: Collections
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     webhooks: Webhooks
     outbox: Outbox
     quotas: Quotas
@@ -111,7 +120,9 @@ def parts_over(
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
         yield Parts(
             expiry=Expiry(engine),
-            tenant_removal=TenantRemoval(engine),
+            tenant_removal=TenantRemoval(engine, FileRemoval(engine, blobs.delete)),
+            files=Files(engine, quotas=quotas.rules),
+            file_removal=FileRemoval(engine, blobs.delete),
             catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
             jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules),
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
@@ -122,7 +133,10 @@ def parts_over(
             identities=Identities.of(engine),
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
+            collections=Collections(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             webhooks=Webhooks(engine),
             outbox=Outbox(engine),
             quotas=quotas,

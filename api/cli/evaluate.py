@@ -104,7 +104,7 @@ def retrieval(
     asked = _asked(data, part)
     if not asked:
         raise typer.BadParameter("there is no question in this part", param_hint="--part")
-    requests = {name: _request(name, data) for name in searches or _usual()}
+    requests = {name: request_of(name, data) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         places = data.located(collection.texts()) if isinstance(data, PlacedQuestions) else {}
         runs: dict[str, Run] = {}
@@ -116,7 +116,8 @@ def retrieval(
                 runs[name] = judge_figures(_texts(collection, hits), chosen, stages)
             elif isinstance(data, PlacedQuestions):
                 wanted = {query: places[query] for query in asked}
-                runs[name] = judge_passages(_passages(collection, hits), wanted, stages)
+                places_found = {query: as_places(collection, found) for query, found in hits.items()}
+                runs[name] = judge_passages(places_found, wanted, stages)
             else:
                 qrels = {query: data.qrels[query] for query in asked}
                 runs[name] = judge(_documents(collection, hits), qrels, stages)
@@ -185,7 +186,8 @@ def _documents_of(data: JudgedFolder | FileQuestions, collection: JudgedCollecti
     }
 
 
-def _request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
+def request_of(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
+    """Return the body of a search by its name, but for the query."""
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
     if isinstance(data, FileQuestions):
@@ -214,16 +216,22 @@ def _search(
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
     for query, text in asked.items():
-        found = collection.client.post("/v1/search", {**request, "query": text, "documents": documents.get(query, [])})
-        if (reranked := found["reranked"]) and reranked["state"] == "failed":
-            raise ServiceError(
-                f"Query {query} was not reranked: {reranked['detail']}",
-                hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
-            )
+        found = ask(collection, text, {**request, "documents": documents.get(query, [])})
         hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)
     return hits, {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
+
+
+def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the service answers. Raises `ServiceError` where the reranker was asked and had no part."""
+    found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
+    if (reranked := found["reranked"]) and reranked["state"] == "failed":
+        raise ServiceError(
+            f"{query!r} was not reranked: {reranked['detail']}",
+            hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
+        )
+    return found
 
 
 def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
@@ -232,11 +240,13 @@ def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping
     }
 
 
-def _passages(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Place]]:
-    return {
-        query: [Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found]
-        for query, found in hits.items()
-    }
+def as_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[Place]:
+    """Return where the hits stand, by the documents' corpus ids; equal texts are one document with several."""
+    return [
+        Place(owner, hit["start"], hit["end"], hit["page"])
+        for hit in hits
+        for owner in collection.owners[hit["document"]]
+    ]
 
 
 def _texts(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[FoundText]]:

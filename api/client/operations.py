@@ -29,6 +29,7 @@ from api.client.calls import (
     streaming,
 )
 from api.client.content import Content
+from api.collection_schemas import CollectionPage
 from api.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
 from api.conversation_schemas import (
     ConversationOut,
@@ -38,7 +39,7 @@ from api.conversation_schemas import (
     RowPage,
 )
 from api.event_schemas import ANSWER_EVENTS, AnswerEvent
-from api.identity_schemas import CollectionList, PrincipalOut
+from api.identity_schemas import PrincipalOut
 from api.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
 from api.schemas import (
     DeletionOut,
@@ -290,9 +291,9 @@ class Operations:
         return Call("DELETE", f"/v1/conversations/{conversation}", nothing)
 
     @operation
-    def collections(self) -> Call[CollectionList]:
+    def collections(self) -> Call[CollectionPage]:
         """List the collections that the caller may use."""
-        return Call("GET", "/v1/collections", model(CollectionList))
+        return Call("GET", "/v1/collections", model(CollectionPage))
 
     @operation
     def me(self) -> Call[PrincipalOut]:

@@ -6,12 +6,13 @@ what the model quoted.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.answer_schemas import AnswerOut, CitationOut
 from api.openai.inert import inert
 from api.rendering import Cited
+from ingest.files import NamedFile
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 
@@ -35,12 +36,20 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
     ]
 
 
-def response_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return the annotations of a response: for each marker the file, and the address of the cited span."""
+# The files of documents, by the documents' ids; one that is not among them was deleted a moment ago.
+CitedFiles = Mapping[str, NamedFile]
+
+
+def response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
+    """Return the annotations of a response: for each marker the address of its span, and with `files` the file."""
     found: list[dict[str, Any]] = []
     urls = url_citations(answer, base_url)
     for (_, end, cited), url in zip(marked(answer.text, answer.citations), urls, strict=True):
-        file = {"type": "file_citation", "file_id": cited.document_id, "filename": cited.title, "index": end}
+        if files is None:
+            found.append({"type": "url_citation", **url})
+            continue
+        named = file_of(files, cited)
+        file = {"type": "file_citation", "file_id": named.id, "filename": named.name, "index": end}
         found += [{**file, "leadline": extension(cited)}, {"type": "url_citation", **url}]
     return found
 
@@ -51,6 +60,11 @@ def marked(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, i
     for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
             yield marker.start(), marker.end(), found
+
+
+def file_of(files: CitedFiles, cited: CitationOut) -> NamedFile:
+    """Return the file that a citation is of."""
+    return files.get(cited.document_id) or NamedFile(cited.document_id, cited.title, {})
 
 
 def extension(cited: CitationOut) -> dict[str, Any]:

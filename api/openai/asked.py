@@ -9,6 +9,7 @@ from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
 from api.openai.models import ChosenModel
 from api.problems import BadRequestError
 from api.schemas import Wire
+from rlm.requests import StrategyName
 
 _QUESTION_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -61,7 +62,7 @@ def question_of(
         "collections": collections,
         "documents": options.documents,
         "filters": options.filters,
-        "strategy": model.strategy,
+        **({} if model.strategy is StrategyName.AUTO else {"strategy": model.strategy}),
         "budget": options.budget,
         "confirm": options.confirm,
         "every_record": options.every_record,

@@ -6,21 +6,25 @@ The search behind an answer is its `file_search_call`.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field
 
 from api.answer_schemas import AnswerOut
-from api.openai.annotations import response_annotations, shown_text
+from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn
+from api.openai.filters import our_filters
 from api.openai.inert import Inert
-from api.problems import ApiError, BadRequestError, openai_error
+from api.problems import ApiError, openai_error
 from api.sse import event
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 PREFIX = "resp_"
 RESULTS = "file_search_call.results"
+MOST_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
@@ -32,11 +36,15 @@ class ResponseNotFoundError(ApiError):
 
 
 class FileSearchIn(Lenient):
-    """A tool. Of all kinds `file_search` alone is followed: its stores are collections."""
+    """A tool. Of all kinds `file_search` alone is followed: its stores are collections.
+
+    `max_num_results` bounds the results that are shown; how much a model reads is a matter of its window.
+    """
 
     type: str
     vector_store_ids: list[str] = Field(default_factory=list, max_length=100)
     filters: dict[str, Any] | None = None
+    max_num_results: int | None = Field(None, ge=1, le=50)
 
 
 class TextIn(Lenient):
@@ -74,35 +82,13 @@ class ResponseIn(Lenient):
 def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
     """Return the options with the stores and filters of `file_search`. Raises `BadRequestError`."""
     options = options or OptionsIn()
-    collections, filters = list(options.collections), dict(options.filters)
+    collections, filters = list(options.collections), [options.filters] if options.filters else []
     for tool in tools:
         if tool.type == "file_search":
             collections += tool.vector_store_ids
-            filters |= our_filters(tool.filters) if tool.filters else {}
-    return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": filters})
-
-
-def our_filters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a comparison, or several joined by `and`, as conditions on metadata. Raises `BadRequestError`."""
-    if given.get("type") == "and" and isinstance(given.get("filters"), list):
-        found: dict[str, Any] = {}
-        for each in given["filters"]:
-            for name, condition in our_filters(each).items():
-                both = name in found and isinstance(found[name], dict) and isinstance(condition, dict)
-                if name in found and not both:
-                    raise BadRequestError(f"Two filters on {name!r} cannot both be followed.")
-                found[name] = {**found[name], **condition} if both else condition
-        return found
-    kind, key, value = given.get("type"), given.get("key"), given.get("value")
-    if kind not in _COMPARISONS or not isinstance(key, str):
-        raise BadRequestError(
-            f"A filter of type {kind!r} is not known here.",
-            hint="Use eq, in, gt, gte, lt and lte, and `and` to join them.",
-        )
-    return {key: value if kind == "eq" else {kind: value}}
-
-
-_COMPARISONS = frozenset({"eq", "in", "gt", "gte", "lt", "lte"})
+            filters += [our_filters(tool.filters)] if tool.filters else []
+    joined = filters[0] if len(filters) == 1 else {"$all": filters} if filters else {}
+    return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
 
 
 def response_object(
@@ -157,10 +143,33 @@ def response_object(
     }
 
 
-def output_of(answer: AnswerOut, identifier: str, base_url: str, *, with_results: bool) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Shown:
+    """How the answers of one request are shown: under which address, and with how many results of the search, if any.
+
+    The search and files are shown to whoever sent the tool `file_search`, as OpenAI does; to others the message with
+    addresses, which is all that Open Responses knows. `files_of` finds the files of documents, by the documents' ids.
+    """
+
+    base_url: str
+    with_search: bool
+    results: int | None
+    files_of: Callable[[AnswerOut], CitedFiles]
+
+
+def results_wanted(body: ResponseIn) -> int | None:
+    """Return how many results of the search a request wants to see; None for none."""
+    limits = [each.max_num_results for each in body.tools if each.max_num_results is not None]
+    return (max(limits) if limits else MOST_RESULTS) if RESULTS in body.include else None
+
+
+def output_of(answer: AnswerOut, identifier: str, shown: Shown) -> list[dict[str, Any]]:
     """Return the items of an answer: the search, where there was one, and the message."""
-    search = [_search_call(identifier, answer.searched.queries, answer, with_results=with_results)]
-    return [*(search if answer.searched.read else []), _message(identifier, answer, base_url)]
+    if not shown.with_search:
+        return [_message(identifier, answer, shown.base_url, None)]
+    files = shown.files_of(answer)
+    search = [_search_call(identifier, answer.searched.queries, answer, shown.results, files)]
+    return [*(search if answer.searched.read else []), _message(identifier, answer, shown.base_url, files)]
 
 
 def status_of(answer: AnswerOut) -> Literal["completed", "incomplete"]:
@@ -172,6 +181,8 @@ def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
         "type": "file_search",
         "vector_store_ids": given.get("vector_store_ids") or [],
         "filters": given.get("filters"),
+        "max_num_results": given.get("max_num_results"),
+        "ranking_options": None,
     }
 
 
@@ -187,19 +198,26 @@ def _usage(answer: AnswerOut) -> dict[str, Any]:
 
 
 def _search_call(
-    identifier: str, queries: Sequence[str], answer: AnswerOut | None, *, with_results: bool, status: str = "completed"
+    identifier: str,
+    queries: Sequence[str],
+    answer: AnswerOut | None = None,
+    most: int | None = None,
+    files: CitedFiles = MappingProxyType({}),
+    status: str = "completed",
 ) -> dict[str, Any]:
+    """Return the search of an answer; with `most`, as many passages that the answer cites."""
     results = None
-    if with_results and answer is not None:
+    if most is not None and answer is not None:
+        cited = [each for each in answer.citations if not each.deleted][:most]
         results = [
             {
-                "file_id": each.document_id,
-                "filename": each.title,
+                "file_id": file_of(files, each).id,
+                "filename": file_of(files, each).name,
                 "text": each.quote,
-                "attributes": {"number": each.number, "place": each.place, "start": each.start, "end": each.end},
+                "attributes": dict(file_of(files, each).attributes),
+                "leadline": extension(each),
             }
-            for each in answer.citations
-            if not each.deleted
+            for each in cited
         ]
     return {
         "id": f"fs_{identifier}",
@@ -210,8 +228,8 @@ def _search_call(
     }
 
 
-def _message(identifier: str, answer: AnswerOut, base_url: str) -> dict[str, Any]:
-    part = _part(shown_text(answer), response_annotations(answer, base_url))
+def _message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+    part = _part(shown_text(answer), response_annotations(answer, base_url, files))
     return _message_item(identifier, "completed" if answer.finished else "incomplete", [part])
 
 
@@ -227,11 +245,11 @@ def _part(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str,
 class ResponseEvents:
     """Writes an answer's events as those of a response, each with its number in the stream, from 0."""
 
-    def __init__(self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, base_url: str) -> None:
+    def __init__(self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: Shown) -> None:
         self._keep = keep
         self._identifier = identifier
         self._body = body
-        self._base_url = base_url
+        self._shown = shown
         self._number = 0
         self._queries: list[str] = []
         self._text: list[str] = []
@@ -264,7 +282,9 @@ class ResponseEvents:
             yield self._response("in_progress")
 
     def _search(self, query: str | None) -> Iterator[str]:
-        if self._stage == "writing":  # a search while writing has no place of its own in the protocol
+        if (
+            not self._shown.with_search or self._stage == "writing"
+        ):  # a search while writing has no place of its own in the protocol
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1
@@ -297,7 +317,8 @@ class ResponseEvents:
     def _end(self, answer: AnswerOut) -> Iterator[str]:
         yield from self._delta(self._inert.end())
         yield from self._message_begun()
-        message = _message(self._identifier, answer, self._base_url)
+        files = self._shown.files_of(answer) if self._shown.with_search else None
+        message = _message(self._identifier, answer, self._shown.base_url, files)
         (part,) = message["content"]
         for number, annotation in enumerate(part["annotations"]):
             name = "response.output_text.annotation.added"
@@ -305,12 +326,11 @@ class ResponseEvents:
         yield self._in_part("response.output_text.done", text=part["text"], logprobs=[])
         yield self._in_part("response.content_part.done", part=part)
         yield self._write("response.output_item.done", output_index=self._index, item=message)
-        with_results = RESULTS in self._body.include
-        call = _search_call(self._identifier, self._queries, answer, with_results=with_results)
+        call = _search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
         yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
 
     def _searching(self, status: str) -> dict[str, Any]:
-        return _search_call(self._identifier, self._queries, None, with_results=False, status=status)
+        return _search_call(self._identifier, self._queries, status=status)
 
     def _response(
         self,

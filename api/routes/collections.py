@@ -1,12 +1,24 @@
-"""`/v1/collections`: the collections that the caller may use, and the grants that say who else may."""
+"""`/v1/collections`: made, described, changed and deleted; and the grants that say who may use one."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Response
 
-from api.access import Caller, Granter, Served
-from api.identity_schemas import CollectionList, CollectionOut, GrantList, GrantOut, RoleIn
+from api.access import Caller, Granter, Served, Writer
+from api.collection_schemas import (
+    CollectionChangeIn,
+    CollectionDeletionOut,
+    CollectionIn,
+    CollectionOut,
+    CollectionPage,
+    role_of,
+)
+from api.cursors import decode_text_cursor, encode_text_cursor
+from api.identity_schemas import GrantList, GrantOut, RoleIn
+from api.preconditions import etag, matching
 from api.services import Services
+from ingest.collections import Collection
+from ingest.documents import JobKind
 from ingest.errors import CollectionNotFoundError, RoleMissingError
 from ingest.identity import Principal, Role
 
@@ -17,16 +29,82 @@ Subject = Annotated[str, Path(min_length=1, max_length=210)]
 
 
 @router.get("")
-def listing(caller: Caller, served: Served) -> CollectionList:
-    """List the collections that the caller may use, with what it may do with each."""
-    found = served.identities.grants.collections(caller.tenant_id)
-    return CollectionList(
-        collections=[
-            CollectionOut.of(total, _role(caller, total.name))
-            for total in found
-            if caller.collections.may_read(total.name)
-        ]
+def listing(
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=500)] = 500,
+    cursor: str | None = None,
+) -> CollectionPage:
+    """List the collections that the caller may use, with its documents and what it may do, a page at a time."""
+    found = served.collections.collections(
+        caller.tenant_id, after=decode_text_cursor(cursor) or None, limit=limit + 1, readers=caller.readers
     )
+    page = found[:limit]
+    more = encode_text_cursor(page[-1].name) if len(found) > limit else None
+    return CollectionPage(collections=[CollectionOut.of(each, caller) for each in page], next_cursor=more)
+
+
+@router.post("", status_code=201)
+def create(body: CollectionIn, caller: Writer, served: Served, response: Response) -> CollectionOut:
+    """Make an empty collection; an upload that names one makes it, too. `409` if there is one of this name.
+
+    It is open to the whole tenant, unless it is `private` or grants are added.
+    """
+    private_to = caller.owner if body.private else None
+    refuse_denied(caller, body.name)
+    made = served.collections.create(caller.tenant_id, body.name, body.settings(), private_to=private_to)
+    response.headers.update({"Location": f"/v1/collections/{body.name}", **etag(made)})
+    return CollectionOut.of(made, served.identities.grants.granted(caller))
+
+
+@router.get("/{collection}")
+def one(collection: CollectionName, caller: Caller, served: Served, response: Response) -> CollectionOut:
+    """Show a collection: its settings and what is in it. Send its `ETag` as `If-Match`."""
+    found = served.collections.collection(caller.tenant_id, collection, readers=caller.readers)
+    response.headers.update(etag(found))
+    return CollectionOut.of(found, caller)
+
+
+@router.patch("/{collection}")
+def change(
+    collection: CollectionName,
+    body: CollectionChangeIn,
+    caller: Granter,
+    served: Served,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> CollectionOut:
+    """Change a collection's title, description, default strategy or metadata; its name stays.
+
+    For whoever may write a collection that is open to the tenant, and for the admins of one that grants restrict.
+    `If-Match` carries its `ETag`: `428` without it, `412` when it has changed since.
+    """
+    admitted = matching(if_match)
+    known = require_manageable(served, caller, collection)
+    changed = served.collections.change(caller.tenant_id, collection, body.applied(known.settings), admitted)
+    response.headers.update(etag(changed))
+    return one(collection, caller, served, response)
+
+
+@router.delete("/{collection}")
+def delete(collection: CollectionName, caller: Granter, served: Served) -> CollectionDeletionOut:
+    """Delete a collection with its documents and grants; when this answers, nothing of it can be found.
+
+    The answer is a receipt; workers remove the content, and `GET …/deletion` shows when that is done. For whoever may
+    write a collection that is open to the tenant, and for the admins of one that grants restrict; `403` if it has
+    documents that are closed to the caller.
+    """
+    require_manageable(served, caller, collection)
+    deletion = served.collections.delete(caller.tenant_id, collection, owner=caller.owner, readers=caller.readers)
+    served.doorbell.ring(JobKind.COLLECT)
+    return CollectionDeletionOut.of(deletion)
+
+
+@router.get("/{collection}/deletion")
+def deletion(collection: CollectionName, caller: Granter, served: Served) -> CollectionDeletionOut:
+    """Show the receipt of the last collection of this name that the caller has deleted; an admin sees everybody's."""
+    found = served.collections.deletion(caller.tenant_id, collection, owner=caller.sees_only)
+    return CollectionDeletionOut.of(found)
 
 
 @router.get("/{collection}/grants")
@@ -71,7 +149,18 @@ def _require_managed(served: Services, caller: Principal, collection: str) -> No
     raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
 
 
-def _role(caller: Principal, collection: str) -> Role:
-    if caller.is_admin or collection in caller.collections.managed:
-        return Role.ADMIN
-    return Role.WRITER if caller.collections.may_write(collection) else Role.READER
+def require_manageable(served: Services, caller: Principal, collection: str) -> Collection:
+    """Return a collection that the caller may change and delete as a whole.
+
+    Raises `CollectionNotFoundError`, and `RoleMissingError` for a restricted one whose admin the caller is not.
+    """
+    found = served.collections.collection(caller.tenant_id, collection, readers=caller.readers)
+    if found.grants and role_of(caller, collection) is not Role.ADMIN:
+        raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
+    return found
+
+
+def refuse_denied(caller: Principal, collection: str) -> None:
+    """Raise `CollectionNotFoundError` for the name of a collection that is not the caller's to know of."""
+    if not caller.collections.may_read(collection):
+        raise CollectionNotFoundError(f"There is no collection {collection!r}.")

@@ -14,16 +14,19 @@ from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, shown
 from api.idempotency import claimed
+from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
 from api.openai.responses import (
+    MOST_RESULTS,
     PREFIX,
-    RESULTS,
     ResponseEvents,
     ResponseIn,
     ResponseNotFoundError,
+    Shown,
     output_of,
     response_object,
+    results_wanted,
     searched_by,
     status_of,
 )
@@ -47,10 +50,10 @@ async def create(
     """Answer from the documents, as OpenAI's Responses.
 
     `model` is one of `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. The `output` is the
-    search (`file_search_call`; what was cited of it with `include`) and the message, whose `annotations` say where each
-    marker `[1]` leads. `previous_response_id` goes on with a conversation. With `background` a run makes the answer,
-    which goes on without this connection: read it at `GET /v1/responses/{id}`. The whole answer, with its checked
-    sentences, is the member `leadline`.
+    message, whose `annotations` say where each marker `[1]` leads, and for who sent that tool the search before it
+    (`file_search_call`; what was cited of it with `include`). `previous_response_id` goes on with a conversation. With
+    `background` a run makes the answer, which goes on without this connection: read it at `GET /v1/responses/{id}`. The
+    whole answer, with its checked sentences, is the member `leadline`.
     """
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
@@ -66,14 +69,14 @@ async def create(
         run = await run_in_threadpool(begin_run, served, caller, question, asking, claim.id if claim else None)
         return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
-    work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)
-    identifier = asking.request.used.work.id
+    work = AnswerWork(request, served, caller, threads, asking)
+    identifier, how = asking.request.used.work.id, _how(request, served, caller, body)
     if body.stream:
-        return await work.streamed(ResponseEvents(asking.keep, identifier, body, url))
+        return await work.streamed(ResponseEvents(asking.keep, identifier, body, how))
     answer = await work.waited_for()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    output = output_of(answer, identifier, url, with_results=RESULTS in body.include)
+    output = await run_in_threadpool(output_of, answer, identifier, how)
     return JSONResponse(response_object(identifier, body, status_of(answer), output, answer=answer))
 
 
@@ -134,14 +137,16 @@ def _shown(request: Request, served: Services, caller: Principal, response_id: s
         with _known(response_id):
             run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
         return _of_run(request, served, caller, run)
-    return _of_answer(request, served, identifier, shown(served, caller, kept), kept.created_at, kept.created_at)
+    return _of_answer(
+        request, served, caller, identifier, shown(served, caller, kept), kept.created_at, kept.created_at
+    )
 
 
 def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> dict[str, Any]:
     if run.answer is not None:
         deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _of_answer(request, served, run.id, answer, run.created_at, run.ended_at)
+        return _of_answer(request, served, caller, run.id, answer, run.created_at, run.ended_at)
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
     return response_object(run.id, {"background": True}, status, created=run.created_at, error=error)
@@ -150,13 +155,28 @@ def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> 
 def _of_answer(
     request: Request,
     served: Services,
+    caller: Principal,
     identifier: str,
     answer: AnswerOut,
     created: float,
     completed: float | None,
 ) -> dict[str, Any]:
     """Return a kept answer as a response, without the members of a request that were not kept."""
-    output = output_of(answer, identifier, base_url(request, served), with_results=True)
+    output = output_of(answer, identifier, _how(request, served, caller, None))
     return response_object(
         identifier, {}, status_of(answer), output, created=created, completed=completed, answer=answer
     )
+
+
+def _how(request: Request, served: Services, caller: Principal, body: ResponseIn | None) -> Shown:
+    """Return how answers are shown to this caller; without the request, which is not kept, everything of them."""
+
+    def files_of(answer: AnswerOut) -> CitedFiles:
+        cited = {each.document_id for each in answer.citations if not each.deleted}
+        return served.files.named(caller.tenant_id, cited)
+
+    url = base_url(request, served)
+    if body is None:
+        return Shown(url, True, MOST_RESULTS, files_of)
+    searched = any(each.type == "file_search" for each in body.tools)
+    return Shown(url, searched, results_wanted(body), files_of)

@@ -39,9 +39,17 @@ class Batches:
         self._announce = announce
 
     def create(
-        self, tenant_id: str, *, name: str = "", expected: int | None = None, idempotency_key: str | None = None
+        self,
+        tenant_id: str,
+        *,
+        name: str = "",
+        expected: int | None = None,
+        idempotency_key: str | None = None,
+        collection: str | None = None,
     ) -> tuple[Batch, bool]:
         """Make an open batch and return it with true, or the batch that was made with the same key, with false.
+
+        `collection` is where its files are put, if they are put there as one.
 
         Raises `BatchStateError` when the key was used for a batch of another name or size.
         """
@@ -62,6 +70,7 @@ class Batches:
                     name=name,
                     idempotency_key=idempotency_key,
                     expected=expected,
+                    collection=collection,
                     received=0,
                     duplicates=0,
                     refused=0,

@@ -1,7 +1,7 @@
 """The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ from ingest.documents import (
 )
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from ingest.progress import Progress
 from ingest.quotas import Account
 
@@ -238,7 +238,7 @@ class Catalog:
         *,
         collections: Collection[str] = (),
         identifiers: Collection[str] = (),
-        conditions: Sequence[Condition] = (),
+        conditions: Conditions = (),
         readers: Readers = None,
         after: int = 0,
         limit: int = 1000,
@@ -282,6 +282,39 @@ class Catalog:
                 )
                 for row in connection.execute(query).all()
             ]
+
+    def scope_size(
+        self,
+        tenant_id: str,
+        *,
+        collections: Collection[str] = (),
+        identifiers: Collection[str] = (),
+        conditions: Conditions = (),
+        readers: Readers = None,
+    ) -> tuple[int, int, int]:
+        """Count the documents that `active_documents` lists, their characters, and the tokens of those counted."""
+        query = (
+            select(
+                func.count(),
+                func.coalesce(func.sum(versions.c.characters), 0),
+                func.coalesce(func.sum(COUNTED_TOKENS), 0),
+            )
+            .select_from(documents)
+            .join(versions, versions.c.id == documents.c.active_version_id)
+            .where(
+                documents.c.tenant_id == tenant_id,
+                documents.c.deleted_at.is_(None),
+                open_to(readers),
+                *meets(tenant_id, conditions),
+            )
+        )
+        if collections:
+            query = query.where(documents.c.collection.in_(list(collections)))
+        if identifiers:
+            query = query.where(documents.c.id.in_(list(identifiers)))
+        with read(self._engine) as connection:
+            count, characters, tokens = connection.execute(query).one()
+        return count, int(characters), int(tokens)
 
     def totals(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
@@ -412,7 +445,12 @@ class Catalog:
             return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self,
+        tenant_id: str,
+        conditions: Conditions,
+        *,
+        among: Collection[str] = (),
+        limit: int | None = None,
     ) -> list[str]:
         """List the ids of documents that searches find and whose metadata meets the conditions, at most `limit`.
 

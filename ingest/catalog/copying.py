@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
 from ingest.catalog.database import clock, open_database, read, sqlite_url, write
-from ingest.catalog.tables import documents, jobs, metadata, staged_entries, versions
+from ingest.catalog.tables import documents, files, jobs, metadata, staged_entries, versions
 from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.texts import positions_key, text_keys
 
@@ -83,7 +83,7 @@ def contents_of(path: Path, tables: Mapping[str, Sequence[str]]) -> list[Content
 
 
 def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Content]:
-    """List originals of live documents, and texts and tables of what searches find."""
+    """List originals of live documents and files, and texts and tables of what searches find."""
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
         select(
@@ -106,6 +106,8 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
             found += [Content(key, required=False) for key in (positions_key(row.id), *tables.get(row.id, ()))]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
+        sent = select(files.c.blob_key, files.c.content_sha256).where(files.c.deleted_at.is_(None))
+        found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(sent.order_by(files.c.id))]
     return found
 
 

@@ -50,6 +50,24 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str, rea
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
 
 
+def delete_documents(
+    connection: Connection, tenant_id: str, identifiers: Sequence[str], *, collection_deletion: str | None = None
+) -> None:
+    """Delete documents with their entries, whoever may see them; workers collect their content.
+
+    `collection_deletion` is the receipt of the whole collection, if they are deleted with that.
+    """
+    lock_documents(connection, [*identifiers, *contained(connection, identifiers)])
+    entries = {each: contained(connection, [each]) for each in identifiers}
+    counts = {each: len(within) for each, within in entries.items()}
+    counts |= dict.fromkeys((each for within in entries.values() for each in within), 0)
+    if not counts:
+        return
+    _erase(connection, tenant_id, counts, collection_deletion=collection_deletion)
+    for each in identifiers:
+        record(connection, Action.DOCUMENT_DELETED, f"document:{each}", tenant_id=tenant_id, entries=len(entries[each]))
+
+
 def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
     """Delete locked documents that are entries of a container, and theirs; workers collect their content."""
     ids = list(dict.fromkeys([*identifiers, *contained(connection, identifiers)]))
@@ -71,7 +89,12 @@ def delete_forsaken_entries(connection: Connection, tenant_id: str, identifiers:
 
 
 def _erase(
-    connection: Connection, tenant_id: str, entries: Mapping[str, int], *, wait_seconds: float = 0.0
+    connection: Connection,
+    tenant_id: str,
+    entries: Mapping[str, int],
+    *,
+    wait_seconds: float = 0.0,
+    collection_deletion: str | None = None,
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
     """Erase documents, locked with their jobs, each with the number of entries for its receipt.
 
@@ -107,6 +130,7 @@ def _erase(
                     "entries": entries[identifier],
                     "chunks_removed": 0,
                     "bytes_removed": 0,
+                    "collection_deletion_id": collection_deletion,
                     "deleted_at": time.time(),
                 }
                 for identifier in some

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, null, or_, select, true
 
 from ingest.catalog.database import portions
 from ingest.catalog.tables import (
@@ -18,7 +18,7 @@ from ingest.catalog.tables import (
     document_readers,
     documents,
 )
-from ingest.filters import Condition, attribute_name, attribute_values
+from ingest.filters import AnyOf, Condition, Conditions, attribute_name, attribute_values
 from ingest.identity import EVERY_COLLECTION
 
 Readers = frozenset[str] | None
@@ -97,14 +97,21 @@ def withheld_documents(connection: Connection, identifiers: Collection[str], rea
     return withheld
 
 
-def meets(
-    tenant_id: str, conditions: Sequence[Condition], *, by_document: bool = False
-) -> Iterator[ColumnElement[bool]]:
+def meets(tenant_id: str, conditions: Conditions, *, by_document: bool = False) -> Iterator[ColumnElement[bool]]:
     """Yield conditions on `documents`: the tenant's documents whose metadata meets each of `conditions`.
 
     Each is a subquery over an index, so its cost grows with the values that it finds; with `by_document` it is asked
     of each document, which is quicker for a few documents.
     """
+    for condition in conditions:
+        if isinstance(condition, AnyOf):
+            some = (and_(*meets(tenant_id, each, by_document=by_document)) for each in condition.alternatives)
+            yield or_(*some)
+        else:
+            yield from _meets(tenant_id, condition, by_document)
+
+
+def _meets(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
     column = document_attributes.c
 
     def having(values: Select[tuple[str]]) -> ColumnElement[bool]:
@@ -112,18 +119,17 @@ def meets(
             values.where(column.document_id == documents.c.id).exists() if by_document else documents.c.id.in_(values)
         )
 
-    for condition in conditions:
-        values = select(column.document_id).where(column.name == attribute_name(condition.attribute))
-        if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
-            values = values.where(column.tenant_id == tenant_id)
-        if condition.none_of:
-            yield ~having(values.where(column.value_key.in_(condition.none_of)))
-        if condition.one_of is not None or condition.bounds:
-            found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
-            for comparison, bound, is_instant in condition.bounds:
-                compared = column.instant if is_instant else column.number
-                found = found.where(_COMPARE[comparison](compared, bound))
-            yield having(found)
+    values = select(column.document_id).where(column.name == attribute_name(condition.attribute))
+    if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
+        values = values.where(column.tenant_id == tenant_id)
+    if condition.none_of:
+        yield ~having(values.where(column.value_key.in_(condition.none_of)))
+    if condition.one_of is not None or condition.bounds:
+        found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
+        for comparison, bound, is_instant in condition.bounds:
+            compared = column.instant if is_instant else column.number
+            found = found.where(_COMPARE[comparison](compared, bound))
+        yield having(found)
 
 
 def write_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
+from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
-from ingest.catalog.tables import collection_grants, document_listing
+from ingest.catalog.tables import collection_grants, collections, document_listing
 from ingest.errors import GrantNotFoundError, LastGrantError
 from ingest.identity import Principal, Role, checked_subject
 
@@ -55,6 +56,7 @@ class Grants:
         grant = Grant(collection, checked_subject(subject), role, time.time())
         with write(self._engine) as connection:
             lock_tenant(connection, tenant_id)
+            ensure_collection(connection, tenant_id, collection)
             put(
                 connection,
                 collection_grants,
@@ -100,7 +102,7 @@ class Grants:
         return [Grant(row.collection, row.subject, Role(row.role), row.created_at) for row in rows]
 
     def collections(self, tenant_id: str) -> list[CollectionTotal]:
-        """List the collections that have documents or grants, in the order of their names."""
+        """List the collections in the order of their names."""
         row = document_listing.c
         sums = select(row.collection, func.count(), func.sum(row.size_bytes))
         filled = sums.where(row.tenant_id == tenant_id).group_by(row.collection)
@@ -109,13 +111,12 @@ class Grants:
             .where(collection_grants.c.tenant_id == tenant_id)
             .group_by(collection_grants.c.collection)
         )
+        named = select(collections.c.name).where(collections.c.tenant_id == tenant_id).order_by(collections.c.name)
         with read(self._engine) as connection:
             counted = {name: (count, int(size)) for name, count, size in connection.execute(filled).all()}
             grants = {name: count for name, count in connection.execute(granted).all()}
-        return [
-            CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0))
-            for name in sorted({*counted, *grants})
-        ]
+            names = connection.execute(named).scalars().all()
+        return [CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0)) for name in names]
 
     def granted(self, principal: Principal) -> Principal:
         """Return the principal with the collections that it may use now."""

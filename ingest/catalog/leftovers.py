@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Select, delete, select
 
 from ingest.catalog.database import insert_new, portions, read, write
 from ingest.catalog.run_log import read_by_a_run
-from ingest.catalog.tables import documents, staged_entries, unknown_versions, versions
+from ingest.catalog.tables import documents, files, staged_entries, unknown_versions, versions
 from ingest.documents import COLLECTABLE_STATES
 
 _AT_ONCE = 10_000
@@ -41,11 +41,11 @@ class Leftovers:
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def unknown_originals(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names, nor an entry that is to become one."""
+        """Select the keys of originals that no version names, nor a file, nor an entry that is to become a document."""
         left = set(keys)
         if left:
             with read(self._engine) as connection:  # one pass over all rows, since keys have no index
-                for table in (versions, staged_entries):
+                for table in (versions, staged_entries, files):
                     for known in connection.execute(select(table.c.blob_key)).yield_per(_AT_ONCE).scalars():
                         left.discard(known)
         return left

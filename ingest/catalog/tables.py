@@ -135,6 +135,42 @@ collection_grants = Table(
     Column("created_at", Float, nullable=False),
 )
 
+# A collection is there from its first upload, its first grant or its creation until it is deleted.
+collections = Table(
+    "collections",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("title", Text),
+    Column("description", Text),
+    Column("default_strategy", String(32)),
+    Column("metadata", JSON, nullable=False, server_default="{}"),
+    # Counts changes of what stands here.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("created_at", Float, nullable=False),
+)
+
+# Files that were sent without a collection. Documents are made of them, which then know their file.
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("blob_key", String(160), nullable=False),
+    # The key that sent it, on whose quotas it counts, and whose file it is while no document is made of it.
+    Column("key_id", String(32), nullable=False, server_default=""),
+    Column("owner", String(256), nullable=False),
+    Column("created_at", Float, nullable=False),
+    # Its name is gone then, and its bytes go next.
+    Column("deleted_at", Float),
+    Index(None, "tenant_id", "created_at"),
+)
+
 documents = Table(
     "documents",
     metadata,
@@ -162,9 +198,12 @@ documents = Table(
     # Of an entry of a container: the container's document, and the entry's path in it.
     Column("container_id", String(36)),
     Column("entry_path", Text),
+    # The file that it was made of, if it was sent as one.
+    Column("file_id", String(40)),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
     Index(None, "container_id"),
+    Index(None, "file_id"),
     Index(None, "tenant_id", "collection", "content_sha256"),
     Index(None, "tenant_id", "sequence", unique=True),
 )
@@ -421,6 +460,8 @@ batches = Table(
     Column("refused", Integer, nullable=False),
     # How many of those received are entries of containers, which nobody expected.
     Column("entries", Integer, nullable=False, server_default="0"),
+    # Of a batch of files that were put into a collection: the collection.
+    Column("collection", String(128)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
     Column("cancelled_at", Float),
@@ -480,6 +521,9 @@ runs = Table(
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
+    # Whether it waits for a person when its budget is met, and its earlier budgets, oldest first.
+    Column("pauses", Boolean, nullable=False, server_default=false()),
+    Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -560,6 +604,44 @@ answers = Table(
     Column("created_at", Float, nullable=False),
     Index(None, "conversation_id", "turn", unique=True),
     Index(None, "created_at"),
+)
+
+# What people say of answers: at most once each. It goes with the answer.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("answer_id", ForeignKey("answers.id", ondelete="CASCADE"), nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("rating", String(8), nullable=False),
+    Column("comment", Text),
+    # Numbers from 1 of the sentences that are wrong, and the numbers of such citations.
+    Column("sentences", JSON, nullable=False),
+    Column("citations", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "answer_id", "author", unique=True),
+)
+
+# Links by which others of a tenant may read a conversation or a run; one of the two is null. They go with it.
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE")),
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE")),
+    Column("owner", String(256), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "conversation_id"),
+    Index(None, "run_id"),
+    Index(None, "ends_at"),
 )
 
 # Limits of a tenant (an empty `key_id`) or of one of its keys; a null `amount` is none, whatever the settings say.
@@ -679,7 +761,23 @@ deletions = Table(
     Column("answers_redacted", _BIG, nullable=False, server_default="0"),
     Column("runs_redacted", _BIG, nullable=False, server_default="0"),
     Column("replies_removed", _BIG, nullable=False, server_default="0"),
+    # The deletion of the whole collection that it was part of.
+    Column("collection_deletion_id", String(36)),
     Column("deleted_at", Float, nullable=False),
+    Index(None, "collection_deletion_id"),
+)
+
+# Receipts of deleted collections; those of their documents are in `deletions`.
+collection_deletions = Table(
+    "collection_deletions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("collection", String(128), nullable=False),
+    # Who deleted it, and may read the receipt besides admins.
+    Column("owner", String(256), nullable=False),
+    Column("deleted_at", Float, nullable=False),
+    Index(None, "tenant_id", "collection"),
 )
 
 # Deleted tenants of which something is left; see `ingest.catalog.tenant_data`.

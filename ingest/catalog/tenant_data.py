@@ -16,9 +16,11 @@ from ingest.audit import Action
 from ingest.catalog.audit import Audit, record
 from ingest.catalog.database import bump_corpus_versions, insert_new, read, scrub, write
 from ingest.catalog.deletions import delete_document
+from ingest.catalog.files import FileRemoval
 from ingest.catalog.tables import (
     api_keys,
     documents,
+    files,
     jobs,
     metadata,
     runs,
@@ -44,10 +46,15 @@ _EXPORTED = (
     "batches",
     "conversations",
     "answers",
+    "feedback",
+    "shares",
     "runs",
     "users",
     "api_keys",
+    "collections",
+    "collection_deletions",
     "collection_grants",
+    "files",
     "quota_limits",
     "usage_days",
     "webhooks",
@@ -88,22 +95,27 @@ class TenantData:
         return counts
 
     def _originals(self, tenant_id: str, path_of: Callable[[str], Path]) -> Iterator[tuple[str, Path]]:
-        query = select(versions.c.id, versions.c.blob_key).where(versions.c.tenant_id == tenant_id)
-        query, after = query.order_by(versions.c.id).limit(_VERSIONS_AT_ONCE), ""
-        while True:
-            with read(self._engine) as connection:
-                rows = connection.execute(query.where(versions.c.id > after)).all()
-            yield from ((row.id, path_of(row.blob_key)) for row in rows)
-            if len(rows) < _VERSIONS_AT_ONCE:
-                return
-            after = rows[-1].id
+        for table in (versions, files):
+            query = select(table.c.id, table.c.blob_key).where(table.c.tenant_id == tenant_id)
+            query, after = query.order_by(table.c.id).limit(_VERSIONS_AT_ONCE), ""
+            while True:
+                with read(self._engine) as connection:
+                    rows = connection.execute(query.where(table.c.id > after)).all()
+                yield from ((row.id, path_of(row.blob_key)) for row in rows)
+                if len(rows) < _VERSIONS_AT_ONCE:
+                    break
+                after = rows[-1].id
 
 
 class TenantRemoval:
-    """Deletes tenants: `begin` makes a tenant unusable, and `step`, called again and again, removes it."""
+    """Deletes tenants: `begin` makes a tenant unusable, and `step`, called again and again, removes it.
 
-    def __init__(self, engine: Engine) -> None:
+    A step also removes what is left of any tenant's deleted files; without `files`, nothing of those.
+    """
+
+    def __init__(self, engine: Engine, files: FileRemoval | None = None) -> None:
         self._engine = engine
+        self._files = files
 
     def begin(self, tenant_id: str) -> None:
         """Revoke the tenant's keys and mark it as deleted; again changes nothing. Raises `TenantNotFoundError`."""
@@ -128,7 +140,10 @@ class TenantRemoval:
 
     def step(self) -> bool:
         """Take a step with each deleted tenant; true if workers have something to collect now."""
-        return any([self._step(tenant_id) for tenant_id in self.pending()])
+        more = any([self._step(tenant_id) for tenant_id in self.pending()])
+        if self._files is not None:
+            self._files.run()
+        return more
 
     def _step(self, tenant_id: str) -> bool:
         if self._delete_documents(tenant_id):
@@ -137,11 +152,14 @@ class TenantRemoval:
             left = versions.c.tenant_id == tenant_id, versions.c.hidden.is_(True)
             if connection.execute(select(versions.c.id).where(*left).limit(1)).first() is not None:
                 return True
+            with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
+            if connection.execute(with_bytes).first() is not None:
+                return False  # this step removes them, and the next one goes on
         self._remove_rows(tenant_id)
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
-        """Cancel the tenant's runs and delete its documents; true if there were any."""
+        """Cancel the tenant's runs and delete its files and documents; true if there were any documents."""
         found = False
         while True:
             with write(self._engine) as connection:
@@ -151,6 +169,8 @@ class TenantRemoval:
                 )
                 unfinished = runs.c.tenant_id == tenant_id, runs.c.ended_as.is_(None)
                 connection.execute(update(runs).where(*unfinished).values(ended_as=RunState.CANCELLED.value))
+                kept = files.c.tenant_id == tenant_id, files.c.deleted_at.is_(None)
+                connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))
                 live = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
                 query = select(documents.c.id).where(*live).order_by(documents.c.id).limit(_DOCUMENTS_AT_ONCE)
                 some = list(connection.execute(query).scalars())

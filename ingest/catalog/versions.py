@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
+from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
+from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.outbox import publish
@@ -63,6 +65,10 @@ def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
     and `sequence` grows in the order of commits: a listing that continues after a sequence misses no document.
     """
     lock_tenant(connection, arrival.tenant_id)
+    if arrival.file_id is None:
+        ensure_collection(connection, arrival.tenant_id, arrival.collection)
+    else:
+        require_source(connection, arrival.tenant_id, arrival.file_id, arrival.collection)
     known = _same_content(connection, arrival)
     if known is None:
         return Accepted(_new_document(connection, arrival), created=True, is_first=True)
@@ -157,6 +163,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
             documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not
+            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # and what is made of a file goes with that
             open_to(arrival.sender),
         )
         .order_by(documents.c.sequence)
@@ -198,6 +205,7 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             key_id=arrival.key_id,
             readers=None if arrival.readers is None else sorted(arrival.readers),
             content_sha256=arrival.content_sha256,
+            file_id=arrival.file_id,
             latest_version_id=version,
             created_at=time.time(),
         )

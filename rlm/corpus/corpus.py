@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
-from ingest.filters import Condition, conditions
+from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
@@ -64,7 +64,7 @@ class ActiveDocuments(Protocol):
         *,
         collections: Sequence[str],
         identifiers: Sequence[str],
-        conditions: Sequence[Condition],
+        conditions: Conditions,
         readers: frozenset[str] | None,
         after: int,
     ) -> list[ActiveDocument]: ...

@@ -23,12 +23,13 @@ from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.ranking import CANDIDATES
 from retrieval.search import SearchRequest
-from tests.benchmark import concurrency, pdf_speed
+from tests.benchmark import concurrency, pdf_speed, stages
 from tests.benchmark.bare_encoder import bare_rates, sample_chunks
 from tests.benchmark.figures import AsJson, print_figures, query_texts
 
 app = typer.Typer(help="Measure how fast this machine ingests and searches.", no_args_is_help=True)
 app.command()(concurrency.concurrency)
+app.command()(stages.stages)
 app.command()(pdf_speed.pdf)
 app.command()(pdf_speed.pdf_memory)
 

@@ -100,6 +100,11 @@ def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Cat
     assert catalog.corpus_version("ann") > before
     assert catalog.matching("ann", conditions({"author": "Austen", "draft": {"not": True}})) == [document.id]
     assert catalog.matching("ann", conditions({"draft": True})) == []
+    either = {"$any": [{"draft": True}, {"author": ["Shelley", "Austen"], "year": {"lt": 1900}}]}
+    neither = {"$any": [{"draft": True}, {"$all": [{"author": "Austen"}, {"draft": True}]}]}
+    for among in ((), (document.id,)):
+        assert catalog.matching("ann", conditions(either), among=among) == [document.id]
+        assert catalog.matching("ann", conditions(neither), among=among) == []
     with pytest.raises(PreconditionFailedError):
         catalog.change("ann", document.id, DocumentChange({"a": 1}), {document.tag})
     catalog.change("ann", document.id, DocumentChange({"a": 1}), {changed.tag})

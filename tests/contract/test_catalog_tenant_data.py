@@ -12,7 +12,9 @@ from ingest.audit import Action
 from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies, StoredReply
@@ -21,12 +23,13 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata, tenants
 from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
+from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.documents import JobKind
 from ingest.errors import TenantNotFoundError
 from ingest.runs import Entry, RunRequest
 from ingest.works import Work
-from tests.support.catalogs import accept, wake
+from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 
 # Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.
 WHOLE = {"audit_chain", "generations", "installation", "notices", "pauses", "tenants", "unknown_versions"}
@@ -37,6 +40,9 @@ def filled(engine: Engine, tenant: str) -> str:
     catalog, jobs = Catalog(engine), Jobs(engine)
     batch, _ = Batches(engine).create(tenant, name="a batch")
     document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob of {tenant}").document
+    Files(engine).add(stored(f"file-{tenant}", tenant))
+    Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
+    Collections(engine).delete(tenant, "gone", owner="key:x")
     talk = Conversations(engine).begin(tenant, "Why?")
     work = Work(f"answer of {tenant}", frozenset({document.version.id}))
     answer = KeptAnswer(work.id, tenant, talk, None, "Why?", {"text": "because"}, (), 1.0)
@@ -79,8 +85,10 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     assert {"documents", "run_events", "work_versions", "answers", "batch_entries"} <= set(rows(engine, "ann"))
     TenantData(engine).delete("ann")
     assert ApiKeys(engine).check(key) is None
-    removal = TenantRemoval(engine)
+    removed = RemovedBlobs()
+    removal = TenantRemoval(engine, FileRemoval(engine, removed.remove))
     assert (removal.pending(), removal.step()) == (["ann"], True)  # its documents are deleted, and wait for workers
+    assert removed.keys == ["blob of file-ann"]
     assert removal.step()
     assert "documents" in rows(engine, "ann")
     collect_all(engine)
@@ -106,11 +114,13 @@ def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine
     filled(engine, "ann")
     TenantData(engine).delete("ann")
     TenantData(engine).delete("ann")
-    TenantRemoval(engine).step()
-    accept(Catalog(engine), "late", tenant="ann")  # an upload that was under way when the key was revoked
-    assert TenantRemoval(engine).step()
+    removal = TenantRemoval(engine, FileRemoval(engine, len))
+    removal.step()
+    accept(Catalog(engine), "late", tenant="ann")  # uploads that were under way when the key was revoked
+    Files(engine).add(stored("file-late", "ann"))
+    assert removal.step()
     collect_all(engine)
-    assert not TenantRemoval(engine).step()
+    assert not removal.step()
     assert rows(engine, "ann") == {}
     deleted = Audit(engine).latest(AuditFilter("ann", action=Action.TENANT_DELETED))
     assert len(deleted) == 1
@@ -118,6 +128,7 @@ def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine
 
 def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "blob of ann").write_bytes(b"the original")
+    (tmp_path / "blob of file-ann").write_bytes(b"a file")
     filled(engine, "bob")
     key = filled(engine, "ann")
     file = io.BytesIO()
@@ -131,10 +142,12 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
         }
         (version,) = found["versions"]
         assert archive.read(f"originals/{version['id']}") == b"the original"
+        assert archive.read("originals/file-ann") == b"a file"
         whole = b"".join(map(archive.read, archive.namelist())).decode()
     assert (manifest["tenant"], manifest["counts"]) == ("ann", counts)
     assert [found[name][0]["id"] for name in ("documents", "answers")] == [version["document_id"], "answer of ann"]
     assert {entry["tenant_id"] for entry in found["audit"]} == {"ann"}
+    assert [found[name][0]["tenant_id"] for name in ("files", "collections", "collection_deletions")] == ["ann"] * 3
     assert "bob" not in whole
     assert key.rpartition("_")[2] not in whole
     assert "secret_sha256" not in whole

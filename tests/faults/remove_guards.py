@@ -363,7 +363,7 @@ GUARDS = (
     Guard(
         "staged entries are known",
         "ingest/catalog/leftovers.py",
-        "for table in (versions, staged_entries):",
+        "for table in (versions, staged_entries, files):",
         "for table in (versions,):",
         "tests/contract/test_catalog_entries.py::test_a_replacement_takes_its_entries_when_it_is_ready_and_not_before",
     ),

@@ -119,7 +119,7 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
     file, url = content.annotations
     assert file.type == "file_citation"
     assert url.type == "url_citation"
-    assert (file.file_id, file.filename) == (search.results[0].file_id, "Harbour")
+    assert (file.file_id, file.filename) == (search.results[0].file_id, "harbour.md")
     assert ANSWER[url.start_index : url.end_index] == "[1]"
     assert ANSWER[: file.index].endswith("[1]")
     assert span_of(service, ours(file)) == QUOTE
@@ -128,7 +128,8 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
 
 
 def test_the_events_of_a_streamed_response_are_complete_and_in_order(openai: OpenAI) -> None:
-    with openai.responses.stream(model="leadline", input=KEEPER) as stream:
+    tool: Any = {"type": "file_search", "vector_store_ids": ["default"]}
+    with openai.responses.stream(model="leadline", input=KEEPER, tools=[tool]) as stream:
         events = list(stream)
         final = stream.get_final_response()
     assert final.output_text == ANSWER
@@ -212,7 +213,8 @@ def test_filters_of_file_search_are_followed_or_refused(openai: OpenAI) -> None:
     }
     assert ANSWER not in asked(year)
     with pytest.raises(APIStatusError, match="is not known here"):
-        asked({"type": "or", "filters": []})
+        asked({"type": "like", "key": "year", "value": 1})
+    assert ANSWER in asked({"type": "or", "filters": [{"type": "ne", "key": "year", "value": 1}, year]})
 
 
 def test_the_asynchronous_client_and_langchain_work_as_they_are(service: Harbour) -> None:

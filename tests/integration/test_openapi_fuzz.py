@@ -47,6 +47,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
                 "answer_id": str(answer.get("id")),
                 "conversation_id": str(answer.get("conversation")),
             }
+            ids["file_id"] = http.post(
+                "/v1/files", files={"file": ("a.csv", b"id,note\n1,late\n")}, data={"purpose": "assistants"}
+            ).json()["id"]
+            ids["vector_store_id"] = http.post("/v1/vector_stores", json={"file_ids": [ids["file_id"]]}).json()["id"]
             http.post(f"/v1/batches/{ids['batch_id']}/close").raise_for_status()  # so that its events come to an end
             yield url, key, ids
 

@@ -54,6 +54,21 @@ def test_searches_are_compared_with_their_bare_parts() -> None:
     assert figures["ratio"] == pytest.approx(figures["p50_ms"] / figures["bare_p50_ms"], abs=0.05)
 
 
+def test_stages_are_those_that_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_RERANKER", "late-interaction")
+    monkeypatch.setenv("LEADLINE_RERANK_DEADLINE_MS", "60000")
+    bm25, dense, hybrid, reranked = rows("stages", "--queries", "10")
+    for row in (bm25, dense, hybrid, reranked):
+        assert row["total p95"] >= row["total p50"] > row["engine p50"] > 0
+    assert ["rerank p50" in row for row in (bm25, dense, hybrid, reranked)] == [False, False, False, True]
+    assert reranked["total p50"] > reranked["rerank p50"] > 0
+
+
+def test_stages_without_a_reranker_are_those_of_the_other_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_RERANKER", "none")
+    assert [row["search"] for row in rows("stages", "--queries", "10")] == ["bm25", "dense", "hybrid"]
+
+
 def test_an_empty_data_folder_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
     with pytest.raises(LeadlineError, match="There is no ready document"):

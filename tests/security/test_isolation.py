@@ -28,6 +28,8 @@ NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
 NUMBERS = {"table": "0", "page": "1"}
 BODIES: Mapping[tuple[str, str], Any] = {
+    ("POST", "/v1/answers/{answer_id}/feedback"): {"json": {"rating": "up"}},
+    ("POST", "/v1/runs/{run_id}/continue"): {"json": {"calls": 1}},
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
@@ -36,6 +38,12 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
     ("GET", "/v1/documents/{document_id}/positions"): {"params": {"start": 0, "end": 4}},
     ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},
+    ("PATCH", "/v1/collections/{collection}"): {"json": {"title": "mine"}, "headers": {"If-Match": "*"}},
+    ("POST", "/v1/vector_stores/{vector_store_id}"): {"json": {"name": "mine"}},
+    ("POST", "/v1/vector_stores/{vector_store_id}/search"): {"json": {"query": "quokka"}},
+    ("POST", "/v1/vector_stores/{vector_store_id}/files"): {"json": {"file_id": "mine"}},
+    ("POST", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): {"json": {"attributes": {"mine": True}}},
+    ("POST", "/v1/vector_stores/{vector_store_id}/file_batches"): {"json": {"file_ids": ["mine"]}},
 }
 
 
@@ -65,11 +73,19 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
     answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
+    said = {"rating": "down", "comment": "The quokka begins later."}
+    assert http.post(f"/v1/answers/{answer['id']}/feedback", json=said).status_code == 200
+    share = http.post("/v1/shares", json={"conversation": answer["conversation"]}).json()["id"]
     user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
     webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
     message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
     services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
+    store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
+    services.identities.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
+    form = {"file": ("quokka.md", TEXT)}
+    file = http.post("/v1/files", files=form, data={"purpose": "assistants"}).json()["id"]
+    http.post(f"/v1/vector_stores/{store}/files", json={"file_id": file}).raise_for_status()
     services.catalog.ensure_tenant("other")
     _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)
     return Outside(
@@ -80,7 +96,10 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "answer_id": answer["id"],
             "conversation_id": answer["conversation"],
             "run_id": run,
+            "share_id": share,
             "response_id": f"resp_{answer['id']}",
+            "vector_store_id": store,
+            "file_id": file,
             "model": "quokka",
             "user_id": user,
             "key_id": key.id,
@@ -102,7 +121,8 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     user = services.identities.users.create(DEFAULT_TENANT, name).name
     headers = {"Authorization": f"Bearer {services.keys.issue(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
     if name == "a closed collection's":
-        ids = {name: other_tenant.ids[name] for name in ("document_id", "collection", *NUMBERS)}
+        known = ("document_id", "collection", "vector_store_id", "file_id", *NUMBERS)
+        ids = {name: other_tenant.ids[name] for name in known}
         return Outside(name, {**ids, "subject": "user:x"}, headers)
     if name == "another user's":
         return Outside(
@@ -138,7 +158,7 @@ def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping
         body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
     for name, value in sorted(ids.items(), key=lambda each: -len(each[1])):  # some are in others
         body = body if name in NUMBERS else body.replace(value, f"<{name}>")
-    body = re.sub(r'"created":\d+', '"created":<time>', body)
+    body = re.sub(r'"(created|created_at)":\d+', '"created":<time>', body)
     return found.status_code, re.sub(r'"\d{4}-\d\d-\d\dT[^"]*"', "<time>", body)
 
 
@@ -166,8 +186,12 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/batches/{kept['batch_id']}")["closed_at"] is None
     assert client.get(f"/v1/conversations/{kept['conversation_id']}")["turns"]
     assert client.get(f"/v1/runs/{kept['run_id']}")["id"] == kept["run_id"]
+    assert [each["rating"] for each in client.get("/v1/feedback")["feedback"]] == ["down"]
+    assert client.get(f"/v1/shared/{kept['share_id']}")["turns"]
     assert client.get(f"/v1/keys/{kept['key_id']}")["state"] == "live"
     assert client.get(f"/v1/users/{kept['user_id']}")["groups"] == []
+    assert client.get(f"/v1/files/{kept['file_id']}")["filename"] == "quokka.md"
+    assert client.get(f"/v1/vector_stores/{kept['vector_store_id']}/files")["data"]
     assert client.get(f"/v1/webhooks/{kept['webhook_id']}")["disabled_at"] is None
     grants = services.identities.grants.grants(DEFAULT_TENANT, "secrets")
     assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
@@ -218,11 +242,15 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],
     "/v1/batches": [],
+    "/v1/collections": [],
+    "/v1/files": [],
+    "/v1/vector_stores": [{"json": {"name": "mine", "file_ids": ["{file_id}"]}}],
     "/v1/search": [{"json": {"query": "quokka", "documents": ["{document_id}"], "collections": ["secrets"]}}],
     "/v1/answers": [
         {"json": {"question": "When is the quokka?", "conversation": "{conversation_id}"}},
         {"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}},
     ],
+    "/v1/answers/estimate": [{"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}}],
     "/v1/chat/completions": [
         {"json": {"model": "leadline", "messages": MESSAGES, "leadline": {"documents": ["{document_id}"]}}},
         {"json": {"model": "leadline/secrets", "messages": MESSAGES}},
@@ -239,6 +267,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         },
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
+    "/v1/shares": [{"json": {"conversation": "{conversation_id}"}}, {"json": {"run": "{run_id}"}}],
     "/v1/users": [],
     "/v1/webhooks": [],
     "/v1/sign-out": [],
@@ -261,6 +290,22 @@ def test_naming_anothers_in_a_body_finds_nothing(service: tuple[Services, Client
                 assert "begins in spring" not in found.text
                 answers.append((found.status_code, found.json().get("code"), len(found.json().get("hits", []))))
             assert answers[0] == answers[1], f"POST {path} {request}"
+
+
+def test_anothers_file_goes_into_no_store_of_ones_own(service: tuple[Services, Client], other_tenant: Outside) -> None:
+    _, client = service
+    headers = other_tenant.headers
+    mine = client.http.post("/v1/vector_stores", json={}, headers=headers).json()["id"]
+    for path, body in (("files", {"file_id": "{}"}), ("file_batches", {"file_ids": ["{}"]})):
+        found = []
+        for identifier in (other_tenant.ids["file_id"], UNKNOWN):
+            sent = json.loads(json.dumps(body).replace("{}", identifier))
+            refused = client.http.post(f"/v1/vector_stores/{mine}/{path}", json=sent, headers=headers)
+            found.append((refused.status_code, refused.json()["detail"].replace(identifier, "<id>")))
+        assert found[0] == found[1]
+        assert found[0][0] == 404
+    assert client.http.get(f"/v1/vector_stores/{mine}/files", headers=headers).json()["data"] == []
+    client.http.delete(f"/v1/vector_stores/{mine}", headers=headers).raise_for_status()
 
 
 def test_an_operators_key_without_other_scopes_reads_no_tenants_documents(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from ingest.layout import markdown_layout
 from ingest.tables import RecordTables
 from ingest.texts import Texts
@@ -50,7 +50,7 @@ class Documents:
         *,
         collections: Sequence[str],
         identifiers: Sequence[str],
-        conditions: Sequence[Condition] = (),
+        conditions: Conditions = (),
         readers: frozenset[str] | None = None,
         after: int,
     ) -> list[ActiveDocument]:
@@ -65,7 +65,7 @@ class Documents:
         return False
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 

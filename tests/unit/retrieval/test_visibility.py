@@ -1,6 +1,6 @@
 """What is kept of the catalog's answers: never more than the catalog itself would say."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.catalog.catalog import Visible
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from retrieval import visibility
 from retrieval.search import Searcher, SearchRequest
 from retrieval.visibility import KeptVisibility
@@ -52,7 +52,7 @@ class Numbered:
         return False
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
-from ingest.filters import Condition
+from ingest.filters import Conditions
 from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
@@ -69,7 +69,7 @@ class Tenants:
         *,
         collections: Sequence[str],
         identifiers: Sequence[str],
-        conditions: Sequence[Condition] = (),
+        conditions: Conditions = (),
         readers: frozenset[str] | None = None,
         after: int,
     ) -> list[ActiveDocument]:
@@ -83,7 +83,7 @@ class Tenants:
         return False
 
     def matching(
-        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 

@@ -1,0 +1,101 @@
+"""Files of vector stores: found, and put into one, alone or many together."""
+
+from collections.abc import Sequence
+
+from api.openai.vector_stores import StoreFileIn
+from api.problems import BadRequestError
+from api.services import Services
+from ingest.catalog.catalog import Accepted
+from ingest.collections import Collection
+from ingest.documents import Document, DocumentChange, Failure, JobKind
+from ingest.errors import StoredFileNotFoundError, UploadError
+from ingest.files import StoredFile
+from ingest.identity import Principal
+from ingest.intake import UploadRequest
+from ingest.metadata import require_metadata
+
+
+def readable_store(served: Services, caller: Principal, identifier: str) -> Collection:
+    """Return the collection. Raises `CollectionNotFoundError`, also for one that is closed to the caller."""
+    return served.collections.collection(caller.tenant_id, identifier, readers=caller.readers)
+
+
+def stored_document(served: Services, caller: Principal, store: str, file_id: str) -> Document:
+    """Return the document that a file is in a store.
+
+    Raises `CollectionNotFoundError`, and `StoredFileNotFoundError` if it is not in it.
+    """
+    readable_store(served, caller, store)
+    found = served.files.document(caller, store, file_id)
+    if found is None:
+        raise StoredFileNotFoundError(
+            f"The vector store {store!r} has no file {file_id!r}.", hint="List its files, or put the file into it."
+        )
+    return served.catalog.document(caller.tenant_id, found, readers=caller.readers)
+
+
+def put(served: Services, caller: Principal, store: str, sent: StoreFileIn, batch: str | None = None) -> Document:
+    """Make a document of a file in a store; one that is there already gets the attributes that are sent.
+
+    Raises the errors of uploads, `StoredFileNotFoundError` and `CollectionNotFoundError`.
+    """
+    return _put(served, caller, store, served.files.file(caller, sent.file_id), sent, batch)
+
+
+def put_all(
+    served: Services, caller: Principal, store: str, sent: Sequence[StoreFileIn], batch: str | None = None
+) -> None:
+    """Put many; with a `batch`, one that is refused is a failure of that and does not stop the others.
+
+    Raises `StoredFileNotFoundError` before any of them is put, if one is not there.
+    """
+    files = [served.files.file(caller, each.file_id) for each in sent]
+    for file, each in zip(files, sent, strict=True):
+        try:
+            _put(served, caller, store, file, each, batch)
+        except (UploadError, BadRequestError, StoredFileNotFoundError) as error:
+            if batch is None:
+                raise
+            served.batches.refuse(caller.tenant_id, batch, file.name or file.id, Failure(error.code, *error.told))
+    served.doorbell.ring(JobKind.INGEST)
+
+
+def _put(
+    served: Services, caller: Principal, store: str, file: StoredFile, sent: StoreFileIn, batch: str | None
+) -> Document:
+    caller.collections.require_writable(store)
+    attributes = require_metadata(sent.attributes or {})
+    if file.document_id is not None:
+        return _already_there(served, caller, store, file.document_id)
+    request = UploadRequest(
+        caller.tenant_id,
+        store,
+        file.name,
+        attributes=attributes,
+        batch_id=batch,
+        key_id=caller.key_id or "",
+        sender=caller.readers,
+        collections=caller.collections,
+    )
+    accepted: Accepted = served.intake.take(request, file)
+    served.doorbell.ring(JobKind.INGEST)
+    if attributes and accepted.kept:
+        return with_attributes(served, caller, accepted.document, attributes)
+    return accepted.document
+
+
+def with_attributes(served: Services, caller: Principal, document: Document, attributes: dict[str, object]) -> Document:
+    """Give a document these attributes instead of those it has."""
+    change = DocumentChange({**dict.fromkeys(document.attributes), **attributes}, changed=frozenset({"metadata"}))
+    return served.catalog.change(caller.tenant_id, document.id, change, None, readers=caller.readers)
+
+
+def _already_there(served: Services, caller: Principal, store: str, document_id: str) -> Document:
+    """Return a document that was not made of a file, which is in its collection and goes into no other."""
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    if document.collection != store:
+        raise BadRequestError(
+            f"{document_id!r} is a document of the collection {document.collection!r}, and cannot be in another.",
+            hint="Upload it with POST /v1/files: such a file may be in several vector stores.",
+        )
+    return document

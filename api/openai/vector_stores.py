@@ -1,0 +1,213 @@
+"""Vector stores: requests, and collections, documents and batches as their objects."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from api.openai.asked import Lenient
+from api.outbound import sendable
+from api.problems import BadRequestError
+from ingest.batches import BatchProgress, BatchState
+from ingest.chunking import DEFAULT_MAX_CHARS
+from ingest.collections import Collection
+from ingest.documents import IN_PROGRESS, Document, VersionState
+from ingest.errors import EmptyUploadError, LeadlineError, ParseError, UnsupportedTypeError
+from retrieval.requests import MAX_QUERY_CHARS
+from retrieval.rewriting import MAX_QUERIES
+
+MAX_FILES = 2_000
+MAX_RESULTS = 50
+# What a chunk has at most, in tokens of English.
+CHUNK_TOKENS = DEFAULT_MAX_CHARS // 4
+
+Status = Literal["in_progress", "completed", "failed", "cancelled"]
+STATES: Mapping[Status, frozenset[VersionState]] = {
+    "in_progress": IN_PROGRESS,
+    "completed": frozenset({VersionState.READY}),
+    "failed": frozenset({VersionState.FAILED}),
+    "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
+}
+_STATUS = {state: status for status, states in STATES.items() for state in states}
+# Codes of failures that are the file's; all others are the service's.
+_FAULTS_OF_FILES: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
+_OF_FILES = frozenset(each.code for each in _FAULTS_OF_FILES)
+
+Attribute = str | int | float | bool
+
+
+class ChunkingIn(Lenient):
+    """How a client wants files cut."""
+
+    type: str = "auto"
+    static: dict[str, Any] | None = None
+
+
+class _Chunked(Lenient):
+    chunking_strategy: ChunkingIn | None = None
+
+    @field_validator("chunking_strategy")
+    @classmethod
+    def _as_we_do(cls, wanted: ChunkingIn | None) -> ChunkingIn | None:
+        sizes = (wanted.static or {}) if wanted else {}
+        asked = sizes.get("max_chunk_size_tokens"), sizes.get("chunk_overlap_tokens")
+        if wanted is not None and wanted.type != "auto" and asked != (CHUNK_TOKENS, 0):
+            raise ValueError(
+                f"documents are cut along their structure, at {CHUNK_TOKENS} tokens at most and without overlap: leave "
+                "`chunking_strategy` out, or send `auto`"
+            )
+        return wanted
+
+
+class StoreFileIn(_Chunked):
+    """A file that is to be put into a vector store; `attributes` become its document's metadata."""
+
+    file_id: str = Field(min_length=1, max_length=200)
+    attributes: dict[str, Attribute] | None = Field(None, max_length=256)
+
+
+class StoreIn(_Chunked):
+    """A new vector store. Its `name` is for people and becomes the collection's title; the id is another."""
+
+    name: str | None = Field(None, max_length=256)
+    description: str | None = Field(None, max_length=2_000)
+    file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
+    metadata: dict[str, Attribute] | None = Field(None, max_length=256)
+    expires_after: dict[str, Any] | None = None
+
+
+class StoreChangeIn(Lenient):
+    """A change of a vector store; what is left out stays, and `metadata` takes the place of what there was."""
+
+    name: str | None = Field(None, max_length=256)
+    metadata: dict[str, Attribute] | None = Field(None, max_length=256)
+    expires_after: dict[str, Any] | None = None
+
+
+class BatchIn(_Chunked):
+    """Files that are to be put into a vector store together: `file_ids` with the same attributes, or `files`."""
+
+    file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
+    files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
+    attributes: dict[str, Attribute] | None = Field(None, max_length=256)
+
+    def each(self) -> list[StoreFileIn]:
+        """Return the files one by one. Raises `BadRequestError`."""
+        if bool(self.file_ids) == bool(self.files):
+            raise BadRequestError("The batch names no files, or names them twice.", hint="Send `file_ids` or `files`.")
+        return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
+
+
+class AttributesIn(Lenient):
+    """The attributes that a file is to have instead of those it has."""
+
+    attributes: dict[str, Attribute] | None = Field(max_length=256)
+
+
+class HybridIn(Lenient):
+    """How much each retriever counts."""
+
+    embedding_weight: float = Field(ge=0, allow_inf_nan=False)
+    text_weight: float = Field(ge=0, allow_inf_nan=False)
+
+
+class RankingIn(Lenient):
+    """How results are ranked. The score is from 0 to 1, where 1 is the best result of the search."""
+
+    ranker: str | None = Field(None, max_length=100)
+    score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    hybrid_search: HybridIn | None = None
+
+
+class StoreSearchIn(Lenient):
+    """A search by one query, or by several whose rankings are fused."""
+
+    query: str | list[str]
+    filters: dict[str, Any] | None = None
+    max_num_results: int = Field(10, ge=1, le=MAX_RESULTS)
+    rewrite_query: bool = False
+    ranking_options: RankingIn | None = None
+
+    @field_validator("query")
+    @classmethod
+    def _something(cls, query: str | list[str]) -> str | list[str]:
+        queries = [query] if isinstance(query, str) else query
+        if not queries or len(queries) > MAX_QUERIES + 1:
+            raise ValueError(f"send 1 to {MAX_QUERIES + 1} queries")
+        if not all(each.strip() and len(each) <= MAX_QUERY_CHARS for each in queries):
+            raise ValueError(f"a query has 1 to {MAX_QUERY_CHARS:,} characters")
+        return query
+
+    @property
+    def queries(self) -> list[str]:
+        return [self.query] if isinstance(self.query, str) else self.query
+
+
+def store_object(found: Collection) -> dict[str, Any]:
+    """Return a collection as a vector store."""
+    settings = found.settings
+    return {
+        "id": found.name,
+        "object": "vector_store",
+        "created_at": int(found.created_at),
+        "name": settings.title or found.name,
+        "description": settings.description,
+        "usage_bytes": found.size_bytes,
+        "file_counts": _counts(found.states),
+        "status": "in_progress" if found.in_progress else "completed",
+        "expires_after": None,
+        "expires_at": None,
+        "last_active_at": None,
+        "metadata": sendable(dict(settings.metadata)),
+    }
+
+
+def store_file_object(document: Document) -> dict[str, Any]:
+    """Return a document as a file of its vector store. `leadline` has its id and state here, and what to do."""
+    version = document.version
+    failure = version.failure
+    error = None
+    if failure is not None:
+        message = " ".join(part for part in (failure.detail, failure.hint) if part)
+        error = {"code": _error_code(failure.code), "message": message or failure.code}
+    ours = {"document_id": document.id, "state": version.state, "failure": failure and failure.code}
+    shown = sendable(
+        {
+            "id": document.as_file,
+            "object": "vector_store.file",
+            "usage_bytes": version.size_bytes,
+            "created_at": int(document.created_at),
+            "vector_store_id": document.collection,
+            "status": _STATUS[version.state],
+            "last_error": error,
+            "attributes": document.attributes,
+            "chunking_strategy": {"type": "other"},
+            "leadline": ours,
+        }
+    )
+    return dict(shown)
+
+
+def batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
+    """Return a batch as a vector store's. Refused files count as failed."""
+    status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
+    return {
+        "id": progress.batch.id,
+        "object": "vector_store.files_batch",
+        "created_at": int(progress.batch.created_at),
+        "vector_store_id": collection,
+        "status": status,
+        "file_counts": _counts(progress.tally.documents, refused=progress.batch.refused),
+    }
+
+
+def _counts(states: Mapping[VersionState, int], *, refused: int = 0) -> dict[str, int]:
+    counts: dict[str, int] = {status: sum(states.get(each, 0) for each in some) for status, some in STATES.items()}
+    counts["failed"] += refused
+    return {**counts, "total": sum(counts.values())}
+
+
+def _error_code(code: str) -> str:
+    if code == UnsupportedTypeError.code:
+        return "unsupported_file"
+    return "invalid_file" if code in _OF_FILES else "server_error"

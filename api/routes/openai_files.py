@@ -1,0 +1,129 @@
+"""`/v1/files`: files for programs that speak OpenAI's protocol. Each is kept, and is searched once it is in a store."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from api import multipart
+from api.access import Caller, Served, UploadThreads, Writer, account_of
+from api.openai.files import file_object, purpose_of
+from api.openai.pages import ObjectId, Order, listed
+from api.outbound import sendable_text
+from api.problems import BadRequestError
+from api.quota_headers import tell
+from api.services import Services
+from ingest.documents import JobKind
+from ingest.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
+from ingest.files import StoredFile
+from ingest.identity import Principal
+from ingest.intake import UploadRequest
+
+router = APIRouter(prefix="/v1/files", tags=["openai"])
+
+_MOST_LISTED = 10_000
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "enum": ["assistants", "user_data"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", openapi_extra=_FORM)
+async def upload(request: Request, caller: Writer, served: Served, threads: UploadThreads) -> dict[str, Any]:
+    """Keep a file, which then can be put into vector stores; until it is in one, nothing finds it.
+
+    A form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until then it is the caller's alone,
+    and its tenant's admins'. `415` for a file that no parser reads.
+    """
+    content_type = request.headers.get("content-type", "")
+    if not content_type.startswith("multipart/form-data"):
+        raise BadRequestError("A file is sent as a form.", hint="Send multipart/form-data with `file` and `purpose`.")
+    base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
+    made = await multipart.receive_file(
+        request.stream(), content_type, base, served.file_intake.receive, threads, purpose_of
+    )
+    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+    return file_object(made)
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    purpose: Annotated[str | None, Query(max_length=40)] = None,
+    order: Order = "desc",
+    after: ObjectId = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 1_000,
+) -> dict[str, Any]:
+    """List files, newest first, a page at a time: those that were sent as files, and documents that came otherwise."""
+    found = served.files.files(caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1)
+    return listed([file_object(each) for each in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/{file_id}")
+def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
+    """Show a file, also by the id that a citation names."""
+    return file_object(served.files.file(caller, file_id))
+
+
+@router.get("/{file_id}/content", response_class=FileResponse)
+def content(file_id: str, caller: Caller, served: Served) -> FileResponse:
+    """Download the bytes of a file as they were sent."""
+    file = served.files.file(caller, file_id)
+    path = served.blobs.path(file.blob_key)
+    if not path.exists():
+        raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
+    name = quote(sendable_text(file.name.rpartition("/")[2]), safe="")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+
+@router.delete("/{file_id}")
+def delete(file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
+    """Delete a file, and what was made of it in every vector store: nothing finds it any more when this answers.
+
+    A document that came without a file is deleted as `DELETE /v1/documents/{id}` does.
+    """
+    file = served.files.file(caller, file_id)
+    if file.document_id is not None:
+        _delete_document(served, caller, file.document_id)
+    else:
+        _delete_sent(served, caller, file)
+    served.doorbell.ring(JobKind.COLLECT)
+    return {"id": file_id, "object": "file", "deleted": True}
+
+
+def _delete_sent(served: Services, caller: Principal, file: StoredFile) -> None:
+    """Delete a file that was sent as one, first so that no document is made of it any more."""
+    if caller.sees_only not in (None, file.owner):
+        raise RoleMissingError("The file is another's, who has put it where you may read it.")
+    for _, collection in served.files.documents_of(caller.tenant_id, file.id):
+        caller.collections.require_writable(collection)
+    served.files.delete(caller.tenant_id, file.id)
+    for document, _ in served.files.documents_of(caller.tenant_id, file.id):
+        served.delete(caller.tenant_id, document, None)
+    served.remove_files()
+
+
+def _delete_document(served: Services, caller: Principal, identifier: str) -> None:
+    try:
+        document = served.catalog.document(caller.tenant_id, identifier, readers=caller.readers)
+        caller.collections.require_writable(document.collection)
+        served.delete(caller.tenant_id, identifier, caller.readers)
+    except DocumentNotFoundError as error:
+        raise StoredFileNotFoundError(f"There is no file {identifier!r}.") from error

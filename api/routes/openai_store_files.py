@@ -1,0 +1,204 @@
+"""`/v1/vector_stores/{id}/files` and `/file_batches`: documents of a collection as files of a vector store."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+
+from api.access import Caller, Served, Writer
+from api.openai.pages import ObjectId, Order, PageLimit, listed
+from api.openai.store_files import put, put_all, readable_store, stored_document, with_attributes
+from api.openai.vector_stores import (
+    STATES,
+    AttributesIn,
+    BatchIn,
+    Status,
+    StoreFileIn,
+    batch_object,
+    store_file_object,
+)
+from api.outbound import sendable_text
+from api.services import Services
+from ingest.batches import BatchProgress
+from ingest.catalog.listing import DocumentFilter, ListPlace
+from ingest.documents import JobKind, ListOrder
+from ingest.errors import BatchNotFoundError, DocumentStateError
+from ingest.identity import Principal
+from ingest.metadata import require_metadata
+
+router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
+
+_PART_CHARS = 64 * 1024
+# How soon a client that waits may ask again; OpenAI's own does so each second otherwise.
+_AGAIN = {"openai-poll-after-ms": "300"}
+_OTHER = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
+
+
+@router.post("/files")
+def create(vector_store_id: str, body: StoreFileIn, caller: Writer, served: Served) -> dict[str, Any]:
+    """Put a file into a vector store: it is parsed and indexed from here on, as the store's file says.
+
+    A file may be in several. One that is in it already stays as it is, but for `attributes` that are sent; if it had
+    failed, it is tried again.
+    """
+    readable_store(served, caller, vector_store_id)
+    return store_file_object(put(served, caller, vector_store_id, body))
+
+
+@router.get("/files")
+def listing(
+    vector_store_id: str,
+    caller: Caller,
+    served: Served,
+    filter: Status | None = None,
+    limit: PageLimit = 20,
+    order: Order = "desc",
+    after: ObjectId = None,
+    before: ObjectId = None,
+) -> dict[str, Any]:
+    """List the documents of a collection as files, newest first, a page at a time; `filter` is a status."""
+    readable_store(served, caller, vector_store_id)
+    return _page(served, caller, vector_store_id, None, filter, limit, order, after, before)
+
+
+@router.get("/files/{file_id}")
+def one(vector_store_id: str, file_id: str, caller: Caller, served: Served, response: Response) -> dict[str, Any]:
+    """Show a file of a vector store: how far it is, and the reason if it failed."""
+    response.headers.update(_AGAIN)
+    return store_file_object(stored_document(served, caller, vector_store_id, file_id))
+
+
+@router.post("/files/{file_id}")
+def change(vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, served: Served) -> dict[str, Any]:
+    """Give a file other attributes, at once; they take the place of those it has."""
+    document = stored_document(served, caller, vector_store_id, file_id)
+    caller.collections.require_writable(vector_store_id)
+    attributes = require_metadata(body.attributes or {})
+    return store_file_object(with_attributes(served, caller, document, attributes))
+
+
+@router.get("/files/{file_id}/content")
+def content(vector_store_id: str, file_id: str, caller: Caller, served: Served) -> StreamingResponse:
+    """Return the text of a file that searches find, in parts."""
+    document = stored_document(served, caller, vector_store_id, file_id)
+    active = document.active_version_id
+    if active is None:
+        raise DocumentStateError(
+            f"The file is {document.version.state}, so it has no text to show.", hint="Wait until it is completed."
+        )
+    characters = served.catalog.version(active).characters or 0
+    return StreamingResponse(_text(served, active, characters), media_type="application/json")
+
+
+@router.delete("/files/{file_id}")
+def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
+    """Take a file out of a vector store: its document is deleted, and nothing finds it when this answers.
+
+    What was sent to `/v1/files` stays there.
+    """
+    document = stored_document(served, caller, vector_store_id, file_id)
+    caller.collections.require_writable(vector_store_id)
+    deletion = served.delete(caller.tenant_id, document.id, caller.readers)
+    served.doorbell.ring(JobKind.COLLECT)
+    ours = {"document_id": document.id, "receipt": deletion.id}
+    return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True, "leadline": ours}
+
+
+@router.post("/file_batches")
+def create_batch(vector_store_id: str, body: BatchIn, caller: Writer, served: Served) -> dict[str, Any]:
+    """Put many files into a vector store together, as one batch that can be followed and cancelled."""
+    readable_store(served, caller, vector_store_id)
+    caller.collections.require_writable(vector_store_id)
+    sent = body.each()
+    for each in sent:  # all of them, before a batch is made
+        served.files.file(caller, each.file_id)
+    batch, _ = served.batches.create(caller.tenant_id, expected=len(sent), collection=vector_store_id)
+    put_all(served, caller, vector_store_id, sent, batch.id)
+    return batch_object(served.batches.close(caller.tenant_id, batch.id), vector_store_id)
+
+
+@router.get("/file_batches/{batch_id}")
+def one_batch(
+    vector_store_id: str, batch_id: str, caller: Caller, served: Served, response: Response
+) -> dict[str, Any]:
+    """Show a batch with its files by status."""
+    response.headers.update(_AGAIN)
+    return batch_object(_batch(served, caller, vector_store_id, batch_id), vector_store_id)
+
+
+@router.post("/file_batches/{batch_id}/cancel")
+def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, served: Served) -> dict[str, Any]:
+    """Stop the processing of a batch's files that are not completed; a batch that has ended stays as it is."""
+    found = _batch(served, caller, vector_store_id, batch_id)
+    caller.collections.require_writable(vector_store_id)
+    if not found.ended:
+        found = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers)
+        served.doorbell.ring(JobKind.COLLECT)
+    return batch_object(found, vector_store_id)
+
+
+@router.get("/file_batches/{batch_id}/files")
+def batch_files(
+    vector_store_id: str,
+    batch_id: str,
+    caller: Caller,
+    served: Served,
+    filter: Status | None = None,
+    limit: PageLimit = 20,
+    order: Order = "desc",
+    after: ObjectId = None,
+    before: ObjectId = None,
+) -> dict[str, Any]:
+    """List the files of a batch, newest first, a page at a time."""
+    _batch(served, caller, vector_store_id, batch_id)
+    return _page(served, caller, vector_store_id, batch_id, filter, limit, order, after, before)
+
+
+def _batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
+    """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
+    readable_store(served, caller, store)
+    found = served.batches.progress(caller.tenant_id, identifier)
+    if found.batch.collection != store:
+        raise BatchNotFoundError(f"There is no batch {identifier!r}.")
+    return found
+
+
+def _page(
+    served: Services,
+    caller: Principal,
+    store: str,
+    batch: str | None,
+    status: Status | None,
+    limit: int,
+    order: Order,
+    after: str | None,
+    before: str | None,
+) -> dict[str, Any]:
+    listing = ListOrder.NEWEST if order == "desc" else ListOrder.OLDEST
+    limiting = before if after is None else after
+    start = None if limiting is None else stored_document(served, caller, store, limiting)
+    backwards = after is None and before is not None
+    wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
+    found = served.catalog.listing.page(
+        caller.tenant_id,
+        wanted,
+        caller.readers,
+        order=_OTHER[listing] if backwards else listing,
+        after=ListPlace(0 if start is None else start.sequence),
+        limit=limit + 1,
+    )
+    page = [document for document, _ in found[:limit]]
+    shown = page[::-1] if backwards else page
+    return listed([store_file_object(each) for each in shown], has_more=len(found) > limit)
+
+
+def _text(served: Services, version: str, characters: int) -> Iterator[str]:
+    """Yield the page of a text as JSON, a part at a time."""
+    yield '{"object":"vector_store.file_content.page","data":['
+    for start in range(0, max(1, characters), _PART_CHARS):
+        text = served.texts.read(version, start, min(start + _PART_CHARS, characters))
+        part = {"type": "text", "text": sendable_text(text)}
+        yield ("," if start else "") + json.dumps(part, ensure_ascii=False)
+    yield '],"has_more":false,"next_page":null}'

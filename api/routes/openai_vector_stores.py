@@ -1,0 +1,197 @@
+"""`/v1/vector_stores`: collections for programs that speak OpenAI's protocol, and searching them."""
+
+import uuid
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from api.access import AnswersAtOnce, Caller, Granter, HeldPlace, Served, Writer, account_of, missing_scope
+from api.openai.files import refuse_expiry
+from api.openai.filters import our_filters
+from api.openai.pages import ObjectId, Order, PageLimit, listed
+from api.openai.store_files import put_all, readable_store
+from api.openai.vector_stores import RankingIn, StoreChangeIn, StoreFileIn, StoreIn, StoreSearchIn, store_object
+from api.outbound import sendable
+from api.problems import BadRequestError
+from api.routes.collections import require_manageable
+from api.services import Services
+from ingest.collections import CollectionSettings
+from ingest.documents import JobKind
+from ingest.filters import conditions
+from ingest.identity import Principal, Scope
+from ingest.metadata import require_metadata
+from retrieval.requests import Also, Mode, Rewrite, SearchRequest
+from retrieval.rewriting import RewritingSearcher
+
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
+
+
+@router.post("")
+def create(body: StoreIn, caller: Writer, served: Served) -> dict[str, Any]:
+    """Make a vector store, which is a collection, and put files into it.
+
+    Its `name` becomes the collection's title; collections that were made otherwise have their name as id. It is open to
+    the whole tenant until grants are added to it. Nothing expires by itself: `expires_after` is refused.
+    """
+    refuse_expiry(body.expires_after is not None)
+    metadata = require_metadata(body.metadata or {})
+    files = [served.files.file(caller, each) for each in body.file_ids]  # all of them, before anything is made
+    settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
+    made = served.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
+    put_all(served, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
+    return store_object(served.collections.collection(caller.tenant_id, made.name, readers=caller.readers))
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    limit: PageLimit = 20,
+    order: Order = "desc",
+    after: ObjectId = None,
+    before: ObjectId = None,
+) -> dict[str, Any]:
+    """List the collections that the caller may use as vector stores, newest first, a page at a time."""
+    age = "newest" if order == "desc" else "oldest"
+    found = served.collections.collections(
+        caller.tenant_id,
+        order=age,  # type: ignore[arg-type]
+        after=after,
+        before=before,
+        limit=limit + 1,
+        readers=caller.readers,
+    )
+    has_more = len(found) > limit
+    page = found[-limit:] if before is not None else found[:limit]
+    return listed([store_object(each) for each in page], has_more=has_more)
+
+
+@router.get("/{vector_store_id}")
+def one(vector_store_id: str, caller: Caller, served: Served) -> dict[str, Any]:
+    """Show a vector store with its files by status."""
+    return store_object(readable_store(served, caller, vector_store_id))
+
+
+@router.post("/{vector_store_id}")
+def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, served: Served) -> dict[str, Any]:
+    """Change the name or the metadata of a vector store, as `PATCH /v1/collections/{name}` does; its id stays."""
+    refuse_expiry(body.expires_after is not None)
+    known = require_manageable(served, caller, vector_store_id).settings
+    title = (body.name or None) if "name" in body.model_fields_set else known.title
+    metadata = require_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
+    served.collections.change(caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None)
+    return one(vector_store_id, caller, served)
+
+
+@router.delete("/{vector_store_id}")
+def delete(vector_store_id: str, caller: Granter, served: Served) -> dict[str, Any]:
+    """Delete a vector store: nothing finds its documents any more when this answers.
+
+    What was sent to `/v1/files` stays there; documents that came otherwise are gone.
+    """
+    require_manageable(served, caller, vector_store_id)
+    deletion = served.collections.delete(caller.tenant_id, vector_store_id, owner=caller.owner, readers=caller.readers)
+    served.doorbell.ring(JobKind.COLLECT)
+    receipt = {"receipt": deletion.id, "documents": deletion.documents}
+    return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True, "leadline": receipt}
+
+
+@router.post("/{vector_store_id}/search")
+async def search(
+    vector_store_id: str,
+    body: StoreSearchIn,
+    caller: Caller,
+    served: Served,
+    threads: AnswersAtOnce,
+    place: HeldPlace,
+) -> dict[str, Any]:
+    """Find the best passages of a vector store for a query, or for several whose rankings are fused.
+
+    Scores are relative: the best result has 1, and `score_threshold` counts from there. `rewrite_query` has the
+    language model make further queries, which needs the scope `ask`. `leadline` of a result says where it stands.
+    """
+    await run_in_threadpool(readable_store, served, caller, vector_store_id)
+    request = _request(body, caller, vector_store_id)
+    if not body.rewrite_query:
+        return await run_in_threadpool(_found, served, body, request, rewrite=None, caller=caller)
+    if Scope.ASK not in caller.scopes:
+        raise missing_scope(Scope.ASK)
+    place.leave()
+    rewritten = partial(_found, served, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
+    return await threads.start(caller.tenant_id, rewritten)
+
+
+def _request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
+    """Return the search. Raises `BadRequestError` and `FilterError`."""
+    filters = our_filters(body.filters) if body.filters else {}
+    conditions(filters)
+    ranking, (first, *others) = body.ranking_options or RankingIn(), body.queries
+    mode = _mode(ranking)
+    return SearchRequest(
+        caller.tenant_id,
+        first,
+        mode=mode,
+        top_k=body.max_num_results,
+        collections=(store,),
+        filters=filters,
+        rerank=False if ranking.ranker == "none" else None,
+        also=tuple(Also(each, mode) for each in others),
+        readers=caller.readers,
+    )
+
+
+def _mode(ranking: RankingIn) -> Mode:
+    weights = ranking.hybrid_search
+    if weights is None:
+        return Mode.HYBRID
+    if not weights.text_weight and weights.embedding_weight:
+        return Mode.DENSE
+    if not weights.embedding_weight and weights.text_weight:
+        return Mode.BM25
+    raise BadRequestError(
+        "Words and meaning are weighed as measurements say, and not otherwise.",
+        hint="Leave `hybrid_search` out, or set one of the two weights to 0 to search by the other alone.",
+    )
+
+
+def _found(
+    served: Services, body: StoreSearchIn, request: SearchRequest, *, rewrite: Rewrite | None, caller: Principal
+) -> dict[str, Any]:
+    queries = [request.query, *(each.query for each in request.also)]
+    if rewrite is None:
+        result = served.searcher.search(request)
+    else:
+        rewriter = served.meter.rewriter(account_of(caller), served.rewriter)
+        result, rewritten = RewritingSearcher(served.searcher, rewriter).search(request, rewrite)
+        queries += [each.query for each in rewritten.queries]
+    files = served.files.named(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
+    best = max((hit.passage.score for hit in result.hits), default=0.0)
+    threshold = (body.ranking_options and body.ranking_options.score_threshold) or 0.0
+    data: list[dict[str, Any]] = []
+    for hit in result.hits:
+        passage, file = hit.passage, files.get(hit.passage.document_id)
+        score = round(max(0.0, passage.score) / best, 6) if best > 0 else 0.0
+        if file is None or score < threshold:  # deleted a moment ago, or not good enough
+            continue
+        data.append(
+            {
+                "file_id": file.id,
+                "filename": file.name,
+                "score": score,
+                "attributes": dict(file.attributes),
+                "content": [{"type": "text", "text": passage.text}],
+                "leadline": {
+                    "document_id": passage.document_id,
+                    "version_id": passage.version_id,
+                    "start": passage.start,
+                    "end": passage.end,
+                    "page": passage.page,
+                    "place": passage.place,
+                },
+            }
+        )
+    page = {"object": "vector_store.search_results.page", "search_query": queries, "data": data}
+    return dict(sendable({**page, "has_more": False, "next_page": None}))

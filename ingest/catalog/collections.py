@@ -1,0 +1,268 @@
+"""Collections: made, described, listed, changed and deleted. Who may use one is in `grants`."""
+
+import time
+import uuid
+from collections.abc import Collection as Names
+from dataclasses import replace
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or_, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.collection_rows import collection_exists
+from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
+from ingest.catalog.deletions import delete_documents
+from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
+from ingest.catalog.tables import (
+    collection_deletions,
+    collection_grants,
+    collections,
+    deletions,
+    document_listing,
+    documents,
+    versions,
+)
+from ingest.collections import Collection, CollectionDeletion, CollectionSettings
+from ingest.documents import VersionState
+from ingest.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
+from ingest.feed import Announce, to_nobody
+from ingest.identity import Role, checked_subject
+
+_DELETED_AT_ONCE = 500
+_SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "runs_redacted", "replies_removed")
+
+
+class Collections:
+    """The collections of every tenant; no method sees another tenant's.
+
+    `readers` are the subjects of a principal, as `Principal.readers`: what was granted to others only is not there, and
+    documents that are closed to them are not counted.
+    """
+
+    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
+        self._engine = engine
+        self._announce = announce
+
+    def create(
+        self, tenant_id: str, name: str, settings: CollectionSettings, *, private_to: str | None = None
+    ) -> Collection:
+        """Make an empty collection; with `private_to` only that subject may use it, as its admin.
+
+        Raises `NameTakenError`.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            if collection_exists(connection, tenant_id, name):
+                raise NameTakenError(f"There is a collection {name!r}.")
+            now = time.time()
+            row = {"tenant_id": tenant_id, "name": name, "revision": 0, "created_at": now, **_columns(settings)}
+            connection.execute(insert(collections).values(row))
+            if private_to is not None:
+                _grant(connection, tenant_id, name, checked_subject(private_to), now)
+            record(connection, Action.COLLECTION_CREATED, f"collection:{name}", tenant_id=tenant_id)
+            if private_to is not None:
+                bump_corpus_versions(connection, [tenant_id])
+            return _read(connection, tenant_id, name, None)
+
+    def collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
+        """Read a collection. Raises `CollectionNotFoundError`, also for one that is closed to these readers."""
+        with read(self._engine) as connection:
+            _require_open(connection, tenant_id, name, readers)
+            return _read(connection, tenant_id, name, readers)
+
+    def default_strategy(self, tenant_id: str, name: str) -> str | None:
+        """Return the strategy that was set for a collection; None for one that has none, or is not there."""
+        here = collections.c.tenant_id == tenant_id, collections.c.name == name
+        with read(self._engine) as connection:
+            return connection.execute(select(collections.c.default_strategy).where(*here)).scalar()
+
+    def collections(
+        self,
+        tenant_id: str,
+        *,
+        order: Literal["name", "oldest", "newest"] = "name",
+        after: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+        readers: Readers = None,
+    ) -> list[Collection]:
+        """List collections by name, or by age; those after the one with the name `after`, and before `before`.
+
+        Raises `CollectionNotFoundError` for a name to go on from that there is not, where they are listed by age.
+        """
+        query = select(collections).where(collections.c.tenant_id == tenant_id)
+        with read(self._engine) as connection:
+            if closed := closed_collections(connection, tenant_id, readers):
+                query = query.where(collections.c.name.not_in(closed))
+            query = _in_order(connection, query, tenant_id, order, after, before)
+            rows = connection.execute(query.limit(limit)).all()
+            found = [_collection_of(row) for row in rows]
+            return _counted(connection, tenant_id, found[::-1] if before is not None else found, readers)
+
+    def change(
+        self, tenant_id: str, name: str, settings: CollectionSettings, if_match: Names[str] | None
+    ) -> Collection:
+        """Set the settings of a collection of which `if_match` names the state, or of any if it is None.
+
+        Raises `CollectionNotFoundError` and `PreconditionFailedError`.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            known = _read(connection, tenant_id, name, None)
+            if if_match is not None and known.tag not in if_match:
+                raise PreconditionFailedError(f"The collection's ETag is {known.tag}, not the one named.")
+            of_name = collections.c.tenant_id == tenant_id, collections.c.name == name
+            values = {**_columns(settings), "revision": collections.c.revision + 1}
+            connection.execute(update(collections).where(*of_name).values(values))
+            record(connection, Action.COLLECTION_CHANGED, f"collection:{name}", tenant_id=tenant_id)
+            return _read(connection, tenant_id, name, None)
+
+    def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
+        """Delete a collection with its documents and grants; when this returns, no search finds anything of it.
+
+        `owner` is who deletes it.
+
+        Documents go in steps, the last of them together with the collection; workers collect their content. Raises
+        `CollectionNotFoundError`, and `RoleMissingError` if it has documents that are closed to these readers.
+        """
+        receipt, left = str(uuid.uuid4()), True
+        while left:
+            with write(self._engine) as connection:
+                lock_tenant(connection, tenant_id)
+                left = self._delete_some(connection, tenant_id, name, readers, receipt, owner)
+                bump_corpus_versions(connection, [tenant_id])
+            self._announce(tenant_id, None)
+        return self.deletion(tenant_id, name)
+
+    def deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
+        """Read the receipt of the last collection of this name that was deleted, by this `owner` or, without, by any.
+
+        Raises `CollectionNotFoundError`.
+        """
+        with read(self._engine) as connection:
+            of_name = collection_deletions.c.tenant_id == tenant_id, collection_deletions.c.collection == name
+            latest = (
+                select(collection_deletions)
+                .where(*of_name, owned_by(collection_deletions, owner))
+                .order_by(collection_deletions.c.deleted_at.desc())
+            )
+            row = connection.execute(latest.limit(1)).first()
+            if row is None:
+                raise CollectionNotFoundError(f"No collection {name!r} was deleted.")
+            mine = deletions.c.collection_deletion_id == row.id
+            sums = [func.coalesce(func.sum(deletions.c[each]), 0).label(each) for each in _SUMS]
+            counted = connection.execute(select(func.count().label("documents"), *sums).where(mine)).one()
+            left = (
+                select(versions.c.id)
+                .join(deletions, deletions.c.document_id == versions.c.document_id)
+                .where(mine, versions.c.hidden.is_(True))
+            )
+            collected = connection.execute(left.limit(1)).first() is None
+            amounts = {each: int(counted._mapping[each]) for each in ("documents", *_SUMS)}
+            return CollectionDeletion(row.id, name, row.deleted_at, **amounts, collected=collected)
+
+    def _delete_some(
+        self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
+    ) -> bool:
+        """Delete some documents, and with the last of them the collection; true if there are more."""
+        _require_open(connection, tenant_id, name, readers)
+        _read(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
+        live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
+        if connection.execute(select(documents.c.id).where(*live, ~open_to(readers)).limit(1)).first() is not None:
+            raise RoleMissingError(
+                f"The collection {name!r} has documents that are closed to you.", hint="Ask an admin of your tenant."
+            )
+        whole = documents.c.container_id.is_(None)  # entries go with their containers
+        query = select(documents.c.id).where(*live, whole).order_by(documents.c.sequence).limit(_DELETED_AT_ONCE + 1)
+        some = list(connection.execute(query).scalars())
+        delete_documents(connection, tenant_id, some[:_DELETED_AT_ONCE], collection_deletion=receipt)
+        if len(some) > _DELETED_AT_ONCE:
+            return True
+        for table, column in ((collection_grants, collection_grants.c.collection), (collections, collections.c.name)):
+            connection.execute(delete(table).where(table.c.tenant_id == tenant_id, column == name))
+        connection.execute(
+            insert(collection_deletions).values(
+                id=receipt, tenant_id=tenant_id, collection=name, owner=owner, deleted_at=time.time()
+            )
+        )
+        record(connection, Action.COLLECTION_DELETED, f"collection:{name}", tenant_id=tenant_id, receipt=receipt)
+        return False
+
+
+def _require_open(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
+    if name in closed_collections(connection, tenant_id, readers):
+        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+
+
+def _in_order(
+    connection: Connection, query: Select[Any], tenant_id: str, order: str, after: str | None, before: str | None
+) -> Select[Any]:
+    """Order a listing, and leave what comes after and before the named ones; with `before`, the order is reversed."""
+    name, at = collections.c.name, collections.c.created_at
+    if order == "name":
+        query = query if after is None else query.where(name > after)
+        return query.order_by(name)
+    falling = order == "newest"
+    for limit, goes_on in ((after, True), (before, False)):
+        if limit is not None:
+            from_ = _read(connection, tenant_id, limit, None)
+            up = falling != goes_on
+            later = at > from_.created_at if up else at < from_.created_at
+            beside = name > from_.name if up else name < from_.name
+            query = query.where(or_(later, (at == from_.created_at) & beside))
+    columns = (at, name)
+    reverse = falling != (before is not None)
+    return query.order_by(*((each.desc() if reverse else each) for each in columns))
+
+
+def _read(connection: Connection, tenant_id: str, name: str, readers: Readers) -> Collection:
+    here = collections.c.tenant_id == tenant_id, collections.c.name == name
+    row = connection.execute(select(collections).where(*here)).first()
+    if row is None:
+        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+    return _counted(connection, tenant_id, [_collection_of(row)], readers)[0]
+
+
+def _counted(connection: Connection, tenant_id: str, found: list[Collection], readers: Readers) -> list[Collection]:
+    """Return the collections with their documents counted by state, and their grants."""
+    names = [each.name for each in found]
+    of = document_listing.c
+    sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))
+    mine = of.tenant_id == tenant_id, of.collection.in_(names), listed_for(tenant_id, readers)
+    query = sums.where(*mine).group_by(of.collection, of.state)
+    states: dict[str, dict[VersionState, int]] = {name: {} for name in names}
+    sizes = dict.fromkeys(names, 0)
+    for row in connection.execute(query).all():
+        states[row.collection][VersionState(row.state)] = row.documents
+        sizes[row.collection] += int(row.bytes)
+    granted = (
+        select(collection_grants.c.collection, func.count())
+        .where(collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection.in_(names))
+        .group_by(collection_grants.c.collection)
+    )
+    grants = {row[0]: row[1] for row in connection.execute(granted).all()}
+    return [
+        replace(each, states=states[each.name], size_bytes=sizes[each.name], grants=grants.get(each.name, 0))
+        for each in found
+    ]
+
+
+def _collection_of(row: Row[Any]) -> Collection:
+    settings = CollectionSettings(row.title, row.description, row.default_strategy, row.metadata)
+    return Collection(row.name, settings, row.revision, row.created_at)
+
+
+def _columns(settings: CollectionSettings) -> dict[str, Any]:
+    return {
+        "title": settings.title,
+        "description": settings.description,
+        "default_strategy": settings.default_strategy,
+        "metadata": dict(settings.metadata),
+    }
+
+
+def _grant(connection: Connection, tenant_id: str, name: str, subject: str, now: float) -> None:
+    key = ("tenant_id", "collection", "subject")
+    row = {"tenant_id": tenant_id, "collection": name, "subject": subject, "role": Role.ADMIN.value, "created_at": now}
+    put(connection, collection_grants, key, **row)

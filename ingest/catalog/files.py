@@ -1,0 +1,214 @@
+"""Files that were sent without a collection: kept, listed, found, and removed with their bytes.
+
+A file of which no document is made is its owner's and the tenant's admins'. Else everybody may see it who may see one
+of these documents. Each document has a copy of the bytes and lives as long as the file and its collection do.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, literal, null, or_, select, update
+from sqlalchemy import union_all as union
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.collection_rows import require_collection
+from ingest.catalog.database import lock_tenant, portions, read, scrub, write
+from ingest.catalog.document_scope import open_to, owned_by
+from ingest.catalog.quota_rows import give_back_stored
+from ingest.catalog.quotas import UNLIMITED, Rules
+from ingest.catalog.tables import documents, files, versions
+from ingest.errors import StoredFileNotFoundError
+from ingest.files import ASSISTANTS, NamedFile, StoredFile
+from ingest.identity import Principal
+from ingest.quotas import Account
+
+_AT_ONCE = 100
+_COLUMNS = [field.name for field in fields(StoredFile)]
+
+
+class Files:
+    """The files of every tenant; no method sees another tenant's."""
+
+    def __init__(self, engine: Engine, *, quotas: Rules = UNLIMITED) -> None:
+        self._engine = engine
+        self._quotas = quotas
+
+    def add(self, file: StoredFile) -> None:
+        """Record a file whose bytes are safe on disk. Raises `StorageQuotaExceededError`."""
+        with write(self._engine) as connection:
+            lock_tenant(connection, file.tenant_id)
+            self._quotas.store(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
+            row = {name: getattr(file, name) for name in _COLUMNS if name in files.c}
+            connection.execute(insert(files).values(row))
+            record(
+                connection,
+                Action.FILE_UPLOADED,
+                f"file:{file.id}",
+                tenant_id=file.tenant_id,
+                size_bytes=file.size_bytes,
+                purpose=file.purpose,
+            )
+
+    def file(self, caller: Principal, identifier: str) -> StoredFile:
+        """Read a file, or a document as one. Raises `StoredFileNotFoundError`, also for what the caller may not see."""
+        with read(self._engine) as connection:
+            return _read(connection, caller, identifier)
+
+    def files(
+        self,
+        caller: Principal,
+        *,
+        purpose: str | None = None,
+        newest_first: bool = True,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[StoredFile]:
+        """List files by age, and documents that were made of none as files; those after the one with the id `after`.
+
+        Raises `StoredFileNotFoundError` for an `after` that there is not.
+        """
+        sent = _sent(caller)
+        sent = sent if purpose is None else sent.where(files.c.purpose == purpose)
+        branches = [sent, _documents(caller)] if purpose in (None, ASSISTANTS) else [sent]
+        every = union(*branches).subquery()
+        query = select(every)
+        with read(self._engine) as connection:
+            if after is not None:
+                last = _read(connection, caller, after)
+                at, beside = every.c.created_at, every.c.created_at == last.created_at
+                later = at < last.created_at if newest_first else at > last.created_at
+                tie = every.c.id < last.id if newest_first else every.c.id > last.id
+                query = query.where(or_(later, and_(beside, tie)))
+            columns = (every.c.created_at, every.c.id)
+            query = query.order_by(*((each.desc() if newest_first else each) for each in columns))
+            return [_file_of(row) for row in connection.execute(query.limit(limit)).all()]
+
+    def documents_of(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
+        """List the documents that are made of a file, each with its collection, whoever may see them."""
+        made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
+        with read(self._engine) as connection:
+            rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
+        return [(row.id, row.collection) for row in rows]
+
+    def named(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
+        """Return the files of documents that are not deleted, by the documents' ids."""
+        found: dict[str, NamedFile] = {}
+        columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
+        with read(self._engine) as connection:
+            for some in portions(sorted(identifiers)):
+                mine = documents.c.tenant_id == tenant_id, documents.c.id.in_(some), documents.c.deleted_at.is_(None)
+                for row in connection.execute(select(*columns).where(*mine)).all():
+                    found[row.id] = NamedFile(row.file_id or row.id, row.name, row.attributes)
+        return found
+
+    def document(self, caller: Principal, collection: str, identifier: str) -> str | None:
+        """Return the id of the document that a file is in a collection, if it is in it and the caller may see it."""
+        mine = (
+            documents.c.tenant_id == caller.tenant_id,
+            documents.c.collection == collection,
+            documents.c.deleted_at.is_(None),
+            open_to(caller.readers),
+            or_(documents.c.file_id == identifier, and_(documents.c.id == identifier, documents.c.file_id.is_(None))),
+        )
+        with read(self._engine) as connection:
+            newest = select(documents.c.id).where(*mine).order_by(documents.c.sequence.desc()).limit(1)
+            found: str | None = connection.execute(newest).scalar()
+            return found
+
+    def delete(self, tenant_id: str, identifier: str) -> None:
+        """Mark a file as deleted, and forget its name; `FileRemoval` removes the rest.
+
+        Raises `StoredFileNotFoundError`.
+        """
+        live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            row = connection.execute(select(files.c.key_id, files.c.size_bytes).where(*live)).first()
+            if row is None:
+                raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+            connection.execute(update(files).where(*live).values(name="", deleted_at=time.time()))
+            give_back_stored(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
+            record(connection, Action.FILE_DELETED, f"file:{identifier}", tenant_id=tenant_id)
+
+
+class FileRemoval:
+    """Removes the bytes of deleted files, and then their rows."""
+
+    def __init__(self, engine: Engine, delete_blob: Callable[[str], int]) -> None:
+        self._engine = engine
+        self._delete_blob = delete_blob
+
+    def run(self) -> int:
+        """Remove what is left of deleted files; returns how many there were. Again removes nothing."""
+        query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_AT_ONCE)
+        removed = 0
+        while True:
+            with read(self._engine) as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                break
+            for row in rows:
+                self._delete_blob(row.blob_key)
+            with write(self._engine) as connection:
+                connection.execute(delete(files).where(files.c.id.in_([row.id for row in rows])))
+            removed += len(rows)
+        if removed:
+            scrub(self._engine)
+        return removed
+
+
+def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
+    """Check, in the transaction that makes a document of a file, that file and collection are there.
+
+    Raises `StoredFileNotFoundError` and `CollectionNotFoundError`.
+    """
+    require_collection(connection, tenant_id, collection)
+    live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
+    if connection.execute(select(files.c.id).where(*live)).first() is None:
+        raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+
+
+def _sent(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
+    columns = [files.c[name] if name in files.c else null().label(name) for name in _COLUMNS]
+    mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _visible(caller)
+    return select(*columns).where(*mine)
+
+
+def _documents(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
+    """Select documents without a file, as files."""
+    given: dict[str, ColumnElement[Any]] = {
+        "purpose": literal(ASSISTANTS),
+        "owner": literal(""),
+        "content_sha256": versions.c.content_sha256,
+        "size_bytes": versions.c.size_bytes,
+        "blob_key": versions.c.blob_key,
+        "document_id": documents.c.id,
+    }
+    columns = [(given[name] if name in given else documents.c[name]).label(name) for name in _COLUMNS]
+    mine = documents.c.tenant_id == caller.tenant_id, documents.c.deleted_at.is_(None), documents.c.file_id.is_(None)
+    latest = versions.c.id == documents.c.latest_version_id
+    return select(*columns).join(versions, latest).where(*mine, open_to(caller.readers))
+
+
+def _visible(caller: Principal) -> ColumnElement[bool]:
+    made = (
+        select(documents.c.id)
+        .where(documents.c.file_id == files.c.id, documents.c.deleted_at.is_(None), open_to(caller.readers))
+        .exists()
+    )
+    return or_(owned_by(files, caller.sees_only), made)
+
+
+def _read(connection: Connection, caller: Principal, identifier: str) -> StoredFile:
+    row = connection.execute(_sent(caller).where(files.c.id == identifier)).first()
+    row = row or connection.execute(_documents(caller).where(documents.c.id == identifier)).first()
+    if row is None:
+        raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+    return _file_of(row)
+
+
+def _file_of(row: Row[Any]) -> StoredFile:
+    return StoredFile(**{name: row._mapping[name] for name in _COLUMNS})
