@@ -120,8 +120,9 @@ def test_of_many_tables_those_are_described_first_that_a_search_finds(tmp_path: 
     assert 'Table "documents"' in description
     assert 'Table "sections"' in description
     assert len(description) < DESCRIBED_CHARS + 3_000
-    few, _ = ingested(tmp_path / "few", {"menu.md": MENU})
-    catalog.in_scope(few, "How much is pie?", search)
+    (tmp_path / "few").mkdir()
+    few, few_records = ingested(tmp_path / "few", {"menu.md": MENU})
+    TableCatalog(few_records).in_scope(few, "How much is pie?", search)
     assert len(asked) == 1
 
 
