@@ -25,7 +25,7 @@ _PUBLIC = re.compile(
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
 # Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.
-_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/(usage|keys|people|audit)")
+_PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|/(usage|keys|people|audit)")
 
 # Finds who presents a key or the secret of a session; None for one that is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]

@@ -60,6 +60,8 @@ class QuestionIn(Wire):
     will cost cannot be told before: without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where
     the model's price is known and not 0 and `confirm` is not true.
 
+    With `pause_on_budget` a run that meets its budget waits for somebody who adds to it or ends it with what it has.
+
     `render` asks for the answer as `html` or `mrkdwn` besides, which are safe to show as they are.
     """
 
@@ -75,6 +77,7 @@ class QuestionIn(Wire):
     confirm: bool = False
     budget: BudgetIn | None = None
     every_record: bool = False
+    pause_on_budget: bool = False
     render: list[Form] = Field(default_factory=list, max_length=2)
 
     @model_validator(mode="after")
@@ -85,6 +88,8 @@ class QuestionIn(Wire):
             raise ValueError("a kept `conversation` has its messages already: send `question` with it")
         if self.messages and self.messages[-1].role != "user":
             raise ValueError("the last of the `messages` is the question, so its role must be `user`")
+        if self.pause_on_budget and not self.background:
+            raise ValueError("only a run waits when its budget is met: send `background` with `pause_on_budget`")
         return self
 
     @property
@@ -172,13 +177,33 @@ class SearchedDocumentOut(Wire):
     read: int
 
 
+class ReadPassageOut(Wire):
+    """A passage that a model read: `text[start:end]` of the version. `rank` is its rank in the search that found it.
+
+    A passage of a scope that was read whole has no rank.
+    """
+
+    document_id: str
+    version_id: str
+    title: str
+    start: int
+    end: int
+    page: int | None
+    place: str
+    rank: int | None
+
+
 class SearchedOut(Wire):
-    """The search behind an answer: `passages` were found by the `queries`, and a model read `read` of them."""
+    """The search behind an answer: `passages` were found by the `queries`, and a model read `read` of them.
+
+    `read_passages` are those, of an answer from passages, in the order in which they were numbered for the model.
+    """
 
     passages: int
     read: int
     documents: list[SearchedDocumentOut]
     queries: list[str]
+    read_passages: list[ReadPassageOut] = Field(default_factory=list)
 
 
 class UsageOut(Wire):
@@ -328,6 +353,9 @@ def _without(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any
             "documents": [
                 {**each, "title": ""} if each["document_id"] in deleted else each
                 for each in body["searched"]["documents"]
+            ],
+            "read_passages": [
+                each for each in body["searched"].get("read_passages", ()) if each["document_id"] not in deleted
             ],
         },
     }

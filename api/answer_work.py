@@ -104,6 +104,7 @@ def begin_run(
         owner=caller.owner,
         key_id=caller.key_id,
         readers=caller.readers,
+        pauses=body.pause_on_budget,
     )
     known = served.runs.known(request)
     if known is not None:  # regardless of what it would be given by now

@@ -102,6 +102,8 @@ def make_services(
         file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
         remove_files=parts.file_removal.run,
         conversations=parts.conversations,
+        feedback=parts.feedback,
+        shares=parts.shares,
         slack=Slack(door),
         webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),

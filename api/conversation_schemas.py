@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from api.answer_schemas import AnswerOut
+from api.feedback_schemas import FeedbackOut
 from api.schemas import Wire, instant
 from ingest.conversations import Conversation, KeptAnswer
 
@@ -63,11 +64,12 @@ class ConversationPage(Wire):
 
 
 class TurnOut(Wire):
-    """A question as it was asked, and its answer."""
+    """A question as it was asked, and its answer; `feedback` is what you said of it, null if nothing."""
 
     number: int
     question: str
     answer: AnswerOut
+    feedback: FeedbackOut | None = None
     created_at: datetime
 
     @classmethod

@@ -28,6 +28,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
+from ingest.catalog.slack import Slack
 from ingest.catalog.tenant_data import TenantData
 from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
@@ -93,6 +94,7 @@ class OpenCatalog:
     quotas: Quotas
     audit: Audit
     tenants: TenantData
+    slack: Slack
 
     @property
     def keys(self) -> ApiKeys:
@@ -119,7 +121,14 @@ def open_catalog(
         catalog.ensure_tenant(DEFAULT_TENANT)
         quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
         yield OpenCatalog(
-            catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas, Audit(engine), TenantData(engine)
+            catalog,
+            Jobs(engine),
+            Identities.of(engine),
+            Replies(engine),
+            quotas,
+            Audit(engine),
+            TenantData(engine),
+            Slack(engine),
         )
     finally:
         engine.dispose()

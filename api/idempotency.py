@@ -38,7 +38,7 @@ MAX_KEY_CHARS = 200
 # Sealed responses are this large at most; the key of a larger one is given up.
 MAX_RESPONSE_BYTES = 256 * 1024
 # What may be sent again without harm: it reads, or does again what is done. Sessions are nobody's to repeat.
-REPEATABLE = re.compile(r".*/(search|cancel|close)|/mcp|/v1/sign-(in|out)")
+REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
 # JSON packs this well at most; what is longer is not held.
 _MOST_PACKED = 16
 _CLAIM = "leadline.claim"

@@ -30,6 +30,7 @@ from api.routes import (
     conversations,
     docs,
     documents,
+    feedback,
     health,
     keys,
     listing,
@@ -41,6 +42,7 @@ from api.routes import (
     runs,
     search,
     sessions,
+    shares,
     tenants,
     usage,
     users,
@@ -100,7 +102,9 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions, webhooks):
+    for route in (answers, feedback, conversations, shares, runs, usage):
+        app.include_router(route.router, responses=PROBLEMS)
+    for route in (collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
         app.include_router(route.router, responses=PROBLEMS)

@@ -3,26 +3,31 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
+
+from pydantic import Field
 
 from api.answer_schemas import AnswerOut, CoverageOut
 from api.schemas import Reason, Wire, instant
+from ingest.quotas import NANODOLLARS
 from ingest.runs import Run, RunEvent, RunState
 from rlm.answers import as_json
 
 # Shown characters of a sub-call's reply; the log has all of it, for resuming.
 _SHOWN_CHARS = 2_000
 # Members that are logged only for resuming.
-_UNSHOWN = frozenset({"found"})
+_UNSHOWN = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
-    """Usage of finished sub-calls so far; `cached` ones cost nothing."""
+    """Usage of finished sub-calls so far; `cached` ones cost nothing. `dollars` are 0 where no price is known."""
 
     calls: int
     cached: int
     prompt_tokens: int
     completion_tokens: int
+    dollars: float
 
 
 class ScopeOut(Wire):
@@ -37,7 +42,8 @@ class RunOut(Wire):
 
     `conversation` is the one that the answer goes into, and `history` counts the messages before the question.
     `progress` is the latest thing it said of how far it is, `events` the number of things that were logged. `attempt`
-    counts from the last one in which a sub-call was finished that no earlier one had.
+    counts from the last one in which a sub-call was finished that no earlier one had. A `paused` run has met its
+    `budget` and waits: its `progress` says what was met.
     """
 
     id: str
@@ -48,6 +54,7 @@ class RunOut(Wire):
     strategy: str
     budget: dict[str, Any]
     every_record: bool
+    pause_on_budget: bool
     conversation: str | None
     history: int
     state: RunState
@@ -84,7 +91,18 @@ class RunWithAnswerOut(RunOut):
 
 
 # Kinds of events that say nothing of any document.
-_WITHOUT_TEXT = frozenset({"start", "resume", "end"})
+_WITHOUT_TEXT = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
+
+
+class MoreIn(Wire):
+    """What is added to the budget of a run that is paused: to limits that it has, and to one of them at least."""
+
+    calls: int | None = Field(None, gt=0, examples=[200])
+    prompt_tokens: int | None = Field(None, gt=0)
+    completion_tokens: int | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0, description="Read and written together.")
+    dollars: Decimal | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, examples=[600])
 
 
 class RunPage(Wire):
@@ -103,9 +121,13 @@ class RunEventOut(Wire):
     body: dict[str, Any]
 
     @classmethod
-    def of(cls, event: RunEvent, *, withheld: bool = False) -> "RunEventOut":
-        """Make it from an event; `withheld` leaves out what may have come from documents, and says so."""
-        shown = {"withheld": True} if withheld and event.kind not in _WITHOUT_TEXT else as_json(_shown(event.body))
+    def of(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> "RunEventOut":
+        """Make it from an event; `withheld` leaves out what may have come from documents, and says so.
+
+        Replies of models are cut, unless the `whole` of them is wanted.
+        """
+        is_open = not withheld or event.kind in _WITHOUT_TEXT
+        shown = as_json(_shown(event.body, whole=whole)) if is_open else {"withheld": True}
         return cls(sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=shown)
 
 
@@ -139,13 +161,20 @@ def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
         "strategy": run.strategy,
         "budget": dict(run.limits),
         "every_record": run.every_record,
+        "pause_on_budget": run.pauses,
         "conversation": run.conversation_id,
         "history": len(run.history),
         "state": run.state,
         "attempt": run.attempt,
         "progress": None if withheld or not run.progress else as_json(run.progress),
         "events": run.events,
-        "usage": RunUsageOut(**{name: getattr(spent, name) for name in RunUsageOut.model_fields}),
+        "usage": RunUsageOut(
+            calls=spent.calls,
+            cached=spent.cached,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            dollars=spent.nanodollars / NANODOLLARS,
+        ),
         "scope": scope,
         "coverage": answer.get("coverage"),
         "seconds": round(run.seconds, 3),
@@ -162,9 +191,9 @@ def _answer(run: Run, deleted: Collection[str]) -> AnswerOut | None:
     return AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
 
 
-def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(body: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
     shown = {name: value for name, value in body.items() if name not in _UNSHOWN}
     text = shown.get("text")
-    if isinstance(text, str) and len(text) > _SHOWN_CHARS:
+    if not whole and isinstance(text, str) and len(text) > _SHOWN_CHARS:
         shown |= {"text": text[:_SHOWN_CHARS], "characters": len(text)}
     return shown

@@ -15,12 +15,14 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
@@ -100,6 +102,8 @@ class Services:
     files: Files
     file_intake: FileIntake
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     slack: Slack
     webhooks: Webhooks
     idempotency: IdempotencyKeys

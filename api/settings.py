@@ -58,6 +58,12 @@ class Settings(
     session_idle_hours: float = Field(
         24.0, gt=0, description="After how long without use somebody is signed out of the portal."
     )
+    share_days: float = Field(
+        30.0,
+        ge=0,
+        le=3_650,
+        description="The most days for which a link to a conversation or a run is valid; 0 lets nobody make one.",
+    )
     llm: str = Field(
         "local",
         description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "

@@ -33,6 +33,8 @@ class Action(StrEnum):
     RUN_DELETED = "run.deleted"
     ANSWER_DELETED = "answer.deleted"
     CONVERSATION_DELETED = "conversation.deleted"
+    SHARE_CREATED = "share.created"
+    SHARE_REVOKED = "share.revoked"
     REPLIES_FORGOTTEN = "replies.forgotten"
     TENANT_CREATED = "tenant.created"
     TENANT_CHANGED = "tenant.changed"

@@ -292,6 +292,34 @@ class AnswerNotFoundError(CatalogError):
     default_hint = "Answers are kept for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
 
 
+class FeedbackNotFoundError(CatalogError):
+    """The caller gave no feedback on this answer."""
+
+    code = "feedback_not_found"
+    default_hint = "GET /v1/answers/{id}/feedback shows what was said of an answer."
+
+
+class FeedbackInvalidError(IngestError):
+    """Feedback names what the answer does not have, or is too long."""
+
+    code = "feedback_invalid"
+    default_hint = "Sentences are numbered from 1 in the order of `sentences`; citations by their `number`."
+
+
+class ShareNotFoundError(CatalogError):
+    """No such link for this tenant, or it has ended."""
+
+    code = "share_not_found"
+    default_hint = "Ask whoever sent the link for a new one."
+
+
+class SharingOffError(IngestError):
+    """This installation lets nobody make links."""
+
+    code = "sharing_off"
+    default_hint = "Whoever runs the service can allow it with LEADLINE_SHARE_DAYS."
+
+
 class ConversationNotFoundError(CatalogError):
     """No such conversation for this tenant, or it is no longer kept."""
 

@@ -11,7 +11,7 @@ class Retention:
     """Days for which things are kept: conversations after their last use, runs and their logs after they ended.
 
     Answers are those outside of conversations; batches count from when they were closed, and messages to webhooks from
-    when they were written.
+    when they were written. A run that is paused waits for `paused_days`.
     """
 
     answers_days: float = 30.0
@@ -21,6 +21,7 @@ class Retention:
     batches_days: float = 90.0
     audit_days: float = 730.0
     webhooks_days: float = 30.0
+    paused_days: float = 7.0
 
 
 class RetentionSettings(BaseSettings):
@@ -41,6 +42,9 @@ class RetentionSettings(BaseSettings):
     batches_kept_days: float = Field(
         90.0, gt=0, description="Days for which a batch of uploads is kept after it was closed; its documents stay."
     )
+    paused_days: float = Field(
+        7.0, gt=0, description="Days for which a run waits whose budget is met; then it ends with what it has."
+    )
     webhooks_kept_days: float = Field(
         30.0, gt=3, description="Days for which messages to webhooks are listed, and can be sent again."
     )
@@ -56,4 +60,5 @@ class RetentionSettings(BaseSettings):
             self.batches_kept_days,
             self.audit_kept_days,
             self.webhooks_kept_days,
+            self.paused_days,
         )

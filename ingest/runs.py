@@ -10,12 +10,18 @@ from typing import Any
 from ingest.documents import Failure
 from ingest.quotas import Account
 
+_FINISHING_SECONDS = 30.0
+
 
 class RunState(StrEnum):
-    """The life of a run: `queued → running`, back again when its worker is lost, and one of the four ends."""
+    """The life of a run: `queued → running`, back again when its worker is lost, and one of the four ends.
+
+    One that waits when its budget is met is `paused` then, and `queued` once a person said what to do.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"  # its budget is met, and a person adds to it or ends it
     COMPLETED = "completed"
     PARTIAL = "partial"  # the answer was not finished, or covers less than the scope
     FAILED = "failed"
@@ -43,7 +49,7 @@ class RunRequest:
     the key `key_id`, and may see the documents of `readers` (None: all); `filters` are conditions on documents'
     metadata. `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller
     named, `new` or an id, and `conversation_id` the one that the answer goes into. `wanted` is what it counts on whose
-    quotas; None counts on none.
+    quotas; None counts on none. With `pauses` the run waits for a person when its budget is met.
     """
 
     tenant_id: str
@@ -63,6 +69,7 @@ class RunRequest:
     owner: str | None = None
     key_id: str | None = None
     readers: frozenset[str] | None = None
+    pauses: bool = False
 
     @property
     def asked_sha256(self) -> str:
@@ -75,6 +82,8 @@ class RunRequest:
             asked.append(self.conversation)
         elif self.history:
             asked.append([dict(message) for message in self.history])
+        if self.pauses:
+            asked.append({"pauses": True})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -94,7 +103,8 @@ class Run:
     """A run as it stands. `sequence` orders a tenant's runs; `events` is the number of the last event.
 
     `scope_documents` and `scope_characters` count the scope when the run began; None before. `seconds` is the time that
-    workers have spent on it. `answer` is JSON, `progress` the body of the latest event that reports progress.
+    workers have spent on it. `answer` is JSON, `progress` the body of the latest event that reports progress. `pauses`
+    says that it waits for a person when its budget is met, and `raised` has the budgets before each that was raised.
     """
 
     id: str
@@ -125,10 +135,38 @@ class Run:
     owner: str | None = None
     key_id: str | None = None
     readers: frozenset[str] | None = None
+    pauses: bool = False
+    raised: Sequence[Mapping[str, Any]] = ()
 
     @property
     def ended(self) -> bool:
         return self.state in ENDED_STATES
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a person decides on a paused run: its `limits` from now on, and whether it waits again at their end.
+
+    `added` says for people what was added, empty for a run that is to end with what it has. `raises` is how often its
+    budget was raised before. `wanted` is what it counts on whose quotas now.
+    """
+
+    limits: Mapping[str, Any]
+    raises: int
+    pauses: bool
+    added: Mapping[str, Any]
+    wanted: Wanted | None = None
+
+
+def to_finish(run: Run) -> Resumption:
+    """Return the decision that a paused run ends with what it has.
+
+    Where its time is limited it gets some more, because its work so far is gone through again before it ends.
+    """
+    limits = dict(run.limits)
+    if "seconds" in limits:
+        limits["seconds"] = max(float(limits["seconds"]), run.seconds) + _FINISHING_SECONDS
+    return Resumption(limits, len(run.raised), pauses=False, added={})
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,34 @@ class SearchedDocument:
 
 
 @dataclass(frozen=True)
+class ReadPassage:
+    """A passage that a model read, `[start, end)` of a version's text. `rank` is its rank in the search that found it.
+
+    A passage of a scope that was read whole has no rank.
+    """
+
+    document_id: str
+    version_id: str
+    title: str
+    start: int
+    end: int
+    page: int | None
+    place: str
+    rank: int | None
+
+
+@dataclass(frozen=True)
 class Searched:
-    """How many passages or records were found, how many of them a model read, and their documents, best first."""
+    """How many passages or records were found, how many of them a model read, and their documents, best first.
+
+    `read_passages` are those that were read for an answer from passages, in the order of their numbers in the prompt.
+    """
 
     passages: int
     read: int
     documents: tuple[SearchedDocument, ...]
     queries: tuple[str, ...] = ()
+    read_passages: tuple[ReadPassage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,7 +277,10 @@ class Draft:
 
 
 def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()) -> Searched:
-    """Sum up what was found and how much of it was read; documents are ordered by their best passage."""
+    """Sum up what was found and how much of it was read; documents are ordered by their best passage.
+
+    Without queries everything in scope was read.
+    """
     titles = {passage.document_id: passage.title for passage in passages}
     documents = tuple(
         SearchedDocument(
@@ -267,7 +291,20 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
         )
         for document_id, title in titles.items()
     )
-    return Searched(len(passages), len(read), documents, tuple(queries))
+    shown = tuple(
+        ReadPassage(
+            each.document_id,
+            each.version_id,
+            each.title,
+            each.start,
+            each.end,
+            each.page,
+            each.place,
+            each.rank if queries else None,
+        )
+        for each in read
+    )
+    return Searched(len(passages), len(read), documents, tuple(queries), shown)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:

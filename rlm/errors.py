@@ -10,6 +10,7 @@ AnswerError
 │   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
 ├── BudgetExhaustedError                the run may not spend any more
 ├── UnpricedModelError                  dollars were limited, and nobody knows what the model costs
+├── RunPausedError                      the run has met its budget, and waits for a person
 ├── RunCancelledError                   the caller does not want the answer any more
 ├── RunTooLargeError                    the run would cost more than may be spent without being asked
 ├── CorpusError
@@ -131,6 +132,18 @@ class UnpricedModelError(AnswerError):
     default_hint = (
         "Limit calls and tokens instead, or give the model's price in the file that LEADLINE_MODEL_PROFILES names."
     )
+
+
+class RunPausedError(AnswerError):
+    """The run has met its budget, and waits for a person who adds to it or ends it; its log has all that was done."""
+
+    code = "run_paused"
+    default_hint = "Add to its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
+
+    def __init__(self, detail: str, *, resource: str = "") -> None:
+        """`resource` is the limit that was met, such as `calls`."""
+        super().__init__(detail)
+        self.resource = resource
 
 
 class RunCancelledError(AnswerError):

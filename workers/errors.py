@@ -27,6 +27,7 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
     RunCancelledError,
+    RunPausedError,
     SandboxUnavailableError,
     SqlError,
     SqlLimitError,
@@ -69,6 +70,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     ContextTooLongError: Outcome.FAIL,
     BudgetExhaustedError: Outcome.FAIL,
     UnpricedModelError: Outcome.FAIL,
+    RunPausedError: Outcome.ABANDON,  # the run task has noted it
     RunCancelledError: Outcome.ABANDON,
     SqlError: Outcome.FAIL,
     SqlRefusedError: Outcome.FAIL,

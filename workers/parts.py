@@ -11,6 +11,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
@@ -23,6 +24,7 @@ from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
@@ -61,6 +63,8 @@ class Parts:
     batches: Batches
     collections: Collections
     conversations: Conversations
+    feedback: Feedback
+    shares: Shares
     webhooks: Webhooks
     outbox: Outbox
     quotas: Quotas
@@ -131,6 +135,8 @@ def parts_over(
             batches=Batches(engine, announce=feed.announce),
             collections=Collections(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             webhooks=Webhooks(engine),
             outbox=Outbox(engine),
             quotas=quotas,

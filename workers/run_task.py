@@ -19,14 +19,15 @@ from ingest.quotas import nanodollars
 from ingest.runs import Entry, Run, Spent
 from ingest.works import UsedVersions
 from rlm.answers import kept_answer
-from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
+from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError, RunPausedError
 from rlm.events import Completed, Event
 from rlm.llm.budgets import Usage
 from rlm.requests import AnswerRequest, AnswerScope, Message, StrategyName, Wanted
 from rlm.runs.attempt import RunClock
-from rlm.runs.bodies import limits_of, state_of
+from rlm.runs.bodies import state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
+from rlm.runs.raises import first_limits
 from workers.worker_deps import Stopping
 
 # How often a worker checks whether its run was cancelled.
@@ -63,6 +64,9 @@ class RunTask:
             try:
                 with closing(durable):
                     self._answer(job, run, used, durable, clock, cancelled=lambda: stopping() or not held())
+            except RunPausedError as paused:
+                detail, resource = paused.detail, paused.resource
+                self._log.pause(job, detail, resource, seconds=clock(), work=used.work)
             except RunCancelledError:
                 self._raise_reason(job, stopping)
             except LanguageModelUnavailableError as error:
@@ -169,7 +173,7 @@ def _request(run: Run, used: UsedVersions) -> AnswerRequest:
         Wanted(
             StrategyName(run.strategy),
             confirm=True,
-            budget=limits_of(run.limits),
+            budget=first_limits(run),
             every_record=run.every_record,
         ),
         used,

@@ -61,6 +61,7 @@ COMMANDS = {
         "api.cli.index:app",
         "Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
     ),
+    "slack": Target("api.cli.slack:app", "Set the Slack app up, try its tokens, and list its workspaces."),
     "installation": Target(
         "api.cli.installation:app",
         "Show which catalog, files and index belong together, and tie them after a deliberate move.",

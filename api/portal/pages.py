@@ -186,6 +186,12 @@ async def run(request: Request, run_id: Id) -> Response:
     return _own(request, "runs.html", "Background work", run_id=run_id)
 
 
+@router.get("/shared/{share_id}")
+async def shared(request: Request, share_id: Id) -> Response:
+    """Read what somebody of the tenant shows by a link."""
+    return _own(request, "shared.html", "Shared", share_id=share_id)
+
+
 @router.get("/usage")
 async def usage(request: Request) -> Response:
     """Show what was used, and what is left."""

@@ -15,6 +15,7 @@ from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
+from api.estimating import EstimateOut, estimated
 from api.idempotency import ClaimedRequest, claimed
 from api.problems import BadRequestError
 from api.rendering import Form
@@ -74,6 +75,16 @@ async def ask(
         return await work.streamed(AnswerEvents(asking.keep))
     answer = await work.waited_for()
     return Response(status_code=CLIENT_CLOSED_REQUEST) if answer is None else answer
+
+
+@router.post("/estimate")
+def estimate(body: QuestionIn, caller: Asker, served: Served) -> EstimateOut:
+    """Tell how much a question is about and the most that its answer may spend, before anything is spent.
+
+    What judging the records of a table costs is known only when its plan is made: a question whose estimate is large is
+    then refused with `confirmation_required`.
+    """
+    return estimated(served, body, body.scope(caller))
 
 
 @router.get("/{answer_id}")

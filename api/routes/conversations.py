@@ -1,5 +1,6 @@
 """`/v1/conversations`: lists, shows and deletes sequences of questions with their answers."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -9,7 +10,10 @@ from api.answer_schemas import cited_documents
 from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.cursors import decode_cursor, encode_cursor
+from api.feedback_schemas import FeedbackOut
 from api.rendering import Form
+from api.services import Services
+from ingest.feedback import FeedbackEntry
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -57,13 +61,19 @@ def one(
     page = found[:limit]
     named = {document for kept in page for document in cited_documents(kept.body)}
     deleted = served.conversations.withheld_documents(named, caller.readers)
-    turns = [TurnOut.of(kept, deleted) for kept in page]
+    said = served.feedback.by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
+    turns = [_turn(served, TurnOut.of(kept, deleted), said.get(kept.id), render or ()) for kept in page]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
         **dict(ConversationOut.of(conversation)),
-        turns=[turn.model_copy(update={"answer": rendered(served, turn.answer, render or ())}) for turn in turns],
+        turns=turns,
         next_cursor=more,
     )
+
+
+def _turn(served: Services, turn: TurnOut, said: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
+    own = None if said is None else FeedbackOut.of(said, said.author)
+    return turn.model_copy(update={"answer": rendered(served, turn.answer, forms), "feedback": own})
 
 
 @router.delete("/{conversation_id}", status_code=204)

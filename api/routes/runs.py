@@ -15,9 +15,11 @@ from api.access import Asker, Caller, HeldPlace, Served, Streams
 from api.answer_schemas import cited_documents
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
-from api.run_schemas import RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
+from api.run_control import add_to_budget, finish
+from api.run_export import EXPORTS, ExportForm, exported, exported_events
+from api.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
-from ingest.errors import CatalogUnavailableError, LeadlineError
+from ingest.errors import CatalogUnavailableError, LeadlineError, RunStateError
 from ingest.identity import Principal
 from ingest.runs import Run, RunEvent, RunState
 
@@ -89,6 +91,39 @@ def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     return shown_run(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
 
 
+@router.post("/{run_id}/continue")
+def go_on(run_id: str, body: MoreIn, caller: Asker, served: Served) -> RunWithAnswerOut:
+    """Add to the budget of a run that is `paused`; it goes on from where it met it, and waits again at its end.
+
+    `409` for a run that is not paused. A run that waits for a week, if the service is not set otherwise, is ended as by
+    `finish`.
+    """
+    return shown_run(served, caller, add_to_budget(served, caller, run_id, body))
+
+
+@router.post("/{run_id}/finish")
+def end_with_what_it_has(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
+    """End a run that is `paused` with what it has: it answers with the last part of its budget, or fails without it."""
+    return shown_run(served, caller, finish(served, caller, run_id))
+
+
+@router.get("/{run_id}/export", response_class=StreamingResponse, responses={200: {"content": EXPORTS}})
+def export(
+    run_id: str, caller: Caller, served: Served, form: Annotated[ExportForm, Query()] = ExportForm.JSON
+) -> StreamingResponse:
+    """Download a run that has ended: question, answer, citations, cells, code, outputs, sub-calls and cost.
+
+    `json` has every event with whole replies of models, `markdown` is for people. Events have no bodies once a document
+    of the run's scope is closed to you. `409` while the run goes on.
+    """
+    run = served.runs.run(caller.tenant_id, run_id, caller.sees_only)
+    if not run.ended:
+        raise RunStateError(f"The run is {run.state}.", hint="It can be downloaded once it has ended.")
+    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    events = exported_events(served, run, withheld=withheld)
+    return exported(shown_run(served, caller, run), events, form)
+
+
 @router.delete("/{run_id}", status_code=204)
 def delete(run_id: str, caller: Asker, served: Served) -> None:
     """Delete an ended run, with its answer and its log. `409` while the run goes on."""
@@ -104,12 +139,17 @@ def shown_run(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut
     return RunWithAnswerOut.of(run, queue_position=position, deleted=deleted, withheld=withheld)
 
 
-def _page(served: Services, caller: Principal, run: Run, after: int, limit: int) -> RunEventPage:
+def events_page(served: Services, run: Run, after: int, limit: int, *, withheld: bool) -> RunEventPage:
+    """Return a page of the events of a run, without their bodies if they are withheld."""
     found = served.runs.events(run.tenant_id, run.id, after=after, limit=limit)
     last = found[-1].sequence if found else after
     more = encode_cursor(last) if not run.ended or last < run.events else None
-    withheld = bool(served.runs.withheld([run.id], caller.readers))
     return RunEventPage(events=[RunEventOut.of(each, withheld=withheld) for each in found], next_cursor=more)
+
+
+def _page(served: Services, caller: Principal, run: Run, after: int, limit: int) -> RunEventPage:
+    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    return events_page(served, run, after, limit, withheld=withheld)
 
 
 async def _followed(served: Services, caller: Principal, run: Run, seen: int) -> AsyncIterator[str]:

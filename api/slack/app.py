@@ -16,12 +16,16 @@ from starlette.responses import Response
 
 from api.services import Services
 from api.slack.delivery import Deliveries
+from api.slack.home import HomeTab
 from api.slack.intake import Intake
+from api.slack.manifest import SHORTCUT
 from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.people import People
 from api.slack.seal import Seal
 from api.slack.web import SlackWeb
 from api.threads import Threads
+from ingest.errors import AnswerNotFoundError
+from ingest.feedback import Rating, Verdict
 from ingest.slack import SlackQuestion, Workspace
 
 log = structlog.get_logger(__name__)
@@ -45,7 +49,9 @@ class SlackApp:
         keys = settings.slack_token_keys
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        self.deliveries = Deliveries(served, self._store, People(self._store), self.web)
+        people = People(self._store)
+        self.deliveries = Deliveries(served, self._store, people, self.web)
+        self._home = HomeTab(served, people, self.web, self._threads)
         self.intake = Intake(served, self._store, self._wake)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,8 +137,9 @@ class SlackApp:
         bolt.event("agent_session_stopped")(self._stopped)
         bolt.event("app_uninstalled")(self._gone)
         bolt.event("tokens_revoked")(self._revoked)
+        self._home.listen(bolt)
         bolt.command("/ask")(self._command)
-        bolt.shortcut("leadline_answer")(self._shortcut)
+        bolt.shortcut(SHORTCUT)(self._shortcut)
         bolt.action(GO_AHEAD)(self._again(self.intake.go_ahead))
         bolt.action(PRIVATELY)(self._again(self.intake.privately))
         bolt.action(FEEDBACK)(self._feedback)
@@ -191,7 +198,15 @@ class SlackApp:
         await ack()
 
     def _rate(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
-        log.info("feedback from Slack", question=question.id, run=question.run_id, good=is_good, user=user_id)
+        """Keep what a person in Slack says of an answer, as every edge does."""
+        workspace = self._store.workspace(question.asked.team_id)
+        if workspace is None or question.run_id is None:
+            return
+        verdict = Verdict(Rating.UP if is_good else Rating.DOWN)
+        try:
+            self._served.feedback.give(workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict)
+        except AnswerNotFoundError:
+            log.info("feedback on an answer that is gone", question=question.id, run=question.run_id)
 
     async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")

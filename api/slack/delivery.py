@@ -6,7 +6,7 @@ question's id and goes on with the same reply.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from api.slack.intake import cancel
 from api.slack.messages import Message, answer_messages, failure_message
 from api.slack.people import People
 from api.slack.reply import Reply
-from api.slack.web import SlackWeb
+from api.slack.web import OpenWeb
 from api.threads import Threads
 from ingest.catalog.slack import LEASE_SECONDS, Slack
 from ingest.conversations import NEW_CONVERSATION
@@ -31,7 +31,7 @@ from ingest.errors import CatalogUnavailableError, ConversationNotFoundError, Le
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.runs import Run, RunEvent, RunState
-from ingest.slack import QuestionState, SlackQuestion, Surface, Workspace
+from ingest.slack import QuestionState, SlackQuestion, Surface
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +51,6 @@ _STATUSES = {
     "cell": "is working through the documents…",
     "checking": "is checking each sentence…",
 }
-
-OpenWeb = Callable[[Workspace], SlackWeb]
 
 
 class Deliveries:

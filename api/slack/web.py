@@ -1,14 +1,16 @@
 """Slack's Web API, with its failures as ours: was it done, may it be done again, and when."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailableError
+from ingest.slack import Workspace
 
 _TIMEOUT_SECONDS = 15
 # A call waits this long for its turn; the question waits longer pauses out.
@@ -26,6 +28,7 @@ class SlackWeb:
     """The Web API as one workspace's bot. Every method raises `SlackError`s."""
 
     def __init__(self, token: str, base_url: str) -> None:
+        self.url = base_url
         self._client = AsyncWebClient(
             token=token, base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env_in_session=True, retry_handlers=[]
         )
@@ -41,6 +44,13 @@ class SlackWeb:
                 await asyncio.sleep(error.seconds)
         raise AssertionError("the last try returns or raises")
 
+    async def identity(self) -> tuple[dict[str, Any], frozenset[str]]:
+        """Return who the token's bot is, and the token's scopes."""
+        response = await self._response("auth.test", {})
+        scopes = response.headers.get("x-oauth-scopes", "")
+        data = response.data
+        return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
+
     async def pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
         """Yield what `key` lists on the pages of a method, of ten pages at most."""
         cursor = ""
@@ -54,20 +64,20 @@ class SlackWeb:
         raise SlackRefusedError(method, "too_many_pages")
 
     async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        data = (await self._response(method, body)).data
+        return data if isinstance(data, dict) else {}
+
+    async def _response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
             # Methods that read take no JSON: https://docs.slack.dev/apis/web-api/#post-bodies
             reads = method.rpartition(".")[2] in ("info", "members", "replies", "history", "list", "test")
-            found = (
-                await self._client.api_call(method, params=body)
-                if reads
-                else await self._client.api_call(method, json=body)
-            )
+            if reads:
+                return await self._client.api_call(method, params=body)
+            return await self._client.api_call(method, json=body)
         except SlackApiError as error:
             raise _translated(method, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SlackUnavailableError(f"Slack did not answer {method}: {type(error).__name__}.") from error
-        data = found.data
-        return data if isinstance(data, dict) else {}
 
 
 def _translated(method: str, error: SlackApiError) -> Exception:
@@ -81,3 +91,7 @@ def _translated(method: str, error: SlackApiError) -> Exception:
     if reason in ("ratelimited", "rate_limited"):
         return SlackBusyError(f"Slack takes no more of {method}.", float(response.headers.get("Retry-After", 1)))
     return SlackRefusedError(method, reason)
+
+
+# Makes the Web API as the bot of a workspace.
+OpenWeb = Callable[[Workspace], SlackWeb]

@@ -283,6 +283,39 @@ class Catalog:
                 for row in connection.execute(query).all()
             ]
 
+    def scope_size(
+        self,
+        tenant_id: str,
+        *,
+        collections: Collection[str] = (),
+        identifiers: Collection[str] = (),
+        conditions: Conditions = (),
+        readers: Readers = None,
+    ) -> tuple[int, int, int]:
+        """Count the documents that `active_documents` lists, their characters, and the tokens of those counted."""
+        query = (
+            select(
+                func.count(),
+                func.coalesce(func.sum(versions.c.characters), 0),
+                func.coalesce(func.sum(COUNTED_TOKENS), 0),
+            )
+            .select_from(documents)
+            .join(versions, versions.c.id == documents.c.active_version_id)
+            .where(
+                documents.c.tenant_id == tenant_id,
+                documents.c.deleted_at.is_(None),
+                open_to(readers),
+                *meets(tenant_id, conditions),
+            )
+        )
+        if collections:
+            query = query.where(documents.c.collection.in_(list(collections)))
+        if identifiers:
+            query = query.where(documents.c.id.in_(list(identifiers)))
+        with read(self._engine) as connection:
+            count, characters, tokens = connection.execute(query).one()
+        return count, int(characters), int(tokens)
+
     def totals(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
     ) -> dict[VersionState, Total]:

@@ -85,10 +85,7 @@ class Conversations:
     def answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer:
         """Raises `AnswerNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
-            found = _answer(connection, tenant_id, identifier, owner)
-        if found is None:
-            raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
-        return found
+            return require_answer(connection, tenant_id, identifier, owner)
 
     def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove an answer, its turn of a conversation, and what a run that made it has of it.
@@ -106,7 +103,7 @@ class Conversations:
     def conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
         """Raises `ConversationNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
-            return _conversation(connection, tenant_id, identifier, owner)
+            return read_conversation(connection, tenant_id, identifier, owner)
 
     def conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
@@ -129,7 +126,7 @@ class Conversations:
         """
         query = _answers(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
         with read(self._engine) as connection:
-            _conversation(connection, tenant_id, identifier, owner)
+            read_conversation(connection, tenant_id, identifier, owner)
             rows = connection.execute(query.order_by(answers.c.turn).limit(limit)).all()
         return [_kept(row) for row in rows]
 
@@ -148,7 +145,7 @@ class Conversations:
         )
         found: list[Exchange] = []
         with read(self._engine) as connection:
-            before = _conversation(connection, tenant_id, identifier, owner).turns + 1
+            before = read_conversation(connection, tenant_id, identifier, owner).turns + 1
             while characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
                 before = rows[-1].turn
                 for row in rows:
@@ -160,7 +157,7 @@ class Conversations:
     def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove a conversation with all its answers. Raises `ConversationNotFoundError`."""
         with write(self._engine) as connection:
-            _conversation(connection, tenant_id, identifier, owner)
+            read_conversation(connection, tenant_id, identifier, owner)
             _delete(connection, [identifier])
             record(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
@@ -208,13 +205,24 @@ def _delete(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(delete(conversations).where(conversations.c.id == identifier))
 
 
-def _conversation(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
+def read_conversation(
+    connection: Connection, tenant_id: str, identifier: str, owner: str | None = None
+) -> Conversation:
+    """Read a conversation. Raises `ConversationNotFoundError`, also for one of another owner than this."""
     mine = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
     query = select(conversations).where(*mine, owned_by(conversations, owner))
     row = connection.execute(query).first()
     if row is None:
         raise ConversationNotFoundError(f"There is no conversation {identifier!r}.")
     return Conversation(**row._mapping)
+
+
+def require_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer:
+    """Read an answer. Raises `AnswerNotFoundError`, also for another tenant's."""
+    found = _answer(connection, tenant_id, identifier, owner)
+    if found is None:
+        raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
+    return found
 
 
 def _answers(tenant_id: str) -> Select[Any]:

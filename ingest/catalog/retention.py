@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
 from ingest.catalog.audit import Audit
 from ingest.catalog.database import scrub, write
+from ingest.catalog.run_log import resume_run, run_of, run_query
 from ingest.catalog.slack import Slack
 from ingest.catalog.tables import (
     answers,
@@ -20,11 +21,13 @@ from ingest.catalog.tables import (
     run_documents,
     run_events,
     runs,
+    shares,
     webhook_deliveries,
     work_versions,
 )
 from ingest.documents import JobKind
 from ingest.retention import Retention
+from ingest.runs import to_finish
 from ingest.works import ROUTE
 
 _DAY_SECONDS = 24 * 3600.0
@@ -62,6 +65,7 @@ class Expiry:
             "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
             "runs": (select(runs.c.id).where(runs.c.ended_at < before(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
+            "links": (select(shares.c.id).where(shares.c.ends_at < now), _remove_links),
             "webhook messages": (
                 select(webhook_deliveries.c.id).where(
                     webhook_deliveries.c.created_at < before(retention.webhooks_days)
@@ -70,6 +74,8 @@ class Expiry:
             ),
             "works": (_forgotten_works(), _remove_works),
         }
+        waited = jobs.c.kind == JobKind.RUN, jobs.c.state == "paused", jobs.c.updated_at < before(retention.paused_days)
+        expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _finish_runs)
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
         counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
         counts["idempotency keys"] = _forget_keys(self._engine, now)
@@ -110,6 +116,17 @@ def _remove_answers(connection: Connection, some: list[str]) -> None:
 def _remove_logs(connection: Connection, some: list[str]) -> None:
     texts = run_events.c.run_id.in_(some), run_events.c.kind.not_in(_KEPT_EVENTS)
     connection.execute(delete(run_events).where(*texts))
+
+
+def _remove_links(connection: Connection, some: list[str]) -> None:
+    connection.execute(delete(shares).where(shares.c.id.in_(some)))
+
+
+def _finish_runs(connection: Connection, some: list[str]) -> None:
+    """Let paused runs end with what they have."""
+    for row in connection.execute(run_query().where(runs.c.id.in_(some))).all():
+        run = run_of(row)
+        resume_run(connection, run, to_finish(run))
 
 
 def _remove_batches(connection: Connection, some: list[str]) -> None:

@@ -9,7 +9,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import json_text, lock_derived, now, portions, read, write
@@ -26,7 +40,7 @@ from ingest.errors import KeyRevokedError, LeaseLostError, LogEntryTooLargeError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
 from ingest.quotas import Account, Spending
-from ingest.runs import Entry, Run, RunState, Spent
+from ingest.runs import Entry, Resumption, Run, RunState, Spent
 from ingest.slack import SLACK_KEY
 from ingest.webhooks import EventType
 from ingest.works import Work
@@ -131,6 +145,20 @@ class RunLog:
             if kept is not None:
                 keep_answer(connection, kept)
             end_run(connection, job.version_id, state, answer=answer)
+        self._announce(job.tenant_id, {job.version_id})
+
+    def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
+        """Have a run wait for a person, because its budget is met; nobody holds its job then."""
+        with write(self._engine) as connection:
+            lock_derived(connection, job.tenant_id)
+            _require_held(connection, job)
+            _require_sources(connection, work)
+            connection.execute(
+                update(jobs).where(jobs.c.id == job.id).values(state="paused", lease_until=None, updated_at=time.time())
+            )
+            body = {"paused": detail, "resource": resource}
+            entry = Entry(f"paused:{job.fence}", "paused", body, progress=True)
+            log_entries(connection, job.version_id, [entry], seconds=seconds)
         self._announce(job.tenant_id, {job.version_id})
 
     def raise_spent(self, run_id: str, spent: Spent) -> None:
@@ -265,6 +293,33 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
         )
     )
     return fresh
+
+
+def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
+    """Queue a paused run again, with its new limits; it is found by the next worker that looks."""
+    body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
+    log_entries(
+        connection,
+        run.id,
+        [Entry(f"budget:{len(run.raised)}", "budget", body)],
+        limits=dict(decided.limits),
+        pauses=decided.pauses,
+        raised=[*map(dict, run.raised), dict(run.limits)],
+        progress=null(),
+    )
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == run.id, jobs.c.state == "paused")
+        .values(
+            state="queued",
+            attempt=0,
+            interruptions=0,
+            not_before=0.0,
+            away_since=None,
+            fence=jobs.c.fence + 1,
+            updated_at=time.time(),
+        )
+    )
 
 
 def end_run(

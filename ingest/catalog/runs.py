@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -13,13 +14,13 @@ from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.job_queue import queue_job
 from ingest.catalog.quotas import UNLIMITED, Rules
-from ingest.catalog.run_log import end_run, read_run, run_of, run_query
-from ingest.catalog.tables import answers, documents, jobs, run_documents, run_events, runs
+from ingest.catalog.run_log import end_run, read_run, resume_run, run_of, run_query
+from ingest.catalog.tables import answers, documents, jobs, reservations, run_documents, run_events, runs
 from ingest.catalog.works import inherit_versions
 from ingest.documents import JobKind, Priority
 from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
-from ingest.runs import ENDED_STATES, Run, RunEvent, RunRequest, RunState
+from ingest.runs import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
 
 MAX_WAITING = 1000
 
@@ -135,12 +136,30 @@ class Runs:
                 .where(
                     jobs.c.kind == JobKind.RUN,
                     jobs.c.version_id == identifier,
-                    jobs.c.state.in_(["queued", "running"]),
+                    jobs.c.state.in_(["queued", "running", "paused"]),
                 )
                 .values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None, updated_at=time.time())
             ).rowcount
             if taken:
                 end_run(connection, identifier, RunState.CANCELLED)
+            run = read_run(connection, tenant_id, identifier)
+        self._announce(tenant_id, {identifier})
+        return run
+
+    def resume(self, tenant_id: str, identifier: str, decided: Resumption, owner: str | None = None) -> Run:
+        """Let a paused run go on as was decided; what it wants more is reserved.
+
+        Raises `RunNotFoundError`, `RunStateError` if the run is not paused, and `QuotaExceededError`.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            run = read_run(connection, tenant_id, identifier, owner)
+            if run.state is not RunState.PAUSED or len(run.raised) != decided.raises:
+                raise RunStateError(f"The run is {run.state}.", hint="Only a run that is paused waits for this.")
+            if decided.wanted is not None:
+                connection.execute(delete(reservations).where(reservations.c.id == identifier))
+            limits = self._within_quotas(connection, identifier, decided.wanted, decided.limits)
+            resume_run(connection, run, replace(decided, limits=limits))
             run = read_run(connection, tenant_id, identifier)
         self._announce(tenant_id, {identifier})
         return run
@@ -163,8 +182,13 @@ class Runs:
 
     def _reserved(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
         """Reserve what the run wants, and return its limits within that."""
-        limits = dict(request.unasked if request.limits is None else request.limits)
-        wanted = request.wanted
+        limits = request.unasked if request.limits is None else request.limits
+        return self._within_quotas(connection, identifier, request.wanted, limits)
+
+    def _within_quotas(
+        self, connection: Connection, identifier: str, wanted: Wanted | None, given: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        limits = dict(given)
         if wanted is not None:
             granted = self._quotas.reserve(
                 connection, wanted.account, "run", identifier, tokens=wanted.tokens, nanodollars=wanted.nanodollars
@@ -214,6 +238,8 @@ def _insert(connection: Connection, request: RunRequest, identifier: str, limits
             history=[dict(message) for message in request.history],
             conversation_id=request.conversation_id,
             filters=dict(request.filters),
+            pauses=request.pauses,
+            raised=[],
             owner=request.owner,
             readers=None if request.readers is None else sorted(request.readers),
             events=0,

@@ -61,6 +61,15 @@ class Slack:
             about = f"slack:{workspace.team_id}"
             record(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
 
+    def reseal(self, workspace: Workspace, token: str) -> None:
+        """Keep a workspace's token as it is sealed now, unless it was changed meanwhile."""
+        unchanged = (
+            slack_workspaces.c.team_id == workspace.team_id,
+            slack_workspaces.c.token_sealed == workspace.token,
+        )
+        with write(self._engine) as connection:
+            connection.execute(update(slack_workspaces).where(*unchanged).values(token_sealed=token))
+
     def remove(self, team_id: str) -> bool:
         """Remove a workspace with its channels, threads and questions; false if there is none."""
         with write(self._engine) as connection:

@@ -521,6 +521,9 @@ runs = Table(
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
+    # Whether it waits for a person when its budget is met, and its earlier budgets, oldest first.
+    Column("pauses", Boolean, nullable=False, server_default=false()),
+    Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -601,6 +604,44 @@ answers = Table(
     Column("created_at", Float, nullable=False),
     Index(None, "conversation_id", "turn", unique=True),
     Index(None, "created_at"),
+)
+
+# What people say of answers: at most once each. It goes with the answer.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("answer_id", ForeignKey("answers.id", ondelete="CASCADE"), nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("rating", String(8), nullable=False),
+    Column("comment", Text),
+    # Numbers from 1 of the sentences that are wrong, and the numbers of such citations.
+    Column("sentences", JSON, nullable=False),
+    Column("citations", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "answer_id", "author", unique=True),
+)
+
+# Links by which others of a tenant may read a conversation or a run; one of the two is null. They go with it.
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE")),
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE")),
+    Column("owner", String(256), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "conversation_id"),
+    Index(None, "run_id"),
+    Index(None, "ends_at"),
 )
 
 # Limits of a tenant (an empty `key_id`) or of one of its keys; a null `amount` is none, whatever the settings say.

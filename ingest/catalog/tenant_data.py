@@ -46,6 +46,8 @@ _EXPORTED = (
     "batches",
     "conversations",
     "answers",
+    "feedback",
+    "shares",
     "runs",
     "users",
     "api_keys",

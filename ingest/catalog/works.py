@@ -5,16 +5,19 @@ alone. So when it begins, all that was stored before is there to be found, and w
 gone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, literal, null, or_, select, update
 
 from ingest.catalog.database import lock_derived, portions, upsert, write
+from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import (
     answers,
     deletions,
+    documents,
+    feedback,
     gone_versions,
     jobs,
     replies,
@@ -25,7 +28,7 @@ from ingest.catalog.tables import (
 )
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
-from ingest.redaction import redacted_answer, redacted_event, redacted_history, without_route
+from ingest.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
 from ingest.works import ROUTE, Work
 
 _WORKS_AT_ONCE = 20
@@ -63,6 +66,21 @@ def mark_gone(connection: Connection, version_ids: list[str]) -> None:
     rows = [{"version_id": version} for version in sorted(version_ids)]
     for some in portions(rows):
         connection.execute(upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
+
+
+def closed_versions(connection: Connection, work_ids: Collection[str], readers: Readers) -> dict[str, dict[str, str]]:
+    """Map works that were given something closed to these readers to such versions, each with its document."""
+    found: dict[str, dict[str, str]] = {}
+    for some in portions(sorted(work_ids)) if readers is not None else ():
+        query = (
+            select(work_versions.c.work_id, versions.c.id, versions.c.document_id)
+            .join(versions, versions.c.id == work_versions.c.version_id)
+            .join(documents, documents.c.id == versions.c.document_id)
+            .where(work_versions.c.work_id.in_(some), work_versions.c.redacted.is_(False), ~open_to(readers))
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.work_id, {})[row.id] = row.document_id
+    return found
 
 
 def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
@@ -146,7 +164,16 @@ def _redact_answer(connection: Connection, answer_id: str, gone: Mapping[str, st
         return 0
     body = redacted_answer(row.answer, gone, row.question)
     connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
+    _redact_feedback(connection, answer_id)
     return 1
+
+
+def _redact_feedback(connection: Connection, answer_id: str) -> None:
+    """Take away what people said of an answer in words, which may be the document's, and what names its sentences."""
+    of_answer = feedback.c.answer_id == answer_id
+    connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
+    commented = of_answer, feedback.c.comment.is_not(None)
+    connection.execute(update(feedback).where(*commented).values(comment=WITHHELD))
 
 
 def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:

@@ -8,9 +8,10 @@ to more than any of them was given.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+from weakref import WeakSet
 
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
 
@@ -137,7 +138,8 @@ class Budget:
 
     `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
     far as it is not charged when it is met again. `limits` of a child are those requested within what its parent had
-    left; `kept_back` is the part of the parent's budget that is not available here.
+    left; `kept_back` is the part of the parent's budget that is not available here. `waits` says of a run's budget that
+    the run waits for a person when it is met.
     """
 
     def __init__(
@@ -151,7 +153,11 @@ class Budget:
         _kept_back: Amount = NOTHING,
     ) -> None:
         self.limits = limits
+        self.waits = False
         self._parent = _parent
+        self._within: WeakSet[Budget] = WeakSet()
+        if _parent is not None:
+            _parent.root._within.add(self)
         self.kept_back = _kept_back
         self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
         self._clock = clock
@@ -199,6 +205,20 @@ class Budget:
         """Lower the limits of this budget to `limits`; earlier spending counts."""
         with self._lock:
             self.limits = self.limits.within(limits)
+
+    def raise_by(self, added: Limits) -> None:
+        """Raise the limits of the whole run by this, and so those of every budget within it; what has none keeps none.
+
+        Time is not raised: parts of a run are given none of their own.
+        """
+        with self._lock:
+            for budget in (self.root, *self.root._within):
+                raised = {
+                    name: limit + more
+                    for name in _SPENDABLE
+                    if (limit := getattr(budget.limits, name)) is not None and (more := getattr(added, name))
+                }
+                budget.limits = replace(budget.limits, **raised)
 
     def keeping(self, amount: Amount) -> "Budget":
         """Make a budget of the same depth for others to spend, which leaves `amount` to the holder of this one.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ingest.model_text import neutral
 from rlm.cancelling import not_cancelled
@@ -57,13 +57,22 @@ class LanguageModel(Protocol):
     def close(self) -> None: ...
 
 
+class ReadSpan(NamedTuple):
+    """The code points `[start, end)` of one version's normalized text."""
+
+    document_id: str
+    version_id: str
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class SubCall:
     """One request. `system` and the beginning of `prompt` are the same over a batch, so that prefix caches work.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
     stage that asks (`answer`, `route`, `classify`, `llm_query`, …): it is shown in trajectories and is no part of what
-    is cached.
+    is cached. So are `spans`, the text of documents that is known to be in the prompt.
     """
 
     system: str
@@ -71,6 +80,7 @@ class SubCall:
     max_tokens: int
     schema: Mapping[str, object] | None = None
     purpose: str = "llm_query"
+    spans: tuple["ReadSpan", ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "system", neutral(self.system))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
-from rlm.errors import BudgetExhaustedError
+from rlm.errors import BudgetExhaustedError, RunPausedError
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import BatchedSubCalls, SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
@@ -89,9 +89,15 @@ class TimeLimit:
         self._budget = budget
 
     def require(self) -> None:
-        """Raise `BudgetExhaustedError` when the time is over."""
+        """Raise `BudgetExhaustedError` when the time is over, or `RunPausedError` if the run waits for more of it."""
         if self._over(0.0):
+            self.pause()
             raise BudgetExhaustedError(TIME_IS_OVER, resource=RESOURCE)
+
+    def pause(self) -> None:
+        """Raise `RunPausedError` if the run waits for a person when its time is over."""
+        if self._budget.root.waits:
+            raise RunPausedError(TIME_IS_OVER, resource=RESOURCE)
 
     def require_to_hand_in(self) -> None:
         """As `require`, plus 10 s grace so that a finished answer can be submitted."""

@@ -180,6 +180,7 @@ class RecursiveRun:
         except RunCancelledError:
             if self._cancelled() or not self._time.ended():
                 raise
+            self._time.pause()
             said = self.reason = TIME_IS_OVER
         return Cell("", 0, said, 0.0), False
 

@@ -66,14 +66,23 @@ class ReadLog:
             self.search([handle])
             _add(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
-    def ask(self, prompt: str, failure: str = "") -> None:
-        """Note a prompt of the run's code, with the reason for a missing reply; one answered later no longer counts."""
+    def given_in(self, prompt: str) -> list[Handle]:
+        """Return the given spans whose text occurs in a prompt, without overlaps, in the order of documents."""
+        found: dict[str, list[Handle]] = {}
+        _add(found, self._texts.found_in(prompt))
+        return [span for spans in found.values() for span in merged(spans)]
+
+    def ask(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
+        """Note a prompt of the run's code, in which these spans were read, with the reason for a missing reply.
+
+        A prompt that is answered later no longer counts as missing.
+        """
         key = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
         self._unanswered.pop(key, None)
         if failure:
             self._unanswered[key] = failure
         else:
-            self.show(prompt)
+            self.read(spans)
 
     def remark(self, about: Hashable, remark: str) -> None:
         """Note a remark for readers of the answer; the last remark about one thing counts."""

@@ -13,8 +13,14 @@ from rlm.corpus.corpus import Corpus, handle_of, outline, passages_in
 from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.corpus.records import Record, SplitBy, default_splitting, split
-from rlm.errors import AnswerError, BudgetExhaustedError, LanguageModelUnavailableError, RunCancelledError
-from rlm.llm.port import BatchedSubCalls, SubCall, SubFailure, SubReply
+from rlm.errors import (
+    AnswerError,
+    BudgetExhaustedError,
+    LanguageModelUnavailableError,
+    RunCancelledError,
+    RunPausedError,
+)
+from rlm.llm.port import BatchedSubCalls, ReadSpan, SubCall, SubFailure, SubReply
 from rlm.llm.profiles import estimated_tokens
 from rlm.loop.environment import RESOURCE, Environment, TimeLimit
 from rlm.loop.evidence import (
@@ -321,10 +327,14 @@ class Toolbox:
                     f"prompt {number} has about {tokens:,} tokens; a sub-model reads {profile.max_prompt_tokens:,}; "
                     f"cut it into slices of about {profile.slice_tokens * 3:,} characters"
                 )
-        calls = [SubCall(_SUB_SYSTEM, prompt, profile.max_output_tokens) for prompt in prompts]
+        spans = [self._log.given_in(prompt) for prompt in prompts]
+        calls = [
+            SubCall(_SUB_SYSTEM, prompt, profile.max_output_tokens, spans=tuple(map(_read_span, found)))
+            for prompt, found in zip(prompts, spans, strict=True)
+        ]
         replies = list(self._calls.run(calls, cancelled=self._cancelled))
-        for prompt, reply in zip(prompts, replies, strict=True):
-            self._log.ask(prompt, reply.code.replace("_", " ") if isinstance(reply, SubFailure) else "")
+        for prompt, found, reply in zip(prompts, spans, replies, strict=True):
+            self._log.ask(prompt, found, reply.code.replace("_", " ") if isinstance(reply, SubFailure) else "")
         return replies
 
 
@@ -351,11 +361,15 @@ def _telling(tool: Callable[..., _Returned], require: Callable[[], None]) -> Cal
 
 
 def _for_the_code(error: LeadlineError) -> bool:
-    if isinstance(error, RunCancelledError | LanguageModelUnavailableError):
+    if isinstance(error, RunCancelledError | RunPausedError | LanguageModelUnavailableError):
         return False
     if isinstance(error, BudgetExhaustedError):
         return error.resource != RESOURCE
     return isinstance(error, AnswerError | QueryError)
+
+
+def _read_span(handle: Handle) -> ReadSpan:
+    return ReadSpan(handle.document_id, handle.version_id, handle.start, handle.end)
 
 
 def _joined(heading_path: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ _TITLES = 20
 _TITLE_CHARS = 200
 _CELL_CHARS = 8_000
 _PROMPT_CHARS = 600
+_SPANS = 50
 
 
 def limits_body(limits: Limits) -> dict[str, Any]:
@@ -63,6 +64,9 @@ def call_entry(
         body |= {"text": result.text, "cached": cached, **({"cut_off": True} if result.cut_off else {})}
     else:
         body |= {"code": result.code, "detail": result.detail}
+    if call.spans:
+        shown = call.spans[:_SPANS]
+        body |= {"spans": [each._asdict() for each in shown], "spans_total": len(call.spans)}
     return Entry(key, kind, body, _spent(result.paid, price, cached=int(cached)))
 
 

@@ -41,6 +41,7 @@ from rlm.runs.bodies import (
 )
 from rlm.runs.drafts import Drafts
 from rlm.runs.port import Durability, Log
+from rlm.runs.raises import Raises, is_met
 from rlm.strategy import Search
 
 # Failures that the same call would meet again; code that met one went on from it, and will do so again.
@@ -69,6 +70,7 @@ class DurableRun(Durability):
         self._losses = Losses(self.logged, run.events)
         self._budget: Budget | None = None
         self._price: Price | None = None
+        self.raises = Raises(run, self.logged)
         self._drafts = Drafts(run.events)
 
     def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
@@ -104,6 +106,7 @@ class DurableRun(Durability):
         budget = Budget(limits, elapsed_seconds=self.clock(), clock=self.clock)
         self._spending.charge(self._log.lost(), budget, price)
         self._budget, self._price = budget, price
+        self.raises.bind(budget)
         return budget
 
     def nonce(self) -> str:
@@ -132,6 +135,18 @@ class DurableRun(Durability):
 
     def logged(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         return self._log.logged(keys)
+
+    def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
+        """Raise the budget of a stage, which a call has met, and log that. Raises `RunPausedError`."""
+        if (entry := self.raises.met(stage, key, failure)) is not None:
+            self._writer.put(entry)
+
+    def put_met(self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None) -> None:
+        """Log what a call cost that met the budget and is asked again."""
+        if result.paid != Usage():
+            digest = content_hash(key, self._run.events, self.raises.stage)
+            self._writer.put(call_entry(f"met:{digest}", call, result, price, kind="lost"))
+        self._spending.logged(result.paid)
 
     def put(
         self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
@@ -184,6 +199,7 @@ class _DurableSubCalls:
         self._charge = partial(spending.charge, budget=budget, price=price)
         self._charge_rest = partial(spending.charge_rest, budget, price)
         self._put = partial(run.put, price=price)
+        self._put_met = partial(run.put_met, price=price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
@@ -191,9 +207,11 @@ class _DurableSubCalls:
         """Run as the port says. Replies logged by an earlier attempt cost nothing and ask nobody.
 
         Raises `LanguageModelUnavailableError` if the model is away: the run must not go on without the model's replies,
-        and the next attempt has all the earlier ones.
+        and the next attempt has all the earlier ones. Raises `RunPausedError` if the run waits because its budget is
+        met.
         """
         keys = [self._run.key("call", call_hash(call)) for call in calls]
+        self._run.raises.reached(keys)
         logged = self._run.logged(keys)
         results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
         for result in results.values():
@@ -202,19 +220,37 @@ class _DurableSubCalls:
         if missing:
             self._run.clock.go_on()
             self._charge_rest()
-            told = self._logging(calls, keys, missing)
-            asked = [calls[at] for at in missing]
-            for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, finished=told)):
-                told(place, result)
-                results[missing[place]] = result
-            self._run.flush()
+            results |= self._asked(calls, keys, missing, cancelled)
             failures = ((at, results[at]) for at in missing)
             failed = [_Failed(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)]
             results |= self._settle(failed, cancelled)
         return [results[at] for at in range(len(calls))]
 
-    def _logging(self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int]) -> Finished:
-        """Return what logs each result once, as soon as it is known."""
+    def _asked(
+        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
+    ) -> Mapping[int, SubReply | SubFailure]:
+        """Ask the missing ones, and those that met the budget once more after each raise of it."""
+        results: dict[int, SubReply | SubFailure] = {}
+        while missing:
+            stage = self._run.raises.stage
+            waits = self._run.raises.waits(stage)
+            told = self._logging(calls, keys, missing, waits=waits)
+            asked = [calls[at] for at in missing]
+            for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, finished=told)):
+                told(place, result)
+                results[missing[place]] = result
+            self._run.flush()
+            failures = ((at, results[at]) for at in missing if waits)
+            met = {at: each for at, each in failures if isinstance(each, SubFailure) and is_met(each)}
+            missing = list(met)
+            if met:
+                self._run.raise_budget(stage, keys[missing[0]], met[missing[0]])
+        return results
+
+    def _logging(
+        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], *, waits: bool
+    ) -> Finished:
+        """Return what logs each result once, as soon as it is known; to have met the budget is none if it `waits`."""
         seen: set[int] = set()
         lock = threading.Lock()
 
@@ -224,7 +260,8 @@ class _DurableSubCalls:
                     return
                 seen.add(place)
             at = missing[place]
-            self._put(keys[at], calls[at], result)
+            put = self._put_met if waits and is_met(result) else self._put
+            put(keys[at], calls[at], result)
 
         return told
 
@@ -233,9 +270,10 @@ class _DurableSubCalls:
     ) -> Iterator[str | SubReply | SubFailure]:
         """Stream as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
 
-        Raises `LanguageModelUnavailableError` as `run` does.
+        Raises `LanguageModelUnavailableError` and `RunPausedError` as `run` does.
         """
         key = self._run.key("call", call_hash(call))
+        self._run.raises.reached([key])
         if (logged := self._run.logged([key]).get(key)) is not None:
             result = result_of(logged)
             self._charge(result.paid)
@@ -245,11 +283,22 @@ class _DurableSubCalls:
             return
         self._run.clock.go_on()
         self._charge_rest()
-        shown = False
+        yield from self._streamed(key, call, cancelled)
+
+    def _streamed(
+        self, key: str, call: SubCall, cancelled: Callable[[], bool]
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Stream a new call, and once more if it met the budget before anything was shown and that was raised."""
+        stage, shown = self._run.raises.stage, False
         for item in self._inner.stream(call, cancelled=cancelled):
             if isinstance(item, str):
                 shown = True
                 yield item
+            elif not shown and isinstance(item, SubFailure) and is_met(item) and self._run.raises.waits(stage):
+                self._put_met(key, call, item)
+                self._run.flush()
+                self._run.raise_budget(stage, key, item)
+                yield from self._streamed(key, call, cancelled)
             else:
                 yield from self._logged(key, call, item, cancelled, shown=shown)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from ingest import faultpoints
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
@@ -17,6 +18,7 @@ from ingest.catalog.works import Redacted, Redaction
 from ingest.conversations import KeptAnswer
 from ingest.documents import Job, JobKind
 from ingest.errors import LeaseLostError, SourceGoneError
+from ingest.feedback import Rating, Verdict
 from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.works import ROUTE, Work
@@ -255,3 +257,15 @@ def test_redaction_that_was_interrupted_goes_on_where_it_was_and_its_receipt_cou
     assert catalog.deletion("ann", document.id).replies_removed == 20
     assert Redaction(engine).redact("ann", version) == Redacted(replies=30)
     assert catalog.deletion("ann", document.id).replies_removed == 50
+
+
+def test_comments_on_what_rested_on_a_gone_version_are_redacted(engine: Engine, version: str, other: str) -> None:
+    feedback = Feedback(engine)
+    for identifier, read in (("a", version), ("b", other)):
+        content = body(sentence(MARK, 1), cites={1: read})
+        Conversations(engine).keep(kept(identifier, content), frozenset([read]))
+        feedback.give("ann", identifier, "user:eve", Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,)))
+    Redaction(engine).redact("ann", version)
+    said = {each.answer_id: each.verdict for each in feedback.latest("ann")}
+    assert said["a"] == Verdict(Rating.DOWN, WITHHELD)
+    assert said["b"] == Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,))

@@ -55,7 +55,7 @@ class Killed:
         faults.arm(point)
         event = self.slack.says("U0ANN", channel, f"<@{BOT}> {KEEPER}")
         with self._service() as process:
-            self._send(event, may_fail=True)
+            self._send(event, may_fail=point == "slack.accepted")
             wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -72,7 +72,7 @@ class Killed:
     def _send(self, event: dict[str, object], *, may_fail: bool) -> None:
         sender = Sender(f"http://127.0.0.1:{self.port}")
         try:
-            sender.event(event, seconds=2 if may_fail else 30)
+            sender.event(event, seconds=3 if may_fail else 60)
         except httpx.HTTPError:
             if not may_fail:
                 raise

@@ -372,3 +372,26 @@ def test_a_change_needs_the_state_it_means_and_gives_a_new_one(world: World) -> 
     again = world.http.post("/v1/documents", params=params, content=same, headers=world.of("eve"))
     assert (again.status_code, again.json()["kept"], again.json()["metadata"]["by"]) == (200, ["metadata"], "eve")
     assert "PATCH" in again.json()["hint"]
+
+
+@pytest.mark.parametrize("strategy", ["direct", "table", "recursive"])
+def test_who_reads_by_a_link_sees_nothing_of_documents_that_are_closed_to_the_reader(
+    world: World, strategy: str
+) -> None:
+    talk = world.ask("admin", strategy, conversation="new")["conversation"]
+    run = world.ask("admin", strategy, background=True, budget={"calls": 20})["id"]
+    world.wait_for(f"/v1/runs/{run}", "admin")
+    shown = 0
+    for body in ({"conversation": talk}, {"run": run}):
+        made = world.http.post("/v1/shares", json=body, headers=world.of("admin"))
+        assert made.status_code == 201, made.text
+        path = f"/v1/shared/{made.json()['id']}"
+        for person in PERSONS:
+            read = world.http.get(path, headers=world.of(person))
+            assert read.status_code == 200, read.text
+            world.require_no_trace(person, read.text)
+            shown += "withheld: it rests on" in read.text
+        if "run" in body:
+            for person in PERSONS:
+                world.require_no_trace(person, world.http.get(f"{path}/events", headers=world.of(person)).text)
+    assert shown >= len([each for each in PERSONS if world.hidden(each)])

@@ -28,6 +28,8 @@ NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
 NUMBERS = {"table": "0", "page": "1"}
 BODIES: Mapping[tuple[str, str], Any] = {
+    ("POST", "/v1/answers/{answer_id}/feedback"): {"json": {"rating": "up"}},
+    ("POST", "/v1/runs/{run_id}/continue"): {"json": {"calls": 1}},
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
@@ -71,6 +73,9 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
     answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
+    said = {"rating": "down", "comment": "The quokka begins later."}
+    assert http.post(f"/v1/answers/{answer['id']}/feedback", json=said).status_code == 200
+    share = http.post("/v1/shares", json={"conversation": answer["conversation"]}).json()["id"]
     user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
     webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
@@ -91,6 +96,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "answer_id": answer["id"],
             "conversation_id": answer["conversation"],
             "run_id": run,
+            "share_id": share,
             "response_id": f"resp_{answer['id']}",
             "vector_store_id": store,
             "file_id": file,
@@ -180,6 +186,8 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/batches/{kept['batch_id']}")["closed_at"] is None
     assert client.get(f"/v1/conversations/{kept['conversation_id']}")["turns"]
     assert client.get(f"/v1/runs/{kept['run_id']}")["id"] == kept["run_id"]
+    assert [each["rating"] for each in client.get("/v1/feedback")["feedback"]] == ["down"]
+    assert client.get(f"/v1/shared/{kept['share_id']}")["turns"]
     assert client.get(f"/v1/keys/{kept['key_id']}")["state"] == "live"
     assert client.get(f"/v1/users/{kept['user_id']}")["groups"] == []
     assert client.get(f"/v1/files/{kept['file_id']}")["filename"] == "quokka.md"
@@ -242,6 +250,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"question": "When is the quokka?", "conversation": "{conversation_id}"}},
         {"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}},
     ],
+    "/v1/answers/estimate": [{"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}}],
     "/v1/chat/completions": [
         {"json": {"model": "leadline", "messages": MESSAGES, "leadline": {"documents": ["{document_id}"]}}},
         {"json": {"model": "leadline/secrets", "messages": MESSAGES}},
@@ -258,6 +267,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         },
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
+    "/v1/shares": [{"json": {"conversation": "{conversation_id}"}}, {"json": {"run": "{run_id}"}}],
     "/v1/users": [],
     "/v1/webhooks": [],
     "/v1/sign-out": [],

@@ -28,6 +28,7 @@ PUBLIC = {
         "/ask/{conversation_id}",
         "/runs",
         "/runs/{run_id}",
+        "/shared/{share_id}",
         "/usage",
         "/keys",
         "/people",

@@ -22,12 +22,14 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
+from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
@@ -105,6 +107,8 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             collections=Collections(engine),
             files=Files(engine),
             conversations=Conversations(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
             slack=Slack(engine),

@@ -4,15 +4,17 @@ It refuses what Slack refuses: blocks beyond the published limits (checked by sl
 over, methods beyond their tier. `transcript` writes a conversation down as people would see it.
 """
 
+import asyncio
 import hashlib
 import hmac
 import itertools
 import json
+import queue
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -23,15 +25,30 @@ from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.slack.manifest import SCOPES
 from tests.support.serving import serving
 
 TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
+APP_TOKEN = "xapp-of-the-app"
 # Seconds after which Slack ends a stream.
 STREAM_SECONDS = 300.0
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
 _KNOWN_BLOCKS = frozenset(
-    {"section", "context", "context_actions", "actions", "alert", "carousel", "card", "markdown", "header", "divider"}
+    {
+        "input",
+        "section",
+        "context",
+        "context_actions",
+        "actions",
+        "alert",
+        "carousel",
+        "card",
+        "markdown",
+        "header",
+        "divider",
+    }
 )
 
 
@@ -72,10 +89,14 @@ class SlackDouble:
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.refused: list[str] = []
+        self.views: dict[str, dict[str, Any]] = {}  # the home of each user, and the last modal
         self.streams_for = STREAM_SECONDS
         self.url = ""
+        self.scopes: list[str] = [*SCOPES]
         self._numbers = itertools.count(1)
         self._events = itertools.count(1)
+        self._outgoing: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.acknowledged: list[str] = []
 
     # What people do.
 
@@ -134,11 +155,46 @@ class SlackDouble:
         @app.get("/api/{method}")
         async def call(method: str, request: Request) -> Response:
             body = _body(request, await request.body())
+            if method == "apps.connections.open":
+                return self._opened(request)
             if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
                 return JSONResponse({"ok": False, "error": "invalid_auth"})
             return self._answered(method, body)
 
+        @app.websocket("/socket")
+        async def socket(websocket: WebSocket) -> None:
+            await self._serve(websocket)
+
         return app
+
+    def push(self, body: Mapping[str, Any]) -> str:
+        """Send an event by Socket Mode; returns the id of its envelope, which is among `acknowledged` once it is."""
+        envelope = f"envelope-{next(self._events)}"
+        self._outgoing.put({"envelope_id": envelope, "type": "events_api", "payload": dict(body)})
+        return envelope
+
+    def _opened(self, request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {APP_TOKEN}":
+            return JSONResponse({"ok": False, "error": "invalid_auth"})
+        address = self.url.replace("http://", "ws://").removesuffix("api/")
+        return JSONResponse({"ok": True, "url": f"{address}socket"})
+
+    async def _serve(self, websocket: WebSocket) -> None:
+        """Send envelopes until the client goes, and note what it acknowledges."""
+        await websocket.accept()
+        await websocket.send_json({"type": "hello", "num_connections": 1})
+
+        async def receive() -> None:
+            while True:
+                self.acknowledged.append(str((await websocket.receive_json())["envelope_id"]))
+
+        receiving = asyncio.ensure_future(receive())
+        while not receiving.done():
+            with suppress(queue.Empty):
+                await websocket.send_json(self._outgoing.get_nowait())
+            await asyncio.sleep(0.05)
+        with suppress(WebSocketDisconnect):
+            receiving.result()
 
     def _answered(self, method: str, body: dict[str, Any]) -> Response:
         with self.lock:
@@ -154,7 +210,11 @@ class SlackDouble:
             except _RefusedError as error:
                 self.refused.append(f"{method}: {error}")
                 return JSONResponse({"ok": False, "error": str(error)})
-        return _faulty(fault) if fault is not None else JSONResponse({"ok": True, **answer})
+        return (
+            _faulty(fault)
+            if fault is not None
+            else JSONResponse({"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(self.scopes)})
+        )
 
     def _auth_test(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"team_id": TEAM, "team": "Harbour", "user_id": BOT, "bot_id": "B0BOT"}
@@ -191,6 +251,18 @@ class SlackDouble:
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
         self.statuses.append((body["channel_id"], body["thread_ts"], body["status"]))
+        return {}
+
+    def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
+        _checked(body["view"]["blocks"])
+        self.views[body["user_id"]] = body["view"]
+        return {}
+
+    def _views_open(self, body: dict[str, Any]) -> dict[str, Any]:
+        _checked(body["view"]["blocks"])
+        if not body.get("trigger_id"):
+            raise _RefusedError("invalid_trigger_id")
+        self.views["modal"] = body["view"]
         return {}
 
     def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -374,6 +446,23 @@ class Sender:
             "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
         }
         return self.form({"payload": json.dumps(payload)})
+
+    def choose(self, user: str, action: str, channel: str) -> httpx.Response:
+        """Choose a conversation in a menu."""
+        chosen = {
+            "action_id": action,
+            "block_id": "b",
+            "type": "conversations_select",
+            "selected_conversation": channel,
+        }
+        payload = {"type": "block_actions", "team": {"id": TEAM}, "user": {"id": user}, "trigger_id": "5.choose"}
+        return self.form({"payload": json.dumps({**payload, "actions": [chosen]})})
+
+    def submit(self, user: str, view: Mapping[str, Any], values: Mapping[str, Any]) -> httpx.Response:
+        """Send a form with values, by block."""
+        state = {"values": {block: {"value": value} for block, value in values.items()}}
+        payload = {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": user}}
+        return self.form({"payload": json.dumps({**payload, "view": {**view, "state": state}})})
 
     def close(self) -> None:
         self._http.close()

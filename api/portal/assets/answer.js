@@ -1,5 +1,7 @@
 // An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
 import { el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { chartOf } from './chart.js'
+import { feedbackOf } from './feedback.js'
 import { blocks, showInTurns } from './markdown.js'
 import { csv, download, tableOf } from './record_table.js'
 import { get } from './rest.js'
@@ -16,9 +18,10 @@ const CHECKS = {
 const ROWS_AT_ONCE = 500
 const MOST_ROWS = 100_000
 
-export function answerOf(answer, again) {
+// `again` asks the question again; `given` is what the reader said of it, and who `reads` another's answer says nothing.
+export function answerOf(answer, again, { given = null, reads = false } = {}) {
   const made = el('div', { class: 'answer-part' })
-  made.append(...heading(answer), text(answer), ...computed(answer), under(answer, again))
+  made.append(...heading(answer), text(answer), ...computed(answer), under(answer, again, { given, reads }))
   return made
 }
 
@@ -53,13 +56,13 @@ function text(answer) {
   return made
 }
 
-export function citeButton(citation, quotes) {
+export function citeButton(citation, quotes, { name = 'Source', hint } = {}) {
   const title = citation.deleted ? 'no longer shown' : [citation.title, citation.place].filter(Boolean).join(', ')
-  const button = el('button', { type: 'button', class: 'cite', text: citation.number, 'aria-label': readable(`Source ${citation.number}: ${title}`), title: readable(title), 'aria-pressed': 'false' })
+  const button = el('button', { type: 'button', class: 'cite', text: citation.number, 'aria-label': readable(`${name} ${citation.number}: ${title}`), title: readable(title), 'aria-pressed': 'false' })
   button.addEventListener('click', () => {
     for (const each of document.querySelectorAll('.cite[aria-pressed="true"]')) each.setAttribute('aria-pressed', 'false')
     button.setAttribute('aria-pressed', 'true')
-    openSource(citation, quotes)
+    openSource(citation, quotes, { name, hint })
   })
   return button
 }
@@ -84,6 +87,7 @@ function computed(answer) {
   return [el('section', { 'aria-label': 'Computed table' },
     tableOf(table.columns, table.rows, { caption: 'Computed table' }),
     el('p', { class: 'small soft', text: shown }),
+    table.rows.length === table.total_rows ? chartOf(table.columns, table.rows) : null,
     filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
     el('div', { class: 'row' },
       el('button', { type: 'button', text: 'Download this table (CSV)', onclick: () => download('table.csv', csv(table.columns, table.rows), 'text/csv;charset=utf-8') })),
@@ -134,7 +138,7 @@ async function allRows(answer, button) {
 
 const columnsOf = (records) => [...new Set(records.flatMap((row) => Object.keys(row.values)))]
 
-function under(answer, again) {
+function under(answer, again, { given, reads }) {
   const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), answer.sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
   return el('div', { class: 'under' },
     counts.length ? el('p', { text: `${plural(answer.sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
@@ -142,9 +146,29 @@ function under(answer, again) {
     el('div', { class: 'row' },
       el('button', { type: 'button', class: 'quiet', text: 'Copy with sources', onclick: () => copy(answer) }),
       again ? el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: again }) : null),
-    answer.citations.length ? el('details', { open: answer.citations.length <= 5 }, el('summary', { text: plural(answer.citations.length, 'source') }), sources(answer)) : null,
-    behind(answer),
+    reads ? null : feedbackOf(answer, given),
+    answer.citations.length ? onDemand(plural(answer.citations.length, 'source'), () => sources(answer), answer.citations.length <= 5) : null,
+    reads ? null : behind(answer),
+    answer.searched.read_passages?.length ? onDemand(`${plural(answer.searched.read_passages.length, 'passage')} that the model read`, () => passages(answer.searched.read_passages)) : null,
     el('details', { open: answer.status === 'not_found' }, el('summary', { text: 'What was searched' }), searched(answer)))
+}
+
+// What is made only once it is opened: answers can be long, and pages have many of them.
+function onDemand(title, make, open = false) {
+  const made = el('details', { open }, el('summary', { text: title }))
+  const fill = () => { if (made.childElementCount === 1) made.append(make()) }
+  if (open) fill()
+  else made.addEventListener('toggle', fill, { once: true })
+  return made
+}
+
+function passages(read) {
+  return el('div', {},
+    el('p', { class: 'hint', text: read.some((each) => each.rank) ? 'In the order in which the model saw them, each with its rank in the search that found it.' : 'Everything that was asked about was read, so nothing was ranked.' }),
+    el('ol', { class: 'sources' }, read.map((each, at) => el('li', {},
+      citeButton({ ...each, number: at + 1, heading_path: [], quote: '' }, [], { name: 'Passage', hint: 'The marked text is what the model read.' }),
+      foreign(each.title || 'Untitled'), each.place ? el('span', { class: 'soft', text: each.place }) : null,
+      each.rank ? el('span', { class: 'soft', text: `rank ${number(each.rank)}` }) : null))))
 }
 
 function sources(answer) {

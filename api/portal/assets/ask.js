@@ -2,13 +2,18 @@
 import { answerOf } from './answer.js'
 import { byId, confirmed, el, foreign, number, plural, readable, say, trouble } from './dom.js'
 import { Growing } from './markdown.js'
-import { events, get, may, send } from './rest.js'
+import { events, get, may, post, send } from './rest.js'
+import { openShares } from './shares.js'
 import { closeSource } from './source.js'
+import { turnOf } from './turn.js'
 
 const TURNS = 50
 let conversation = byId('desk').dataset.conversation || null
 let stopping = null
 let older = null
+let answered = 0
+let estimating = null
+const UNSENT = 'unsent-question'
 const only = new URLSearchParams(location.search).get('document')
 let onlyTitle = ''
 
@@ -29,13 +34,16 @@ async function history(more) {
 async function turns() {
   if (!conversation) return
   let cursor = null
+  const found = []
   try {
     do {
       const page = await get(`/v1/conversations/${conversation}`, { limit: TURNS, cursor })
       named(page.title)
-      byId('turns').append(...page.turns.map((each) => turn(each.question, answerOf(each.answer, () => edit(each.question)))))
+      answered = page.answered
+      found.push(...page.turns.map((each) => turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
       cursor = page.next_cursor
     } while (cursor)
+    byId('turns').replaceChildren(...found)
     byId('turns').lastElementChild?.scrollIntoView({ block: 'start' })
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error, el('a', { href: '/ask', text: 'Begin a new conversation' })))
@@ -45,10 +53,17 @@ async function turns() {
 function named(title) {
   byId('talk-title').textContent = readable(title)
   document.title = `${readable(title)} · Leadline`
-  byId('forget').hidden = !may('ask')
+  byId('forget').hidden = byId('share').hidden = !may('ask')
 }
 
-const turn = (question, ...parts) => el('article', { class: 'turn' }, el('h2', { class: 'unseen', text: 'Question' }), el('div', { class: 'asked foreign', dir: 'auto', text: readable(question) }), ...parts)
+// What another tab has asked in this conversation is shown when somebody comes back to this one.
+async function lookAgain() {
+  if (document.hidden || stopping || !conversation) return
+  try {
+    const page = await get(`/v1/conversations/${conversation}`, { limit: 1 })
+    if (page.answered !== answered && !stopping) await turns()
+  } catch { /* asking says what is wrong */ }
+}
 
 async function prepare() {
   if (!may('ask')) return
@@ -93,6 +108,33 @@ function options() {
     byId('budget').value ? `stops after ${byId('budget').selectedOptions[0].text}` : '',
   ]
   byId('options-said').textContent = parts.filter(Boolean).join(', ')
+  byId('waits').hidden = !byId('background').checked
+  clearTimeout(estimating)
+  estimating = setTimeout(estimate, 200)
+}
+
+// What a question may take, told before it is asked where it is more than a moment's work.
+async function estimate() {
+  const place = byId('estimate')
+  if (!byId('background').checked && strategy() !== 'recursive') { place.hidden = true; return }
+  const mine = estimating
+  try {
+    const found = await post('/v1/answers/estimate', { ...wanted(), question: byId('question').value.trim() || '…' })
+    if (mine !== estimating) return
+    place.textContent = `About ${plural(found.documents, 'document')} with ${plural(found.tokens, 'token')}. ${found.at_most}`
+    place.hidden = false
+  } catch {
+    place.hidden = true  // asking says what is wrong
+  }
+}
+
+function wanted() {
+  const background = byId('background').checked
+  const seconds = Number(byId('budget').value)
+  return {
+    strategy: strategy(), collections: only ? [] : chosenCollections(), documents: only ? [only] : [],
+    ...(background ? { background, pause_on_budget: byId('wait').checked } : {}), ...(seconds ? { budget: { seconds } } : {}),
+  }
 }
 
 const chosenCollections = () => [...document.querySelectorAll('[name="collection"]:checked')].map((each) => each.value)
@@ -103,7 +145,7 @@ async function ask(question, confirm = false) {
   byId('trouble').replaceChildren()
   const working = el('p', { class: 'working', text: 'Looking…' })
   const draft = el('div', { class: 'answer' })
-  const place = turn(question, working, draft)
+  const place = turnOf(question, working, draft)
   byId('turns').append(place)
   place.scrollIntoView({ block: 'start' })
   const growing = new Growing(draft)
@@ -119,12 +161,8 @@ async function ask(question, confirm = false) {
   busy(true)
   stopping = mine
   try {
-    const json = {
-      question, conversation: conversation ?? 'new', strategy: strategy(), collections: only ? [] : chosenCollections(),
-      documents: only ? [only] : [], stream: true, confirm,
-    }
-    if (byId('background').checked) Object.assign(json, { stream: false, background: true })
-    if (byId('budget').value) json.budget = { seconds: Number(byId('budget').value) }
+    const json = { ...wanted(), question, conversation: conversation ?? 'new', confirm }
+    json.stream = !json.background
     const response = await send('POST', '/v1/answers', { json, signal: mine.signal })
     if (json.background) {
       location.assign(`/runs/${(await response.json()).id}`)
@@ -133,16 +171,18 @@ async function ask(question, confirm = false) {
     for await (const [name, body] of events(response)) {
       if (name === 'delta') growing.add(body.text)
       else if (name === 'completed') { done = true; finished(place, question, body); release() }
-      else if (name === 'error') { done = true; failed(place, question, body); release() }
+      else if (name === 'error') { done = true; release(); failed(place, question, body) }
       else working.textContent = doing(name, body) || working.textContent
     }
-    if (!done) throw Object.assign(new Error('The connection broke off before the answer was complete.'), { hint: 'Ask again; what was written until then was not kept.' })
+    if (!done) throw new Error('the stream ended')
   } catch (error) {
     if (done) return
     growing.end()
-    if (error.name === 'AbortError') working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
-    else failed(place, question, { ...error, detail: error.message, hint: error.hint, code: error.code })
-    place.append(el('div', { class: 'under row' }, el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: () => edit(question) })))
+    if (error.status === 401) keep(question)
+    if (error.name === 'AbortError') {
+      working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
+      place.append(again(question))
+    } else failed(place, question, { ...(error.code ? error : brokenOff()), detail: error.code ? error.message : brokenOff().detail })
   } finally {
     release()
   }
@@ -155,7 +195,8 @@ function finished(place, question, answer) {
     named(question)
     history()
   }
-  place.replaceChildren(...turn(question, answerOf(answer, () => edit(question))).childNodes)
+  answered += 1
+  place.replaceChildren(...turnOf(question, answerOf(answer, () => edit(question))).childNodes)
   say(`The answer is complete: ${plural(answer.sentences.length, 'sentence')}, ${plural(answer.citations.length, 'source')}.`)
 }
 
@@ -165,7 +206,28 @@ function failed(place, question, problem) {
     actions.push(el('div', { class: 'row' }, el('button', { type: 'button', class: 'main', text: 'Go ahead', onclick: () => { place.remove(); ask(question, true) } })))
   }
   place.querySelector('.working')?.remove()
-  place.append(trouble({ message: problem.detail, hint: problem.hint, status: problem.status, requestId: problem.request_id ?? problem.requestId }, ...actions))
+  if (place.querySelector('.answer')?.hasChildNodes()) actions.push(el('p', { class: 'small', text: 'What was written until then stands above. It was not checked, and is not kept.' }))
+  place.append(trouble({ message: problem.detail, hint: problem.hint, status: problem.status, requestId: problem.request_id ?? problem.requestId }, ...actions), again(question))
+}
+
+const brokenOff = () => ({ detail: 'The connection broke off before the answer was complete.', hint: 'Ask again: Leadline has stopped working on it.' })
+const again = (question) => el('div', { class: 'under row' }, el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: () => edit(question) }))
+
+// A question that could not be sent because the session had ended is there again after signing in.
+function keep(question) {
+  try {
+    sessionStorage.setItem(UNSENT, question)
+  } catch { /* storage is switched off */ }
+}
+
+function kept() {
+  try {
+    const question = sessionStorage.getItem(UNSENT)
+    sessionStorage.removeItem(UNSENT)
+    return question
+  } catch {
+    return null
+  }
 }
 
 // What goes on, in plain words.
@@ -219,6 +281,9 @@ byId('question')?.addEventListener('keydown', (event) => {
   }
 })
 byId('composer')?.addEventListener('change', options)
+byId('share').addEventListener('click', () => openShares({ conversation }, { goesOn: true }))
+document.addEventListener('visibilitychange', lookAgain)
+addEventListener('pageshow', (event) => { if (event.persisted) lookAgain() })
 byId('stop')?.addEventListener('click', () => stopping?.abort())
 byId('close-beside').addEventListener('click', shut)
 addEventListener('keydown', (event) => { if (event.key === 'Escape' && !byId('beside').hidden && !document.querySelector('dialog[open]')) shut() })
@@ -248,3 +313,5 @@ history()
 prepare()
 turns()
 if (!conversation) byId('question')?.focus()
+const unsent = byId('question') && kept()
+if (unsent) edit(unsent)

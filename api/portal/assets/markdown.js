@@ -331,8 +331,11 @@ export class Growing {
     if (settled.length) this.stable = found.at(-1).at
   }
 
+  // Shows what has come and was not yet shown, and takes nothing more.
   end() {
+    const waits = this.timer !== null && this.timer !== -1
     clearTimeout(this.timer)
     this.timer = -1
+    if (waits) this.draw()
   }
 }

@@ -1,107 +1,125 @@
 // Answers that are made in the background: a list of them, and one with each step as it happens.
 import { answerOf } from './answer.js'
-import { byId, el, foreign, number, plural, readable, say, span, time, trouble } from './dom.js'
-import { get, post } from './rest.js'
+import { byId, el, foreign, number, readable, say, time, trouble } from './dom.js'
+import { get, may, post } from './rest.js'
+import { barsOf, BUDGETS, goesOn, KINDS, STATES, stateOf, Steps } from './run_steps.js'
+import { openShares } from './shares.js'
 import { closeSource } from './source.js'
 
 const LOOK_MS = 3000
-const SHOWN_CALLS = 200
+const AT_ONCE = 50
+// What is offered to be added to each limit: about as much again as people give.
+const OFFERED = { calls: 100, prompt_tokens: 100_000, completion_tokens: 20_000, tokens: 100_000, dollars: 1, seconds: 600 }
 const id = byId('desk').dataset.run
-const STATES = {
-  queued: ['soft waiting', 'Waiting'], running: ['soft waiting', 'Working'], completed: ['good', 'Complete'],
-  partial: ['warn-ink', 'Not complete'], failed: ['bad bad-ink', 'Failed'], cancelled: ['soft', 'Cancelled'],
-}
-const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost']
-const BUDGETS = { calls: ['calls', 'calls of the model'], prompt_tokens: ['prompt_tokens', 'tokens read'], completion_tokens: ['completion_tokens', 'tokens written'], tokens: ['tokens', 'tokens'], seconds: ['seconds', 'seconds'] }
-
-let calls = []
 let looking = null
+let older = null
 
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
-const state = (run) => el('span', { class: `status ${STATES[run.state]?.[0] ?? 'soft'}`, text: STATES[run.state]?.[1] ?? run.state })
-const goesOn = (run) => run.state === 'queued' || run.state === 'running'
+
+const row = (run) => el('tr', {},
+  el('td', {}, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, stateOf(run)),
+  el('td', { class: 'small', text: time(run.created_at) }),
+  el('td', { class: 'right', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))
 
 async function list() {
   try {
-    const page = await get('/v1/runs', { limit: 100 })
+    const page = await get('/v1/runs', { limit: AT_ONCE })
     byId('list').hidden = !page.runs.length
     byId('empty').hidden = Boolean(page.runs.length)
-    byId('rows').replaceChildren(...page.runs.map((run) => el('tr', {},
-      el('td', {}, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, state(run)),
-      el('td', { class: 'small', text: time(run.created_at) }),
-      el('td', { class: 'right', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))))
+    const rest = [...byId('rows').children].slice(AT_ONCE)  // pages that were asked for besides
+    byId('rows').replaceChildren(...page.runs.map(row), ...rest)
+    if (!rest.length) more(page.next_cursor)
     byId('empty').replaceChildren(el('h2', { text: 'Nothing works in the background' }),
       el('p', { text: 'A question that may take minutes can go on while this page is closed: choose “Go on in the background” where you ask.' }),
       el('a', { class: 'button', href: '/ask', text: 'Ask' }))
-    if (page.runs.some(goesOn)) setTimeout(list, LOOK_MS)
+    if (page.runs.some((run) => goesOn(run) && run.state !== 'paused')) setTimeout(list, LOOK_MS)
   } catch (error) {
     fail(error)
   }
 }
 
+function more(cursor) {
+  older = cursor
+  byId('more').hidden = !cursor
+}
+
+byId('more').addEventListener('click', async () => {
+  try {
+    const page = await get('/v1/runs', { limit: AT_ONCE, cursor: older })
+    byId('rows').append(...page.runs.map(row))
+    more(page.next_cursor)
+  } catch (error) {
+    fail(error)
+  }
+})
+
 function show(run) {
   byId('title').textContent = readable(run.question)
   document.title = `${readable(run.question)} · Leadline`
-  byId('state').replaceChildren(state(run))
-  const cancel = byId('cancel')
-  if (cancel) cancel.hidden = !goesOn(run)
-  const used = { ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds }
-  const limited = Object.entries(BUDGETS).filter(([name]) => run.budget[name])
-  byId('bars').replaceChildren(
-    ...limited.map(([name, [key, words]]) => bar(`${number(Math.round(used[key]))} of ${number(run.budget[name])} ${words}`, used[key] / run.budget[name])),
-    ...(run.coverage ? coverage(run.coverage) : []),
-    limited.length ? '' : el('p', { class: 'small soft', text: `${plural(used.calls, 'call')} of the model (${number(used.cached)} kept ones), ${number(used.tokens)} tokens, ${span(used.seconds).replace('about ', '')}` }))
+  byId('state').replaceChildren(stateOf(run))
+  if (byId('cancel')) byId('cancel').hidden = !goesOn(run)
+  if (byId('share')) byId('share').hidden = false
+  byId('bars').replaceChildren(...barsOf(run))
   if (run.queue_position) byId('state').append(el('span', { class: 'small soft', text: ` ${number(run.queue_position)} before it` }))
+  waiting(run)
   if (run.failure) byId('answer').replaceChildren(trouble({ message: run.failure.detail, hint: run.failure.hint }))
-  if (run.answer && !byId('answer').hasChildNodes()) byId('answer').append(answerOf(run.answer, null))
+  if (run.answer && !byId('answer').hasChildNodes()) answered(run)
+  if (!goesOn(run)) exported(run)
 }
 
-const bar = (words, share) => el('div', {}, el('p', { class: 'small', text: words }), el('progress', { max: 1, value: Math.min(1, share), 'aria-label': words }))
-
-// Read by a model, searched by code, and not opened: three numbers, as they are counted.
-function coverage(found) {
-  const whole = found.tokens_in_scope || 1
-  return [['read by a model', found.tokens_read], ['searched by code', found.tokens_searched], ['not opened', found.tokens_unopened]]
-    .map(([words, count]) => bar(`${number(count)} tokens ${words}`, count / whole))
+async function answered(run) {
+  const place = byId('answer')
+  place.append(el('p', { class: 'soft', text: 'Loading…' }))
+  let given = null
+  try {
+    if (may('ask')) given = (await get(`/v1/answers/${run.id}/feedback`)).feedback.find((each) => each.mine) ?? null
+  } catch { /* the answer is shown all the same */ }
+  place.replaceChildren(answerOf(run.answer, null, { given }))
 }
 
-function step(kind, body) {
-  if (body.withheld) return note('A step that is no longer shown, because a document of it was closed to you')
-  switch (kind) {
-    case 'call':
-    case 'lost': calls.push(call(kind, body)); return null
-    case 'cell': return cell(body)
-    case 'condensed': return note(`Understood as: ${readable(body.question)}`)
-    case 'routed': return note(`${{ direct: 'Reads passages', table: 'Computes over tables', recursive: 'Works through the documents' }[body.strategy] ?? body.strategy}. ${readable(body.reason ?? '')} ${readable(body.estimate ?? '')}`)
-    case 'retrieved': return note(`Found ${plural(body.passages, 'passage')}: ${readable((body.titles ?? []).slice(0, 5).join(', '))}`)
-    case 'reading': return note(`Reads ${plural((body.titles ?? []).length, 'passage')}`)
-    case 'planned': return el('li', {}, el('details', {}, el('summary', { text: 'Planned a computation' }), ...(body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)))
-    case 'working': return note(`${readable(body.step)}: ${number(body.done)} of ${number(body.total)}`)
-    case 'checking': return note(`Checks ${plural(body.sentences, 'sentence')}`)
-    case 'resume': return note('Went on after an interruption')
-    default: return null
+function exported(run) {
+  byId('export').hidden = false
+  byId('export').replaceChildren('Download this run:',
+    el('a', { class: 'button', href: `/v1/runs/${run.id}/export?form=markdown`, download: '', text: 'to read (Markdown)' }),
+    el('a', { class: 'button', href: `/v1/runs/${run.id}/export?form=json`, download: '', text: 'for programs (JSON)' }))
+}
+
+// A run that has met its budget: what is added to it, or that it is to end with what it has.
+function waiting(run) {
+  const place = byId('waiting')
+  if (run.state !== 'paused') { place.replaceChildren(); return }
+  if (place.hasChildNodes()) return
+  const met = run.progress?.resource
+  const fields = Object.keys(BUDGETS).filter((name) => run.budget[name]).map((name) => el('label', { class: 'amount' }, `More ${BUDGETS[name]}`,
+    el('input', { type: 'number', name, min: 0, step: 'any', value: name === met || (!met && name === 'calls') ? OFFERED[name] : '', placeholder: '0' })))
+  const act = async (event, work) => {
+    const buttons = place.querySelectorAll('button')
+    for (const each of buttons) each.disabled = true
+    byId('trouble').replaceChildren()
+    try {
+      const after = await work()
+      place.replaceChildren()
+      show(after)
+      look()
+    } catch (error) {
+      fail(error)
+      for (const each of buttons) each.disabled = false
+    }
   }
-}
-
-const note = (text) => el('li', { class: 'small', text })
-const code = (text) => (text ? el('pre', { tabindex: 0 }, el('code', { class: 'foreign', dir: 'auto', text: readable(text) })) : null)
-
-function cell(body) {
-  const mine = calls
-  calls = []
-  return el('li', {}, el('details', {},
-    el('summary', {}, `Code ${number(body.number)}${body.depth ? `, level ${number(body.depth)}` : ''}${body.part ? ` (${readable(body.part)})` : ''}: `,
-      body.error ? el('span', { class: 'bad-ink', text: 'an error, which the model sees' }) : plural(body.sub_calls ?? mine.length, 'sub-call'), ` in ${number(Math.round(body.seconds))} s`),
-    body.note ? el('p', {}, foreign(body.note)) : null, code(body.code), body.output ? [el('p', { class: 'small soft', text: 'Output' }), code(body.output)] : null,
-    body.error ? code(body.error) : null, mine.length ? el('ol', { class: 'calls' }, mine.slice(-SHOWN_CALLS)) : null,
-    mine.length > SHOWN_CALLS ? el('p', { class: 'hint', text: `and ${plural(mine.length - SHOWN_CALLS, 'earlier one')}` }) : null))
-}
-
-function call(kind, body) {
-  const tokens = (body.usage?.prompt_tokens ?? 0) + (body.usage?.completion_tokens ?? 0)
-  return el('li', {}, el('details', {},
-    el('summary', {}, foreign(body.purpose ?? 'A call'), ` · ${body.cached ? 'kept, costs nothing' : plural(tokens, 'token')}`, kind === 'lost' || body.code ? el('span', { class: 'bad-ink', text: ' · came to nothing' }) : null),
-    code(body.prompt), body.text ? [el('p', { class: 'small soft', text: 'Reply' }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null))
+  const form = el('form', { class: 'notice warn' },
+    el('strong', { text: 'Its budget is met' }),
+    el('p', { text: `${readable(run.progress?.paused ?? '')} It waits: add to the budget, or let it answer with what it has found so far.` }),
+    may('ask') ? el('div', { class: 'row amounts' }, fields) : null,
+    may('ask') ? el('div', { class: 'row end' },
+      el('button', { type: 'button', text: 'End with what it has', onclick: (event) => act(event, () => post(`/v1/runs/${id}/finish`)) }),
+      el('button', { type: 'submit', class: 'main', text: 'Add and go on' })) : null)
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    const added = Object.fromEntries([...form.querySelectorAll('input')].filter((each) => Number(each.value) > 0).map((each) => [each.name, Number(each.value)]))
+    act(event, () => post(`/v1/runs/${id}/continue`, added))
+  })
+  place.replaceChildren(form)
+  say('The run has met its budget, and waits for you.')
 }
 
 async function look() {
@@ -122,27 +140,31 @@ async function look() {
 
 function follow() {
   const source = new EventSource(`/v1/runs/${id}/events`)
+  const steps = new Steps(byId('steps'))
   byId('steps-part').hidden = false
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => {
-      const made = step(kind, JSON.parse(event.data).body ?? {})
-      if (made) byId('steps').append(made)
+      steps.add(kind, JSON.parse(event.data).body ?? {})
+      if (kind === 'paused') look()
     })
   }
   source.addEventListener('end', () => {
     source.close()
-    if (calls.length) byId('steps').append(el('li', {}, el('ol', { class: 'calls' }, calls.slice(-SHOWN_CALLS))))
-    calls = []
+    steps.end()
     look()
   })
 }
 
 byId('close-beside').addEventListener('click', closeSource)
-byId('cancel')?.addEventListener('click', async () => {
+byId('share')?.addEventListener('click', () => openShares({ run: id }))
+byId('cancel')?.addEventListener('click', async (event) => {
+  event.target.disabled = true
   try {
     show(await post(`/v1/runs/${id}/cancel`))
   } catch (error) {
     fail(error)
+  } finally {
+    event.target.disabled = false
   }
 })
 

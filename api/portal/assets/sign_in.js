@@ -21,9 +21,11 @@ function onward() {
   location.replace(to?.origin === location.origin ? to.href : '/')
 }
 
-// A link that signs in has its ticket in the fragment; it is taken out of the address at once.
-const ticket = location.hash.slice(1)
-if (ticket) {
+// A link that signs in has its ticket in the fragment; it is taken out of the address at once. Opened where this page is
+// shown already, it changes the fragment alone.
+async function redeem() {
+  const ticket = location.hash.slice(1)
+  if (!ticket) return
   history.replaceState(null, '', location.pathname + location.search)
   try {
     await post('/v1/sign-in', { ticket })
@@ -32,6 +34,9 @@ if (ticket) {
     show(error)
   }
 }
+
+addEventListener('hashchange', redeem)
+redeem()
 
 byId('sign-in').addEventListener('submit', async (event) => {
   event.preventDefault()

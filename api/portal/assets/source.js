@@ -8,12 +8,12 @@ const AROUND = 1_200
 const MOST_PAGES = 20
 let asked = 0
 
-export async function openSource(citation, quotes) {
+export async function openSource(citation, quotes, { name = 'Source', hint } = {}) {
   const mine = ++asked
   const body = byId('beside-body')
   byId('beside').hidden = false
   byId('desk').classList.add('with-source')
-  byId('beside-title').textContent = `Source ${citation.number}`
+  byId('beside-title').textContent = `${name} ${citation.number}`
   if (citation.deleted) {
     body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: 'No longer shown' }), 'The document was deleted or closed to you since this was answered.'))
     return focus()
@@ -28,7 +28,7 @@ export async function openSource(citation, quotes) {
       el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
       citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
       citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
-    el('p', { class: 'hint', text: citation.verified ? 'The marked words were quoted, and found here exactly.' : 'The marked words are what stands nearest to the sentence; they were not quoted.' }),
+    el('p', { class: 'hint', text: hint ?? (citation.verified ? 'The marked words were quoted, and found here exactly.' : 'The marked words are what stands nearest to the sentence; they were not quoted.') }),
     shown)
   focus()
   try {
@@ -41,8 +41,8 @@ export async function openSource(citation, quotes) {
     if (mine !== asked) return
     if (error.status === 409 || error.status === 404) {
       shown.replaceChildren(
-        el('p', { class: 'notice' }, el('strong', { text: 'The document has changed since' }), 'Its text is another one now, so nothing is marked in it. These were the cited words:'),
-        el('blockquote', {}, foreign(citation.quote)))
+        el('p', { class: 'notice' }, el('strong', { text: 'The document has changed since' }), 'Its text is another one now, so nothing is marked in it.', citation.quote ? ' These were the cited words:' : ''),
+        citation.quote ? el('blockquote', {}, foreign(citation.quote)) : '')
     } else shown.replaceChildren(trouble(error))
   }
 }

@@ -38,14 +38,14 @@ class Workspace:
 
     def answered(self, thread: str | None = None, *, channel: str | None = None, count: int = 1) -> list[Posted]:
         """Wait for so many whole replies, and until nothing is under way."""
-        wait_until(lambda: len(self.finals(channel, thread)) >= count, seconds=60, what=f"{count} replies")
+        wait_until(lambda: len(self.finals(channel, thread)) >= count, seconds=120, what=f"{count} replies")
         self.quiet()
         return self.finals(channel, thread)
 
     def quiet(self) -> None:
         """Wait until no question waits or is being answered."""
         store = self.harbour.services.slack
-        wait_until(lambda: store.open_questions() == 0, seconds=60, what="all questions have ended")
+        wait_until(lambda: store.open_questions() == 0, seconds=120, what="all questions have ended")
 
 
 @pytest.fixture(scope="package")

@@ -84,7 +84,7 @@ def test_a_stream_shows_what_is_written_and_ends_as_the_whole_reply(workspace: W
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     wait_until(
         lambda: any(each.streaming_since for each in workspace.slack.replies(workspace.channel)),
-        seconds=60,
+        seconds=120,
         what="a stream has begun",
     )
     (reply,) = workspace.answered(thread)

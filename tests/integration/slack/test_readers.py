@@ -27,7 +27,7 @@ def private(served: object) -> Iterator[None]:
     )
     document.raise_for_status()
     path = f"/v1/documents/{document.json()['id']}"
-    wait_until(lambda: client.get(path)["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
     yield
     client.http.delete(path).raise_for_status()
 
@@ -76,7 +76,7 @@ def test_a_group_of_ours_cannot_be_entered_by_a_group_of_that_name_in_slack(work
         "/v1/documents", params={"name": "crew.md", "readers": "group:crew"}, content=PRIVATE + b"Crew."
     )
     path = f"/v1/documents/{made.json()['id']}"
-    wait_until(lambda: client.get(path)["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
     workspace.slack.user_groups[:] = [{"handle": "crew", "users": ["U0ANN", "U0BOB"]}]
     read(workspace)
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")

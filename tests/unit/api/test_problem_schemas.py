@@ -18,14 +18,14 @@ _ROUTES = ("/v1/answers", "/v1/conversations", "/v1/runs")
 
 @pytest.fixture(scope="module")
 def paths() -> dict[str, Any]:
-    services = cast(Services, SimpleNamespace(settings=Settings()))
+    services = cast(Services, SimpleNamespace(settings=Settings(), idempotency=None))
     described = create_app(services).openapi()["paths"]
     return {path: described[path] for path in described if path.startswith(_ROUTES)}
 
 
 def test_each_lists_the_problems_it_sends_in_their_own_media_type(paths: dict[str, Any]) -> None:
     operations = [operation for path in paths.values() for operation in path.values()]
-    assert len(operations) == 12
+    assert len(operations) == 19
     for operation in operations:
         sent = {status: each for status, each in operation["responses"].items() if status >= "4"}
         assert {"401", "404", "409", "422", "429", "500", "502", "503", "504"} <= sent.keys()

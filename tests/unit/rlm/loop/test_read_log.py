@@ -70,10 +70,10 @@ def test_prompts_of_sub_models_are_read_once_they_are_answered() -> None:
     corpus = corpus_of(PROSE)
     log, whole = ReadLog(corpus), corpus.documents[0].handle
     log.give(whole, PROSE)
-    log.ask(f"Sum up:\n{PROSE}", "language model timeout")
+    log.ask(f"Sum up:\n{PROSE}", log.given_in(PROSE), "language model timeout")
     assert log.coverage().tokens_read == 0
     assert log.failures == ("1 sub-call has no reply: language model timeout.",)
-    log.ask(f"Sum up:\n{PROSE}")
+    log.ask(f"Sum up:\n{PROSE}", log.given_in(f"Sum up:\n{PROSE}"))
     assert log.coverage().tokens_read == corpus.size.tokens
     assert not [*log.failures]
 
@@ -119,7 +119,7 @@ def test_what_a_part_of_a_run_did_is_the_runs() -> None:
     part = ReadLog(corpus.within([corpus.documents[0].handle]))
     part.give(corpus.documents[0].handle, PROSE)
     part.show(PROSE)
-    part.ask("What?", "language model timeout")
+    part.ask("What?", (), "language model timeout")
     part.remark("a", "Mind this.")
     log = ReadLog(corpus)
     log.adopt(part)

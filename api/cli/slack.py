@@ -1,0 +1,111 @@
+"""`leadline slack`: sets the Slack app up, and says what is missing."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.cluster import catalog_named
+from api.cli.environment import SettingsError, read_settings
+from api.settings import Settings
+from ingest.errors import NameInvalidError
+from ingest.slack import Workspace
+
+app = typer.Typer(help="Set the Slack app up, try its tokens, and list its workspaces.", no_args_is_help=True)
+
+
+@app.command()
+def manifest(
+    socket_mode: Annotated[
+        bool, typer.Option("--socket-mode", help="For a service that Slack cannot reach: events come by Socket Mode.")
+    ] = False,
+) -> None:
+    """Print the app's manifest, as JSON: at api.slack.com/apps, "Create New App", "From a manifest"."""
+    from api.slack.manifest import manifest as written
+
+    settings = read_settings()
+    if settings.public_url is None and not socket_mode:
+        raise SettingsError(
+            "Slack has to know where to send events.",
+            hint="Set LEADLINE_PUBLIC_URL to the service's https address, or print the manifest with --socket-mode.",
+        )
+    typer.echo(json.dumps(written(settings.public_url, socket_mode=socket_mode), indent=2))
+
+
+@app.command()
+def check() -> None:
+    """Try the tokens and scopes, and say what is missing; ends with 1 if the bot cannot work."""
+    from api.slack.checking import check as tried
+
+    settings = read_settings()
+    findings = asyncio.run(tried(settings, _tokens(settings)))
+    table = Table("what", "found", "next step")
+    for each in findings:
+        style = "red" if each.is_wrong else "yellow" if each.next_step else ""
+        table.add_row(escape(each.what), escape(each.found), escape(each.next_step), style=style)
+    Console().print(table)
+    raise typer.Exit(int(any(each.is_wrong for each in findings)))
+
+
+@app.command()
+def key() -> None:
+    """Print a new key for LEADLINE_SLACK_TOKEN_KEYS: put it before those that are there, then run `reseal`."""
+    from api.slack.seal import new_key
+
+    typer.echo(new_key())
+
+
+@app.command()
+def reseal() -> None:
+    """Seal the tokens of all workspaces with the first key; afterwards the others can be taken out."""
+    from api.slack.seal import Seal
+
+    settings = read_settings()
+    if settings.slack_token_keys is None:
+        raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Make a key with `leadline slack key`.")
+    seal = Seal(settings.slack_token_keys.get_secret_value())
+    with catalog_named() as opened:
+        store = opened.slack
+        sealed = [each for each in store.workspaces() if each.token]
+        for each in sealed:
+            store.reseal(each, seal.again(each.token))
+    typer.echo(f"{len(sealed)} sealed with the first key.")
+
+
+@app.command()
+def workspaces() -> None:
+    """List the workspaces in which the app is installed, each with its tenant."""
+    with catalog_named() as opened:
+        found = opened.slack.workspaces()
+    table = Table("id", "name", "tenant", "token")
+    for each in found:
+        table.add_row(each.team_id, escape(each.name), each.tenant_id, "sealed" if each.token else "in the settings")
+    Console().print(table)
+
+
+@app.command()
+def remove(team_id: Annotated[str, typer.Argument(help="The id that `leadline slack workspaces` shows.")]) -> None:
+    """Forget a workspace with its channels, threads and questions; answers stay in their conversations."""
+    with catalog_named() as opened:
+        if not opened.slack.remove(team_id):
+            raise NameInvalidError(f"There is no workspace {team_id!r}.", hint="See `leadline slack workspaces`.")
+    typer.echo(f"{team_id} is removed. Uninstall the app in Slack as well.")
+
+
+def _tokens(settings: Settings) -> dict[str, str]:
+    """Return the bot tokens that are set or sealed, by what they are called."""
+    from api.slack.seal import Seal
+
+    tokens = {}
+    if settings.slack_bot_token is not None:
+        tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()
+    if settings.slack_token_keys is not None:
+        seal = Seal(settings.slack_token_keys.get_secret_value())
+        with catalog_named() as opened:
+            found: list[Workspace] = opened.slack.workspaces()
+        tokens |= {each.name or each.team_id: seal.open(each.token) for each in found if each.token}
+    return tokens

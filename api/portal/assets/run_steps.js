@@ -1,0 +1,106 @@
+// The steps of a run as they were logged, each sub-call below the code that made it; its budget and coverage as bars.
+import { el, foreign, number, plural, readable, span } from './dom.js'
+import { openSource } from './source.js'
+
+const SHOWN_CALLS = 200
+export const STATES = {
+  queued: ['soft waiting', 'Waiting'], running: ['soft waiting', 'Working'], paused: ['warn-ink', 'Waits for you'],
+  completed: ['good', 'Complete'], partial: ['warn-ink', 'Not complete'], failed: ['bad bad-ink', 'Failed'], cancelled: ['soft', 'Cancelled'],
+}
+export const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost', 'paused', 'budget', 'raised']
+export const BUDGETS = { calls: 'calls of the model', prompt_tokens: 'tokens read', completion_tokens: 'tokens written', tokens: 'tokens', dollars: 'dollars', seconds: 'seconds' }
+const STRATEGIES = { direct: 'Reads passages', table: 'Computes over tables', recursive: 'Works through the documents' }
+
+export const stateOf = (run) => el('span', { class: `status ${STATES[run.state]?.[0] ?? 'soft'}`, text: STATES[run.state]?.[1] ?? run.state })
+export const goesOn = (run) => run.state === 'queued' || run.state === 'running' || run.state === 'paused'
+
+// Bars of what is spent of each limit, and of what was read, searched and not opened; without limits what was spent.
+export function barsOf(run) {
+  const used = { ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds }
+  const limited = Object.entries(BUDGETS).filter(([name]) => run.budget[name])
+  const figure = (name, value) => (name === 'dollars' ? `$${Number(value).toFixed(2)}` : number(Math.round(value)))
+  return [
+    ...limited.map(([name, words]) => bar(`${figure(name, used[name])} of ${figure(name, run.budget[name])}${name === 'dollars' ? '' : ` ${words}`}`, used[name] / run.budget[name])),
+    ...(run.coverage ? coverage(run.coverage) : []),
+    limited.length ? null : el('p', { class: 'small soft', text: `${plural(used.calls, 'call')} of the model (${number(used.cached)} kept ones), ${number(used.tokens)} tokens, ${span(used.seconds).replace('about ', '')}` }),
+  ].filter(Boolean)
+}
+
+const bar = (words, share) => el('div', {}, el('p', { class: 'small', text: words }), el('progress', { max: 1, value: Math.min(1, share), 'aria-label': words }))
+
+// Read by a model, searched by code, and not opened: three numbers, as they are counted.
+function coverage(found) {
+  const whole = found.tokens_in_scope || 1
+  return [['read by a model', found.tokens_read], ['searched by code', found.tokens_searched], ['not opened', found.tokens_unopened]]
+    .map(([words, count]) => bar(`${number(count)} tokens ${words}`, count / whole))
+}
+
+export class Steps {
+  constructor(place) {
+    this.place = place
+    this.calls = []
+  }
+
+  add(kind, body) {
+    const made = this.step(kind, body)
+    if (made) this.place.append(made)
+  }
+
+  // Shows the calls that no code has claimed.
+  end() {
+    if (this.calls.length) this.place.append(el('li', {}, el('ol', { class: 'calls' }, this.calls.slice(-SHOWN_CALLS))))
+    this.calls = []
+  }
+
+  step(kind, body) {
+    if (body.withheld) return note('A step that is no longer shown, because a document of it was closed to you')
+    switch (kind) {
+      case 'call':
+      case 'lost': this.calls.push(call(kind, body)); return null
+      case 'cell': return this.cell(body)
+      case 'condensed': return note(`Understood as: ${readable(body.question)}`)
+      case 'routed': return note(`${STRATEGIES[body.strategy] ?? body.strategy}. ${readable(body.reason ?? '')} ${readable(body.estimate ?? '')}`)
+      case 'retrieved': return note(`Found ${plural(body.passages, 'passage')}: ${readable((body.titles ?? []).slice(0, 5).join(', '))}`)
+      case 'reading': return note(`Reads ${plural((body.titles ?? []).length, 'passage')}`)
+      case 'planned': return el('li', {}, el('details', {}, el('summary', { text: 'Planned a computation' }), ...(body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)))
+      case 'working': return note(`${readable(body.step)}: ${number(body.done)} of ${number(body.total)}`)
+      case 'checking': return note(`Checks ${plural(body.sentences, 'sentence')}`)
+      case 'resume': return note('Went on after an interruption')
+      case 'paused': return note(`Its budget was met, and it waited: ${readable(body.paused ?? '')}`)
+      case 'budget': return note(body.pauses ? `Somebody added to its budget: ${limits(body.added)}` : 'It was told to end with what it has')
+      default: return null
+    }
+  }
+
+  cell(body) {
+    const mine = this.calls
+    this.calls = []
+    return el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, el('details', {},
+      el('summary', {}, `Code ${number(body.number)}${body.depth ? `, level ${number(body.depth)}` : ''}${body.part ? ` (${readable(body.part)})` : ''}: `,
+        body.error ? el('span', { class: 'bad-ink', text: 'an error, which the model sees' }) : plural(body.sub_calls ?? mine.length, 'sub-call'), ` in ${number(Math.round(body.seconds))} s`),
+      body.note ? el('p', {}, foreign(body.note)) : null, code(body.code), body.output ? [el('p', { class: 'small soft', text: 'Output' }), code(body.output)] : null,
+      body.error ? code(body.error) : null, mine.length ? el('ol', { class: 'calls' }, mine.slice(-SHOWN_CALLS)) : null,
+      mine.length > SHOWN_CALLS ? el('p', { class: 'hint', text: `and ${plural(mine.length - SHOWN_CALLS, 'earlier one')}` }) : null))
+  }
+}
+
+const limits = (added) => Object.entries(added ?? {}).map(([name, amount]) => `${number(Number(amount))} ${BUDGETS[name] ?? name}`).join(', ')
+const note = (text) => el('li', { class: 'small', text })
+const code = (text) => (text ? el('pre', { tabindex: 0 }, el('code', { class: 'foreign', dir: 'auto', text: readable(text) })) : null)
+
+function call(kind, body) {
+  const tokens = (body.usage?.prompt_tokens ?? 0) + (body.usage?.completion_tokens ?? 0)
+  return el('li', {}, el('details', {},
+    el('summary', {}, foreign(body.purpose ?? 'A call'), ` · ${body.cached ? 'kept, costs nothing' : plural(tokens, 'token')}`, kind === 'lost' || body.code ? el('span', { class: 'bad-ink', text: ' · came to nothing' }) : null),
+    code(body.prompt), read(body), body.text ? [el('p', { class: 'small soft', text: 'Reply' }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null))
+}
+
+// The text of documents that stood in the prompt.
+function read(body) {
+  if (!body.spans?.length) return null
+  return el('p', { class: 'small row' }, `It read ${plural(body.spans_total ?? body.spans.length, 'span')} of documents:`,
+    body.spans.map((each, at) => el('button', {
+      type: 'button', class: 'cite', text: at + 1, 'aria-label': `Span ${at + 1}, ${number(each.end - each.start)} characters`,
+      onclick: () => openSource({ ...each, number: at + 1, title: '', place: '', heading_path: [], quote: '' }, [], { name: 'Span', hint: 'This text stood in the prompt of the sub-call.' }),
+    })))
+}

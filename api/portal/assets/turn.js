@@ -1,0 +1,5 @@
+// A question with its answer.
+import { el, readable } from './dom.js'
+
+export const turnOf = (question, ...parts) => el('article', { class: 'turn' }, el('h2', { class: 'unseen', text: 'Question' }),
+  el('div', { class: 'asked foreign', dir: 'auto', text: readable(question) }), ...parts)

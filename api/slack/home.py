@@ -1,0 +1,191 @@
+"""The app's home: what the bot does, and how it behaves in each channel, which the channel's members set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from api.services import Services
+from api.slack.errors import SlackRefusedError
+from api.slack.people import People
+from api.slack.web import OpenWeb, SlackWeb
+from api.threads import Threads
+from ingest.slack import ChannelSettings, Workspace
+
+CHOOSE, SETTINGS = "leadline_choose_channel", "leadline_channel_settings"
+_STRATEGIES = {
+    "auto": "Leave it to the model",
+    "direct": "Read the best passages",
+    "table": "Compute over tables",
+    "recursive": "Work through everything",
+}
+_MOST_OPTIONS = 100  # of a menu, as Slack has it
+_ABOUT = (
+    "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
+    "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
+    "there may see. In direct messages I use all that you may see."
+)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text}
+
+
+class HomeTab:
+    """Listens to what people do in the home tab."""
+
+    def __init__(self, served: Services, people: People, open_web: OpenWeb, threads: Threads) -> None:
+        self._served = served
+        self._store = served.slack
+        self._people = people
+        self._open_web = open_web
+        self._threads = threads
+
+    def listen(self, bolt: AsyncApp) -> None:
+        bolt.event("app_home_opened")(self._opened)
+        bolt.action(CHOOSE)(self._chosen)
+        bolt.view(SETTINGS)(self._submitted)
+
+    async def _opened(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._workspace(body)
+        if workspace is not None and event.get("tab") == "home":
+            view = home(self._served.settings.public_url)
+            await self._open_web(workspace).call("views.publish", user_id=event["user"], view=view)
+
+    async def _chosen(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+        await ack()
+        workspace = await self._workspace(body)
+        if workspace is None:
+            return
+        channel = str(body["actions"][0].get("selected_conversation") or "")
+        web, user = self._open_web(workspace), str(body["user"]["id"])
+        view = _NOT_THERE
+        if await is_member(web, workspace, channel, user):
+            view = await self._form(web, workspace, channel, user)
+        await web.call("views.open", trigger_id=body["trigger_id"], view=view)
+
+    async def _submitted(self, ack: AsyncAck, body: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+        workspace, channel, user = await self._workspace(body), str(view["private_metadata"]), str(body["user"]["id"])
+        if workspace is not None and await is_member(self._open_web(workspace), workspace, channel, user):
+            await self._threads.run(self._store.set_settings, workspace, channel, submitted(view), user)
+        await ack()
+
+    async def _form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
+        """Return the form with the collections that whoever sets them up may read."""
+        caller = await self._people.asker(web, workspace, channel, user)
+        totals = await self._threads.run(self._served.identities.grants.collections, workspace.tenant_id)
+        names = [each.name for each in totals if caller.collections.may_read(each.name)]
+        settings = await self._threads.run(self._store.settings, workspace.team_id, channel)
+        return settings_view(channel, settings, names)
+
+    async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
+        team = body.get("team_id") or (body.get("team") or {}).get("id")
+        return None if team is None else await self._threads.run(self._store.workspace, str(team))
+
+
+def home(public_url: str | None) -> dict[str, Any]:
+    """Return the home tab's view."""
+    choose = {
+        "type": "conversations_select",
+        "action_id": CHOOSE,
+        "placeholder": _text("Choose a channel"),
+        "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+    }
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _text("Leadline")},
+        {"type": "section", "text": {"type": "mrkdwn", "text": _ABOUT}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "*How I behave in a channel*"}, "accessory": choose},
+    ]
+    if public_url is not None:
+        button = {
+            "type": "button",
+            "text": _text("Open the library"),
+            "url": f"{public_url}/library",
+            "action_id": "open",
+        }
+        blocks.append({"type": "actions", "elements": [button]})
+    return {"type": "home", "blocks": blocks}
+
+
+def settings_view(channel: str, settings: ChannelSettings, collections: Sequence[str]) -> dict[str, Any]:
+    """Return the form of a channel's settings; `collections` are those that may be chosen."""
+    offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
+    blocks: list[dict[str, Any]] = []
+    if offered:
+        chosen = [_option(name, name) for name in settings.collections]
+        menu = {
+            "type": "multi_static_select",
+            "action_id": "value",
+            "placeholder": _text("All that everybody there may see"),
+            "options": [_option(name, name) for name in offered[:_MOST_OPTIONS]],
+            **({"initial_options": chosen} if chosen else {}),
+        }
+        blocks.append(_input("collections", "Collections to ask", menu, optional=True))
+    strategies = [_option(value, label) for value, label in _STRATEGIES.items()]
+    first = next((each for each in strategies if each["value"] == settings.strategy), strategies[0])
+    radio = {"type": "radio_buttons", "action_id": "value", "options": strategies, "initial_option": first}
+    only = _option("mention_only", "Answer only where I am named, also in threads")
+    boxes: dict[str, Any] = {"type": "checkboxes", "action_id": "value", "options": [only]}
+    if settings.mention_only:
+        boxes["initial_options"] = [only]
+    people: dict[str, Any] = {"type": "multi_users_select", "action_id": "value", "placeholder": _text("Everybody")}
+    if settings.askers:
+        people["initial_users"] = list(settings.askers)
+    blocks += [
+        _input("strategy", "How answers are made", radio),
+        _input("when", "When I answer", boxes, optional=True),
+        _input("askers", "Who may ask", people, optional=True),
+    ]
+    return {
+        "type": "modal",
+        "callback_id": SETTINGS,
+        "private_metadata": channel,
+        "title": _text("In this channel"),
+        "submit": _text("Save"),
+        "close": _text("Cancel"),
+        "blocks": blocks,
+    }
+
+
+def submitted(view: Mapping[str, Any]) -> ChannelSettings:
+    """Return the settings that a form was sent with."""
+    values = {block: next(iter(fields.values())) for block, fields in view["state"]["values"].items()}
+    strategy = (values["strategy"].get("selected_option") or {}).get("value", "auto")
+    return ChannelSettings(
+        tuple(each["value"] for each in (values.get("collections") or {}).get("selected_options") or ()),
+        strategy if strategy in _STRATEGIES else "auto",
+        bool((values.get("when") or {}).get("selected_options")),
+        tuple((values.get("askers") or {}).get("selected_users") or ()),
+    )
+
+
+async def is_member(web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> bool:
+    """True if somebody is in a channel that the bot is in too; only members change how it behaves there."""
+    try:
+        members = [each async for each in web.pages("conversations.members", "members", channel=channel)]
+    except SlackRefusedError:
+        return False
+    return user_id in members and workspace.bot_user_id in members
+
+
+_NOT_THERE = {
+    "type": "modal",
+    "title": _text("In this channel"),
+    "close": _text("Close"),
+    "blocks": [
+        {
+            "type": "section",
+            "text": _text(
+                "Only members of a channel set this up, and I have to be in it: write /invite @Leadline there."
+            ),
+        }
+    ],
+}
+
+
+def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
+    return {"type": "input", "block_id": block, "label": _text(label), "element": element, "optional": optional}
+
+
+def _option(value: str, label: str) -> dict[str, Any]:
+    return {"text": _text(label[:75]), "value": value[:150]}

@@ -1,0 +1,170 @@
+"""Feedback on kept answers in the catalog, for every edge alike: each author says one thing of an answer."""
+
+import time
+import uuid
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy import Engine, Row, delete, func, insert, select, update
+
+from ingest.catalog.conversations import require_answer
+from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.document_scope import Readers
+from ingest.catalog.tables import answers, feedback
+from ingest.catalog.works import closed_versions
+from ingest.conversations import KeptAnswer
+from ingest.errors import FeedbackInvalidError, FeedbackNotFoundError
+from ingest.feedback import FeedbackEntry, FeedbackFilter, Rating, Verdict
+from ingest.redaction import WITHHELD
+
+MAX_COMMENT_CHARS = 4_000
+
+
+class Feedback:
+    """The feedback of every tenant; no method sees another tenant's.
+
+    With `owner`, a method finds that owner's answers alone. An author is such as `user:ann` or `key:ID`.
+    """
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def give(
+        self, tenant_id: str, answer_id: str, author: str, verdict: Verdict, *, owner: str | None = None
+    ) -> FeedbackEntry:
+        """Keep what an author says of an answer, in place of what it said before.
+
+        Raises `AnswerNotFoundError`, and `FeedbackInvalidError` where the answer has no such sentence or citation.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            _require_named(require_answer(connection, tenant_id, answer_id, owner), verdict)
+            now = self._clock()
+            said = {
+                "rating": verdict.rating.value,
+                "comment": verdict.comment.strip() or None,
+                "sentences": sorted(set(verdict.sentences)),
+                "citations": sorted(set(verdict.citations)),
+                "updated_at": now,
+            }
+            mine = feedback.c.answer_id == answer_id, feedback.c.author == author
+            if not connection.execute(update(feedback).where(*mine).values(**said)).rowcount:
+                query = select(func.max(feedback.c.sequence)).where(feedback.c.tenant_id == tenant_id)
+                last = connection.execute(query).scalar() or 0
+                connection.execute(
+                    insert(feedback).values(
+                        id=str(uuid.uuid4()),
+                        sequence=last + 1,
+                        tenant_id=tenant_id,
+                        answer_id=answer_id,
+                        author=author,
+                        created_at=now,
+                        **said,
+                    )
+                )
+            return _entry(connection.execute(_query(tenant_id).where(*mine)).one())
+
+    def of_answer(
+        self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None
+    ) -> list[FeedbackEntry]:
+        """Return what was said of an answer, by one author if it is given. Raises `AnswerNotFoundError`."""
+        query = _query(tenant_id).where(feedback.c.answer_id == answer_id)
+        if author is not None:
+            query = query.where(feedback.c.author == author)
+        with read(self._engine) as connection:
+            require_answer(connection, tenant_id, answer_id, owner)
+            return [_entry(row) for row in connection.execute(query.order_by(feedback.c.sequence)).all()]
+
+    def by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
+        """Return what an author said of these answers, by their ids; the caller has seen that it may read them."""
+        query = _query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
+        with read(self._engine) as connection:
+            return {row.answer_id: _entry(row) for row in connection.execute(query).all()}
+
+    def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
+        """Remove what an author said of an answer. Raises `AnswerNotFoundError` and `FeedbackNotFoundError`."""
+        mine = feedback.c.tenant_id == tenant_id, feedback.c.answer_id == answer_id, feedback.c.author == author
+        with write(self._engine) as connection:
+            require_answer(connection, tenant_id, answer_id, owner)
+            if not connection.execute(delete(feedback).where(*mine)).rowcount:
+                raise FeedbackNotFoundError(f"You said nothing of the answer {answer_id!r}.")
+
+    def latest(
+        self,
+        tenant_id: str,
+        wanted: FeedbackFilter | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        readers: Readers = None,
+    ) -> list[FeedbackEntry]:
+        """List the feedback of a tenant with a `sequence` below `before`, newest first.
+
+        Comments on answers that were given a document which is closed to these readers are withheld: they may quote it.
+        """
+        wanted = wanted or FeedbackFilter()
+        query = _query(tenant_id)
+        for column, value in (
+            (feedback.c.rating, wanted.rating and wanted.rating.value),
+            (feedback.c.answer_id, wanted.answer_id),
+            (feedback.c.author, wanted.author),
+        ):
+            query = query if value is None else query.where(column == value)
+        if wanted.commented is not None:
+            query = query.where(feedback.c.comment.is_not(None) == wanted.commented)
+        if wanted.since is not None:
+            query = query.where(feedback.c.updated_at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(feedback.c.updated_at < wanted.until)
+        if before is not None:
+            query = query.where(feedback.c.sequence < before)
+        with read(self._engine) as connection:
+            rows = connection.execute(query.order_by(feedback.c.sequence.desc()).limit(limit)).all()
+            closed = closed_versions(connection, [row.answer_id for row in rows], readers)
+        return [_entry(row, withheld=row.answer_id in closed) for row in rows]
+
+
+def _query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
+    about = (
+        answers.c.conversation_id,
+        answers.c.question,
+        answers.c.answer["strategy"].as_string().label("strategy"),
+        answers.c.answer["model"].as_string().label("model"),
+    )
+    return (
+        select(feedback, *about)
+        .join(answers, answers.c.id == feedback.c.answer_id)
+        .where(feedback.c.tenant_id == tenant_id)
+    )
+
+
+def _entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
+    comment = WITHHELD if withheld and row.comment else row.comment or ""
+    return FeedbackEntry(
+        row.id,
+        row.sequence,
+        row.answer_id,
+        row.conversation_id,
+        row.author,
+        Verdict(Rating(row.rating), comment, tuple(row.sentences), tuple(row.citations)),
+        row.question,
+        row.strategy or "",
+        row.model,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _require_named(kept: KeptAnswer, verdict: Verdict) -> None:
+    if len(verdict.comment) > MAX_COMMENT_CHARS:
+        raise FeedbackInvalidError(f"The comment has {len(verdict.comment):,} characters, of {MAX_COMMENT_CHARS:,}.")
+    numbers = {each["number"] for each in kept.body.get("citations", ())}
+    _require(verdict.sentences, range(1, len(kept.body.get("sentences", ())) + 1), "sentence")
+    _require(verdict.citations, numbers, "citation")
+
+
+def _require(named: Collection[int], there: Collection[int], what: str) -> None:
+    for number in named:
+        if number not in there:
+            raise FeedbackInvalidError(f"The answer has no {what} {number}.")

@@ -1,0 +1,93 @@
+"""The raises of a run's budget by people, each at the place in the run where its calls had met the budget before it.
+
+What a model is told of its budget is a part of its prompts. So a run that goes on sees the budget as it was until it
+comes to the calls that met it, and from there on the larger one; an attempt after a crash does the same, by its log.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ingest.runs import Entry, Run
+from rlm.errors import BudgetExhaustedError, RunPausedError
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import SubFailure, SubReply
+from rlm.runs.bodies import limits_body, limits_of
+
+
+def first_limits(run: Run) -> Limits:
+    """Return the limits with which an attempt begins: those before all raises, but for the time, which no prompt says.
+
+    The clock of a run stands at the time of its earlier attempts while their work is replayed.
+    """
+    first, last = (limits_of(each) for each in ((*run.raised, run.limits)[0], run.limits))
+    return replace(first, seconds=last.seconds)
+
+
+class Raises:
+    """The raises of one run, in one attempt. Safe in any thread; `stage` counts those that have taken effect."""
+
+    def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
+        """`logged` looks keys up in the run's log."""
+        self._limits = [limits_of(each) for each in (*run.raised, run.limits)]
+        self._pauses = run.pauses
+        self._lock = threading.Lock()
+        self._budget: Budget | None = None
+        self.stage = 0
+        keys = [_key(stage) for stage in range(len(run.raised))]
+        found = logged(keys) if keys else {}
+        self._places = [found.get(key, {}).get("at") for key in keys]
+
+    def bind(self, budget: Budget) -> None:
+        """Raise this budget, which has the first limits."""
+        budget.waits = self._pauses
+        self._budget = budget
+
+    def waits(self, stage: int) -> bool:
+        """True if meeting the budget of a stage is no result: there is a larger one, or a person is waited for."""
+        return self._pauses or stage < len(self._places)
+
+    def reached(self, keys: Collection[str]) -> None:
+        """Raise the budget where an earlier attempt did, before calls with these keys are looked at."""
+        with self._lock:
+            while self.stage < len(self._places) and self._places[self.stage] in keys:
+                self._raise()
+
+    def met(self, stage: int, key: str, failure: SubFailure) -> Entry | None:
+        """Raise the budget because the call with this key met that of `stage`; return what is to be logged.
+
+        None if another thread has raised it meanwhile. Raises `RunPausedError` if there is no larger one.
+        """
+        with self._lock:
+            if self.stage > stage:
+                return None
+            if stage == len(self._places):
+                resource = failure.error.resource if isinstance(failure.error, BudgetExhaustedError) else ""
+                raise RunPausedError(failure.detail, resource=resource)
+            self._raise()
+            return Entry(_key(stage), "raised", {"at": key, "budget": limits_body(self._limits[stage + 1])})
+
+    def _raise(self) -> None:
+        before, after = self._limits[self.stage], self._limits[self.stage + 1]
+        self.stage += 1
+        if self._budget is not None:
+            self._budget.raise_by(_added(before, after))
+
+
+def is_met(result: SubReply | SubFailure) -> bool:
+    """True if a call was not sent, or broken off, because the budget has no more."""
+    return isinstance(result, SubFailure) and result.code == BudgetExhaustedError.code
+
+
+def _added(before: Limits, after: Limits) -> Limits:
+    more: dict[str, Any] = {
+        name: max(type(limit)(0), raised - limit)
+        for name, limit in vars(before).items()
+        if name != "seconds" and limit is not None and (raised := getattr(after, name)) is not None
+    }
+    return Limits(**more)
+
+
+def _key(stage: int) -> str:
+    return f"raised:{stage}"
