@@ -89,6 +89,8 @@ GUARDS = (
         "if False:",
         "tests/integration/test_openai_stores.py"
         "::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
+    ),
+    Guard(
         "one request at a time adds to an upload",
         "ingest/catalog/uploads.py",
         "            if row is not None and row.writer is not None and row.lease_until > now:\n"
