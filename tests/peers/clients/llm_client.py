@@ -1,5 +1,6 @@
 """Datasette's `llm`: the command line, with a model that its own file of models describes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,12 @@ from pathlib import Path
 from cases import ANSWER, FOLLOW_UP, KEEPER, SECOND, tried
 
 home = Path(os.environ["HOME"])
+# As its documentation says for other servers; without a name of a key it sends none of the user's.
 (home / "extra-openai-models.yaml").write_text(
-    f"- model_id: leadline\n  model_name: leadline\n  api_base: {os.environ['OPENAI_BASE_URL']}\n"
+    "- model_id: leadline\n  model_name: leadline\n  api_key_name: leadline\n"
+    f"  api_base: {os.environ['OPENAI_BASE_URL']}\n"
 )
+(home / "keys.json").write_text(json.dumps({"leadline": os.environ["OPENAI_API_KEY"]}))
 program = Path(sys.executable).parent / "llm"
 
 
