@@ -331,6 +331,13 @@ GUARDS = (
         "tests/unit/retrieval/test_bm25.py::test_the_figures_of_a_table_do_not_make_it_long",
     ),
     Guard(
+        "vectors are copied for the same text alone",
+        "workers/vectors.py",
+        "            if each.key in same\n",
+        "",
+        "tests/unit/workers/test_vectors.py::test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone",
+    ),
+    Guard(
         "a table's header stands above its rows",
         "workers/vectors.py",
         "*filter(None, [text.header])])\n    return",
