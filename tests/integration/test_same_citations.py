@@ -147,10 +147,9 @@ def chat_stream(api: AskedApi) -> Seen:
 
 def _response(body: Mapping[str, Any]) -> Seen:
     (part,) = next(each for each in body["output"] if each["type"] == "message")["content"]
-    files = [each for each in part["annotations"] if each["type"] == "file_citation"]
-    assert [(each["index"], each["leadline"]["number"]) for each in files] == [
-        (mark[1], mark[2]) for mark in marks(part["annotations"])
-    ]
+    files = [(each["index"], each["leadline"]["number"]) for each in part["annotations"] if "file_id" in each]
+    if files:  # they are for whoever asked with a file search
+        assert files == [(mark[1], mark[2]) for mark in marks(part["annotations"])]
     return seen(body["leadline"], part["text"], marks(part["annotations"]))
 
 
