@@ -30,6 +30,36 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "who reads by a link sees nothing that rests on what is closed to the reader",
+        "ingest/catalog/shares.py",
+        "    if kept.id in closed:",
+        "    if False:",
+        "tests/security/test_access_lists.py"
+        "::test_who_reads_by_a_link_sees_nothing_of_documents_that_are_closed_to_the_reader",
+    ),
+    Guard(
+        "a run that was given more sees its budget as it was until it met it",
+        "rlm/runs/raises.py",
+        "(limits_of(each) for each in ((*run.raised, run.limits)[0], run.limits))",
+        "(limits_of(each) for each in (run.limits, run.limits))",
+        "tests/integration/test_paused_runs.py"
+        "::test_a_paused_run_outlives_its_process_and_asks_nothing_twice_when_its_budget_is_raised",
+    ),
+    Guard(
+        "feedback names what the answer has",
+        "ingest/catalog/feedback.py",
+        "        if number not in there:",
+        "        if False:",
+        "tests/unit/api/test_feedback.py::test_feedback_names_what_the_answer_has",
+    ),
+    Guard(
+        "a comment goes with what it may quote",
+        "ingest/catalog/works.py",
+        "    _redact_feedback(connection, answer_id)\n",
+        "",
+        "tests/contract/test_catalog_works.py::test_comments_on_what_rested_on_a_gone_version_are_redacted",
+    ),
+    Guard(
         "listings show what one may see",
         "ingest/catalog/listing.py",
         "mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)",
