@@ -21,7 +21,7 @@ CALLER, PLACE, SESSION = "leadline.caller", "leadline.place", "leadline.session"
 
 # Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
 _PUBLIC = re.compile(
-    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/events"
+    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
 # Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.

@@ -25,7 +25,7 @@ _PARSED_HERE_BYTES = 32 * 1024
 _PARSERS = 2
 _BAD_HEADER = re.compile(rb"[\0\r\n]")
 # These bodies are files, written to disk block by block; `Intake` bounds them.
-_FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+)/?")
+_FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
 
 
 def is_health(scope: Scope) -> bool:

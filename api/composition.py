@@ -17,6 +17,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.slack import Slack
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
+from ingest.resumable import ResumableUploads
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
@@ -88,6 +89,15 @@ def make_services(
     identities = Identities.of(door)
     page_images = PageImages(settings.parser_isolation)
     stack.callback(page_images.close)
+    intake = Intake(
+        parts.catalog,
+        parts.blobs,
+        parts.batches,
+        max_bytes=settings.max_upload_bytes,
+        backlog=parts.jobs.backlog,
+        max_backlog=settings.max_backlog,
+        quotas=parts.quotas,
+    )
     return Services(
         settings=settings,
         catalog=parts.catalog,
@@ -112,15 +122,8 @@ def make_services(
         texts=parts.texts,
         record_tables=RecordTables(parts.blobs),
         page_images=page_images,
-        intake=Intake(
-            parts.catalog,
-            parts.blobs,
-            parts.batches,
-            max_bytes=settings.max_upload_bytes,
-            backlog=parts.jobs.backlog,
-            max_backlog=settings.max_backlog,
-            quotas=parts.quotas,
-        ),
+        intake=intake,
+        uploads=ResumableUploads(parts.uploads, parts.blobs, intake),
         searcher=asking.searcher,
         rewriter=asking.rewriter,
         answering=asking.answering,

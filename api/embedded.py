@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,7 @@ from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.resumable import expire_uploads
 from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders, only
@@ -214,7 +216,7 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, parts.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
-        tidy=lambda: parts.expiry.forget(settings.retention),
+        tidy=partial(_tidy, settings, parts),
         remove_tenants=parts.tenant_removal.step,
         tell_webhooks=WebhookSender(parts.outbox, settings).step,
         step_seconds=settings.task_seconds,
@@ -262,3 +264,9 @@ def _owner(lock: IO[str]) -> str:
         return str(json.loads(lock.read())["pid"])
     except (ValueError, KeyError):
         return "(starting)"
+
+
+def _tidy(settings: Settings, parts: Parts) -> None:
+    """Remove what was kept for its time."""
+    parts.expiry.forget(settings.retention)
+    expire_uploads(parts.uploads, parts.blobs)

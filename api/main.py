@@ -44,6 +44,7 @@ from api.routes import (
     sessions,
     shares,
     tenants,
+    uploads,
     usage,
     users,
     webhooks,
@@ -102,7 +103,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, feedback, conversations, shares, runs, usage):
+    for route in (uploads, answers, feedback, conversations, shares, runs, usage):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)

@@ -253,7 +253,7 @@ class _Form(_Parts):
         elif name == "batch":
             self._request = replace(self._request, batch_id=value)
         elif name == "readers":
-            listed = _listed_readers(content)
+            listed = listed_readers(content)
             given = None if listed is None else readers(listed, self._request.sender)
             self._request = replace(self._request, readers=given)
         else:
@@ -287,7 +287,7 @@ def readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[
     return found
 
 
-def _listed_readers(content: bytes) -> list[str] | None:
+def listed_readers(content: bytes) -> list[str] | None:
     """Read a JSON list of subjects; null is the whole tenant. Raises `BadRequestError` and `InputError`."""
     value = read_json(content, "readers")
     if value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value)):

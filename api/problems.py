@@ -21,6 +21,7 @@ from rlm.requests import QuestionError
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+TUS_VERSION = "1.0.0"
 _BUSY_SECONDS = 5
 _OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 
@@ -41,6 +42,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.DocumentStateError: 409,
     ingest.FilterError: 422,
     ingest.MetadataError: 422,
+    ingest.UploadNotFoundError: 404,
+    ingest.UploadOffsetError: 409,
+    ingest.UploadTakenError: 423,
     ingest.BatchNotFoundError: 404,
     ingest.BatchStateError: 409,
     ingest.RunNotFoundError: 404,
@@ -312,7 +316,8 @@ def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] 
     members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
     if request.url.path.startswith(_OPENAI):
         members["error"] = openai_error(body)
-    return JSONResponse(sendable(members), body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
+    spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
+    return JSONResponse(sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from ingest.feed import Feed
 from ingest.file_intake import FileIntake
 from ingest.identity import Principal
 from ingest.intake import Intake
+from ingest.resumable import ResumableUploads
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.query_cache import CachedSearcher
@@ -113,6 +114,7 @@ class Services:
     record_tables: RecordReader
     page_images: PageDrawer
     intake: Intake
+    uploads: ResumableUploads
     searcher: CachedSearcher
     rewriter: ModelRewriter
     answering: Answers

@@ -69,6 +69,20 @@ class Incoming:
         with self.path.open("rb") as file:
             yield file
 
+    def pause(self) -> int:
+        """Fsync, and return how many bytes are durable."""
+        with translating_out_of_room():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return self.size
+
+    def cut(self, size: int) -> None:
+        """Take back what was written after `size` bytes."""
+        self._file.flush()
+        self._file.truncate(size)
+        self._file.seek(size)
+        self.size = size
+
     def finish(self) -> str:
         """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
         if self.size == 0:
@@ -115,6 +129,22 @@ class DirectoryBlobs:
                 yield Incoming(path, max_bytes, file)
         finally:
             path.unlink(missing_ok=True)
+
+    @contextmanager
+    def append(self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int) -> Iterator[Incoming]:
+        """Open a file that was begun, to go on after `size` bytes of this `digest`; what it has beyond them is cut off.
+
+        It stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no such key.
+        """
+        self.require_room()
+        try:
+            file = self.path(key).open("r+b")
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+        with translating_out_of_room(), file:
+            incoming = Incoming(self.path(key), max_bytes, file, size, digest)
+            incoming.cut(size)
+            yield incoming
 
     def keep(self, incoming: Incoming, key: str) -> None:
         """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""

@@ -215,6 +215,27 @@ class MetadataError(IngestError):
     default_hint = 'Send metadata such as {"year": 1815}, and readers such as ["user:ann", "group:hr"].'
 
 
+class UploadNotFoundError(CatalogError):
+    """No such upload of this sender, or no more."""
+
+    code = "upload_not_found"
+    default_hint = "Begin again with POST /v1/uploads."
+
+
+class UploadOffsetError(CatalogError):
+    """The bytes that are sent do not begin where the upload ends."""
+
+    code = "upload_offset"
+    default_hint = "Ask with HEAD how many bytes there are, and go on from there."
+
+
+class UploadTakenError(CatalogError):
+    """Another request is adding to the upload."""
+
+    code = "upload_taken"
+    default_hint = "Wait for it to end, some seconds if its connection was cut, and ask with HEAD how far it is."
+
+
 class BatchNotFoundError(CatalogError):
     """No such batch for this tenant."""
 

@@ -20,6 +20,7 @@ from ingest.errors import (
     CollectionNotFoundError,
     DocumentNotFoundError,
     DocumentStateError,
+    EmptyUploadError,
     PreconditionFailedError,
     QuotaExceededError,
     StorageFullError,
@@ -52,7 +53,7 @@ _NOT_RECORDED = (
     QuotaExceededError,
 )
 # These errors have nothing to do with the file, which may be sent again as it is.
-_TEMPORARY = (BacklogFullError, StorageFullError, StorageQuotaExceededError)
+TEMPORARY = (BacklogFullError, StorageFullError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,25 @@ class Intake:
         room = self._max_bytes if full is None else min(self._max_bytes, full.left)
         with self._blobs.receive(max_bytes=room) as incoming:
             yield Upload(self, request, incoming, full if room < self._max_bytes else None)
+
+    def admit(self, request: UploadRequest, length: int) -> None:
+        """Raise what `receive` would raise for an upload of this length, before anything of it arrives."""
+        if not length:
+            raise EmptyUploadError("The file is empty.")
+        if length > self._max_bytes:
+            raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes:,} bytes.")
+        self._check(request)
+        full = nearest_quota(self._quotas, request)
+        if full is not None and full.left < length:
+            raise storage_exceeded(full)
+        self._blobs.require_room(length)
+
+    @contextmanager
+    def go_on(self, request: UploadRequest, incoming: Incoming, head: bytes) -> Iterator["Upload[Accepted]"]:
+        """Open an upload whose beginning has arrived, of which `head` are the first bytes, as `receive` does."""
+        self._check(request)
+        nearest_quota(self._quotas, request)
+        yield Upload(self, request, incoming, None, head)
 
     def _check(self, request: UploadRequest) -> None:
         for at in ("collection", "name", "batch_id"):
@@ -251,7 +271,7 @@ class Intake:
 
     def refused(self, request: UploadRequest, error: UploadError) -> None:
         """Record a refused file as a failure of its batch, unless it may be sent again as it is."""
-        if request.batch_id is None or isinstance(error, _TEMPORARY):
+        if request.batch_id is None or isinstance(error, TEMPORARY):
             return
         failure = Failure(error.code, *error.told)
         self._batches.refuse(request.tenant_id, request.batch_id, display_name(request.name), failure)
@@ -266,20 +286,25 @@ class Upload(Generic[Kept]):
     """One upload as it arrives, in blocks of any size; with `full`, that quota leaves room for no more."""
 
     def __init__(
-        self, intake: Receiver[Kept], request: UploadRequest, incoming: Incoming, full: Standing | None = None
+        self,
+        intake: Receiver[Kept],
+        request: UploadRequest,
+        incoming: Incoming,
+        full: Standing | None = None,
+        head: bytes = b"",
     ) -> None:
         self._full = full
         self._intake = intake
         self._request = request
         self._incoming = incoming
-        self._head = b""
+        self._head = head
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
         """Add a block; an unknown type is refused as soon as the head has arrived, not after a long upload."""
         with self._telling():
             self._incoming.write(block)
-            if self._media_type is None:
+            if self._media_type is None and len(self._head) < HEAD_BYTES:
                 self._head += block[: HEAD_BYTES - len(self._head)]
                 if len(self._head) == HEAD_BYTES:
                     self._sniff()

@@ -20,6 +20,7 @@ from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
+from ingest.resumable import expire_uploads
 from ingest.retention import Retention
 from ingest.webhooks import WebhookSettings
 from retrieval import build
@@ -165,6 +166,7 @@ class WorkerProcess:
         parts = self._parts
         ReadersWriter(parts.catalog, parts.generations).settle_all()
         parts.expiry.forget(self._retention)
+        expire_uploads(parts.uploads, parts.blobs)
         parts.rounds.run()
 
     def tell_webhooks(self) -> None:

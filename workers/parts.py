@@ -26,6 +26,7 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.tenant_data import TenantRemoval
+from ingest.catalog.uploads import Uploads
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import Feed
 from ingest.installation import Installation, tie
@@ -63,6 +64,7 @@ class Parts:
     batches: Batches
     collections: Collections
     conversations: Conversations
+    uploads: Uploads
     feedback: Feedback
     shares: Shares
     webhooks: Webhooks
@@ -135,6 +137,7 @@ def parts_over(
             batches=Batches(engine, announce=feed.announce),
             collections=Collections(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            uploads=Uploads(engine, quotas=quotas.rules),
             feedback=Feedback(engine),
             shares=Shares(engine),
             webhooks=Webhooks(engine),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,9 +11,13 @@ from rich.table import Table
 
 from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError, read_settings
+from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
 from api.settings import Settings
 from ingest.errors import NameInvalidError
 from ingest.slack import Workspace
+
+if TYPE_CHECKING:
+    from api.slack.seal import Seal
 
 app = typer.Typer(help="Set the Slack app up, try its tokens, and list its workspaces.", no_args_is_help=True)
 
@@ -52,6 +56,23 @@ def check() -> None:
 
 
 @app.command()
+def link(tenant: Tenant = IN_DEFAULT) -> None:
+    """Print a link that connects a workspace with a tenant, within an hour; its opener must manage the workspace."""
+    from api.slack.installing import install_link
+
+    settings = read_settings()
+    if settings.slack_client_id is None or settings.public_url is None:
+        raise SettingsError(
+            "A link needs the app's client and the service's address.",
+            hint="Set LEADLINE_SLACK_CLIENT_ID, LEADLINE_SLACK_CLIENT_SECRET, LEADLINE_SLACK_TOKEN_KEYS and "
+            "LEADLINE_PUBLIC_URL.",
+        )
+    seal = _seal(settings)
+    with catalog_named() as opened:
+        typer.echo(install_link(settings, seal, tenant_id(opened, tenant)))
+
+
+@app.command()
 def key() -> None:
     """Print a new key for LEADLINE_SLACK_TOKEN_KEYS: put it before those that are there, then run `reseal`."""
     from api.slack.seal import new_key
@@ -62,12 +83,7 @@ def key() -> None:
 @app.command()
 def reseal() -> None:
     """Seal the tokens of all workspaces with the first key; afterwards the others can be taken out."""
-    from api.slack.seal import Seal
-
-    settings = read_settings()
-    if settings.slack_token_keys is None:
-        raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Make a key with `leadline slack key`.")
-    seal = Seal(settings.slack_token_keys.get_secret_value())
+    seal = _seal(read_settings())
     with catalog_named() as opened:
         store = opened.slack
         sealed = [each for each in store.workspaces() if each.token]
@@ -96,15 +112,21 @@ def remove(team_id: Annotated[str, typer.Argument(help="The id that `leadline sl
     typer.echo(f"{team_id} is removed. Uninstall the app in Slack as well.")
 
 
-def _tokens(settings: Settings) -> dict[str, str]:
-    """Return the bot tokens that are set or sealed, by what they are called."""
+def _seal(settings: Settings) -> "Seal":
     from api.slack.seal import Seal
 
+    if settings.slack_token_keys is None:
+        raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Make a key with `leadline slack key`.")
+    return Seal(settings.slack_token_keys.get_secret_value())
+
+
+def _tokens(settings: Settings) -> dict[str, str]:
+    """Return the bot tokens that are set or sealed, by what they are called."""
     tokens = {}
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()
     if settings.slack_token_keys is not None:
-        seal = Seal(settings.slack_token_keys.get_secret_value())
+        seal = _seal(settings)
         with catalog_named() as opened:
             found: list[Workspace] = opened.slack.workspaces()
         tokens |= {each.name or each.team_id: seal.open(each.token) for each in found if each.token}

@@ -104,6 +104,8 @@ class Streamed(Generic[T]):
     read: Callable[[str, str], T | None]
 
     def event(self, sent: ServerSentEvent) -> T | None:
+        if not sent.data:  # a heartbeat, which the decoder takes for an event once there was one with an id
+            return None
         if sent.event == "error":
             raise error_in_stream(sent.json())
         return self.read(sent.event, sent.data)

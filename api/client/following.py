@@ -69,5 +69,6 @@ class _Noting(Streamed[T]):
 
     def event(self, sent: ServerSentEvent) -> T | None:
         state = super().event(sent)
-        self.place.note(sent)
+        if sent.data:
+            self.place.note(sent)
         return state

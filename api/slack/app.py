@@ -17,6 +17,7 @@ from starlette.responses import Response
 from api.services import Services
 from api.slack.delivery import Deliveries
 from api.slack.home import HomeTab
+from api.slack.installing import Installing
 from api.slack.intake import Intake
 from api.slack.manifest import SHORTCUT
 from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
@@ -72,6 +73,9 @@ class SlackApp:
             @self.router.post("/slack/events")
             async def events(request: Request) -> Response:
                 return await handler.handle(request)
+
+        if settings.slack_client_id is not None and self._seal is not None:
+            Installing(settings, self._store, self._seal, self._threads).add_to(self.router)
 
     def web(self, workspace: Workspace) -> SlackWeb:
         """Return Slack's Web API as the bot of a workspace. Raises `SealError` for a token that cannot be opened."""

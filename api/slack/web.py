@@ -44,6 +44,16 @@ class SlackWeb:
                 await asyncio.sleep(error.seconds)
         raise AssertionError("the last try returns or raises")
 
+    async def exchange(self, **form: str) -> dict[str, Any]:
+        """Exchange the code of an installation for a token, which needs none."""
+        try:
+            data = (await self._client.api_call("oauth.v2.access", data=form)).data
+        except SlackApiError as error:
+            raise _translated("oauth.v2.access", error) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SlackUnavailableError(f"Slack did not answer oauth.v2.access: {type(error).__name__}.") from error
+        return data if isinstance(data, dict) else {}
+
     async def identity(self) -> tuple[dict[str, Any], frozenset[str]]:
         """Return who the token's bot is, and the token's scopes."""
         response = await self._response("auth.test", {})

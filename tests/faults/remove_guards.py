@@ -60,6 +60,43 @@ GUARDS = (
         "tests/contract/test_catalog_works.py::test_comments_on_what_rested_on_a_gone_version_are_redacted",
     ),
     Guard(
+        "one request at a time adds to an upload",
+        "ingest/catalog/uploads.py",
+        "            if row is not None and row.writer is not None and row.lease_until > now:\n"
+        '                raise UploadTakenError("Another request is adding to this upload.")\n'
+        "            if found",
+        "            if found",
+        "tests/integration/test_uploads.py::test_a_lease_that_ran_out_is_taken_by_the_next",
+    ),
+    Guard(
+        "an upload is its sender's",
+        "ingest/catalog/uploads.py",
+        "mine = (uploads.c.tenant_id == tenant_id) & (uploads.c.owner == owner)",
+        "mine = uploads.c.id.is_not(None)",
+        "tests/integration/test_uploads.py::test_an_upload_is_its_senders_alone",
+    ),
+    Guard(
+        "of an upload only what is recorded counts",
+        "ingest/blobs.py",
+        "            incoming.cut(size)\n            yield incoming",
+        "            incoming._file.seek(0, 2)\n            yield incoming",
+        "tests/integration/test_uploads.py::test_bytes_beyond_what_the_catalog_says_are_durable_are_cut_off",
+    ),
+    Guard(
+        "uploads under way count on the quota of bytes",
+        "ingest/catalog/uploads.py",
+        'if standing.left - int(reserved if standing.of == "tenant" else by_key) < length:',
+        "if standing.left < length:",
+        "tests/integration/test_uploads.py::test_uploads_under_way_count_on_the_quota_of_bytes",
+    ),
+    Guard(
+        "what a checksum does not cover is not kept",
+        "api/routes/uploads.py",
+        "        checksum.require()\n",
+        "        pass\n",
+        "tests/integration/test_uploads.py::test_a_wrong_offset_checksum_or_length_changes_nothing",
+    ),
+    Guard(
         "listings show what one may see",
         "ingest/catalog/listing.py",
         "mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)",

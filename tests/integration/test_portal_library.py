@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from api.services import DEFAULT_TENANT, Services
 from tests.support.browser import Portal, chromium, portal
 from tests.support.cluster import wait_until
+from tests.support.cutting_proxy import Cutting
 from tests.support.service import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
@@ -187,6 +188,24 @@ def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> N
     page.wait_for_url("**/library")
     expect(page.locator("#empty")).to_contain_text("Somebody whose key has the scope")
     expect(page.get_by_role("button", name="Choose files")).to_be_hidden()
+
+
+def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp_path: Path) -> None:
+    lines = "".join(f"Buoy {number} of the chart lies at {number * 7919 % 100_003}.\n" for number in range(260_000))
+    cutting = Cutting(opened.url, after=4_000_000)
+    opened.url = cutting.url
+    try:
+        page = opened.signed_in()
+        uploaded(page, *files(tmp_path, ("chart.txt", lines)))
+        wait_until(
+            lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), seconds=60, what="it has become a document"
+        )
+    finally:
+        cutting.close()
+    (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
+    assert cutting.cuts >= 1
+    assert opened.services.blobs.path(document.version.blob_key).read_text() == lines
+    expect(page.locator("#upload-list")).to_contain_text("chart.txt")
 
 
 def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(opened: Portal, tmp_path: Path) -> None:

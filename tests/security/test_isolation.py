@@ -6,6 +6,7 @@ that the matrix does not know fails it: give its parameter an id in `OUTSIDE`, o
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ TEXT = b"# Plans\n\nThe quokka project begins in spring, and nobody else may kno
 NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
 NUMBERS = {"table": "0", "page": "1"}
+TUS = {"Tus-Resumable": "1.0.0"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/answers/{answer_id}/feedback"): {"json": {"rating": "up"}},
     ("POST", "/v1/runs/{run_id}/continue"): {"json": {"calls": 1}},
@@ -38,6 +40,12 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
     ("GET", "/v1/documents/{document_id}/positions"): {"params": {"start": 0, "end": 4}},
     ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},
+    ("HEAD", "/v1/uploads/{upload_id}"): {"headers": TUS},
+    ("DELETE", "/v1/uploads/{upload_id}"): {"headers": TUS},
+    ("PATCH", "/v1/uploads/{upload_id}"): {
+        "content": b"mine",
+        "headers": {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
+    },
     ("PATCH", "/v1/collections/{collection}"): {"json": {"title": "mine"}, "headers": {"If-Match": "*"}},
     ("POST", "/v1/vector_stores/{vector_store_id}"): {"json": {"name": "mine"}},
     ("POST", "/v1/vector_stores/{vector_store_id}/search"): {"json": {"query": "quokka"}},
@@ -73,6 +81,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
     answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
+    begun = http.post("/v1/uploads", headers={**TUS, "Upload-Length": "99", "Upload-Metadata": "filename cXVva2th"})
     said = {"rating": "down", "comment": "The quokka begins later."}
     assert http.post(f"/v1/answers/{answer['id']}/feedback", json=said).status_code == 200
     share = http.post("/v1/shares", json={"conversation": answer["conversation"]}).json()["id"]
@@ -93,6 +102,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
         {
             "document_id": document,
             "batch_id": batch,
+            "upload_id": begun.headers["location"].rpartition("/")[2],
             "answer_id": answer["id"],
             "conversation_id": answer["conversation"],
             "run_id": run,
@@ -127,7 +137,10 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     if name == "another user's":
         return Outside(
             name,
-            {each: other_tenant.ids[each] for each in ("answer_id", "conversation_id", "response_id", "run_id")},
+            {
+                each: other_tenant.ids[each]
+                for each in ("answer_id", "conversation_id", "response_id", "run_id", "upload_id")
+            },
             headers,
         )
     upload = {"name": "list.md", "collection": "lists", "readers": "user:quokka-keeper"}
@@ -154,7 +167,7 @@ def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping
     filled = path.format(**ids)
     found = client.http.request(method, filled, headers=headers, **sent)
     body = found.text
-    if found.headers["content-type"].startswith("application/problem+json"):
+    if body and found.headers["content-type"].startswith("application/problem+json"):
         body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
     for name, value in sorted(ids.items(), key=lambda each: -len(each[1])):  # some are in others
         body = body if name in NUMBERS else body.replace(value, f"<{name}>")
@@ -242,6 +255,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],
     "/v1/batches": [],
+    "/v1/uploads": [{"headers": {**TUS, "Upload-Length": "9", "Upload-Metadata": "batch {batch_64}"}}],
     "/v1/collections": [],
     "/v1/files": [],
     "/v1/vector_stores": [{"json": {"name": "mine", "file_ids": ["{file_id}"]}}],
@@ -283,10 +297,12 @@ def test_naming_anothers_in_a_body_finds_nothing(service: tuple[Services, Client
             answers = []
             for ids in (other_tenant.ids, nobodys(other_tenant)):
                 written = json.dumps({name: value for name, value in request.items() if name != "content"})
+                written = written.replace("{batch_64}", b64encode(ids["batch_id"].encode()).decode())
                 for name, value in ids.items():
                     written = written.replace("{" + name + "}", value)
                 sent = {**json.loads(written), **({"content": request["content"]} if "content" in request else {})}
-                found = client.http.post(path, headers=other_tenant.headers, **sent)
+                headers = {**other_tenant.headers, **sent.pop("headers", {})}
+                found = client.http.post(path, headers=headers, **sent)
                 assert "begins in spring" not in found.text
                 answers.append((found.status_code, found.json().get("code"), len(found.json().get("hits", []))))
             assert answers[0] == answers[1], f"POST {path} {request}"

@@ -74,7 +74,10 @@ def test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it(api:
             _, key = api.services.keys.issue("ann", "all but one", scopes=others)
             path = re.sub(r"\{\w+\}", "x", route.path)
             found = api.http.request(method, path, headers={"Authorization": f"Bearer {key}"})
-            assert (found.status_code, found.json()["code"]) == (403, "scope_missing"), (method, path, found.text)
+            assert found.status_code == 403, (method, path, found.text)
+            if method == "HEAD":  # it has no body that could name the scope
+                continue
+            assert found.json()["code"] == "scope_missing", (method, path, found.text)
             assert f"`{needed.scopes[0]}`" in found.json()["detail"]
             seen.update(needed.scopes)
     assert seen == set(Scope)

@@ -118,6 +118,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             record_tables=TenRows(),
             page_images=nothing,
             intake=nothing,
+            uploads=nothing,
             file_intake=nothing,
             searcher=nothing,
             rewriter=nothing,

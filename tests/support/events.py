@@ -12,7 +12,8 @@ from api.client import Client
 def sent_events(response: httpx.Response) -> Iterator[tuple[str, str, Any]]:
     """Yield events as `(id, name, data)`, while they come."""
     for sent in EventSource(response).iter_sse():
-        yield sent.id, sent.event, sent.json()
+        if sent.data:
+            yield sent.id, sent.event, sent.json()
 
 
 def streamed_answer(client: Client, **body: object) -> list[tuple[str, Any]]:

@@ -32,6 +32,7 @@ from tests.support.serving import serving
 
 TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
 APP_TOKEN = "xapp-of-the-app"
+CLIENT_ID, CLIENT_SECRET, CODE = "1.2", "a client secret", "a code"
 # Seconds after which Slack ends a stream.
 STREAM_SECONDS = 300.0
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
@@ -157,6 +158,8 @@ class SlackDouble:
             body = _body(request, await request.body())
             if method == "apps.connections.open":
                 return self._opened(request)
+            if method == "oauth.v2.access":
+                return self._exchanged(body)
             if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
                 return JSONResponse({"ok": False, "error": "invalid_auth"})
             return self._answered(method, body)
@@ -178,6 +181,14 @@ class SlackDouble:
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         address = self.url.replace("http://", "ws://").removesuffix("api/")
         return JSONResponse({"ok": True, "url": f"{address}socket"})
+
+    def _exchanged(self, body: dict[str, Any]) -> Response:
+        if (body.get("client_id"), body.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            return JSONResponse({"ok": False, "error": "bad_client_secret"})
+        if body.get("code") != CODE:
+            return JSONResponse({"ok": False, "error": "invalid_code"})
+        who = {"team": {"id": TEAM, "name": "Harbour"}, "bot_user_id": BOT, "access_token": BOT_TOKEN}
+        return JSONResponse({"ok": True, "scope": ",".join(self.scopes), "authed_user": {"id": "U0ANN"}, **who})
 
     async def _serve(self, websocket: WebSocket) -> None:
         """Send envelopes until the client goes, and note what it acknowledges."""

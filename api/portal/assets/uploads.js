@@ -1,11 +1,14 @@
 // Sends files, three at a time, and follows what becomes of each. One refused file stops no other.
 import { follow } from './follow.js'
+import { inParts, sendInParts } from './resumable.js'
 import { away, get, headers, Problem, post, send, signedInAgain } from './rest.js'
 import { UNDER_WAY } from './status.js'
 
 const AT_ONCE = 3
 const TRIES = 4
 const LOOK_MS = 1000
+// Answers after which the same may be sent again: another request is at the upload, too many requests, a busy service.
+const PASSING = new Set([423, 429, 503])
 const HIDDEN = /(^|\/)(\.[^/]+|Thumbs\.db|desktop\.ini|__MACOSX\/.*)$/i
 
 export const ENDED = new Set(['ready', 'failed', 'cancelled', 'refused', 'duplicate'])
@@ -70,9 +73,10 @@ export class Uploads {
 
   async #send(upload) {
     try {
-      let { status, body, retryAfter } = await transfer(upload, this.changed)
-      if (status === 401 && await signedInAgain()) ({ status, body, retryAfter } = await transfer(upload, this.changed))
-      if ((status === 429 || status === 503) && body.code !== 'quota_exceeded' && upload.tries < TRIES) {
+      const way = inParts(upload) ? sendInParts : transfer
+      let { status, body, retryAfter } = await way(upload, this.changed)
+      if (status === 401 && await signedInAgain()) ({ status, body, retryAfter } = await way(upload, this.changed))
+      if (PASSING.has(status) && body.code !== 'quota_exceeded' && upload.tries < TRIES) {
         this.#rest(upload, retryAfter ?? 5)
         return
       }
@@ -83,7 +87,8 @@ export class Uploads {
       upload.duplicate = body.duplicate
     } catch (error) {
       if (upload.state === 'cancelled') return
-      if (error.status === 0 && upload.tries < TRIES) this.#rest(upload, 2 ** (upload.tries + 1))
+      const passes = error.status === 0 || (upload.where && PASSING.has(error.status))
+      if (passes && upload.tries < TRIES) this.#rest(upload, 2 ** (upload.tries + 1))
       else Object.assign(upload, { state: 'refused', problem: error })
     }
   }
@@ -199,7 +204,7 @@ export class Uploads {
 
   async retry(uploads) {
     for (const each of uploads) {
-      Object.assign(each, { state: 'waiting', sent: 0, tries: 0, problem: null, document: null, batch: null })
+      Object.assign(each, { state: 'waiting', sent: 0, tries: 0, problem: null, document: null, batch: null, where: null })
     }
     this.changed()
     await this.#begin(uploads)

@@ -3,14 +3,27 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.main import create_app
-from tests.integration.slack.conftest import Workspace
+from api.slack.installing import install_link
+from api.slack.seal import Seal, new_key
+from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
 from tests.support.serving import serving
-from tests.support.slack_double import APP_TOKEN, BOT, BOT_TOKEN, Sender, SlackDouble
+from tests.support.slack_double import (
+    APP_TOKEN,
+    BOT,
+    BOT_TOKEN,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    CODE,
+    SECRET,
+    Sender,
+    SlackDouble,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -40,3 +53,42 @@ def test_two_api_processes_answer_once(workspace: Workspace) -> None:
         workspace.answered(event["event"]["ts"])
         assert len(workspace.slack.replies(workspace.channel)) == 1
         other.close()
+
+
+def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slack: SlackDouble) -> None:
+    settings = {
+        "slack_signing_secret": SECRET,
+        "slack_client_id": CLIENT_ID,
+        "slack_client_secret": CLIENT_SECRET,
+        "slack_token_keys": new_key(),
+        "slack_api_url": slack.url,
+        "public_url": PUBLIC_URL,
+    }
+    with harbour(tmp_path / "home", Model(), **settings) as made:
+        seal = Seal(made.services.settings.slack_token_keys.get_secret_value())  # type: ignore[union-attr]
+        path = install_link(made.services.settings, seal, "default").removeprefix(PUBLIC_URL)
+        with httpx.Client(base_url=made.url, trust_env=False) as browser:
+            assert browser.get("/slack/install").status_code == 400
+            begun = browser.get(path)
+            address = httpx.URL(begun.headers["location"])
+            assert (begun.status_code, address.host) == (302, "slack.com")
+            state = address.params["state"]
+            back = {"code": CODE, "state": state}
+            assert browser.get("/slack/oauth_redirect", params=back).status_code == 400  # a browser that did not begin
+            cookie = {"Cookie": begun.headers["set-cookie"].split(";")[0]}
+            ticket = path.split("ticket=")[1]
+            wrong = browser.get("/slack/oauth_redirect", params={**back, "state": ticket}, headers=cookie)
+            assert wrong.status_code == 400
+            done = browser.get("/slack/oauth_redirect", params=back, headers=cookie)
+            assert (done.status_code, done.text[:23]) == (200, "Leadline is in Harbour.")
+        workspace = made.services.slack.workspace("T0HARBOUR")
+        assert workspace is not None
+        assert BOT_TOKEN not in workspace.token
+        slack.channel("C0LINKED", "U0ANN")
+        sender = Sender(made.url)
+        event = slack.says("U0ANN", "C0LINKED", f"<@{BOT}> {KEEPER}")
+        assert sender.event(event).status_code == 200
+        wait_until(lambda: any(each.blocks for each in slack.replies("C0LINKED")), seconds=120, what="it is answered")
+        assert sender.event(slack.event({"type": "app_uninstalled"})).status_code == 200
+        assert made.services.slack.workspace("T0HARBOUR") is None
+        sender.close()

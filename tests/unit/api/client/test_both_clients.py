@@ -295,7 +295,7 @@ def test_leaving_a_stream_closes_its_connection(both: Make) -> None:
 
 def test_a_follower_comes_back_after_what_it_has_seen_until_the_end(both: Make) -> None:
     server = Server(
-        events('id: a\nevent: snapshot\ndata: {"n": 1}\n\n'),
+        events(': still at it\n\nid: a\nevent: snapshot\ndata: {"n": 1}\n\n: still at it\n\n'),
         httpx.ReadError("reset"),
         events('id: b\nevent: progress\ndata: {"n": 2}\n\nid: c\nevent: end\ndata: {"n": 3}\n\n'),
     )

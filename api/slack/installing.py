@@ -1,0 +1,128 @@
+"""Installs the app in a workspace by OAuth: who has a link for a tenant, and manages a workspace, connects the two.
+
+Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the state are sealed and short-lived,
+and the state is bound to the browser that began by a cookie.
+"""
+
+import hmac
+import json
+import secrets
+import time
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Cookie, Query
+from slack_sdk.oauth import AuthorizeUrlGenerator
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from api.problems import BadRequestError
+from api.settings import Settings
+from api.slack.errors import SealError
+from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
+from api.slack.seal import Seal
+from api.slack.web import SlackWeb
+from api.threads import Threads
+from ingest.catalog.slack import Slack
+from ingest.slack import Workspace
+
+log = structlog.get_logger(__name__)
+
+LINK_SECONDS, _STATE_SECONDS = 3_600.0, 600.0
+_COOKIE = "__Host-leadline-slack"
+_TICKET, _STATE = "ticket", "state"
+_NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
+
+
+def install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
+    """Return the address at which a workspace is connected with a tenant, within an hour."""
+    base = (settings.public_url or "").rstrip("/")
+    return f"{base}/slack/install?ticket={_sealed(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
+
+
+class Installing:
+    """The two routes of OAuth. `settings` must have a client and a public address."""
+
+    def __init__(self, settings: Settings, store: Slack, seal: Seal, threads: Threads) -> None:
+        self._settings = settings
+        self._store = store
+        self._seal = seal
+        self._threads = threads
+        self._redirect = f"{(settings.public_url or '').rstrip('/')}/slack/oauth_redirect"
+
+    def add_to(self, router: APIRouter) -> None:
+        router.get("/slack/install")(self._begin)
+        router.get("/slack/oauth_redirect")(self._end)
+
+    async def _begin(self, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
+        opened = _opened(self._seal, _TICKET, ticket)
+        nonce = secrets.token_urlsafe(24)
+        state = _sealed(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
+        address = AuthorizeUrlGenerator(
+            client_id=self._settings.slack_client_id or "",
+            scopes=[*SCOPES, *OPTIONAL_SCOPES],
+            redirect_uri=self._redirect,
+        ).generate(state)
+        response = RedirectResponse(address, 302)
+        response.set_cookie(
+            _COOKIE, nonce, max_age=int(_STATE_SECONDS), path="/", secure=True, httponly=True, samesite="lax"
+        )
+        return response
+
+    async def _end(
+        self,
+        state: Annotated[str, Query(max_length=2_000)] = "",
+        code: Annotated[str, Query(max_length=1_000)] = "",
+        error: Annotated[str, Query(max_length=200)] = "",
+        nonce: Annotated[str, Cookie(alias=_COOKIE)] = "",
+    ) -> Response:
+        opened = _opened(self._seal, _STATE, state)
+        if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
+            raise BadRequestError("Another browser began this.", hint="Open the link again, and stay in one browser.")
+        if error or not code:
+            return _said("Nothing was installed.")
+        workspace = await self._workspace(code, str(opened["tenant"]))
+        await self._threads.run(self._store.install, workspace)
+        log.info("the app was installed in a workspace", team=workspace.team_id, tenant=workspace.tenant_id)
+        response = _said(f"Leadline is in {workspace.name}. Write /invite @Leadline in a channel, and ask.")
+        response.delete_cookie(_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+        return response
+
+    async def _workspace(self, code: str, tenant_id: str) -> Workspace:
+        """Exchange the code for the workspace's token. Raises `SlackError`."""
+        settings = self._settings
+        secret = settings.slack_client_secret.get_secret_value() if settings.slack_client_secret else ""
+        found = await SlackWeb("", settings.slack_api_url).exchange(
+            client_id=settings.slack_client_id or "", client_secret=secret, code=code, redirect_uri=self._redirect
+        )
+        if found.get("is_enterprise_install") or not found.get("team"):
+            raise BadRequestError(
+                "The app cannot be installed for a whole organisation.", hint="Install it in one of its workspaces."
+            )
+        return Workspace(
+            str(found["team"]["id"]),
+            tenant_id,
+            str(found["team"].get("name", "")),
+            str(found["bot_user_id"]),
+            self._seal.close(str(found["access_token"])),
+            tuple(each for each in str(found.get("scope", "")).split(",") if each),
+            str((found.get("authed_user") or {}).get("id", "")),
+        )
+
+
+def _sealed(seal: Seal, kind: str, seconds: float, **members: str) -> str:
+    return seal.close(json.dumps({"kind": kind, "until": time.time() + seconds, **members}))
+
+
+def _opened(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
+    """Open a ticket or a state. Raises `BadRequestError` for one that is forged, late, or of the other kind."""
+    try:
+        found: dict[str, Any] = json.loads(seal.open(sealed))
+    except SealError as error:
+        raise BadRequestError("This link is not valid.", hint=_NO_LINK) from error
+    if found.get("kind") != kind or float(found.get("until", 0)) < time.time():
+        raise BadRequestError("This link has run out.", hint=_NO_LINK)
+    return found
+
+
+def _said(text: str) -> PlainTextResponse:
+    return PlainTextResponse(text, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,211 @@
+"""Files that arrive in several requests: how much of each is durable, who writes to it now, and when it expires.
+
+One request at a time adds to an upload, in whatever process: it takes the row's lease, and what it does after the lease
+was taken by another counts for nothing.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Row, delete, func, insert, select, update
+
+from ingest.catalog.database import lock_tenant, portions, read, write
+from ingest.catalog.quotas import Rules, storage_exceeded
+from ingest.catalog.tables import uploads
+from ingest.errors import BacklogFullError, LeaseLostError, UploadNotFoundError, UploadOffsetError, UploadTakenError
+from ingest.quotas import Account, Quota
+
+KEPT_SECONDS = 24 * 3_600.0
+# Longer than a silent client is waited for, and than a writer goes without saying how far it is.
+LEASE_SECONDS = 90.0
+# Uploads of a tenant that are open at once.
+MOST_OPEN = 1_000
+
+
+@dataclass(frozen=True)
+class PartialUpload:
+    """An upload of `length` bytes of which `received` are durable. `document_id` is what it became when it was whole.
+
+    `description` is what was sent of the document, and `header` the text that it was sent in.
+    """
+
+    id: str
+    tenant_id: str
+    owner: str
+    length: int
+    received: int
+    description: Mapping[str, Any]
+    header: str
+    document_id: str | None
+    ends_at: float
+
+
+class Uploads:
+    """The uploads of every tenant; no method sees another owner's."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        quotas: Rules,
+        kept_seconds: float = KEPT_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._quotas = quotas
+        self._kept_seconds = kept_seconds
+        self._clock = clock
+
+    def create(
+        self, account: Account, owner: str, length: int, description: Mapping[str, Any], header: str
+    ) -> PartialUpload:
+        """Begin an upload. Its bytes count on the quotas from now on, together with those of others under way.
+
+        Raises `StorageQuotaExceededError`, and `BacklogFullError` where `MOST_OPEN` of the tenant are open.
+        """
+        now = self._clock()
+        with write(self._engine) as connection:
+            lock_tenant(connection, account.tenant_id)
+            is_open = (uploads.c.tenant_id == account.tenant_id, *_is_open(now))
+            count, reserved = connection.execute(
+                select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open)
+            ).one()
+            if count >= MOST_OPEN:
+                raise BacklogFullError(f"{count:,} uploads of the tenant are open, and no more than that are taken.")
+            by_key = connection.execute(
+                select(func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open, uploads.c.key_id == account.key_id)
+            ).scalar_one()
+            for standing in self._quotas.standings(connection, account, [Quota.BYTES]):
+                if standing.left - int(reserved if standing.of == "tenant" else by_key) < length:
+                    raise storage_exceeded(standing)
+            made = PartialUpload(
+                str(uuid.uuid4()),
+                account.tenant_id,
+                owner,
+                length,
+                0,
+                description,
+                header,
+                None,
+                now + self._kept_seconds,
+            )
+            connection.execute(
+                insert(uploads).values(
+                    id=made.id,
+                    tenant_id=made.tenant_id,
+                    owner=owner,
+                    key_id=account.key_id,
+                    length=length,
+                    received=0,
+                    description=dict(description),
+                    header=header,
+                    lease_until=0.0,
+                    created_at=now,
+                    ends_at=made.ends_at,
+                )
+            )
+        return made
+
+    def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
+        """Read an upload. Raises `UploadNotFoundError`, also for another owner's and one that has expired."""
+        with read(self._engine) as connection:
+            row = connection.execute(select(uploads).where(self._of(tenant_id, identifier, owner))).first()
+        return _upload(row, identifier)
+
+    def take(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
+        """Take an upload to add to it, and return it with the writer's token.
+
+        Raises `UploadNotFoundError`, `UploadOffsetError` unless `offset` bytes are there, and `UploadTakenError`.
+        """
+        now, writer = self._clock(), secrets.token_hex(16)
+        with write(self._engine) as connection:
+            of_upload = self._of(tenant_id, identifier, owner)
+            row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
+            found = _upload(row, identifier)
+            if row is not None and row.writer is not None and row.lease_until > now:
+                raise UploadTakenError("Another request is adding to this upload.")
+            if found.received != offset:
+                raise UploadOffsetError(f"The upload has {found.received:,} bytes, and not {offset:,}.")
+            taken = {"writer": writer, "lease_until": now + LEASE_SECONDS}
+            connection.execute(update(uploads).where(of_upload).values(**taken))
+        return found, writer
+
+    def advance(self, identifier: str, writer: str, received: int) -> float:
+        """Record how many bytes are durable, and return when the upload expires. Raises `LeaseLostError`."""
+        now = self._clock()
+        ends_at = now + self._kept_seconds
+        self._write(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
+        return ends_at
+
+    def release(self, identifier: str, writer: str, received: int) -> None:
+        """As `advance`, for the last time: another request may go on."""
+        ends_at = self._clock() + self._kept_seconds
+        self._write(identifier, writer, received=received, writer=None, ends_at=ends_at)
+
+    def finish(self, identifier: str, writer: str, document_id: str) -> None:
+        """Record what the whole upload became; it is shown so until it expires."""
+        whole = {"received": uploads.c.length, "document_id": document_id}
+        self._write(identifier, writer, writer=None, **whole)
+
+    def remove(self, tenant_id: str, identifier: str, owner: str) -> None:
+        """Forget an upload. Raises `UploadNotFoundError`, and `UploadTakenError` while a request adds to it."""
+        with write(self._engine) as connection:
+            of_upload = self._of(tenant_id, identifier, owner)
+            row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
+            _upload(row, identifier)
+            if row is not None and row.writer is not None and row.lease_until > self._clock():
+                raise UploadTakenError("Another request is adding to this upload.")
+            connection.execute(delete(uploads).where(of_upload))
+
+    def drop(self, identifier: str, writer: str) -> None:
+        """Forget an upload that its writer has found to be of no use."""
+        with write(self._engine) as connection:
+            connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
+
+    def expire(self) -> list[str]:
+        """Forget the uploads whose time is over, and return them."""
+        over = uploads.c.ends_at <= self._clock(), uploads.c.lease_until <= self._clock()
+        with write(self._engine) as connection:
+            found = list(connection.execute(select(uploads.c.id).where(*over)).scalars())
+            connection.execute(delete(uploads).where(*over))
+        return found
+
+    def known(self, identifiers: Sequence[str]) -> set[str]:
+        """Return those of the uploads that there are."""
+        with read(self._engine) as connection:
+            some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in portions(identifiers))
+            return {found for query in some for found in connection.execute(query).scalars()}
+
+    def _of(self, tenant_id: str, identifier: str, owner: str) -> ColumnElement[bool]:
+        mine = (uploads.c.tenant_id == tenant_id) & (uploads.c.owner == owner)
+        return (uploads.c.id == identifier) & mine & (uploads.c.ends_at > self._clock())
+
+    def _write(self, identifier: str, held_by: str, /, **values: Any) -> None:  # noqa: ANN401 - columns
+        held = uploads.c.id == identifier, uploads.c.writer == held_by
+        with write(self._engine) as connection:
+            if connection.execute(update(uploads).where(*held).values(**values)).rowcount != 1:
+                raise LeaseLostError(f"Another request has taken the upload {identifier}, or it is gone.")
+
+
+def _is_open(now: float) -> tuple[ColumnElement[bool], ...]:
+    return uploads.c.document_id.is_(None), uploads.c.ends_at > now
+
+
+def _upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
+    if row is None:
+        raise UploadNotFoundError(f"There is no upload {identifier!r}, or no more.")
+    return PartialUpload(
+        row.id,
+        row.tenant_id,
+        row.owner,
+        row.length,
+        row.received,
+        row.description,
+        row.header,
+        row.document_id,
+        row.ends_at,
+    )
