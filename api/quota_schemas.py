@@ -94,3 +94,19 @@ class UsagePage(Wire):
 
     usage: list[UsageOut]
     next_cursor: str | None
+
+
+class CollectionUsageOut(Wire):
+    """What was asked of a collection: questions that were given documents of it, with all that they spent."""
+
+    collection: str
+    questions: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float
+
+
+class CollectionUsageList(Wire):
+    """Usage of each collection, most tokens first."""
+
+    collections: list[CollectionUsageOut]

@@ -162,7 +162,7 @@ def _route(opened: OpenRequest, question: str) -> Route:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as asked.")
     if not profile.routes:
         return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
-    corpus, tables = opened.corpus, opened.tables()
+    corpus, tables = opened.corpus, opened.tables(question)
     if not tables.has_records and fits(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.strategies(), opened.nonce()

@@ -95,9 +95,9 @@ class OpenRequest:
         documents = self._durability.documents(parts.catalog)
         return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
 
-    def tables(self) -> TablesInScope:
-        """Return the tables in scope, with some of their rows."""
-        return self._parts.table_catalog.in_scope(self.corpus)
+    def tables(self, question: str) -> TablesInScope:
+        """Return the tables in scope, with some of their rows; of many, those first that the question is about."""
+        return self._parts.table_catalog.in_scope(self.corpus, question, self.context(question, ()).search)
 
     def context(self, question: str, queries: tuple[str, ...]) -> Context:
         """Return the parts that any strategy works with; the passages of a small model are as they were indexed."""

@@ -1,18 +1,31 @@
 """`/v1/usage` and `/v1/quotas`: what was used by day and key, and what is left; limits of keys and tenants."""
 
+import calendar
+import time
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.access import Admin, Caller, Operator, Served, account_of
 from api.cursors import decode_cursor, encode_cursor
-from api.quota_schemas import QuotaOut, QuotasIn, QuotasOut, UsageOut, UsagePage
+from api.problems import BadRequestError
+from api.quota_schemas import (
+    CollectionUsageList,
+    CollectionUsageOut,
+    QuotaOut,
+    QuotasIn,
+    QuotasOut,
+    UsageOut,
+    UsagePage,
+)
 from api.services import Services
 from ingest.identity import Scope
 from ingest.quotas import Account
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 
+_DAY_SECONDS = 86_400
 Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
@@ -37,6 +50,22 @@ def usage(
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
     return UsagePage(usage=[UsageOut.of_day(day) for day in found[:limit]], next_cursor=more)
+
+
+@router.get("/usage/collections")
+def collection_usage(
+    caller: Caller, served: Served, since: Day = "0000-01-01", until: Day = "9999-12-31"
+) -> CollectionUsageList:
+    """Show what was asked of each collection in these days of UTC, as far as answers and runs are kept.
+
+    A question counts in each collection of which it was given documents, with all of its tokens. An admin sees the
+    questions of everybody, and everybody else their own, of collections that they may see.
+    """
+    found = served.meter.quotas.usage_by_collection(
+        caller.tenant_id, owner=caller.sees_only, since=_begin(since), until=_begin(until) + _DAY_SECONDS
+    )
+    shown = [each for each in found if caller.collections.may_read(each.collection)]
+    return CollectionUsageList(collections=[CollectionUsageOut(**asdict(each)) for each in shown])
 
 
 @router.get("/quotas")
@@ -74,6 +103,16 @@ def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, served: 
     account = Account(served.identities.tenants.tenant(tenant_id).id)
     _set(served, account, body)
     return _shown(served, account)
+
+
+def _begin(day: str) -> float:
+    """Return when a day of UTC begins. Raises `BadRequestError` for one that is in no calendar."""
+    try:
+        return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
+    except ValueError as error:
+        if day.startswith("0000"):  # before all days
+            return 0.0
+        raise BadRequestError(f"{day} is no day.", hint="Write YEAR-MONTH-DAY, such as 2026-11-28.") from error
 
 
 def _key(served: Services, tenant_id: str, key_id: str) -> Account:

@@ -34,9 +34,6 @@ log = structlog.get_logger(__name__)
 _THREADS = 4
 _ASKED = "I am looking. The answer comes in our direct messages."
 _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
-_FEEDBACK_TAKEN = "Thank you. It is kept with the answer."
-
-Rate = Callable[[SlackQuestion, str, bool], Awaitable[None]]
 
 
 class SlackApp:

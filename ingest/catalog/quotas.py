@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from ingest.audit import Action
 from ingest.catalog import database
 from ingest.catalog.audit import record
+from ingest.catalog.collection_usage import CollectionUsage, usage_by_collection
 from ingest.catalog.database import insert_new, lock_tenant, put, read, write
 from ingest.catalog.quota_rows import (
     AT_ONCE,
@@ -178,6 +179,12 @@ class Quotas:
         query = query.order_by(usage_days.c.day.desc(), usage_days.c.key_id).offset(skip).limit(limit)
         with read(self._engine) as connection:
             return [UsageDay(*row) for row in connection.execute(query).all()]
+
+    def usage_by_collection(
+        self, tenant_id: str, *, owner: str | None, since: float, until: float
+    ) -> list[CollectionUsage]:
+        """Sum up what was asked of each collection: see `ingest.catalog.collection_usage`."""
+        return usage_by_collection(self._engine, tenant_id, owner=owner, since=since, until=until)
 
 
 class Rules:

@@ -6,7 +6,7 @@ in an archive is ever one on the disk; what an entry is called is cleaned, and i
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -35,6 +35,7 @@ class Outcome:
     size: int | None
     problem: str = ""
     is_limit: bool = False
+    is_picture: bool = False  # one without anything to read, as the problem says
 
     @property
     def told(self) -> str:
@@ -57,11 +58,20 @@ class EntryFolder:
         # How often each path came, so that the next of the same name need not count from the first.
         self._paths: dict[str, int] = {}
 
-    def add(self, path: str, blocks: Iterable[bytes], *, declared: str | None = None, packed: int | None = None) -> str:
+    def add(
+        self,
+        path: str,
+        blocks: Iterable[bytes],
+        *,
+        declared: str | None = None,
+        packed: int | None = None,
+        unwanted: Callable[[Path, str], str] | None = None,
+    ) -> str:
         """Write an entry's file and return its path, cleaned and unique.
 
         `packed` is its size in the container, if it is known: then `EntryRoom.ratio` bounds what it may inflate to. An
         entry that cannot be taken, or whose `blocks` raise `UnreadableEntryError`, is an outcome with a problem.
+        `unwanted` says of a file and its media type why it is a picture with nothing to read, if it is one.
         """
         path = self._unique(clean_path(path))
         problem = self._problem()
@@ -80,6 +90,11 @@ class EntryFolder:
             return self._note(path, None, str(error))
         except UnsupportedTypeError as error:
             return self._note(path, size, _lower(error.detail))
+        said = unwanted(self._folder / name, media_type) if unwanted else ""
+        if said:
+            self._bytes_left += size
+            self.outcomes.append(Outcome(path, size, said, is_picture=True))
+            return path
         self.found.append(FoundEntry(path, name, media_type, size))
         return self._note(path, size)
 
@@ -106,7 +121,10 @@ class EntryFolder:
             writer.table(chain(header, rows))
         if len(self.outcomes) > len(shown):
             writer.paragraph(f"And {len(self.outcomes) - len(shown):,} more.")
-        failed = [each for each in self.outcomes if each.problem]
+        failed = [each for each in self.outcomes if each.problem and not each.is_picture]
+        pictures = sum(each.is_picture for each in self.outcomes)
+        if pictures:
+            writer.omit(OmissionKind.IMAGE, pictures)
         for number, each in enumerate(failed):
             writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
         document = writer.finish(parser, title, nothing="It holds nothing.")

@@ -1,4 +1,4 @@
-"""Messages (EML, Outlook's MSG) and mailboxes (MBOX): a message is a text, and its attachments are its entries.
+"""Messages (EML) and mailboxes (MBOX): a message is a text, and its attachments are its entries.
 
 The text is the subject as title, lines that say who wrote to whom and when, and the body: the plain one, or the HTML
 one where that says more. What a reply quotes stays. Python's own parser reads messages, the older of its two, which is
@@ -8,7 +8,7 @@ many times as fast on a message of many parts; the newer one reads the few heade
 import mailbox
 import mimetypes
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email import policy
@@ -24,6 +24,8 @@ from ingest.normalize import normalize_title
 from ingest.parsing.charsets import decode
 from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
+from ingest.parsing.ocr import IMAGE_TYPES
+from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -33,11 +35,10 @@ if TYPE_CHECKING:
 else:
     Part = Message
 
-EML_PARSER = "eml-1"
-MSG_PARSER = "msg-1"
+EML_PARSER = f"eml-2+{OCR_PARSER}" if is_installed() else "eml-2"
 MBOX_PARSER = "mbox-1"
 
-_HEADERS = ("From", "To", "Cc", "Date")
+HEADERS = ("From", "To", "Cc", "Date")
 _HEADER_CHARS = 4_000
 _MOST_PARTS = 10_000
 _MOST_DEPTH = 100
@@ -56,7 +57,7 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     except RecursionError as error:
         raise _too_deep() from error
     subject = header(message, "Subject")
-    _write(writer, subject, {name: header(message, name) for name in _HEADERS}, bodies)
+    write_message(writer, subject, {name: header(message, name) for name in HEADERS}, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
     return entries.finish(writer, EML_PARSER, subject, listed_as="Attachments:")
@@ -77,34 +78,15 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
     return entries.finish(writer, MBOX_PARSER)
 
 
-def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
-    from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+def picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
+    """Return what says of an attachment that it is a picture with nothing to read, and nothing of any other."""
 
-    entries, writer = EntryFolder(folder, room), DocumentWriter()
-    try:
-        message = OutlookMessage.load(str(path))
-        said = {name: str(message.message_headers.get(name) or "") for name in _HEADERS}
-        said["From"] = said["From"] or str(message.sender or "")
-        said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
-        said["Date"] = said["Date"] or str(message.sent_date or "")
-        subject = message.subject or ""
-        bodies = _better([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
-        for number, attachment in enumerate(message.attachments, start=1):
-            name = attachment.file_name or f"attachment {number}"
-            content = attachment.file_bytes if attachment.attached_by_value else None
-            if content is None:
-                entries.skip(name, "an attached message or a link, which Outlook keeps in a form of its own")
-            else:
-                entries.add(name, [content], declared=attachment.mime_type)
-    except (MemoryError, ParserLimitError):
-        raise
-    except Exception as error:  # the library raises whatever its own code stumbles over
-        raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
-    _write(writer, subject, said, bodies)
-    if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
+    def said(path: Path, media_type: str) -> str:
+        from ingest.parsing.ocr.pictures import nothing_to_read  # only here: importing this module loads no parser
+
+        return nothing_to_read(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
+
+    return said
 
 
 def header(message: Part, name: str) -> str:
@@ -156,7 +138,7 @@ class _Reader:
     def _best(self, children: list[Part], depth: int) -> list[Body]:
         """Return the alternative that says most; others, such as invitations to meetings, become entries."""
         bodies = [body for each in children for body in self.read(each, depth + 1)]
-        return _better([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
+        return better_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
     def _attach(self, part: Part, kind: str) -> None:
         content = _content(part)
@@ -170,7 +152,8 @@ class _Reader:
         if content is None:
             self._entries.skip(name, "its bytes cannot be decoded")
         else:
-            self._entries.add(name, [content], declared=kind)
+            is_shown = part.get("Content-ID") is not None or not _is_attachment(part)
+            self._entries.add(name, [content], declared=kind, unwanted=picture_filter(is_shown=is_shown))
 
 
 def _content(part: Part) -> bytes | None:
@@ -205,7 +188,7 @@ def _file_name(part: Part) -> str:
     return ""
 
 
-def _better(plain: list[Body], html: list[Body]) -> list[Body]:
+def better_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
     """Return the plain bodies, or the HTML ones where the plain ones say less than half as much."""
     if not any(body.text.strip() for body in html):
         return plain
@@ -232,7 +215,8 @@ def _write_body(writer: DocumentWriter, body: Body) -> None:
         writer.omit(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
 
 
-def _write(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
+def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
+    """Write a message: its subject, who said it to whom, and its bodies."""
     writer.heading(subject, 1)
     writer.paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
     for body in bodies:

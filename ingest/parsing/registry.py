@@ -27,7 +27,7 @@ from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_de
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
-from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, unpack_eml, unpack_mbox
 from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
 from ingest.parsing.office import (
     DOCX_PARSER,
@@ -41,6 +41,7 @@ from ingest.parsing.office import (
     parse_odt,
     parse_pptx,
 )
+from ingest.parsing.outlook import MSG_PARSER, unpack_msg
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.rtf import RTF_PARSER, parse_rtf
 from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook

@@ -12,16 +12,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import accumulate, islice, takewhile
 from typing import Any
 
 from ingest.tables import Column, ColumnType, RecordTable, RecordTables
+from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
+from rlm.strategy import Search
 from rlm.untrusted import one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MOST_DESCRIBED = 30
-_MOST_NAMED = 200
+# A prompt has room for so much about tables: thirty of usual width, and the names of as many others as one can read.
+DESCRIBED_CHARS = 12_000
+_NAMED_CHARS = 2_000
+# Passages that tell which tables a question may be about.
+_LOOKED_UP = 50
+_FEW = 10  # all of so many are described, in whatever order
 _MOST_COLUMNS = 60
 _SAMPLE_ROWS = 3
 _CELL_CHARS = 80
@@ -102,15 +109,20 @@ class TablesInScope:
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def description(self) -> str:
-        """Describe the tables for a prompt; names, titles and cells are the documents' words."""
-        described = self.tables[:MOST_DESCRIBED]
-        lines = [line for table in described for line in self._describe(table)]
-        others = self.tables[MOST_DESCRIBED:]
-        if others:
-            named = ", ".join(f'"{table.name}"' for table in others[:_MOST_NAMED])
-            more = f" and {len(others) - _MOST_NAMED:,} more" if len(others) > _MOST_NAMED else ""
-            lines.append(f"There are also: {named}{more}.")
-        return "\n".join(lines)
+        """Describe the tables for a prompt, as many as fit; names, titles and cells are the documents' words.
+
+        Those of documents and sections are always described.
+        """
+        records = [table for table in self.tables if table.kind is Kind.RECORDS]
+        always = ["\n".join(self._describe(table)) for table in self.tables if table.kind is not Kind.RECORDS]
+        room, described = DESCRIBED_CHARS - sum(map(len, always)), list[str]()
+        for table in records[:MOST_DESCRIBED]:
+            text = "\n".join(self._describe(table))
+            room -= len(text)
+            if described and room < 0:
+                break
+            described.append(text)
+        return "\n".join([*described, *always, *_named(records[len(described) :])])
 
     def _describe(self, table: TableInScope) -> Iterator[str]:
         rows = "" if table.rows is None else f", {table.rows:,} row{'' if table.rows == 1 else 's'}"
@@ -129,17 +141,23 @@ class TableCatalog:
         self.records = records
         self._first_rows = lru_cache(maxsize=1024)(self._read_first_rows)
 
-    def in_scope(self, corpus: Corpus) -> TablesInScope:
-        """Return the tables of all documents of a corpus, with sample rows of the ones described."""
+    def in_scope(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
+        """Return the tables of all documents of a corpus, with sample rows of the ones described.
+
+        If there are too many to describe, those come first that a search for the question finds, in its order.
+        """
         parts = [
             Part(document, table)
             for document in corpus.documents
             for table in self.records.tables(document.handle.version_id)
         ]
         corpus.note(part.document for part in parts)
-        tables = (*_grouped(parts), _documents(corpus), *_sections(corpus))
-        samples = {table.name: self._sample(table, corpus) for table in tables[:MOST_DESCRIBED]}
-        return TablesInScope(tables, samples)
+        records, others = list(_grouped(parts)), (_documents(corpus), *_sections(corpus))
+        if len(records) > _FEW and search is not None and question:
+            records = _as_found(records, search(question, _LOOKED_UP))
+        described = (*records[:MOST_DESCRIBED], *others)
+        samples = {table.name: self._sample(table, corpus) for table in described}
+        return TablesInScope((*records, *others), samples)
 
     def _sample(self, table: TableInScope, corpus: Corpus) -> Sequence[Sequence[object]]:
         if table.kind is Kind.DOCUMENTS:
@@ -179,6 +197,41 @@ def all_sections(corpus: Corpus) -> Iterator[Section]:
 def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
     """Return the values of the columns named in `table.origin` for the rows of a part."""
     return (part.document.title, part.table.name)[: len(table.origin)]
+
+
+def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[TableInScope]:
+    """Put tables in the order of passages: those that a passage lies in, those of documents found, and the others."""
+    by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
+
+    def rank(table: TableInScope) -> tuple[int, int]:
+        versions = {part.document.handle.version_id for part in table.parts}
+        within = (
+            number
+            for number, passage in enumerate(passages)
+            if passage.version_id in versions and any(_meet(part, passage) for part in table.parts)
+        )
+        found = next(within, None)
+        if found is not None:
+            return 0, found
+        ranks = [by_document[version] for version in versions if version in by_document]
+        return (1, min(ranks)) if ranks else (2, 0)
+
+    return sorted(tables, key=rank)
+
+
+def _meet(part: Part, passage: Passage) -> bool:
+    is_same = part.document.handle.version_id == passage.version_id
+    return is_same and part.table.start < passage.end and passage.start < part.table.end
+
+
+def _named(tables: Sequence[TableInScope]) -> Iterator[str]:
+    """Yield a line with the names of tables that are not described, as many as fit."""
+    if not tables:
+        return
+    lengths = accumulate(len(table.name) + 4 for table in tables)
+    shown = max(1, sum(length <= _NAMED_CHARS for length in lengths))
+    named = ", ".join(f'"{table.name}"' for table in tables[:shown])
+    yield f"There are also: {named}{f' and {len(tables) - shown:,} more' if len(tables) > shown else ''}."
 
 
 def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:

@@ -55,7 +55,7 @@ class TableStrategy:
         `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unconfirmed.
         """
         corpus = context.corpus()
-        tables = self._catalog.in_scope(corpus)
+        tables = self._catalog.in_scope(corpus, context.question, context.search)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
             plan, result = yield from self._compute(context, tables, run)

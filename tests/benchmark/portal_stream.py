@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from playwright.sync_api import expect
 
-from api.cli.client import Client
+from api.client import Client
 from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, Searched, SearchedDocument, Sentence
 from rlm.events import Checking, Completed, Delta, Event, Reading
 from rlm.requests import AnswerRequest

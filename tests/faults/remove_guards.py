@@ -60,6 +60,34 @@ GUARDS = (
         "tests/contract/test_catalog_works.py::test_comments_on_what_rested_on_a_gone_version_are_redacted",
     ),
     Guard(
+        "lines of a table of contents are no table",
+        "ingest/parsing/pdf/aligned_tables.py",
+        "    mark_contents(rows)\n",
+        "",
+        "tests/unit/ingest/test_pdf_tables.py::test_a_table_of_contents_without_dots_is_lines_and_no_table",
+    ),
+    Guard(
+        "numbers below a header are no table of contents",
+        "ingest/parsing/pdf/contents.py",
+        "return _LEAST_BELOW_A_HEADER if is_header and is_near else _LEAST_LINES",
+        "return _LEAST_LINES",
+        "tests/unit/ingest/test_pdf_tables.py::test_numbers_that_grow_below_a_header_are_a_table",
+    ),
+    Guard(
+        "a picture without text is no failed document",
+        "ingest/parsing/mail.py",
+        "if media_type in IMAGE_TYPES else",
+        "if False else",
+        "tests/unit/ingest/test_mail.py::test_small_pictures_of_a_message_are_told_without_reading_any",
+    ),
+    Guard(
+        "tables take no more of a prompt than there is room",
+        "rlm/tables/catalog.py",
+        "if described and room < 0:",
+        "if False and room < 0:",
+        "tests/unit/rlm/tables/test_catalog.py::test_wide_tables_leave_room_for_the_question",
+    ),
+    Guard(
         "one request at a time adds to an upload",
         "ingest/catalog/uploads.py",
         "            if row is not None and row.writer is not None and row.lease_until > now:\n"

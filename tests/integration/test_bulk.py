@@ -217,3 +217,26 @@ def test_the_audit_log_is_filtered_verified_and_exported_for_one_tenant(
     wrong = f"{head.partition(':')[0]}:{'0' * 64}"
     assert client.get("/v1/audit/verification", anchor=wrong)["faults"]
     assert client.http.get("/v1/audit/verification", params={"anchor": "x"}).status_code == 400
+
+
+def test_usage_by_collection_counts_a_question_in_each_collection_that_it_read(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as (services, client), asked_by_people(services) as (http, people):
+        some(client, "whale.txt", collection="animals")
+        some(client, "anchor.txt", collection="ships")
+        eve = people.of("eve")
+        for collections in (["animals"], ["animals", "ships"]):
+            asked = {"question": "Which one is a ship?", "collections": collections}
+            assert http.post("/v1/answers", json=asked, headers=eve).status_code == 200
+        run = http.post("/v1/answers", json={**asked, "background": True}, headers=people.of("bob")).json()["id"]
+        wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", seconds=60, what="the run has ended")
+
+        def shown(headers: dict[str, str], **days: str) -> dict[str, int]:
+            found = http.get("/v1/usage/collections", params=days, headers=headers).json()["collections"]
+            return {each["collection"]: each["questions"] for each in found}
+
+        assert shown(people.of("admin")) == {"animals": 3, "ships": 2}
+        assert shown(eve) == {"animals": 2, "ships": 1}
+        assert shown(eve, until="2020-01-01") == {}
+        services.identities.grants.grant(DEFAULT_TENANT, "ships", "user:bob", Role.READER)
+        assert shown(eve) == {"animals": 2}
+        assert http.get("/v1/usage/collections", params={"since": "2026-13-40"}, headers=eve).status_code == 400

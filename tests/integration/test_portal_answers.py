@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import Scope
 from rlm.answers import Answer, ReadPassage, ResultTable, Searched

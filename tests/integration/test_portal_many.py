@@ -94,7 +94,7 @@ def test_all_that_match_are_deleted_after_it_is_said_what_goes(
     expect(page.locator("#chosen-count")).to_have_text("All 53 documents that match")
     page.get_by_role("button", name="Delete", exact=True).first.click()
     dialog.get_by_role("button", name="Delete 53").click()
-    expect(page.locator("#empty")).to_contain_text("Nothing matches")
+    expect(page.locator("#empty")).to_contain_text("Nothing matches", timeout=120_000)
     page.get_by_role("button", name="Show all documents").click()
     expect(page.locator("#rows tr")).to_have_count(1)
     first_rows(page, "k.txt")

@@ -12,7 +12,8 @@ from api.services import DEFAULT_TENANT, Services
 from ingest.documents import JobKind
 from ingest.quotas import Account, Quota
 from rlm.events import Completed
-from tests.integration.test_portal_ask import WrittenAnswers, written
+from tests.integration.test_portal_ask import TEXT, WrittenAnswers, written
+from tests.integration.test_portal_ask import uploaded as ready_document
 from tests.integration.test_portal_library import WHALE, files, uploaded
 from tests.support.browser import Portal, chromium, portal
 from tests.support.relay import Relay, relayed
@@ -122,8 +123,8 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     services, client = service
     said = WrittenAnswers()
     services.answering = said
-    document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode()).json()
-    said.events = [Completed(written(document, WHALE))]
+    document = ready_document(client)
+    said.events = [Completed(written(document, TEXT))]
     key, secret = services.keys.issue(DEFAULT_TENANT, "hers")
     page = opened.page()
     page.goto(f"{opened.url}/sign-in")
@@ -199,12 +200,12 @@ def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], 
     tabbed_to(page, "Choose files")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-    chooser.value.set_files(files(tmp_path, ("whale.md", WHALE)))
+    chooser.value.set_files(files(tmp_path, ("whale.md", TEXT)))
     expect(page.locator("#rows tr")).to_contain_text("Ready")
     document = client.get("/v1/documents")["documents"][0]
     said = WrittenAnswers()
     services.answering = said
-    said.events = [Completed(written(document, WHALE))]
+    said.events = [Completed(written(document, TEXT))]
     page.reload()
     page.wait_for_selector("#rows tr")
     tabbed_to(page, "Ask")

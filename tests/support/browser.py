@@ -13,7 +13,7 @@ from api.portal.links import own_key, sign_in_link
 from api.services import DEFAULT_TENANT, Services
 from tests.support.serving import serving
 
-_PATIENCE_MS = 20_000  # a busy machine is no fault
+_PATIENCE_MS = 60_000  # a busy machine is no fault
 _QUIET = [
     "--disable-gpu",
     "--disable-quic",

@@ -63,13 +63,27 @@ def ole_file(streams: Mapping[str, bytes]) -> bytes:
     return header + b"".join(sectors) + struct.pack(f"<{len(fat)}L", *fat)
 
 
-def outlook_message(subject: str, body: str, attachments: Mapping[str, bytes] | None = None) -> bytes:
-    """Return a message of Outlook."""
+def outlook_message(
+    subject: str, body: str, attachments: Mapping[str, bytes] | None = None, messages: Mapping[str, str] | None = None
+) -> bytes:
+    """Return a message of Outlook; `messages` are attached to it, their bodies by their subjects."""
     texts = {0x0037: subject, 0x1000: body, 0x0C1A: "Ann Poe", 0x001A: "IPM.Note"}
     streams = _properties("", texts, header=32)
     for index, (name, content) in enumerate((attachments or {}).items()):
         storage = f"__attach_version1.0_#{index:08X}/"
         streams |= _properties(storage, {0x3707: name}, {0x3701: content}, {0x3705: 1}, header=8)
+    for index, (inner, text) in enumerate((messages or {}).items(), start=len(attachments or {})):
+        storage = f"__attach_version1.0_#{index:08X}/"
+        streams |= _properties(storage, {0x3001: inner}, numbers={0x3705: 5}, header=8)
+        embedded = f"{storage}__substg1.0_3701000D/"
+        streams |= _properties(embedded, {0x0037: inner, 0x1000: text, 0x0C1A: "Bob Poe"}, header=24)
+        streams |= _properties(
+            f"{embedded}__attach_version1.0_#00000000/",
+            {0x3707: "inner.txt"},
+            {0x3701: b"Words of an inner file."},
+            {0x3705: 1},
+            header=8,
+        )
     return ole_file(streams)
 
 

@@ -1,5 +1,5 @@
 // The audit log: filtered, a page at a time, verified, and exported.
-import { byId, el, foreign, plural, time, trouble } from './dom.js'
+import { byId, el, foreign, number, plural, time, trouble } from './dom.js'
 import { Pager } from './pager.js'
 import { get } from './rest.js'
 
@@ -49,7 +49,15 @@ function row(entry) {
     el('td', { 'data-label': 'by' }, actor.user ? foreign(actor.user) : actor.kind === 'caller' ? 'key ' : actor.kind, actor.key ? [actor.user ? ' with ' : '', el('code', { text: actor.key })] : null),
     el('td', { class: 'whole' }, el('span', { text: entry.action }), entry.result === 'done' ? null : el('span', { class: 'small bad-ink' }, ' ', foreign(entry.result))),
     el('td', { 'data-label': 'to' }, id && entry.action !== 'document.deleted' ? el('a', { href: `/library/${id}`, text: entry.object }) : foreign(entry.object)),
-    el('td', { class: 'details' }, Object.entries(entry.details).filter(([, value]) => value !== null).flatMap(([name, value], at) => [at ? ', ' : '', `${name.replaceAll('_', ' ')}: `, foreign(typeof value === 'object' ? JSON.stringify(value) : value)])))
+    el('td', { class: 'details' }, Object.entries(entry.details).filter(([, value]) => value !== null).flatMap(([name, value], at) => [at ? ', ' : '', `${name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])))
+}
+
+// A value of an entry's details as people read it.
+function plain(name, value) {
+  if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
+  if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || 'none'
+  if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key} ${plain(key, each)}`).join(', ') || 'none'
+  return typeof value === 'number' ? number(value) : String(value)
 }
 
 async function verify(button) {

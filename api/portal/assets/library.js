@@ -50,15 +50,13 @@ const pager = new Pager(async (cursor) => {
     if (mine === asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: load })))
     return undefined
   }
-})
+}, (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`)
 
-const load = () => pager.again().then(() => {
+async function load() {
+  await pager.again()
   // The last page may have been deleted.
-  if (!shown.length && pager.page > 1) return again()
-  const first = (pager.page - 1) * PAGE
-  if (shown.length && total !== null) byId('page').textContent = `${number(first + 1)} to ${number(first + shown.length)} of ${number(total)}`
-  return undefined
-})
+  if (!shown.length && pager.page > 1) await again()
+}
 const again = () => { pickNone(); pager.cursors = [null]; return load() }
 
 // Loads again in a moment, while something is under way and the page is looked at.

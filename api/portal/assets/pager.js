@@ -2,9 +2,10 @@
 import { byId, number } from './dom.js'
 
 export class Pager {
-  // `load(cursor)` asks for a page and returns its next cursor.
-  constructor(load) {
+  // `load(cursor)` asks for a page and returns its next cursor; `describe(number)` says which page is shown.
+  constructor(load, describe = (page) => `Page ${number(page)}`) {
     this.load = load
+    this.describe = describe
     this.cursors = [null]
     this.next = null
     byId('next').addEventListener('click', () => { this.cursors.push(this.next); this.again() })
@@ -35,6 +36,6 @@ export class Pager {
     byId('pages').hidden = this.page === 1 && !next
     byId('previous').disabled = this.page === 1
     byId('next').disabled = !next
-    byId('page').textContent = `Page ${number(this.page)}`
+    byId('page').textContent = this.describe(this.page)
   }
 }

@@ -104,7 +104,7 @@ async function collections() {
 }
 
 function collection(each) {
-  const body = el('div')
+  const body = el('div', {}, el('p', { class: 'hint', text: 'Loading…' }))
   const show = () => grants(each, body).catch((error) => body.replaceChildren(trouble(error)))
   return el('details', { class: 'collection', ontoggle: (event) => { if (event.target.open) show() } },
     el('summary', {}, el('strong', {}, foreign(each.name)), el('span', { class: 'soft small', text: plural(each.documents, 'document') }),

@@ -13,6 +13,11 @@ const COLUMNS = [
   ['questions', 'Questions'], ['calls', 'Calls of the model'], ['prompt_tokens', 'Tokens read'], ['completion_tokens', 'Tokens written'],
   ['dollars', 'Cost'], ['documents', 'Documents added'], ['bytes', 'Bytes added'],
 ]
+const BY_COLLECTION = COLUMNS.filter(([column]) => ['questions', 'prompt_tokens', 'completion_tokens', 'dollars'].includes(column))
+const HOW = {
+  collection: 'A question counts in each collection of which it was given documents, with all of its tokens. Only what is kept is counted: answers and runs that were deleted, or are older than they are kept, are not.',
+  day: 'Days are those of UTC. What answers under way have spent is counted when they end.',
+}
 const PARTS = { catalog: 'Catalog', search: 'Search', language_model: 'Language model', upkeep: 'Upkeep' }
 const STATES = {
   ready: ['good', 'Ready'], loading: ['warn-ink waiting', 'Loading'], none: ['soft waiting', 'None is set up'],
@@ -20,6 +25,7 @@ const STATES = {
 }
 const cost = new Intl.NumberFormat(navigator.languages, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 })
 let used = []
+let asked = []
 let names = new Map()
 
 const shown = (name, value) => (name === 'dollars' ? cost.format(value) : name === 'bytes' ? bytes(value) : number(value))
@@ -69,12 +75,14 @@ async function usage() {
     found.push(...page.usage)
     cursor = page.next_cursor
   } while (cursor && found.length < MOST_ROWS)
+  asked = (await get('/v1/usage/collections', { since })).collections
   used = found.map((each) => ({ ...each, questions: each.answers + each.runs }))
   draw()
 }
 
 function grouped() {
   const by = byId('by').value
+  if (by === 'collection') return asked.map((each) => [each.collection, each])
   const sums = new Map()
   for (const each of used) {
     const name = by === 'day' ? each.day : each.key_id ?? ''
@@ -86,21 +94,23 @@ function grouped() {
   return by === 'day' ? rows : rows.sort((a, b) => b[1].prompt_tokens + b[1].completion_tokens - a[1].prompt_tokens - a[1].completion_tokens)
 }
 
-const title = (name) => (byId('by').value === 'day' ? name : names.get(name) ?? (name || 'without a key'))
+const columns = () => (byId('by').value === 'collection' ? BY_COLLECTION : COLUMNS)
+const title = (name) => (byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
 
 function draw() {
   const rows = grouped()
   const most = Math.max(1, ...rows.map(([, sum]) => sum.prompt_tokens + sum.completion_tokens))
-  const total = (column) => rows.reduce((sum, [, each]) => sum + each[column], 0)
+  const total = (column) => used.reduce((sum, each) => sum + each[column], 0)
+  byId('how').textContent = HOW[byId('by').value] ?? HOW.day
   byId('table').hidden = !rows.length
   byId('empty').hidden = Boolean(rows.length)
   byId('download').disabled = !rows.length
-  byId('sums').textContent = rows.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${cost.format(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
-  byId('columns').replaceChildren(el('th', { scope: 'col', text: byId('by').value === 'day' ? 'Day' : 'Key' }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...COLUMNS.map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
+  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${cost.format(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
+  byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: 'Day', key: 'Key', collection: 'Collection' }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
   byId('rows').replaceChildren(...rows.map(([name, sum]) => el('tr', {},
     el('th', { scope: 'row' }, foreign(title(name))),
     el('td', { class: 'middle' }, el('progress', { max: most, value: sum.prompt_tokens + sum.completion_tokens, 'aria-label': 'Share of tokens' })),
-    ...COLUMNS.map(([column]) => el('td', { class: 'right', text: shown(column, sum[column]) })))))
+    ...columns().map(([column]) => el('td', { class: 'right', text: shown(column, sum[column]) })))))
 }
 
 async function stored() {
@@ -126,5 +136,5 @@ const all = () => Promise.all([quotas(), now(), usage(), stored(), keyNames()]).
 byId('choices').addEventListener('submit', (event) => event.preventDefault())
 byId('period').addEventListener('change', () => usage().catch(fail))
 byId('by').addEventListener('change', draw)
-byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...COLUMNS.map(([column]) => column)], grouped().map(([name, sum]) => [title(name), ...COLUMNS.map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
+byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...columns().map(([column]) => column)], grouped().map(([name, sum]) => [title(name), ...columns().map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
 all()

@@ -39,7 +39,7 @@ def parse_image(path: Path) -> ParsedDocument:
 
     from ingest.parsing.pdf.pages import PagesParser
 
-    with _opened(path) as image:
+    with opened_image(path) as image:
         pages = _ImagePages(image)
         without = PdfDocument.new()  # an image has no bookmarks, title or embedded files
         try:
@@ -82,7 +82,7 @@ class _ImagePages:
             return _PAGE_POINTS, _PAGE_POINTS, ()
         with _translated():
             self._image.seek(number - 1)
-            picture = _picture(self._image)
+            picture = picture_of(self._image)
         height, width = picture.shape[:2]
         points = _PAGE_POINTS / max(height, width)
         return width * points, height * points, recognized_words(picture, number)
@@ -100,17 +100,18 @@ def page_of_image(path: Path, number: int) -> "Image":
     """Return a page of an image as it is shown, counted from 1. Raises as `parse_image`, and `PageNotFoundError`."""
     from PIL import Image
 
-    with _opened(path) as image:
+    with opened_image(path) as image:
         count = _ImagePages(image).count
         if not 1 <= number <= count:
             raise PageNotFoundError(f"The image has no page {number}: it has {count}.")
         with _translated():
             image.seek(number - 1)
-            return Image.fromarray(_picture(image))
+            return Image.fromarray(picture_of(image))
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[Image]":
+def opened_image(path: Path) -> "Iterator[Image]":
+    """Open an image. Raises `DamagedDocumentError`."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # the limit below is told apart from damage
@@ -131,7 +132,7 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
-def _picture(image: "Image") -> Picture:
+def picture_of(image: "Image") -> Picture:
     """Return a frame as it is shown: turned as its EXIF says, on white, and no larger than need be."""
     import numpy as np
     from PIL import Image, ImageOps

@@ -1,14 +1,19 @@
 """Facts about an ODS workbook from its XML: one pass over the rows of each sheet."""
 
+import io
+import re
 import zipfile
+from pathlib import Path
 from typing import IO
 
 from lxml import etree
 
 from ingest.errors import DamagedDocumentError
+from ingest.parsing.containers import ZIP_MARK
 from ingest.parsing.office.odf import require_unencrypted
 from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.zip_guard import open_zip, read_entry
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -17,6 +22,7 @@ _META = "{http://purl.org/dc/elements/1.1/}"
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "ILS": "₪", "VND": "₫"}
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _SHOWN = (None, "visible")
+_BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
 _FILLING = 1_000  # a row or cell that is repeated more often than this fills up a sheet, and is no content
 
 
@@ -39,6 +45,31 @@ def ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
     except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
         raise DamagedDocumentError("The content of the workbook is damaged.") from error
     return facts
+
+
+def without_blanks(path: Path) -> io.BytesIO | None:
+    """Return an ODS file whose XML has no blanks between elements, as pretty-printed ones have; None for others.
+
+    calamine takes such blanks for content where none can be. Those inside paragraphs stay.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ZIP_MARK)) != ZIP_MARK:
+            return None
+    with open_zip(path) as archive:
+        if "content.xml" not in archive.namelist():
+            return None
+        plain = io.BytesIO()
+        with zipfile.ZipFile(plain, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+            for name in ("mimetype", "META-INF/manifest.xml", "content.xml"):
+                if name in archive.namelist():
+                    content = read_entry(archive, name)
+                    target.writestr(name, _BLANKS.sub(_paragraph_alone, content) if name == "content.xml" else content)
+    plain.seek(0)
+    return plain
+
+
+def _paragraph_alone(match: re.Match[bytes]) -> bytes:
+    return match["paragraph"] or b""
 
 
 def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:

@@ -25,7 +25,7 @@ from ingest.parsing.sheets import WORKBOOK_PARSER
 from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
 from ingest.parsing.sheets.facts import SheetFacts, WorkbookFacts
 from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles
-from ingest.parsing.sheets.ods import ods_facts
+from ingest.parsing.sheets.ods import ods_facts, without_blanks
 from ingest.parsing.sheets.values import ERRORS, Value, is_text, words
 from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
@@ -53,12 +53,23 @@ def parse_workbook(path: Path) -> ParsedDocument:
     """
     facts = _facts(path)
     try:
-        with CalamineWorkbook.from_path(path) as workbook:
+        with _opened(path) as workbook:
             return _Reader(workbook, facts).read()
     except CalamineError as error:
         if isinstance(error, PasswordError) or _has_password(path):
             raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
+
+
+def _opened(path: Path) -> CalamineWorkbook:
+    """Open a workbook. Raises `CalamineError`."""
+    try:
+        return CalamineWorkbook.from_path(path)
+    except CalamineError:
+        plain = without_blanks(path)
+        if plain is None:
+            raise
+        return CalamineWorkbook.from_filelike(plain)
 
 
 def _has_password(path: Path) -> bool:

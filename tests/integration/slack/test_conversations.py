@@ -58,6 +58,17 @@ def test_an_unsupported_sentence_is_told_by_an_alert(workspace: Workspace, golde
     golden(written(workspace))
 
 
+def test_a_thumb_is_kept_as_the_apis_feedback(workspace: Workspace) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    (reply,) = workspace.answered(thread)
+    buttons = next(block for block in reply.blocks if block["type"] == "context_actions")["elements"][0]
+    for button in ("positive_button", "negative_button"):
+        value = buttons[button]["value"]
+        assert workspace.sender.press("U0BOB", buttons["action_id"], value, workspace.channel).is_success
+    said = workspace.harbour.services.feedback.latest("default")
+    assert [(each.author, each.verdict.rating) for each in said][:1] == [("slack:U0BOB", "down")]
+
+
 def test_what_turns_to_others_or_comes_from_programs_is_no_question(workspace: Workspace) -> None:
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     workspace.answered(thread)

@@ -1,12 +1,18 @@
 """Messages and mailboxes: who wrote what to whom, and their attachments as entries."""
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
 from ingest.errors import ParserLimitError
+from ingest.layout import OmissionKind
 from ingest.parsing.containers import EML, MBOX, MSG
-from ingest.parsing.mail import unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.mail import unpack_eml, unpack_mbox
+from ingest.parsing.ocr.allowance import RecognitionNeeded, _allowance, allow
+from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
 from tests.support.containers import mailbox_of, message
@@ -83,6 +89,58 @@ def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
     assert document.title == "Tides"
     assert "The flood comes at six." in document.text
     assert [entry.path for entry in document.entries] == ["a.txt"]
+
+
+def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mail.msg"
+    path.write_bytes(outlook_message("Tides", "See below.", {"a.txt": b"Words."}, {"Ebb/and flow": "It ebbs at noon."}))
+    document = unpack_msg(path, tmp_path, EntryRoom())
+    assert [(each.path, each.media_type) for each in document.entries] == [("a.txt", TEXT), ("Ebb-and flow.eml", EML)]
+    assert not document.omissions
+    (tmp_path / "inner").mkdir()
+    inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryRoom())
+    assert inner.title == "Ebb/and flow"
+    assert "Bob Poe" in inner.text
+    assert "It ebbs at noon." in inner.text
+    assert [each.path for each in inner.entries] == ["inner.txt"]
+
+
+def _picture(width: int, height: int, text: str = "") -> bytes:
+    image = Image.new("RGB", (width, height), "white")
+    if text:
+        ImageDraw.Draw(image).text((40, 40), text, fill="black", font_size=40)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def readable() -> Iterator[None]:
+    """Let this process read pictures."""
+    allow(10)
+    yield
+    _allowance.pages = None
+
+
+@pytest.mark.usefixtures("readable")
+def test_a_picture_with_words_is_a_document_and_others_are_only_listed(tmp_path: Path) -> None:
+    pictures = {"page.png": _picture(900, 500, "The flood comes at six"), "sea.png": _picture(900, 500)}
+    document = parse(tmp_path, message(attachments={**pictures, "dot.png": _picture(20, 20)}))
+    assert [each.path for each in document.entries] == ["page.png"]
+    assert "sea.png" in document.text
+    assert "a picture without text" in document.text
+    assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 2)]
+
+
+def test_small_pictures_of_a_message_are_told_without_reading_any(tmp_path: Path) -> None:
+    """A logo that the message shows may be larger than what is attached, and nothing is a failed entry."""
+    raw = message(attachments={"logo.png": _picture(200, 60, "Mill")})
+    shown = raw.replace(b'filename="logo.png"', b'filename="logo.png"\nContent-ID: <logo>')
+    document = parse(tmp_path, shown)
+    assert not document.entries
+    assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 1)]
+    with pytest.raises(RecognitionNeeded):
+        parse(tmp_path, raw)
 
 
 def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:

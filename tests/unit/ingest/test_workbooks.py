@@ -1,6 +1,7 @@
 """Workbooks as they are parsed: each cell at its place, each table with its header, what is left out said."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -322,6 +323,19 @@ def test_a_truncated_workbook_is_a_typed_error(tmp_path: Path, suffix: str) -> N
             _parsed(tmp_path, content[: int(len(content) * share)])
         assert isinstance(raised.value, DamagedDocumentError)
         assert raised.value.hint
+
+
+def test_a_workbook_whose_xml_is_laid_out_for_people_is_read_as_any_other(tmp_path: Path) -> None:
+    content = WRITERS[".ods"]({"Costs": COSTS})
+    with zipfile.ZipFile(io.BytesIO(content)) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    parts["content.xml"] = re.sub(rb">(?=<(?!/?text:))", b">\n  ", parts["content.xml"])
+    laid_out = io.BytesIO()
+    with zipfile.ZipFile(laid_out, "w") as new:
+        for name, part in parts.items():
+            new.writestr(name, part)
+    assert laid_out.getvalue() != content
+    assert _parsed(tmp_path, laid_out.getvalue()).text == _parsed(tmp_path, content).text
 
 
 def test_workbooks_with_a_password_say_so(tmp_path: Path) -> None:

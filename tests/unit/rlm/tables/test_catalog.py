@@ -1,9 +1,11 @@
 """Which tables a question may be about, and how they are described."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.tables import Column, ColumnType
-from rlm.tables.catalog import MOST_DESCRIBED, Kind, TableCatalog
+from retrieval.passages import Passage
+from rlm.tables.catalog import DESCRIBED_CHARS, MOST_DESCRIBED, Kind, TableCatalog
 from rlm.tables.opened import open_table
 from tests.support.ingested_tables import ingested
 
@@ -90,6 +92,46 @@ def test_many_tables_and_long_cells_make_no_long_description(tmp_path: Path) -> 
     tables = (f"## T{at}\n\n| a{at} | b |\n|---|---|\n| {'x' * 900} | 2 |\n" for at in range(MOST_DESCRIBED + 5))
     corpus, records = ingested(tmp_path, {"many.md": "# Many\n\n" + "\n".join(tables)})
     description = TableCatalog(records).in_scope(corpus).description()
-    assert description.count("columns:") == MOST_DESCRIBED
+    assert description.count("columns:") == MOST_DESCRIBED + 2  # documents and sections are two more
     assert '"t34"' in description
     assert len(description) < 10_000
+
+
+def test_of_many_tables_those_are_described_first_that_a_search_finds(tmp_path: Path) -> None:
+    def table(at: int) -> str:
+        return f"## T{at}\n\n| a{at} | b |\n|---|---|\n| {at} | 2 |\n"
+
+    files = {f"{name}.md": "\n".join(table(number * 100 + at) for at in range(20)) for number, name in enumerate("xyz")}
+    corpus, records = ingested(tmp_path, files)
+    catalog = TableCatalog(records)
+    last = next(each for each in corpus.documents if each.name == "z.md")
+    at = corpus.text(last.handle).index("## T207")
+    asked: list[str] = []
+
+    def search(query: str, top_k: int) -> Sequence[Passage]:
+        asked.append(query)
+        return [corpus.passage(last.handle[at : at + 24])]
+
+    tables = catalog.in_scope(corpus, "How much is a207?", search)
+    assert asked == ["How much is a207?"]
+    assert [each.name for each in tables.tables[:2]] == ["t207", "t200"]
+    description = tables.description()
+    assert description.startswith('Table "t207"')
+    assert 'Table "documents"' in description
+    assert 'Table "sections"' in description
+    assert len(description) < DESCRIBED_CHARS + 3_000
+    (tmp_path / "few").mkdir()
+    few, few_records = ingested(tmp_path / "few", {"menu.md": MENU})
+    TableCatalog(few_records).in_scope(few, "How much is pie?", search)
+    assert len(asked) == 1
+
+
+def test_wide_tables_leave_room_for_the_question(tmp_path: Path) -> None:
+    def table(at: int) -> str:
+        names = [f"{'column ' * 9}{at} {number}" for number in range(40)]
+        return f"## T{at}\n\n| {' | '.join(names)} |\n|{'---|' * 40}\n| {' | '.join(['value' * 8] * 40)} |\n"
+
+    corpus, records = ingested(tmp_path, {"wide.md": "\n".join(map(table, range(12)))})
+    description = TableCatalog(records).in_scope(corpus).description()
+    assert len(description) < DESCRIBED_CHARS + 3_000
+    assert "There are also: " in description

@@ -1,0 +1,76 @@
+"""Questions, tokens and cost by collection, from answers and runs that are kept and the documents they were given."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, Float, Select, cast, func, literal, select, union_all
+
+from ingest.catalog.database import read
+from ingest.catalog.document_scope import owned_by
+from ingest.catalog.tables import answers, documents, runs, versions, work_versions
+from ingest.quotas import NANODOLLARS
+
+
+@dataclass(frozen=True)
+class CollectionUsage:
+    """What was asked of a collection: a question counts in each collection of which it was given documents."""
+
+    collection: str
+    questions: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float
+
+
+def usage_by_collection(
+    engine: Engine, tenant_id: str, *, owner: str | None, since: float, until: float
+) -> list[CollectionUsage]:
+    """Sum up an owner's questions, None for everybody's, from an instant to before another, most tokens first."""
+    works = union_all(_answers(tenant_id, owner, since, until), _runs(tenant_id, owner, since, until)).subquery()
+    given = (
+        select(works, documents.c.collection)
+        .join(work_versions, work_versions.c.work_id == works.c.id)
+        .join(versions, versions.c.id == work_versions.c.version_id)
+        .join(documents, documents.c.id == versions.c.document_id)
+        .where(documents.c.tenant_id == tenant_id)
+        .distinct()
+        .subquery()
+    )
+    read_tokens, written = func.sum(given.c.prompt_tokens), func.sum(given.c.completion_tokens)
+    query = select(given.c.collection, func.count(), read_tokens, written, func.sum(given.c.dollars))
+    query = query.group_by(given.c.collection).order_by((read_tokens + written).desc(), given.c.collection)
+    with read(engine) as connection:
+        rows = connection.execute(query).all()
+    return [CollectionUsage(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+
+def _answers(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+    """Select kept answers with what they spent; those of runs are counted with the runs."""
+    usage = answers.c.answer["usage"]
+    of_runs = select(runs.c.id).where(runs.c.tenant_id == tenant_id)
+    return select(
+        answers.c.id,
+        func.coalesce(usage["prompt_tokens"].as_integer(), 0).label("prompt_tokens"),
+        func.coalesce(usage["completion_tokens"].as_integer(), 0).label("completion_tokens"),
+        func.coalesce(answers.c.answer["dollars"].as_float(), 0.0).label("dollars"),
+    ).where(
+        answers.c.tenant_id == tenant_id,
+        owned_by(answers, owner),
+        answers.c.created_at >= since,
+        answers.c.created_at < until,
+        answers.c.id.not_in(of_runs),
+    )
+
+
+def _runs(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+    return select(
+        runs.c.id,
+        runs.c.prompt_tokens,
+        runs.c.completion_tokens,
+        (cast(runs.c.nanodollars, Float) / literal(float(NANODOLLARS))).label("dollars"),
+    ).where(
+        runs.c.tenant_id == tenant_id,
+        owned_by(runs, owner),
+        runs.c.created_at >= since,
+        runs.c.created_at < until,
+    )

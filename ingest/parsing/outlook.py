@@ -1,0 +1,125 @@
+"""Outlook's messages (MSG): as other messages, and one inside another becomes a message of the usual form.
+
+Outlook keeps an attached message as a folder of the same file (MS-OXMSG 2.2.2.1), which is no file that could be taken
+out. It is written as EML, with its bodies and attachments.
+"""
+
+from collections.abc import Iterator
+from email.header import Header
+from email.message import Message
+from email.mime.application import MIMEApplication
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
+from ingest.parsing.containers import EML
+from ingest.parsing.entries import EntryFolder
+from ingest.parsing.mail import EML_PARSER, HEADERS, Body, better_bodies, picture_filter, write_message
+from ingest.parsing.ocr.allowance import RecognitionNeeded
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+if TYPE_CHECKING:
+    from oxmsg import Message as OutlookMessage
+    from oxmsg.attachment import Attachment
+
+MSG_PARSER = f"msg-2+{EML_PARSER}"
+
+_EMBEDDED = "__substg1.0_3701000D"  # the storage of an attached message
+_EMBEDDED_HEADER = 24  # bytes before the properties of one (MS-OXMSG 2.4.1.2)
+_CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
+_MOST_DEPTH = 10
+
+
+def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+    """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
+    from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+
+    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    try:
+        message = OutlookMessage.load(str(path))
+        said, subject = _head(message), message.subject or ""
+        bodies = better_bodies([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
+        for number, attachment in enumerate(message.attachments, start=1):
+            _take(attachment, number, entries)
+    except (MemoryError, ParserLimitError, RecognitionNeeded):
+        raise
+    except Exception as error:  # the library raises whatever its own code stumbles over
+        raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
+    write_message(writer, subject, said, bodies)
+    if not writer.length:
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
+    return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
+
+
+def _head(message: "OutlookMessage") -> dict[str, str]:
+    said = {name: str(message.message_headers.get(name) or "") for name in HEADERS}
+    said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
+    said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
+    said["Date"] = said["Date"] or str(message.sent_date or "")
+    return said
+
+
+def _take(attachment: "Attachment", number: int, entries: EntryFolder) -> None:
+    name = attachment.file_name or f"attachment {number}"
+    embedded = _embedded(attachment)
+    if embedded is not None:
+        name = " ".join((embedded.subject or name).split()).replace("/", "-")[:80]
+        entries.add(f"{name}.eml", [_as_eml(embedded).as_bytes()], declared=EML)
+        return
+    content = attachment.file_bytes if attachment.attached_by_value else None
+    if content is None:
+        entries.skip(name, "a link to a file, which the message does not hold")
+        return
+    is_shown = bool(attachment.properties.str_prop_value(_CONTENT_ID))
+    entries.add(name, [content], declared=attachment.mime_type, unwanted=picture_filter(is_shown=is_shown))
+
+
+def _embedded(attachment: "Attachment") -> "OutlookMessage | None":
+    """Return the message that an attachment is."""
+    from oxmsg import Message as OutlookMessage
+    from oxmsg.properties import Properties
+
+    class Embedded(OutlookMessage):
+        @property
+        def properties(self) -> Properties:
+            return Properties(self._storage, properties_header_offset=_EMBEDDED_HEADER)
+
+    storage: Any = attachment._storage
+    return next((Embedded(each) for each in storage.storages if each.name == _EMBEDDED), None)
+
+
+def _as_eml(message: "OutlookMessage", depth: int = 0) -> Message:
+    """Write a message of Outlook in the usual form. Raises `ParserLimitError`."""
+    if depth > _MOST_DEPTH:
+        raise ParserLimitError("Messages are attached to each other more deeply than any are.")
+    whole = MIMEMultipart("mixed")
+    for name, value in {**_head(message), "Subject": message.subject or ""}.items():
+        if value.strip():
+            whole[name] = Header(" ".join(value.split()), "utf-8").encode()
+    bodies = MIMEMultipart("alternative")
+    for text, kind in ((message.body, "plain"), (message.html_body, "html")):
+        if text:
+            bodies.attach(MIMEText(text, kind, "utf-8"))
+    whole.attach(bodies)
+    for part in _parts(message, depth):
+        whole.attach(part)
+    return whole
+
+
+def _parts(message: "OutlookMessage", depth: int) -> Iterator[Message]:
+    for attachment in message.attachments:
+        embedded = _embedded(attachment)
+        if embedded is not None:
+            yield MIMEMessage(_as_eml(embedded, depth + 1))
+        elif attachment.file_bytes is not None:
+            part = MIMEApplication(attachment.file_bytes)
+            name = attachment.file_name or "attachment"
+            part.add_header("Content-Disposition", "attachment", filename=("utf-8", "", name))
+            content_id = attachment.properties.str_prop_value(_CONTENT_ID)
+            if content_id:
+                part["Content-ID"] = f"<{content_id}>"
+            yield part
