@@ -301,7 +301,11 @@ def install(app: FastAPI) -> None:
 
 def of(request: Request, error: LeadlineError) -> JSONResponse:
     """Return an error of ours as the answer to a request."""
-    return response(request, problem(error), _headers(error))
+    headers = _headers(error)
+    metadata = getattr(request.app.state, "mcp_metadata", None)
+    if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
+        headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'  # leads a client to the identity provider
+    return response(request, problem(error), headers)
 
 
 def internal(request_id: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A vector is not made again if another chunk of the tenant has one for the same t
 
 import base64
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -20,25 +21,39 @@ from ingest.texts import Texts, byte_spans
 from ingest.tracing import span
 from retrieval.bm25 import SparseEncoder
 from retrieval.generations import OpenGeneration
-from retrieval.index import DenseVector, IndexedChunk, SparseVector
+from retrieval.index import DenseVector, IndexedChunk, IndexVectors, SparseVector
 from retrieval.languages import Language
 
 _READ_AT_ONCE = 256
 _DIGESTS_AT_ONCE = 256
 HEADER_CHARS = 300  # of a table's header that stands above each chunk of its rows; the encoder reads 256 tokens
 _TOKENS_A_CHARACTER = 0.25
+_rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
+_pipe = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
 class IndexedText:
-    """A chunk as BM25 and the encoder read it: its context line, its table's header if it has not, and itself."""
+    """What is indexed of a chunk: its context line, its table's header if it has not, and itself.
+
+    As a string it is what the encoder reads: rows without pipes and rules, which take a quarter of a table's tokens,
+    and the encoder leaves off after 256.
+    """
 
     context: str
     header: str
     body: str
 
     def __str__(self) -> str:
-        return "\n".join([self.context, *filter(None, [self.header]), self.body])
+        return "\n".join([self.context, *filter(None, [_cells_of(self.header), _cells_of(self.body)])])
+
+
+def _cells_of(text: str) -> str:
+    """Return a text with the rows of Markdown tables as their cells alone."""
+    if "|" not in text:
+        return text
+    lines = (line for line in text.split("\n") if not _rule.fullmatch(line))
+    return "\n".join(" ".join(_pipe.sub(" ", line).split()) if line.startswith("|") else line for line in lines)
 
 
 def indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
@@ -180,13 +195,8 @@ class VectorWriter:
         """Find vectors of other chunks; those of the wanted chunks themselves are made again, to count their tokens."""
         ids = {each.id for each in wanted}
         copied = self._copied(wanted)
-        keys = {each.key for each in wanted} - copied.keys()
-        found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
-        for tenant in sorted({tenant for tenant, _ in keys}):
-            digests = sorted(digest for of, digest in keys if of == tenant)
-            for at in range(0, len(digests), _DIGESTS_AT_ONCE):
-                same = self._made.index.by_digest(tenant, digests[at : at + _DIGESTS_AT_ONCE])
-                found |= {(tenant, digest): hit for digest, hit in same.items() if hit[0].id not in ids}
+        others = _with_same_text(self._made.index, {each.key for each in wanted} - copied.keys())
+        found = {key: hit for key, hit in others.items() if hit[0].id not in ids}
         rates = self._token_rates({chunk.version_id for chunk, _ in found.values()})
         return copied | {
             key: _Known(vector, round((c.end - c.start) * rates.get(c.version_id, _TOKENS_A_CHARACTER)), is_reused=True)
@@ -194,20 +204,33 @@ class VectorWriter:
         }
 
     def _copied(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
-        """Find the vectors of the wanted chunks themselves in the generation that this one copies."""
+        """Find the vectors of the same texts in the generation that this one copies."""
         if self._made.copied is None:
             return {}
-        vectors = self._made.copied.dense([each.id for each in wanted])
+        same = _with_same_text(self._made.copied, {each.key for each in wanted})
         return {
-            each.key: _Known(vectors[each.id], round(len(each.text) * _TOKENS_A_CHARACTER), is_reused=True)
+            each.key: _Known(same[each.key][1], round(len(each.text) * _TOKENS_A_CHARACTER), is_reused=True)
             for each in wanted
-            if each.id in vectors
+            if each.key in same
         }
 
     def _token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
         """Tokens per character of versions with counted tokens, to estimate those of a single chunk."""
         versions = self._catalog.versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
+
+
+def _with_same_text(
+    index: IndexVectors, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
+    """Find a chunk with its vector for keys of tenant and digest, as far as an index has one."""
+    found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
+    for tenant in sorted({tenant for tenant, _ in keys}):
+        digests = sorted(digest for of, digest in keys if of == tenant)
+        for at in range(0, len(digests), _DIGESTS_AT_ONCE):
+            same = index.by_digest(tenant, digests[at : at + _DIGESTS_AT_ONCE])
+            found |= {(tenant, digest): hit for digest, hit in same.items()}
+    return found
 
 
 def text_digest(text: str) -> str:

@@ -100,7 +100,9 @@ def install(app: FastAPI, services: Services, identify: Identify) -> None:
     """Add the route, and the metadata that leads clients to the identity provider, if there is one."""
     endpoint = Endpoint(services, identify, Places(app.state.answer_threads, app.state.streams))
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
-    if services.settings.oidc_issuer is not None and services.settings.public_url is not None:
+    public = services.settings.public_url
+    if services.settings.oidc_issuer is not None and public is not None:
+        app.state.mcp_metadata = f"{public.rstrip('/')}{METADATA_PATH}"
         app.router.routes.append(Route(METADATA_PATH, endpoint, methods=["GET"], include_in_schema=False))
 
 

@@ -60,6 +60,65 @@ GUARDS = (
         "tests/contract/test_catalog_works.py::test_comments_on_what_rested_on_a_gone_version_are_redacted",
     ),
     Guard(
+        "bytes of files are no leftovers",
+        "ingest/catalog/leftovers.py",
+        "for table in (versions, staged_entries, files):",
+        "for table in (versions, staged_entries):",
+        "tests/contract/test_catalog_files.py"
+        "::test_bytes_of_a_file_are_known_to_upkeep_and_backups_until_they_are_removed",
+    ),
+    Guard(
+        "files are their owners'",
+        "ingest/catalog/files.py",
+        "files.c.deleted_at.is_(None), _visible(caller)\n",
+        "files.c.deleted_at.is_(None)\n",
+        "tests/contract/test_catalog_files.py::test_a_file_is_its_owners_until_a_document_is_made_of_it",
+    ),
+    Guard(
+        "documents of deleted files",
+        "ingest/catalog/files.py",
+        "    if connection.execute(select(files.c.id).where(*live)).first() is None:",
+        "    if False:",
+        "tests/contract/test_catalog_files.py::test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there",
+    ),
+    Guard(
+        "files of a deleted tenant",
+        "ingest/catalog/tenant_data.py",
+        '                connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))\n',
+        "",
+        "tests/contract/test_catalog_tenant_data.py"
+        "::test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log",
+    ),
+    Guard(
+        "collections with documents that are closed to who deletes them",
+        "ingest/catalog/collections.py",
+        "~open_to(readers)).limit(1)",
+        "documents.c.id.is_(None)).limit(1)",
+        "tests/integration/test_collections.py::test_who_may_not_see_all_of_a_collection_may_not_delete_it",
+    ),
+    Guard(
+        "admins of a restricted collection",
+        "api/routes/collections.py",
+        "if found.grants and role_of(caller, collection) is not Role.ADMIN:",
+        "if False:",
+        "tests/integration/test_collections.py::test_only_admins_of_a_restricted_collection_change_and_delete_it",
+    ),
+    Guard(
+        "receipts of others' collections",
+        "ingest/catalog/collections.py",
+        "where(*of_name, owned_by(collection_deletions, owner))",
+        "where(*of_name)",
+        "tests/contract/test_catalog_files.py"
+        "::test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_is_deleted",
+    ),
+    Guard(
+        "others' files are not theirs to delete",
+        "api/routes/openai_files.py",
+        "if caller.sees_only not in (None, file.owner):",
+        "if False:",
+        "tests/integration/test_openai_stores.py::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
+    ),
+    Guard(
         "lines of a table of contents are no table",
         "ingest/parsing/pdf/aligned_tables.py",
         "    mark_contents(rows)\n",
@@ -298,6 +357,13 @@ GUARDS = (
         "(len(inside) - len(numbers))",
         "len(inside)",
         "tests/unit/retrieval/test_bm25.py::test_the_figures_of_a_table_do_not_make_it_long",
+    ),
+    Guard(
+        "vectors are copied for the same text alone",
+        "workers/vectors.py",
+        "            if each.key in same\n",
+        "",
+        "tests/unit/workers/test_vectors.py::test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone",
     ),
     Guard(
         "a table's header stands above its rows",

@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import httpx2
@@ -19,6 +22,7 @@ from api.services import DEFAULT_TENANT
 from ingest.identity import Scope
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
+from tests.support.service import listening, running
 
 ANSWER, QUOTE = "Ada Brandt kept it [1].", "keeper of the lighthouse was Ada Brandt"
 DATES = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
@@ -258,3 +262,23 @@ def test_a_host_that_is_not_the_services_is_refused_in_words(service: Harbour) -
         assert refused.status_code == 421
         assert refused.json()["code"] == "unknown_host"
         assert "LEADLINE_PUBLIC_URL" in refused.json()["hint"]
+
+
+def test_behind_a_proxy_the_public_name_is_known_and_leads_to_the_identity_provider(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "oidc_issuer": "https://id.example.org",
+        "oidc_audience": "leadline",
+        "public_url": "https://docs.example.org",
+        "mcp_hosts": "leadline-api",
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+    with running(tmp_path, **settings) as (services, _), listening(services) as (url, key):
+        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json, text/event-stream"}
+        for host in ("docs.example.org", "docs.example.org:443", "leadline-api:8000", urlsplit(url).netloc):
+            assert httpx.post(f"{url}/mcp", json=body, headers={**headers, "Host": host}).status_code != 421
+        assert httpx.post(f"{url}/mcp", json=body, headers={**headers, "Host": "evil.example"}).status_code == 421
+        refused = httpx.post(f"{url}/mcp", json=body, headers={"Host": "docs.example.org"})
+        (where,) = re.findall(r'resource_metadata="([^"]+)"', refused.headers["www-authenticate"])
+        told = httpx.get(f"{url}{urlsplit(where).path}", headers={"Host": "docs.example.org"}).json()
+        assert told["resource"] == "https://docs.example.org/mcp"
+        assert [each.rstrip("/") for each in told["authorization_servers"]] == ["https://id.example.org"]

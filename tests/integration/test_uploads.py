@@ -201,11 +201,12 @@ def test_an_upload_is_given_up_and_one_that_nobody_goes_on_with_expires(
     assert path.exists()
     assert http.delete(where, headers=TUS).status_code == 204
     assert (path.exists(), http.head(where, headers=TUS).status_code) == (False, 404)
+    services.blobs.put("uploads/no/nobodys", b"of a tenant that was deleted")
     where = begun(http, 100)
     path = services.blobs.path(f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
     rows: Uploads = services.uploads._rows
     expire_uploads(rows, services.blobs)
-    assert path.exists()
+    assert (path.exists(), services.blobs.path("uploads/no/nobodys").exists()) == (True, False)
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + 25 * 3_600)
     assert http.head(where, headers=TUS).status_code == 404

@@ -11,6 +11,7 @@ const ACTIONS = [
   'key.created', 'key.changed', 'key.rotated', 'key.revoked', 'session.begun', 'sessions.ended', 'quota.changed',
 ]
 const ANCHOR = 'audit-head'
+const NANODOLLARS = 1e9
 
 const day = (value, more) => {
   if (!value) return ''
@@ -55,6 +56,7 @@ function row(entry) {
 // A value of an entry's details as people read it.
 function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
+  if (name.startsWith('dollars') && typeof value === 'number') return `$${(value / NANODOLLARS).toFixed(2)}`
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || 'none'
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key} ${plain(key, each)}`).join(', ') || 'none'
   return typeof value === 'number' ? number(value) : String(value)

@@ -100,11 +100,11 @@ const VERSIONS = { ready: 'Ready', failed: 'Failed', cancelled: 'Cancelled', ret
 async function versions() {
   try {
     const list = (await get(`/v1/documents/${id}/versions`)).versions
-    byId('versions').replaceChildren(el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Versions' }, el('table', {},
+    byId('versions').replaceChildren(el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Versions' }, el('table', { class: 'figures' },
       el('thead', {}, el('tr', {}, ['Sent', 'File', 'State', 'Size', 'Pages'].map((name) => el('th', { scope: 'col', text: name })))),
       el('tbody', {}, list.map((each) => el('tr', {},
         el('td', { class: 'small', text: time(each.created_at) }),
-        el('td', {}, foreign(each.name || '–')),
+        el('td', { class: 'named' }, foreign(each.name || '–')),
         el('td', {}, VERSIONS[each.state] ?? 'Under way', each.active ? el('strong', { text: ' · searches find this one' }) : '', each.failure ? el('div', { class: 'small bad-ink' }, foreign(each.failure.detail)) : ''),
         el('td', { text: bytes(each.size_bytes) }),
         el('td', { text: number(each.pages) })))))))

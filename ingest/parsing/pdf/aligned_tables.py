@@ -34,7 +34,8 @@ from ingest.parsing.pdf.tables import (
     opens,
 )
 
-_NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}")  # before the text of a note
+_NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
+_FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 _FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
 _WIDEST_STEP = 2.5  # of the usual distance of a table's rows: a blank row in it makes it two
 _ENOUGH = 3
@@ -207,7 +208,7 @@ class _Builder:
     def __init__(self, rows: Sequence[Row], rules: Sequence[Rule]) -> None:
         self._rows = rows
         self._size = median(row.size for row in rows)
-        self.is_list = False  # true once its rows have turned out to be items or notes with their marks
+        self.is_list = False  # true once its rows have turned out to be notes with their marks, or numbered formulas
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
@@ -326,14 +327,24 @@ class _Builder:
     def _is_table(self, lines: Sequence[Sequence[Words]], headers: int) -> bool:
         body = [[cell_text(cell) for cell in line] for line in lines[headers:]]
         full = [line for line in body if sum(map(bool, line)) > 1]
-        if len(lines[0]) == 2 and all(_is_note_mark(cell_text(line[0])) for line in lines if line[0]):
+        values = sum(is_value(cell) and not is_year(cell) for line in full for cell in line[1:])
+        if not values and len(lines[0]) == 2 and all(_is_note_mark(cell_text(line[0])) for line in lines if line[0]):
             self.is_list = True
             return False
-        values = sum(is_value(cell) and not is_year(cell) for line in full for cell in line[1:])
+        if len(lines[0]) == 2 and _number_formulas([cell_text(line[1]) for line in lines if line[1]]):
+            self.is_list = True
+            return False
         if values >= 2 or (values and headers):
             return True
         longest = median(len(cell) for line in body for cell in line if cell)
         return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+
+
+def _number_formulas(texts: Sequence[str]) -> bool:
+    """True for the numbers (1), (2), (3) at the edge of a column, which count formulas."""
+    found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
+    numbers = [int(match[1]) for match in found if match]
+    return len(numbers) == len(texts) > 1 and all(other == one + 1 for one, other in pairwise(numbers))
 
 
 def _is_note_mark(text: str) -> bool:

@@ -175,10 +175,23 @@ def test_what_stands_above_a_header_of_years_is_kept(file: Path) -> None:
     assert table.columns[1:] == ("June 25, 2022", "Sept 25, 2021")
 
 
-def test_notes_with_their_numbers_are_no_table(file: Path) -> None:
+@pytest.mark.parametrize("mark", ["{}", "[{}]", "[Po{}]"])
+def test_notes_and_references_with_their_marks_are_no_table(file: Path, mark: str) -> None:
     drawing = Drawing()
     notes = ["is what the mill earned", "was lent by the town", "lies in the harbour"]
     for number, note in enumerate(notes, start=1):
-        drawing.line(str(number), 60, 700 - 14 * number)
-        drawing.line(f"The money {note}", 80, 700 - 14 * number)
+        drawing.line(mark.format(number), 60, 700 - 14 * number)
+        drawing.line(f"The money {note}", 100, 700 - 14 * number)
     assert "|" not in _text(file, drawing)
+
+
+def test_numbered_formulas_are_no_table(file: Path) -> None:
+    drawing = Drawing()
+    _draw(drawing, [("E = m c", "(1)"), ("a + b = c", "(2)"), ("H = E", "(3)")], (200, 500), 700)
+    assert "|" not in _text(file, drawing)
+
+
+def test_numbers_beside_numbers_stay_a_table(file: Path) -> None:
+    drawing = Drawing()
+    _draw(drawing, [("1", "5,200"), ("2", "3,900"), ("3", "4,100")], (60, 200), 700)
+    assert "| 2 | 3,900 |" in _text(file, drawing)

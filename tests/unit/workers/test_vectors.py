@@ -1,6 +1,7 @@
 """What is encoded, and what is taken from chunks that say the same."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from ingest.documents import Document, JobKind, VersionState
 from ingest.intake import UploadRequest
 from ingest.layout import Layout, TableSpan
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder
+from retrieval.generations import OpenGeneration
 from retrieval.languages import Language
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.vectors import chunk_texts, indexed_text, text_digest, word_weights
+from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_text, text_digest, word_weights
 
 SHARED = "# Notice\n\nThe harbour is closed while the ice lasts.\n"
 OTHER = "\n# Tides\n\nHigh water is at noon.\n"
@@ -115,9 +117,33 @@ def test_rows_stand_under_the_header_of_their_table_for_bm25_and_the_encoder() -
     layout = Layout(tables=(TableSpan(0, 30, len(text)),))
     start = text.index("| 2022")
     rows = indexed_text("Shops", Chunk(1, start, len(text), ("Trade",), None), text, layout)
-    assert str(rows) == "Shops > Trade\n| year | sales |\n| --- | --- |\n| 2022 | 41 |"
+    assert str(rows) == "Shops > Trade\nyear sales\n2022 41"
     encoder = Bm25Encoder()
     found = word_weights(encoder, rows, name="a.csv", language=Language.ENGLISH)
     weight = dict(zip(found.indices, found.values, strict=True))
     (sales,) = set(encoder.document("sales").indices)
     assert weight[sales] == pytest.approx(CONTEXT_WEIGHT * 2.2 / (CONTEXT_WEIGHT + 1.2))
+
+
+def test_the_encoder_reads_cells_without_what_draws_their_table() -> None:
+    text = "Sales, in all:\n\n| a \\| b | | c |\n|:---|---|---:|\n| $1,204 | — | |\n\nif x | y:\n- | -"
+    found = indexed_text("T", Chunk(0, 0, len(text), (), None), text, Layout())
+    assert str(found) == "T\nSales, in all:\n\na \\| b c\n$1,204 —\n\nif x | y:\n- | -"
+    assert found.body == text
+
+
+def test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone(worker: WorkerFixture) -> None:
+    version = put(worker, SHARED + OTHER).version
+    worker.work_off()
+    copied, made = worker.index, type(worker.index)()
+    made.upsert(list(copied.kept.values()), [Bm25Encoder().query("")] * len(copied.kept))
+    first, second = copied.kept.values()
+    copied.kept[first.id] = replace(first, digest=text_digest("what an earlier release read"))
+    encoded(worker)
+    writer = VectorWriter(
+        worker.texts, worker.catalog, OpenGeneration(2, made, worker.embedder, copied), JobKind.REEMBED
+    )
+    writer.write([Portion(worker.catalog.version(version.id), worker.texts.map(version.id).chunks)])
+    (text,) = (text for text in texts_of(worker, version.id) if text_digest(text) == first.digest)
+    assert encoded(worker) == [text.splitlines()[-1]]
+    assert set(made.embeddings) == {first.id, second.id}
