@@ -49,13 +49,12 @@ GUARDS = (
         "ingest/catalog/files.py",
         "    if connection.execute(select(files.c.id).where(*live)).first() is None:",
         "    if False:",
-        "tests/contract/test_catalog_files.py"
-        "::test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there",
+        "tests/contract/test_catalog_files.py::test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there",
     ),
     Guard(
         "files of a deleted tenant",
         "ingest/catalog/tenant_data.py",
-        "                connection.execute(update(files).where(*kept).values(name=\"\", deleted_at=time.time()))\n",
+        '                connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))\n',
         "",
         "tests/contract/test_catalog_tenant_data.py"
         "::test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log",
@@ -83,12 +82,19 @@ GUARDS = (
         "::test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_is_deleted",
     ),
     Guard(
+        "a strategy that is named",
+        "api/asking.py",
+        'if "strategy" in body.model_fields_set or len(body.collections) != 1:',
+        "if len(body.collections) != 1:",
+        "tests/unit/api/test_asking.py"
+        "::test_a_question_to_one_collection_is_answered_by_its_default_unless_it_names_a_strategy",
+    ),
+    Guard(
         "others' files are not theirs to delete",
         "api/routes/openai_files.py",
         "if caller.sees_only not in (None, file.owner):",
         "if False:",
-        "tests/integration/test_openai_stores.py"
-        "::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
+        "tests/integration/test_openai_stores.py::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
     ),
     Guard(
         "lines of a table of contents are no table",
