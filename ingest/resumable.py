@@ -16,7 +16,7 @@ import structlog
 
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted
-from ingest.catalog.uploads import KEPT_SECONDS, PartialUpload, Uploads
+from ingest.catalog.uploads import PartialUpload, Uploads
 from ingest.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
 from ingest.intake import TEMPORARY, Intake, Upload, UploadRequest
 from ingest.parsing.charsets import HEAD_BYTES
@@ -225,12 +225,15 @@ class UploadWriter:
         self._told, self._told_at = self._incoming.size, time.monotonic()
 
 
-def expire_uploads(rows: Uploads, blobs: DirectoryBlobs, *, kept_seconds: float = KEPT_SECONDS) -> int:
-    """Remove uploads whose time is over, and files that no upload has; returns how many files."""
+def expire_uploads(rows: Uploads, blobs: DirectoryBlobs) -> int:
+    """Remove uploads whose time is over, and files that no upload has, as of a deleted tenant; return how many.
+
+    A row is there before its file.
+    """
     removed = sum(blobs.delete(_key(identifier)) >= 0 for identifier in rows.expire())
-    old = {key.rpartition("/")[2]: key for key in blobs.keys(_FOLDER) if blobs.age_seconds(key) > 2 * kept_seconds}
-    for identifier in set(old) - rows.known(list(old)):
-        removed += blobs.delete(old[identifier]) >= 0
+    there = {key.rpartition("/")[2]: key for key in blobs.keys(_FOLDER)}
+    for identifier in set(there) - rows.known(list(there)):
+        removed += blobs.delete(there[identifier]) >= 0
     return removed
 
 

@@ -28,9 +28,11 @@ class EventType(StrEnum):
     DOCUMENT_READY = "document.ready"
     DOCUMENT_FAILED = "document.failed"
     DOCUMENT_DELETED = "document.deleted"
+    RUN_PAUSED = "run.paused"  # its budget is met, and it waits for a person
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
+    FEEDBACK_GIVEN = "feedback.given"
 
 
 # The type of a message that an admin has sent to see whether it arrives.

@@ -6,7 +6,7 @@ that: of a `Client` it returns the result, of an `AsyncClient` what is awaited o
 
 import functools
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
@@ -119,10 +119,18 @@ class Followed(Generic[T]):
     read: Callable[[str, str], T | None]
 
 
+@dataclass(frozen=True)
+class Steps(Generic[T]):
+    """Requests of which each depends on the replies before it: a generator that is sent replies, or thrown errors."""
+
+    begin: Callable[[], Generator[Call[Any], Any, T]]
+
+
 class Sends(Protocol):
     """A client that blocks."""
 
     def send(self, call: Call[T]) -> T: ...
+    def stepped(self, wanted: Steps[T]) -> T: ...
     def pages(self, listing: Listing[T]) -> Iterator[T]: ...
     def streamed(self, wanted: Streamed[T]) -> AbstractContextManager[Iterator[T]]: ...
     def followed(self, wanted: Followed[T]) -> Iterator[T]: ...
@@ -132,6 +140,7 @@ class SendsAsync(Protocol):
     """A client of an event loop."""
 
     async def send(self, call: Call[T]) -> T: ...
+    async def stepped(self, wanted: Steps[T]) -> T: ...
     def pages(self, listing: Listing[T]) -> AsyncIterator[T]: ...
     def streamed(self, wanted: Streamed[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
     def followed(self, wanted: Followed[T]) -> AsyncIterator[T]: ...
@@ -164,6 +173,24 @@ class operation(_Method, Generic[P, T]):
     by = "send"
 
     def __init__(self, make: Callable[Concatenate[Any, P], Call[T]]) -> None:
+        super().__init__(make)
+
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    @overload
+    def __get__(self, client: Sends, owner: object) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: SendsAsync, owner: object) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: Any, owner: object) -> Any:
+        return self._of(client)
+
+
+class stepwise(_Method, Generic[P, T]):
+    """A method of several requests with one result."""
+
+    by = "stepped"
+
+    def __init__(self, make: Callable[Concatenate[Any, P], Steps[T]]) -> None:
         super().__init__(make)
 
     @overload

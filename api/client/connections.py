@@ -11,11 +11,12 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying, Retrying
 
-from api.client.calls import Call, Followed, Listing, Streamed
+from api.client.calls import Call, Followed, Listing, Steps, Streamed
 from api.client.errors import broken, error_of
 from api.client.following import Place
 from api.client.operations import Operations
 from api.client.retrying import policy
+from api.client.stepping import Running
 
 T = TypeVar("T")
 
@@ -58,6 +59,14 @@ class Client(Operations):
     def send(self, call: Call[T]) -> T:
         """Send a request until there is a reply that counts, and read it."""
         return call.read(self._replied(call))
+
+    def stepped(self, wanted: Steps[T]) -> T:
+        """Send each request once the reply to the one before is there."""
+        steps = Running(wanted)
+        while (call := steps.following()) is not None:
+            with steps.failures():
+                steps.reply = self.send(call)
+        return steps.result
 
     def pages(self, listing: Listing[T]) -> Iterator[T]:
         """Yield everything of a listing, and ask for a page when it is needed."""
@@ -137,6 +146,13 @@ class AsyncClient(Operations):
 
     async def send(self, call: Call[T]) -> T:
         return call.read(await self._replied(call))
+
+    async def stepped(self, wanted: Steps[T]) -> T:
+        steps = Running(wanted)
+        while (call := steps.following()) is not None:
+            with steps.failures():
+                steps.reply = await self.send(call)
+        return steps.result
 
     async def pages(self, listing: Listing[T]) -> AsyncIterator[T]:
         call: Call[Any] | None = listing.call

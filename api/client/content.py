@@ -11,9 +11,10 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Content:
-    """A file, or bytes. `chunks` begins at an offset, so that an upload can go on where it was cut."""
+    """A file, or bytes; what is sent begins at `start`, so that an upload can go on where it was cut."""
 
     source: Path | bytes
+    start: int = 0
 
     @property
     def size(self) -> int:
@@ -21,20 +22,20 @@ class Content:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/octet-stream", "Content-Length": str(self.size)}
+        return {"Content-Type": "application/octet-stream", "Content-Length": str(self.size - self.start)}
 
-    def chunks(self, start: int = 0) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         if isinstance(self.source, bytes):
-            for at in range(start, len(self.source), _CHUNK_BYTES):
+            for at in range(self.start, len(self.source), _CHUNK_BYTES):
                 yield self.source[at : at + _CHUNK_BYTES]
             return
         with self.source.open("rb") as file:
-            file.seek(start)
+            file.seek(self.start)
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
 
-    async def async_chunks(self, start: int = 0) -> AsyncIterator[bytes]:
-        chunks = self.chunks(start)
+    async def async_chunks(self) -> AsyncIterator[bytes]:
+        chunks = self.chunks()
         try:
             while chunk := await anyio.to_thread.run_sync(next, chunks, b""):
                 yield chunk

@@ -8,7 +8,7 @@ ServiceError              the service refused or failed, in its own words
 ├── NotFoundError         404: there is no such thing, or not for this key
 ├── StateError            409, 412, 428: it is in another state than the request needs
 ├── QuotaError            429: too much, or too much at once; `retry_after_seconds` says when to come again
-├── UnavailableError      502, 503, 504, 507: something that it needs is away for now
+├── UnavailableError      423, 502, 503, 504, 507: something that it needs is away for now
 ├── ServerError           other 5xx: a defect; the service's log has the request id
 └── NoAnswerError         nothing came back, or the connection broke
 """
@@ -101,6 +101,7 @@ _KINDS: Mapping[int, type[ServiceError]] = {
     404: NotFoundError,
     409: StateError,
     412: StateError,
+    423: UnavailableError,
     428: StateError,
     429: QuotaError,
     502: UnavailableError,

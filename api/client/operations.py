@@ -14,11 +14,13 @@ from pydantic import BaseModel, TypeAdapter
 
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
+from api.client import stepping
 from api.client.calls import (
     Call,
     Followed,
     Listing,
     Model,
+    Steps,
     Streamed,
     following,
     json,
@@ -26,6 +28,7 @@ from api.client.calls import (
     model,
     nothing,
     operation,
+    stepwise,
     streaming,
 )
 from api.client.content import Content
@@ -156,6 +159,24 @@ class Operations:
         """Upload a file, or bytes, which need a `name`. Sent again, the same bytes change nothing."""
         call = _upload(source, name, collection, priority, batch, metadata, readers)
         return Call("POST", "/v1/documents", model(UploadedOut), **call, repeatable=True)
+
+    @stepwise
+    def upload_resumable(
+        self,
+        source: Path | bytes,
+        *,
+        name: str | None = None,
+        collection: str = "default",
+        priority: Priority = "interactive",
+        batch: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        readers: Sequence[str] | None = None,
+    ) -> Steps[DocumentOut]:
+        """Upload a large file: where its connection breaks, it goes on with what has not arrived."""
+        about = _upload(source, name, collection, priority, batch, metadata, readers)["params"]
+        about = {**about, "readers": json_module.dumps(about["readers"]) if readers else None}
+        given = {("filename" if key == "name" else key): value for key, value in about.items() if value is not None}
+        return Steps(lambda: stepping.upload(Content(source), given))
 
     @operation
     def document(self, document: str) -> Call[DocumentOut]:

@@ -10,12 +10,14 @@ from sqlalchemy import Engine, Row, delete, func, insert, select, update
 from ingest.catalog.conversations import require_answer
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.document_scope import Readers
+from ingest.catalog.outbox import publish
 from ingest.catalog.tables import answers, feedback
 from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
 from ingest.errors import FeedbackInvalidError, FeedbackNotFoundError
 from ingest.feedback import FeedbackEntry, FeedbackFilter, Rating, Verdict
 from ingest.redaction import WITHHELD
+from ingest.webhooks import EventType
 
 MAX_COMMENT_CHARS = 4_000
 
@@ -63,7 +65,10 @@ class Feedback:
                         **said,
                     )
                 )
-            return _entry(connection.execute(_query(tenant_id).where(*mine)).one())
+            entry = _entry(connection.execute(_query(tenant_id).where(*mine)).one())
+            given = {"feedback": entry.id, "answer": answer_id, "rating": verdict.rating.value}
+            publish(connection, tenant_id, EventType.FEEDBACK_GIVEN, [given], change=f":{now:.3f}")
+            return entry
 
     def of_answer(
         self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None

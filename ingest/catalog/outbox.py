@@ -26,11 +26,13 @@ _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
 
 
-def publish(connection: Connection, tenant_id: str, event: EventType, subjects: Sequence[dict[str, Any]]) -> None:
+def publish(
+    connection: Connection, tenant_id: str, event: EventType, subjects: Sequence[dict[str, Any]], *, change: str = ""
+) -> None:
     """Write a message for each subject to each of the tenant's webhooks that want such events.
 
     A subject is the `data` of its message, ids and codes, and its first member says what it is about: of the same, a
-    webhook is told once.
+    webhook is told once, and once more for each `change` of it.
     """
     if not subjects:
         return
@@ -42,7 +44,7 @@ def publish(connection: Connection, tenant_id: str, event: EventType, subjects: 
     wanting = [row.id for row in rows if event in row.events]
     new = upsert(connection, deliveries).on_conflict_do_nothing()
     values = [
-        message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}")
+        message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
         for subject in subjects
         for webhook in wanting
     ]

@@ -159,6 +159,8 @@ class RunLog:
             body = {"paused": detail, "resource": resource}
             entry = Entry(f"paused:{job.fence}", "paused", body, progress=True)
             log_entries(connection, job.version_id, [entry], seconds=seconds)
+            waiting = {"run": job.version_id, "state": RunState.PAUSED.value, "resource": resource}
+            publish(connection, job.tenant_id, EventType.RUN_PAUSED, [waiting], change=f":{job.fence}")
         self._announce(job.tenant_id, {job.version_id})
 
     def raise_spent(self, run_id: str, spent: Spent) -> None:

@@ -10,18 +10,24 @@ from sqlalchemy import Engine, func, select, update
 from ingest.audit import Action
 from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import read, write
+from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.outbox import Outbox, publish
 from ingest.catalog.retention import Expiry
+from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import webhook_deliveries as rows
 from ingest.catalog.tables import webhooks as webhook_rows
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
 from ingest.catalog.webhooks import Webhooks
+from ingest.conversations import KeptAnswer
 from ingest.documents import EmbedReport, Failure, IngestReport, JobKind
 from ingest.errors import WebhookNotFoundError, WebhooksFullError
+from ingest.feedback import Rating, Verdict
 from ingest.retention import Retention
 from ingest.runs import RunRequest
 from ingest.webhooks import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
@@ -128,6 +134,34 @@ def test_runs_tell_how_they_ended(engine: Engine, jobs: Jobs, webhooks: Webhooks
     assert told(webhooks, webhook) == [
         ("run.cancelled", {"run": cancelled.id, "state": "cancelled"}),
         ("run.failed", {"run": failed.id, "state": "failed", "code": "worker_lost"}),
+    ]
+
+
+def test_a_run_that_waits_for_a_person_tells_so_each_time(
+    engine: Engine, jobs: Jobs, webhooks: Webhooks, webhook: Webhook
+) -> None:
+    run, _ = Runs(engine).create(RunRequest("ann", "Which?"))
+    log = RunLog(engine)
+    for _ in range(2):
+        (job,) = jobs.claim(JobKind.RUN, limit=1)
+        log.begin(job)
+        log.pause(job, "Its calls are used up.", "calls", seconds=1.0)
+        with write(engine) as connection:
+            connection.execute(update(job_rows).values(state="queued"))
+    assert told(webhooks, webhook) == [("run.paused", {"run": run.id, "state": "paused", "resource": "calls"})] * 2
+
+
+def test_feedback_tells_of_its_answer_and_of_each_change(engine: Engine, webhooks: Webhooks, webhook: Webhook) -> None:
+    kept = KeptAnswer("a", "ann", None, None, "Which?", {"text": "", "sentences": [], "citations": []}, (), 0.0)
+    with write(engine) as connection:
+        keep_answer(connection, kept)
+    clock = iter((1.0, 2.0))
+    feedback = Feedback(engine, clock=lambda: next(clock))
+    for rating in (Rating.UP, Rating.DOWN):
+        given = feedback.give("ann", "a", "user:ann", Verdict(rating, "Secret words."))
+    assert told(webhooks, webhook) == [
+        ("feedback.given", {"feedback": given.id, "answer": "a", "rating": rating.value})
+        for rating in (Rating.UP, Rating.DOWN)
     ]
 
 

@@ -206,7 +206,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AskedApi]:
 
 
 @given(made=answers())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_protocol_cites_alike(api: AskedApi, made: Answer) -> None:
     cited = {each.number: each for each in made.citations}
     markers = [

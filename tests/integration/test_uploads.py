@@ -201,11 +201,12 @@ def test_an_upload_is_given_up_and_one_that_nobody_goes_on_with_expires(
     assert path.exists()
     assert http.delete(where, headers=TUS).status_code == 204
     assert (path.exists(), http.head(where, headers=TUS).status_code) == (False, 404)
+    services.blobs.put("uploads/no/nobodys", b"of a tenant that was deleted")
     where = begun(http, 100)
     path = services.blobs.path(f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
     rows: Uploads = services.uploads._rows
     expire_uploads(rows, services.blobs)
-    assert path.exists()
+    assert (path.exists(), services.blobs.path("uploads/no/nobodys").exists()) == (True, False)
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + 25 * 3_600)
     assert http.head(where, headers=TUS).status_code == 404
@@ -273,3 +274,12 @@ def test_nothing_stays_when_the_disk_of_uploads_is_removed(
     shutil.rmtree(Path(services.blobs.path("uploads")))
     assert add(http, where, 0, b"# text").json()["code"] == "upload_not_found"
     assert http.head(where, headers=TUS).status_code == 404
+
+
+def test_the_python_client_sends_a_file_in_parts_as_a_document_of_rest(tmp_path: Path) -> None:
+    text = "The quokka is awake. " * 40_000
+    (tmp_path / "long.txt").write_text(text)
+    with running(tmp_path / "home") as (_, client):
+        made = client.upload_resumable(tmp_path / "long.txt", collection="zoo", metadata={"year": 1901})
+        assert (made.name, made.collection, made.metadata) == ("long.txt", "zoo", {"year": 1901})
+        assert client.original(made.id) == text.encode()

@@ -67,7 +67,7 @@ class Both:
     def __init__(self, server: Server, *, blocking: bool, tries: int = 3) -> None:
         self._server, self._blocking, self._tries = server, blocking, tries
 
-    def call(self, name: str, *args: Any, **members: Any) -> Any:  # noqa: ANN401 - of any method
+    def call(self, name: str, /, *args: Any, **members: Any) -> Any:  # noqa: ANN401 - of any method
         """The result of a method, or all that it yields."""
         if self._blocking:
             transport = httpx.MockTransport(self._server)
@@ -76,7 +76,7 @@ class Both:
                 return list(made) if isinstance(made, Iterator) else made
         return asyncio.run(self._call(name, *args, **members))
 
-    async def _call(self, name: str, *args: Any, **members: Any) -> Any:  # noqa: ANN401
+    async def _call(self, name: str, /, *args: Any, **members: Any) -> Any:  # noqa: ANN401
         transport = httpx.MockTransport(self._server.asynchronous)
         async with httpx.AsyncClient(base_url="http://leadline", transport=transport) as http:
             made = getattr(AsyncClient(http=http, tries=self._tries), name)(*args, **members)
@@ -265,6 +265,44 @@ def test_a_file_is_read_anew_for_each_try(both: Make, tmp_path: Path) -> None:
     assert server.requests[0].headers["Content-Length"] == "600000"
     params = server.requests[0].url.params
     assert (params["name"], params["metadata"], params["readers"]) == ("log.txt", '{"year": 1851}', "user:ann")
+
+
+def test_an_upload_goes_on_where_its_connection_broke(both: Make, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_bytes(b"0123456789" * 60_000)
+    known = httpx.Response(404, json={**BUSY, "status": 404, "code": "document_not_found"})
+    server = Server(
+        httpx.Response(201, headers={"Location": "http://elsewhere/v1/uploads/u"}),
+        httpx.ReadError("reset"),
+        httpx.Response(200, headers={"Upload-Offset": "350000"}),
+        httpx.Response(409, json={**BUSY, "status": 409, "code": "upload_offset"}),
+        httpx.Response(200, headers={"Upload-Offset": "400000"}),
+        httpx.Response(204, headers={"Upload-Offset": "600000", "Content-Location": "/v1/documents/d"}),
+        known,
+    )
+    with pytest.raises(NotFoundError):
+        both(server).call("upload_resumable", tmp_path / "log.txt", collection="logs")
+    sent = [(request.method, request.url.path, request.headers.get("Upload-Offset")) for request in server.requests]
+    assert sent == [
+        ("POST", "/v1/uploads", None),
+        ("PATCH", "/v1/uploads/u", "0"),
+        ("HEAD", "/v1/uploads/u", None),
+        ("PATCH", "/v1/uploads/u", "350000"),
+        ("HEAD", "/v1/uploads/u", None),
+        ("PATCH", "/v1/uploads/u", "400000"),
+        ("GET", "/v1/documents/d", None),
+    ]
+    assert [len(body) for body in server.bodies] == [0, 600_000, 0, 250_000, 0, 200_000, 0]
+    assert "collection bG9ncw==" in server.requests[0].headers["Upload-Metadata"]
+
+
+def test_an_upload_of_which_nothing_arrives_is_given_up(both: Make) -> None:
+    begun = httpx.Response(201, headers={"Location": "/v1/uploads/u"})
+    nothing = httpx.Response(200, headers={"Upload-Offset": "0"})
+    stuck: list[httpx.Response | Exception] = [httpx.ReadError("reset"), nothing] * 9
+    server = Server(begun, *stuck)
+    with pytest.raises(NoAnswerError):
+        both(server).call("upload_resumable", b"text", name="a.txt")
+    assert [request.method for request in server.requests].count("PATCH") == 6
 
 
 def test_events_are_told_apart_whatever_their_text_has_and_unknown_ones_are_left_out(both: Make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.client.calls import Call, Followed, Listing, Streamed, _Method, model
+from api.client.calls import Call, Followed, Listing, Steps, Streamed, _Method, model
 from api.client.operations import Operations
 from tests.support.asking import asked_api
 
@@ -34,6 +34,8 @@ def call_of(name: str) -> Call[Any]:
             return call
         case Streamed(call, _):
             return call
+        case Steps(begin):
+            return next(begin())
     raise AssertionError(made)
 
 

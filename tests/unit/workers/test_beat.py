@@ -1,0 +1,42 @@
+"""What beat rings for, and where it goes."""
+
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from workers.enqueue.celery_app import QUEUE_NAMES, SWEEP, TELL, TIDY, make_app
+from workers.main import run_beat
+from workers.settings import ClusterSettings
+
+
+def test_beat_rings_for_repairs_and_webhooks_and_workers_of_upkeep_take_each(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,  # noqa: ANN401 - a path
+) -> None:
+    made: list[Celery] = []
+
+    class Beat:
+        def __init__(self, **_: object) -> None: ...
+
+        def run(self) -> None: ...
+
+    def app(url: str) -> Celery:
+        made.append(make_app(url))
+        made[0].Beat = Beat
+        return made[0]
+
+    monkeypatch.setattr("workers.main.make_app", app)
+    run_beat(
+        ClusterSettings.model_validate(
+            {
+                "database_url": "postgresql+psycopg://x/y",
+                "redis_url": "redis://127.0.0.1:1/0",
+                "qdrant_url": "http://127.0.0.1:1",
+                "home": tmp_path,
+            }
+        )
+    )
+    scheduled = {entry["task"] for entry in made[0].conf.beat_schedule.values()}
+    assert scheduled == {SWEEP, TELL, TIDY}
+    assert {made[0].conf.task_routes[task]["queue"] for task in scheduled} <= set(QUEUE_NAMES)
