@@ -112,6 +112,14 @@ GUARDS = (
         "::test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_is_deleted",
     ),
     Guard(
+        "a strategy that is named",
+        "api/asking.py",
+        'if "strategy" in body.model_fields_set or len(body.collections) != 1:',
+        "if len(body.collections) != 1:",
+        "tests/unit/api/test_asking.py"
+        "::test_a_question_to_one_collection_is_answered_by_its_default_unless_it_names_a_strategy",
+    ),
+    Guard(
         "others' files are not theirs to delete",
         "api/routes/openai_files.py",
         "if caller.sees_only not in (None, file.owner):",
