@@ -110,8 +110,8 @@ def inert_markdown(text: str) -> str:
 
     The text has to end where a word does, since a word is read as a whole.
     """
-    lines = visible(text).replace("<", "＜").replace("![", "！[").replace("](", "]（")
-    lines = _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), lines)
+    lines = _without_addresses(visible(text).replace("<", "＜"))
+    lines = lines.replace("![", "！[").replace("](", "]（")
     lines = _NAME.sub(lambda match: match[0].replace(".", "．"), lines)
     return re.sub(r"@(?=\S)|#(?=[^\s#])", lambda match: "＠" if match[0] == "@" else "＃", lines)
 
@@ -270,8 +270,12 @@ def _inert(text: str) -> Iterator[str]:
     yield text[at:]
 
 
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), text)
+
+
 def _unlinked(text: str) -> str:
-    text = _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), text.translate(_QUOTING_CODE))
+    text = _without_addresses(text.translate(_QUOTING_CODE))
     return _MENTION.sub(lambda match: "＠" if match[0] == "@" else "＃", text).translate(_SLACK)
 
 

@@ -30,6 +30,36 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "who reads by a link sees nothing that rests on what is closed to the reader",
+        "ingest/catalog/shares.py",
+        "    if kept.id in closed:",
+        "    if False:",
+        "tests/security/test_access_lists.py"
+        "::test_who_reads_by_a_link_sees_nothing_of_documents_that_are_closed_to_the_reader",
+    ),
+    Guard(
+        "a run that was given more sees its budget as it was until it met it",
+        "rlm/runs/raises.py",
+        "(limits_of(each) for each in ((*run.raised, run.limits)[0], run.limits))",
+        "(limits_of(each) for each in (run.limits, run.limits))",
+        "tests/integration/test_paused_runs.py"
+        "::test_a_paused_run_outlives_its_process_and_asks_nothing_twice_when_its_budget_is_raised",
+    ),
+    Guard(
+        "feedback names what the answer has",
+        "ingest/catalog/feedback.py",
+        "        if number not in there:",
+        "        if False:",
+        "tests/unit/api/test_feedback.py::test_feedback_names_what_the_answer_has",
+    ),
+    Guard(
+        "a comment goes with what it may quote",
+        "ingest/catalog/works.py",
+        "    _redact_feedback(connection, answer_id)\n",
+        "",
+        "tests/contract/test_catalog_works.py::test_comments_on_what_rested_on_a_gone_version_are_redacted",
+    ),
+    Guard(
         "bytes of files are no leftovers",
         "ingest/catalog/leftovers.py",
         "for table in (versions, staged_entries, files):",
@@ -49,13 +79,12 @@ GUARDS = (
         "ingest/catalog/files.py",
         "    if connection.execute(select(files.c.id).where(*live)).first() is None:",
         "    if False:",
-        "tests/contract/test_catalog_files.py"
-        "::test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there",
+        "tests/contract/test_catalog_files.py::test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there",
     ),
     Guard(
         "files of a deleted tenant",
         "ingest/catalog/tenant_data.py",
-        "                connection.execute(update(files).where(*kept).values(name=\"\", deleted_at=time.time()))\n",
+        '                connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))\n',
         "",
         "tests/contract/test_catalog_tenant_data.py"
         "::test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log",
@@ -83,12 +112,19 @@ GUARDS = (
         "::test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_is_deleted",
     ),
     Guard(
+        "a strategy that is named",
+        "api/asking.py",
+        'if "strategy" in body.model_fields_set or len(body.collections) != 1:',
+        "if len(body.collections) != 1:",
+        "tests/unit/api/test_asking.py"
+        "::test_a_question_to_one_collection_is_answered_by_its_default_unless_it_names_a_strategy",
+    ),
+    Guard(
         "others' files are not theirs to delete",
         "api/routes/openai_files.py",
         "if caller.sees_only not in (None, file.owner):",
         "if False:",
-        "tests/integration/test_openai_stores.py"
-        "::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
+        "tests/integration/test_openai_stores.py::test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers",
     ),
     Guard(
         "lines of a table of contents are no table",

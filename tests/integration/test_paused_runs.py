@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client
+from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
 from ingest.catalog.retention import Expiry

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.cli.client import Client
+from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import Scope
 from rlm.answers import Answer, ReadPassage, ResultTable, Searched
@@ -266,19 +266,6 @@ def test_what_was_asked_in_another_tab_is_shown_when_somebody_comes_back(
     page.go_back()
     page.go_forward()
     expect(page.locator(".turn")).to_have_count(2)
-
-
-def test_a_question_that_met_the_end_of_the_session_is_there_again_after_signing_in(
-    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
-) -> None:
-    uploaded(service[1])
-    page = opened.signed_in("/ask")
-    opened.context.clear_cookies()
-    ask(page, "Which colour had the whale?")
-    page.wait_for_url("**/sign-in?**")
-    page.goto(opened.link())
-    page.wait_for_url("**/ask")
-    expect(page.get_by_label("Your question")).to_have_value("Which colour had the whale?")
 
 
 def test_a_run_that_met_its_budget_waits_for_a_person_and_is_downloaded_when_it_has_ended(

@@ -59,12 +59,12 @@ def faults_of(answer: Answer) -> list[str]:
     """What is not inert in the answer as the API sends it, in both forms."""
     kept = kept_answer(answer, "a", "ann", "q", None)
     shown = AnswerOut.of(kept).rendered(list(Form), BASE)
-    cited = [Cited(each.document_id, each.start, each.end).address for each in shown.citations]
+    cited = [Cited(each.document_id, each.start, each.end) for each in shown.citations]
     shown_parts = [(shown.html, shown.mrkdwn), *((each.html, each.mrkdwn) for each in shown.citations)]
     found: list[str] = []
     for html, mrkdwn in shown_parts:
-        found += faults_of_html(html or "", cited)
-        found += faults_of_mrkdwn(mrkdwn or "", [BASE + address for address in cited])
+        found += faults_of_html(html or "", [each.address for each in cited])
+        found += faults_of_mrkdwn(mrkdwn or "", [BASE + each.page_address for each in cited])
     return found
 
 

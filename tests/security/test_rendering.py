@@ -13,7 +13,7 @@ from tests.support.inert import faults_of_html, faults_of_mrkdwn
 CITED = {1: Cited("4f1c", 3, 90), 2: Cited('a"b/../c?d', 0, 5)}
 BASE = "https://leadline.test"
 RELATIVE = {each.address for each in CITED.values()}
-ABSOLUTE = {BASE + address for address in RELATIVE}
+ABSOLUTE = {BASE + each.page_address for each in CITED.values()}
 _PIECES = (
     *(
         "word",
@@ -192,7 +192,7 @@ def test_the_checkers_see_what_is_not_inert() -> None:
     )
     for text in hostile:
         assert faults_of_mrkdwn(text, ABSOLUTE), text
-    ours = f"<{BASE}{CITED[1].address.replace('&', '&amp;')}|[1]> &lt;a&gt; `evil.test`\n> quoted\n```\na.bc\n```"
+    ours = f"<{BASE}{CITED[1].page_address.replace('&', '&amp;')}|[1]> &lt;a&gt; `evil.test`\n> quoted\n```\na.bc\n```"
     assert faults_of_mrkdwn(ours, ABSOLUTE) == []
 
 
@@ -208,7 +208,7 @@ def test_formatting_is_kept_in_html() -> None:
 
 def test_formatting_is_kept_in_mrkdwn() -> None:
     text = FORMATTED
-    link = f"<{BASE}/v1/documents/4f1c/content?start=3&amp;end=90|[1]>"
+    link = f"<{BASE}/library/4f1c?start=3&amp;end=90|[1]>"
     assert as_form(Form.MRKDWN, text, CITED, BASE) == "\n".join(
         [
             *("*Head*", "", f"A _b_ *c* ~d~ `e` {link}", "", "• one", "    1. two", ""),

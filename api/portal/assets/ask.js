@@ -13,7 +13,6 @@ let stopping = null
 let older = null
 let answered = 0
 let estimating = null
-const UNSENT = 'unsent-question'
 const only = new URLSearchParams(location.search).get('document')
 let onlyTitle = ''
 
@@ -178,7 +177,6 @@ async function ask(question, confirm = false) {
   } catch (error) {
     if (done) return
     growing.end()
-    if (error.status === 401) keep(question)
     if (error.name === 'AbortError') {
       working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
       place.append(again(question))
@@ -212,23 +210,6 @@ function failed(place, question, problem) {
 
 const brokenOff = () => ({ detail: 'The connection broke off before the answer was complete.', hint: 'Ask again: Leadline has stopped working on it.' })
 const again = (question) => el('div', { class: 'under row' }, el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: () => edit(question) }))
-
-// A question that could not be sent because the session had ended is there again after signing in.
-function keep(question) {
-  try {
-    sessionStorage.setItem(UNSENT, question)
-  } catch { /* storage is switched off */ }
-}
-
-function kept() {
-  try {
-    const question = sessionStorage.getItem(UNSENT)
-    sessionStorage.removeItem(UNSENT)
-    return question
-  } catch {
-    return null
-  }
-}
 
 // What goes on, in plain words.
 function doing(name, body) {
@@ -313,5 +294,3 @@ history()
 prepare()
 turns()
 if (!conversation) byId('question')?.focus()
-const unsent = byId('question') && kept()
-if (unsent) edit(unsent)

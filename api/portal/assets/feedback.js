@@ -3,6 +3,8 @@ import { el, foreign, say, trouble } from './dom.js'
 import { may, post, send } from './rest.js'
 
 const SHOWN = 160
+// A sentence without the signs of Markdown and the numbers of its sources, to be recognised by.
+const bare = (text) => text.replace(/\*\*|__|`|^#+ |\s*\[\d{1,4}\]/g, '')
 
 export function feedbackOf(answer, given) {
   if (!answer.id || !may('ask')) return null
@@ -29,7 +31,7 @@ function form(place, answer, given) {
   const boxes = (name, entries, chosen) => el('div', { class: 'boxes' }, entries.map(([value, label]) => el('label', { class: 'inline' },
     el('input', { type: 'checkbox', name, value, checked: chosen?.includes(value) }), foreign(label))))
   const cut = (text) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
-  const sentences = answer.sentences.map((each, at) => [at + 1, cut(each.text)])
+  const sentences = answer.sentences.map((each, at) => [at + 1, cut(bare(each.text))])
   const sources = answer.citations.map((each) => [each.number, `${each.number}: ${cut(each.title || 'Untitled')}`])
   const made = el('form', { class: 'notice' },
     el('label', {}, 'What is wrong? ', el('span', { class: 'hint', text: 'You need not say.' }), comment),

@@ -16,14 +16,21 @@ export const goesOn = (run) => run.state === 'queued' || run.state === 'running'
 
 // Bars of what is spent of each limit, and of what was read, searched and not opened; without limits what was spent.
 export function barsOf(run) {
-  const used = { ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds }
-  const limited = Object.entries(BUDGETS).filter(([name]) => run.budget[name])
-  const figure = (name, value) => (name === 'dollars' ? `$${Number(value).toFixed(2)}` : number(Math.round(value)))
+  const used = usedOf(run)
+  const limited = Object.keys(BUDGETS).filter((name) => run.budget[name])
   return [
-    ...limited.map(([name, words]) => bar(`${figure(name, used[name])} of ${figure(name, run.budget[name])}${name === 'dollars' ? '' : ` ${words}`}`, used[name] / run.budget[name])),
+    ...limited.map((name) => bar(spentOf(run, name), used[name] / run.budget[name])),
     ...(run.coverage ? coverage(run.coverage) : []),
     limited.length ? null : el('p', { class: 'small soft', text: `${plural(used.calls, 'call')} of the model (${number(used.cached)} kept ones), ${number(used.tokens)} tokens, ${span(used.seconds).replace('about ', '')}` }),
   ].filter(Boolean)
+}
+
+const usedOf = (run) => ({ ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds })
+
+// How much of a limit is spent, in words.
+export function spentOf(run, name) {
+  const figure = (value) => (name === 'dollars' ? `$${Number(value).toFixed(2)}` : number(Math.round(value)))
+  return `${figure(usedOf(run)[name])} of ${figure(run.budget[name])}${name === 'dollars' ? '' : ` ${BUDGETS[name]}`}`
 }
 
 const bar = (words, share) => el('div', {}, el('p', { class: 'small', text: words }), el('progress', { max: 1, value: Math.min(1, share), 'aria-label': words }))
@@ -66,7 +73,7 @@ export class Steps {
       case 'working': return note(`${readable(body.step)}: ${number(body.done)} of ${number(body.total)}`)
       case 'checking': return note(`Checks ${plural(body.sentences, 'sentence')}`)
       case 'resume': return note('Went on after an interruption')
-      case 'paused': return note(`Its budget was met, and it waited: ${readable(body.paused ?? '')}`)
+      case 'paused': return note(`Its budget was met${BUDGETS[body.resource] ? ` (${BUDGETS[body.resource]})` : ''}, and it waited`)
       case 'budget': return note(body.pauses ? `Somebody added to its budget: ${limits(body.added)}` : 'It was told to end with what it has')
       default: return null
     }

@@ -2,7 +2,7 @@
 import { answerOf } from './answer.js'
 import { byId, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { get, may, post } from './rest.js'
-import { barsOf, BUDGETS, goesOn, KINDS, STATES, stateOf, Steps } from './run_steps.js'
+import { barsOf, BUDGETS, goesOn, KINDS, spentOf, STATES, stateOf, Steps } from './run_steps.js'
 import { openShares } from './shares.js'
 import { closeSource } from './source.js'
 
@@ -108,7 +108,7 @@ function waiting(run) {
   }
   const form = el('form', { class: 'notice warn' },
     el('strong', { text: 'Its budget is met' }),
-    el('p', { text: `${readable(run.progress?.paused ?? '')} It waits: add to the budget, or let it answer with what it has found so far.` }),
+    el('p', { text: `${run.budget[met] ? `${spentOf(run, met)} are spent, and the next step needs more. ` : ''}It waits: add to the budget, or let it answer with what it has found so far.` }),
     may('ask') ? el('div', { class: 'row amounts' }, fields) : null,
     may('ask') ? el('div', { class: 'row end' },
       el('button', { type: 'button', text: 'End with what it has', onclick: (event) => act(event, () => post(`/v1/runs/${id}/finish`)) }),

@@ -12,7 +12,7 @@ const id = byId('desk').dataset.share
 function about(shared, what) {
   byId('title').textContent = readable(shared.title)
   document.title = `${readable(shared.title)} · Leadline`
-  byId('about').textContent = `${what} of ${readable(shared.by.replace(/^(user|key):/, ''))}, which you can read until ${time(shared.expires_at)}. What rests on documents that are closed to you is withheld.`
+  byId('about').textContent = `${what} of ${shared.by.startsWith('user:') ? readable(shared.by.slice(5)) : 'somebody with an API key'}, which you can read until ${time(shared.expires_at)}. What rests on documents that are closed to you is withheld.`
 }
 
 async function conversation(first) {

@@ -266,3 +266,20 @@ def test_an_answer_is_not_found_only_when_the_model_says_so(api: AskedApi) -> No
     made = answer(text="The documents do not say it.", status=AnswerStatus.NOT_FOUND, sentences=(), citations=())
     api.answers.scripts = [[Completed(made)]]
     assert api.ask()["status"] == "not_found"
+
+
+def test_a_question_to_one_collection_is_answered_by_its_default_unless_it_names_a_strategy(api: AskedApi) -> None:
+    made = api.http.post("/v1/collections", json={"name": "reports", "default_strategy": "table"})
+    assert made.status_code == 201
+    chat = {"messages": [{"role": "user", "content": "Why?"}]}
+    for body, expected in (
+        ({"collections": ["reports"]}, StrategyName.TABLE),
+        ({"collections": ["reports"], "strategy": "auto"}, StrategyName.AUTO),
+        ({"collections": ["reports", "other"]}, StrategyName.AUTO),
+        ({}, StrategyName.AUTO),
+    ):
+        api.ask(**body)
+        assert api.answers.requests[-1].wanted.strategy == expected
+    for model, expected in (("leadline/reports", StrategyName.TABLE), ("leadline/reports:direct", StrategyName.DIRECT)):
+        api.http.post("/v1/chat/completions", json={**chat, "model": model}).raise_for_status()
+        assert api.answers.requests[-1].wanted.strategy == expected

@@ -14,6 +14,7 @@ from tests.support.inert import faults_of_html, faults_of_mrkdwn
 
 HOSTILE = "The whale was white [1]. ![x](https://evil.test/?q=1) <img src=x onerror=alert(1)> <!channel>"
 ADDRESS = "/v1/documents/d/content?start=4&end=19"
+PAGE = "/library/d?start=4&end=19"
 PUBLIC = "https://leadline.test"
 BOTH = ["html", "mrkdwn"]
 
@@ -31,10 +32,10 @@ def _assert_inert(shown: dict[str, Any]) -> None:
     assert shown["text"] == HOSTILE
     for part in (shown, *shown["citations"]):
         assert faults_of_html(part["html"], {ADDRESS}) == []
-        assert faults_of_mrkdwn(part["mrkdwn"], {PUBLIC + ADDRESS}) == []
+        assert faults_of_mrkdwn(part["mrkdwn"], {PUBLIC + PAGE}) == []
         assert (
             part["html"].count(ADDRESS.replace("&", "&amp;"))
-            == part["mrkdwn"].count(ADDRESS.replace("&", "&amp;"))
+            == part["mrkdwn"].count(PAGE.replace("&", "&amp;"))
             == 1
         )
 
