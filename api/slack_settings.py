@@ -22,7 +22,7 @@ class SlackSettings(BaseSettings):
         None, description="The bot token (`xoxb-…`) of the one workspace in which the app is installed."
     )
     slack_client_id: str | None = Field(
-        None, description="The app's client id, where several workspaces install it by `/slack/install`."
+        None, description="The app's client id, where several workspaces install it by a link of `leadline slack link`."
     )
     slack_client_secret: SecretStr | None = Field(None, description="The app's client secret; needed with its id.")
     slack_token_keys: SecretStr | None = Field(
