@@ -34,9 +34,7 @@ def _assert_inert(shown: dict[str, Any]) -> None:
         assert faults_of_html(part["html"], {ADDRESS}) == []
         assert faults_of_mrkdwn(part["mrkdwn"], {PUBLIC + PAGE}) == []
         assert (
-            part["html"].count(ADDRESS.replace("&", "&amp;"))
-            == part["mrkdwn"].count(PAGE.replace("&", "&amp;"))
-            == 1
+            part["html"].count(ADDRESS.replace("&", "&amp;")) == part["mrkdwn"].count(PAGE.replace("&", "&amp;")) == 1
         )
 
 
