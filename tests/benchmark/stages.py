@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from api.answering import chosen_reranker
-from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
+from api.client import ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from retrieval.models.store import ModelStore

@@ -153,7 +153,7 @@ def test_a_deleted_users_sessions_of_every_kind_end(sessions: Sessions, identiti
     by_token = sessions.begin(Principal("ann", None, "eve", user="eve", scopes=frozenset({Scope.READ})))
     other = sessions.begin(Principal("ann", None, "bea", user="bea", scopes=frozenset({Scope.READ})))
     access = identities.users.access("ann", [eve])[eve.id]
-    assert (access.keys, access.sessions, access.scopes) == (1, 2, {Scope.READ})
+    assert (access.keys, access.sessions, access.scopes) == (1, 2, frozenset({Scope.READ}))
     identities.users.delete("ann", "eve")
     assert (sessions.check(by_key), sessions.check(by_token)) == (None, None)
     assert sessions.check(other) is not None

@@ -128,11 +128,11 @@ def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
 ) -> None:
     document = upload(client, b"The kraken sleeps beneath the thunders.").json()["id"]
     ready(client, document)
-    receipt = client._json(client.http.delete(f"/v1/documents/{document}"))
+    receipt = client.http.delete(f"/v1/documents/{document}").json()
     assert (receipt["id"], receipt["versions"], receipt["chunks_removed"]) == (document, 1, 1)
     assert receipt["bytes_removed"] > 0
     assert receipt["collected"] is True
-    assert client._json(client.http.delete(f"/v1/documents/{document}")) == receipt
+    assert client.http.delete(f"/v1/documents/{document}").json() == receipt
     assert client.get(f"/v1/documents/{document}/deletion") == receipt
     problem(client.http.delete("/v1/documents/unknown"), 404, "document_not_found")
     problem(client.http.get("/v1/documents/unknown/deletion"), 404, "document_not_found")

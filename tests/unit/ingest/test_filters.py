@@ -52,7 +52,7 @@ def test_any_json_is_a_condition_or_is_refused(filters: dict[str, Any]) -> None:
         wanted = conditions(filters)
     except FilterError:
         return
-    assert [each.attribute for each in wanted] == list(filters)
+    assert [each.attribute for each in wanted if isinstance(each, Condition)] == list(filters)
 
 
 @given(st.one_of(st.text(max_size=80), st.integers(), st.floats(allow_nan=False), st.booleans()))
@@ -85,6 +85,7 @@ def test_alternatives_and_conjunctions_are_parsed_and_bounded() -> None:
     nested: dict[str, object] = {"year": 1815}
     for _ in range(6):
         nested = {"$any": [nested]}
-    for wrong in ({"$any": []}, {"$any": "x"}, {"$any": [{}]}, {"$all": [1]}, nested, {"$any": [{"a": 1}] * 21}):
+    refused: list[dict[str, Any]] = [{"$any": []}, {"$any": "x"}, {"$any": [{}]}, {"$all": [1]}, nested]
+    for wrong in [*refused, {"$any": [{"a": 1}] * 21}]:
         with pytest.raises(FilterError):
             conditions(wrong)

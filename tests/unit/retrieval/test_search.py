@@ -11,7 +11,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Visible
 from ingest.chunking import Chunk
 from ingest.errors import FilterError
-from ingest.filters import Conditions
+from ingest.filters import Condition, Conditions
 from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter
@@ -68,6 +68,7 @@ class Shown:
             if each.bounds
             else not each.one_of or f"n:{year}" in each.one_of
             for each in conditions
+            if isinstance(each, Condition)
         )
 
 

@@ -85,10 +85,9 @@ def test_giving_up_an_answer_does_not_end_the_chat(api: AskedApi, client: Client
         raise KeyboardInterrupt
 
     talk = Talk(client)
-    events = client.events
-    client.events = press  # type: ignore[method-assign]
-    assert "Given up." in talk.take("Which colour?")
-    client.events = events  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "events", press)
+        assert "Given up." in talk.take("Which colour?")
     assert SENTENCE in talk.take("Which colour?")
 
 
