@@ -5,8 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from api.schemas import Wire, instant
-from ingest.catalog.feedback import MAX_COMMENT_CHARS
-from ingest.feedback import FeedbackEntry, Rating, Verdict
+from ingest.feedback import MAX_COMMENT_CHARS, FeedbackEntry, Rating, Verdict
 
 _MOST = 1_000
 

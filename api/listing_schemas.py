@@ -8,8 +8,8 @@ from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas import Reason, Wire, instant
-from ingest.catalog.listing import DocumentFilter, ListTotal
 from ingest.documents import IN_PROGRESS, Document, Version, VersionState
+from ingest.listing import DocumentFilter, ListTotal
 from ingest.metadata import MAX_READERS
 
 MOST_CHOSEN = 500

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_COMMENT_CHARS = 4_000
+
 
 class Rating(StrEnum):
     """A thumb."""

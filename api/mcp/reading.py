@@ -24,10 +24,10 @@ from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.schemas import KEPT_HINT
 from api.services import Services
-from ingest.catalog.listing import DocumentFilter, ListPlace
 from ingest.documents import JobKind, ListOrder
 from ingest.identity import Principal
 from ingest.intake import UploadRequest
+from ingest.listing import DocumentFilter, ListPlace
 from ingest.metadata import require_metadata
 from ingest.normalize import visible
 from retrieval.requests import SearchRequest

@@ -20,10 +20,10 @@ from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, do
 from api.problems import problem
 from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
-from ingest.catalog.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.documents import DocumentChange, JobKind, ListOrder, Priority
 from ingest.errors import DocumentNotFoundError, LeadlineError
 from ingest.identity import Principal
+from ingest.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.metadata import require_readers
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])

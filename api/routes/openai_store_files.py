@@ -22,10 +22,10 @@ from api.openai.vector_stores import (
 from api.outbound import sendable_text
 from api.services import Services
 from ingest.batches import BatchProgress
-from ingest.catalog.listing import DocumentFilter, ListPlace
 from ingest.documents import JobKind, ListOrder
 from ingest.errors import BatchNotFoundError, DocumentStateError
 from ingest.identity import Principal
+from ingest.listing import DocumentFilter, ListPlace
 from ingest.metadata import require_metadata
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])

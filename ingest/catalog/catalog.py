@@ -24,7 +24,7 @@ from ingest.catalog.database import (
 )
 from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
-from ingest.catalog.listing import EVERYTHING, DocumentFilter, Listing, ListPlace
+from ingest.catalog.listing import Listing
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -58,6 +58,7 @@ from ingest.documents import (
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import Conditions
+from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.quotas import Account
 

@@ -15,11 +15,9 @@ from ingest.catalog.tables import answers, feedback
 from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
 from ingest.errors import FeedbackInvalidError, FeedbackNotFoundError
-from ingest.feedback import FeedbackEntry, FeedbackFilter, Rating, Verdict
+from ingest.feedback import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
 from ingest.redaction import WITHHELD
 from ingest.webhooks import EventType
-
-MAX_COMMENT_CHARS = 4_000
 
 
 class Feedback:

@@ -4,8 +4,7 @@ They go by `document_listing`, which has a narrow row for each live document: 10
 tens of milliseconds on either database, so that no filter and no order needs an index of its own.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select
@@ -16,6 +15,7 @@ from ingest.catalog.listing_rows import folded
 from ingest.catalog.records import document_of, document_query
 from ingest.catalog.tables import batch_entries, document_listing, documents, versions
 from ingest.documents import Document, ListOrder, VersionState
+from ingest.listing import EVERYTHING, START, DocumentFilter, ListPlace, ListTotal
 
 _BY_STATE = (
     VersionState.FAILED,
@@ -30,72 +30,6 @@ _BY_STATE = (
 _row = document_listing.c
 _RANK = case({state.value: rank for rank, state in enumerate(_BY_STATE)}, value=_row.state, else_=len(_BY_STATE))
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
-
-
-@dataclass(frozen=True)
-class DocumentFilter:
-    """Which documents a listing shows; empty members show all.
-
-    Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
-    text leaves something out; `named`, those with these characters in their name or title, whatever their case;
-    `identifiers`, these alone.
-    """
-
-    collection: str | None = None
-    states: Collection[VersionState] = ()
-    media_types: Collection[str] = ()
-    container: str | None = None
-    batch: str | None = None
-    with_omissions: bool = False
-    named: str = ""
-    identifiers: Collection[str] = ()
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on `document_listing`."""
-        found: list[ColumnElement[bool]] = []
-        if self.collection is not None:
-            found.append(_row.collection == self.collection)
-        if self.states:
-            found.append(_row.state.in_([state.value for state in self.states]))
-        if self.media_types:
-            found.append(_row.media_type.in_(list(self.media_types)))
-        if self.container is not None:
-            entries = select(documents.c.id).where(documents.c.container_id == self.container)
-            found.append(_row.document_id.in_(entries))
-        if self.batch is not None:
-            sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == self.batch)
-            found.append(_row.document_id.in_(sent))
-        if self.with_omissions:
-            found.append(_row.has_omissions)
-        if named := folded(self.named):
-            found.append(_row.searched.contains(named, autoescape=True))
-        if self.identifiers:
-            found.append(_row.document_id.in_(list(self.identifiers)))
-        return found
-
-
-EVERYTHING = DocumentFilter()
-
-
-@dataclass(frozen=True)
-class ListPlace:
-    """A place in a listing: a document's `sequence`, and the value that the listing is ordered by."""
-
-    sequence: int = 0
-    value: str | int | None = None
-
-
-START = ListPlace()
-
-
-@dataclass(frozen=True)
-class ListTotal:
-    """The sums of a listing; `through` is the `sequence` of the latest of its documents."""
-
-    documents: int
-    size_bytes: int
-    chunks: int
-    through: int
 
 
 class Listing:
@@ -165,7 +99,7 @@ def _shown(
     *columns: Any,  # noqa: ANN401 - of a select
 ) -> Select[Any]:
     mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)
-    return select(*columns).select_from(document_listing).where(*mine, *wanted.conditions())
+    return select(*columns).select_from(document_listing).where(*mine, *_conditions(wanted))
 
 
 def _ordered_by(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
@@ -188,3 +122,27 @@ def _beyond(after: ListPlace, value: ColumnElement[Any], order: ListOrder, *, fa
         return _row.sequence < after.sequence if falls else _row.sequence > after.sequence
     further = value < after.value if falls else value > after.value
     return or_(further, and_(value == after.value, _row.sequence > after.sequence))
+
+
+def _conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions on `document_listing`."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.collection is not None:
+        found.append(_row.collection == wanted.collection)
+    if wanted.states:
+        found.append(_row.state.in_([state.value for state in wanted.states]))
+    if wanted.media_types:
+        found.append(_row.media_type.in_(list(wanted.media_types)))
+    if wanted.container is not None:
+        entries = select(documents.c.id).where(documents.c.container_id == wanted.container)
+        found.append(_row.document_id.in_(entries))
+    if wanted.batch is not None:
+        sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == wanted.batch)
+        found.append(_row.document_id.in_(sent))
+    if wanted.with_omissions:
+        found.append(_row.has_omissions)
+    if named := folded(wanted.named):
+        found.append(_row.searched.contains(named, autoescape=True))
+    if wanted.identifiers:
+        found.append(_row.document_id.in_(list(wanted.identifiers)))
+    return found

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.listing import DocumentFilter
 from ingest.documents import VersionState
+from ingest.listing import DocumentFilter
 from ingest.texts import Texts
 from retrieval.errors import QueryError
 

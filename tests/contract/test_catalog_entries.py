@@ -11,13 +11,13 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.tables import staged_entries
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, Job, JobKind, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.layout import OmissionKind
+from ingest.listing import DocumentFilter
 from ingest.quotas import Account, Quota
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded
 

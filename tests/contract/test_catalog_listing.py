@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.grants import Grants
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.listing import START, DocumentFilter
 from ingest.documents import DocumentChange, Failure, JobKind, ListOrder, VersionState
 from ingest.identity import Role
+from ingest.listing import START, DocumentFilter
 from tests.support.catalogs import arrival, arrive, embedded, searchable
 
 SIZES = {"Note 10": 30, "note 9": 10, "Zebra": 20, "äpfel": 20, "Ahorn": 5}

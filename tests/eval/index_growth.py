@@ -20,10 +20,10 @@ from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.catalog.listing import DocumentFilter
 from ingest.chunking import context_line
 from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
+from ingest.listing import DocumentFilter
 from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.fusion import Fusion

@@ -32,7 +32,6 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -40,6 +39,7 @@ from ingest.errors import DocumentNotFoundError
 from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
 from ingest.layout import markdown_layout
+from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.quarantine import UpkeepLimits

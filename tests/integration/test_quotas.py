@@ -253,6 +253,12 @@ BODIES: dict[str, list[dict[str, Any]]] = {
         {"json": {**QUESTION, "stream": True}},
         {"json": {**QUESTION, "background": True, "question": "What else?"}},
     ],
+    "/v1/answers/estimate": [{"json": QUESTION}],
+    "/v1/webhooks": [{"json": {"url": "https://hooks.example.org/x", "events": ["document.ready"]}}],
+    "patch /v1/collections/{collection}": [{"json": {"title": "X"}}],
+    "/v1/shares": [{"json": {"conversation": "x"}}],
+    "/v1/documents/bulk": [{"json": {"action": "retry", "matching": {}}}],
+    "/v1/documents/bulk/plan": [{"json": {"action": "retry", "matching": {}}}],
     "/v1/search": [{"json": {"query": "jaw"}}, {"json": {"query": "crooked jaw", "rewrite": "multi_query"}}],
     "/v1/documents": [
         {"content": b"# Another\n\nA document that is new."},
@@ -269,7 +275,7 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
             if method == "delete":
                 continue
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            bodies = BODIES.get(path) if method == "post" else None
+            bodies = BODIES.get(path if method == "post" else f"{method} {path}")
             needed = [each for each in operation.get("parameters", ()) if each["in"] == "query" and each["required"]]
             query = {"params": {each["name"]: _instance(each["schema"], openapi) for each in needed}} if needed else {}
             for request in bodies or [query | ({} if schema is None else {"json": _instance(schema, openapi)})]:

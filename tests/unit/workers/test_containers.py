@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from ingest.catalog.batches import Batches
-from ingest.catalog.listing import DocumentFilter
 from ingest.catalog.quotas import Quotas
 from ingest.documents import Document, DocumentChange, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, StorageFullError
 from ingest.intake import Replaces, UploadRequest
 from ingest.layout import OmissionKind
+from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.quotas import Account, Quota
