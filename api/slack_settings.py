@@ -30,7 +30,7 @@ class SlackSettings(BaseSettings):
         description="Keys that seal the tokens of workspaces, made by `leadline slack key`, with spaces between them. "
         "The first seals; put a new one before the old one to rotate.",
     )
-    slack_tenant: str = Field("default", description="The tenant that a workspace belongs to when it is installed.")
+    slack_tenant: str = Field("default", description="The id of the tenant of the workspace whose bot token is set.")
     slack_api_url: str = Field("https://slack.com/api/", description="The address of Slack's Web API.")
 
     @property

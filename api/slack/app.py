@@ -32,6 +32,7 @@ from ingest.slack import SlackQuestion, Workspace
 log = structlog.get_logger(__name__)
 
 _THREADS = 4
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
 _ASKED = "I am looking. The answer comes in our direct messages."
 _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
 
@@ -79,15 +80,25 @@ class SlackApp:
         return SlackWeb(self._token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
-        """Begin to answer, and listen by Socket Mode if that is set. Raises `SlackError` where Slack knows no token."""
+        """Begin to answer, and to connect with Slack: a service whose Slack is away does all its other work."""
         self._loop = asyncio.get_running_loop()
-        if self._own:
-            await self._install_own()
-        self._tasks.append(asyncio.create_task(self.deliveries.run()))
-        token = self._served.settings.slack_app_token
-        if token is not None:
-            self._socket = AsyncSocketModeHandler(self._bolt, token.get_secret_value())
-            await self._socket.connect_async()  # type: ignore[no-untyped-call]
+        self._tasks += [asyncio.create_task(self.deliveries.run()), asyncio.create_task(self._connected())]
+
+    async def _connected(self) -> None:
+        """Know the workspace of the bot token, and listen by Socket Mode, if these are set; try until it works."""
+        token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                if self._own:
+                    await self._install_own()
+                if token is not None:
+                    self._socket = AsyncSocketModeHandler(self._bolt, token.get_secret_value())
+                    await self._socket.connect_async()  # type: ignore[no-untyped-call]
+                return
+            except Exception as error:  # noqa: BLE001 - Slack's library raises errors of several libraries
+                log.warning("Slack cannot be reached, or knows no such token", error=str(error), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def stop(self) -> None:
         if self._socket is not None:

@@ -187,6 +187,8 @@ class _Delivery:
         caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
         try:
             run = await self._followed(caller, await self._begun(caller))
+            # Somebody may have come into the channel since the run began.
+            caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
             messages = await self._threads.run(self._messages, caller, run)
         except LeaseLostError:
             raise
@@ -195,7 +197,7 @@ class _Delivery:
         except LeadlineError as error:
             if isinstance(error, SlackError):
                 raise
-            messages = [failure_message(str(error), error.hint, self._question.id)]
+            messages = [failure_message(*error.told, self._question.id)]
         reach("slack.answered")
         await reply.finish(messages)
         reach("slack.finished")
@@ -251,7 +253,9 @@ class _Delivery:
                 run = await self._threads.run(self._served.runs.run, run.tenant_id, run.id)
                 if run.ended and len(logged) < _EVENTS_AT_ONCE:
                     return run
-                if len(logged) < _EVENTS_AT_ONCE:
+                if not self._served.accepting:  # the process stops, and another goes on
+                    await asyncio.sleep(_LOOK_SECONDS)
+                elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.until(changed, lambda: self._served.accepting)
 
     async def _show(self, event: RunEvent) -> None:
@@ -274,6 +278,9 @@ class _Delivery:
                 return [failure_message("The work ended without one.", "Ask again, or in other words.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             return [failure_message(failure.detail, failure.hint, question.id, may_go_ahead=may_go_ahead)]
+        if self._served.runs.withheld([run.id], caller.readers):
+            hint = "Ask again: the answer is then made from what all who read it may see."
+            return [failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
         named = cited_documents(run.answer)
         withheld = self._served.conversations.withheld_documents(named, caller.readers) if named else ()
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=withheld)

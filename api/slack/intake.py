@@ -43,8 +43,7 @@ class Intake:
         channel, text = str(event["channel"]), str(event.get("text") or "")
         if event["user"] == workspace.bot_user_id or not self._is_for_us(workspace, event, text):
             return None
-        settings = self._store.settings(workspace.team_id, channel)
-        if settings.askers and event["user"] not in settings.askers:
+        if not self._may_ask(workspace.team_id, channel, str(event["user"])):
             return None
         direct = event.get("channel_type") in _DIRECT
         message_ts = str(event["ts"])
@@ -71,8 +70,10 @@ class Intake:
         return self._ask(asked, {f"command:{trigger_id}"})
 
     def shortcut(self, workspace: Workspace, payload: Event) -> str | None:
-        """Store a message that somebody wants answered where it stands."""
+        """Store a message that somebody wants answered where it stands, if that may ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
+        if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):
+            return None
         direct = channel.startswith("D")
         return self._ask(
             Asked(
@@ -91,6 +92,8 @@ class Intake:
     def go_ahead(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Ask again what was refused because it may cost much, with whoever pressed the button as the asker."""
         asked = question.asked
+        if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):
+            return None
         again = Asked(
             asked.team_id,
             asked.tenant_id,
@@ -102,7 +105,7 @@ class Intake:
             asked.text,
             confirmed=True,
         )
-        return self._ask(again, {f"go_ahead:{question.id}"}) if trigger_id else None
+        return self._ask(again, {f"go_ahead:{question.id}"})
 
     def privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Ask a channel's question again for one reader alone, who sees all that it may see."""
@@ -117,6 +120,10 @@ class Intake:
             if question.run_id is not None:
                 cancel(self._served, question)
         return len(stopped)
+
+    def _may_ask(self, team_id: str, channel: str, user_id: str) -> bool:
+        askers = self._store.settings(team_id, channel).askers
+        return not askers or user_id in askers
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
         """A direct message, a mention, or a follow-up in a thread that does not turn to somebody else."""

@@ -26,6 +26,8 @@ STREAM_SECONDS = 240.0
 # A stream takes a hundred pieces a minute and more; updates, fifty.
 _APPEND_SECONDS, _UPDATE_SECONDS = 1.0, 3.0
 _STREAM_CHARS = 11_000
+# How far Slack's clock may be behind ours; earlier messages of the bot are known, or say which question they answer.
+_CLOCKS_APART_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
 # What a message that is gone, or that never may be changed, is called.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
@@ -72,7 +74,7 @@ class Reply:
             "conversations.replies" if thread else "conversations.history",
             channel=self._channel,
             **({"ts": thread} if thread else {}),
-            oldest=f"{since - 5:.6f}",
+            oldest=f"{since - _CLOCKS_APART_SECONDS:.6f}",
             limit=15,
             include_all_metadata=True,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
-from tests.support.slack_double import BOT_TOKEN, SECRET, Posted, Sender, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, SECRET, TEAM, Posted, Sender, SlackDouble, slack_double
 
 PUBLIC_URL = "https://leadline.example.org"
 _numbers = itertools.count(1)
@@ -72,6 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         slack_api_url=slack.url,
         public_url=PUBLIC_URL,
     ) as made:
+        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, seconds=120, what="Slack is connected")
         yield made
 
 
