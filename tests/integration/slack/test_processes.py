@@ -92,3 +92,9 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         assert sender.event(slack.event({"type": "app_uninstalled"})).status_code == 200
         assert made.services.slack.workspace("T0HARBOUR") is None
         sender.close()
+
+
+def test_a_service_starts_while_slack_is_away(tmp_path: Path) -> None:
+    away = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": "http://127.0.0.1:9/api/"}
+    with harbour(tmp_path / "home", Model(), **away) as made:
+        assert made.client.get("/health/ready")["status"] == "ready"
