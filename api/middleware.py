@@ -5,11 +5,12 @@ import secrets
 import time
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.admission import CALLER
+from api.answer_events import CLIENT_CLOSED_REQUEST
 from ingest.audit import Actor, ActorKind, acting
 from ingest.errors import LeadlineError
 from ingest.identity import Principal
@@ -53,6 +54,8 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id), acting(_NOBODY, request_id):
             try:
                 await self._app(scope, receive, answer)
+            except ClientDisconnect:  # it went away while it was sending: nobody is left to be answered
+                status = status or CLIENT_CLOSED_REQUEST
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.
             except Exception:
                 log.exception("request failed", path=scope["path"], **_who(scope))

@@ -94,7 +94,7 @@ def test_a_service_that_goes_away_in_mid_upload_is_waited_for_and_gets_the_whole
     assert line.is_cut.is_set()
     assert service[1].get("/v1/documents")["documents"] == []
     line.mend()
-    expect(page.locator("#upload-list")).to_contain_text("earchable", timeout=60_000)
+    expect(page.locator("#upload-list")).to_contain_text("Ready", timeout=60_000)
     (document,) = service[1].get("/v1/documents")["documents"]
     assert document["size_bytes"] == len(LARGE)
 

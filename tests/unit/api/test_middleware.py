@@ -1,0 +1,28 @@
+"""What wraps every request."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from api.middleware import RequestContext
+
+
+def test_a_client_that_goes_away_while_it_sends_is_no_failure_of_the_service() -> None:
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/documents", "headers": []}
+    with capture_logs() as logged:
+        asyncio.run(RequestContext(reading)(scope, gone, send))
+    assert [(each["event"], each["log_level"], each["status"]) for each in logged] == [("request", "info", 499)]
+    assert sent == []
