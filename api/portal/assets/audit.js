@@ -26,20 +26,13 @@ function filters() {
   }
 }
 
-const pager = new Pager(async (cursor) => {
-  try {
-    const page = await get('/v1/audit', { ...filters(), limit: PAGE, cursor })
-    byId('trouble').replaceChildren()
-    byId('rows').replaceChildren(...page.entries.map(row))
-    byId('table').hidden = !page.entries.length
-    byId('empty').hidden = Boolean(page.entries.length)
-    byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
-    const kept = Object.entries(filters()).filter(([, value]) => value)
-    byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
+const pager = new Pager((cursor) => get('/v1/audit', { ...filters(), limit: PAGE, cursor }), (page) => {
+  byId('rows').replaceChildren(...page.entries.map(row))
+  byId('table').hidden = !page.entries.length
+  byId('empty').hidden = Boolean(page.entries.length)
+  byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
+  const kept = Object.entries(filters()).filter(([, value]) => value)
+  byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
 })
 
 function row(entry) {
