@@ -121,9 +121,11 @@ def test_what_arrived_before_a_cut_is_kept_and_another_process_goes_on(
 
     with pytest.raises(ConnectionResetError):
         add(http, where, 0, cut(), **{"Content-Length": str(len(content))})
-    wait_until(lambda: offset(http, where) == 120_000, what="the part is kept")
+    wait_until(lambda: offset(http, where) > 0, what="a part is kept")
+    kept = offset(http, where)  # the server may see the end before the last blocks are read, and those are lost
+    assert kept <= 120_000
     services.uploads._digests.clear()  # what a process knows that has just started
-    done = add(http, where, 120_000, content[120_000:])
+    done = add(http, where, kept, content[kept:])
     assert done.status_code == 204
     assert http.get(f"{done.headers['content-location']}/original").content == content
 
