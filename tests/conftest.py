@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -25,7 +26,7 @@ from tests.support.requirements import require_program, require_torch
 
 _FAULTS = Path(__file__).parent / "faults"
 _MEMORY = Path("/dev/shm")
-_MEMORY_BYTES = 4_000_000_000
+_MEMORY_BYTES = 3_000_000_000  # as much again is for the processes
 _PREFIX = "leadline-tests-"
 
 
@@ -53,7 +54,8 @@ def _has_room_in_memory() -> bool:
         about = os.statvfs(_MEMORY)
     except OSError:
         return False
-    return about.f_bavail * about.f_frsize > _MEMORY_BYTES and not about.f_flag & os.ST_NOEXEC
+    room = min(about.f_bavail * about.f_frsize, psutil.virtual_memory().available - _MEMORY_BYTES)
+    return room > _MEMORY_BYTES and not about.f_flag & os.ST_NOEXEC
 
 
 def _remove_what_killed_runs_left() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from api.client import Client
 from api.portal.links import own_key
@@ -191,6 +191,55 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
     expect(page.get_by_role("alert")).to_contain_text("quota tokens_per_day is 0")
     page.goto(f"{opened.url}/usage")
     expect(page.locator("#quotas li", has_text="Tokens today")).to_contain_text("0 of 0 left")
+
+
+def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    page, held = opened.signed_in("/library"), list[Route]()
+    opened.context.route("**/v1/uploads", held.append)
+    with page.expect_request("**/v1/uploads"):
+        uploaded(page, *files(tmp_path, ("large.txt", LARGE * 4)))
+    page.get_by_role("button", name="Cancel large.txt").click()
+    with page.expect_response(lambda response: response.request.method == "DELETE") as gone:
+        held[0].continue_()
+    assert gone.value.status == 204
+    expect(page.locator("#upload-list")).to_contain_text("Cancelled")
+    assert service[1].get("/v1/documents")["documents"] == []
+
+
+def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    document, held = ready_document(service[1], WHALE), list[Route]()
+    page = opened.signed_in()
+    opened.context.route("**/content?*", held.append)
+    with page.expect_request("**/content?*"):
+        page.goto(f"{opened.url}/library/{document['id']}")
+    with page.expect_request("**/content?*"):
+        page.get_by_role("button", name="Ship").click()
+    with page.expect_response("**/content?*"):
+        held[1].continue_()
+    with page.expect_response("**/content?*"):
+        held[0].continue_()
+    expect(page.locator("#text")).to_contain_text("The ship was called Pequod.")
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#text")).not_to_contain_text("The whale was white.")
+
+
+def test_the_receipt_of_a_document_that_was_followed_stays(service: tuple[Services, Client], opened: Portal) -> None:
+    services, client = service
+    services.jobs.pause(JobKind.INGEST)
+    document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode()).json()["id"]
+    page = opened.signed_in()
+    with page.expect_request("**/events"):
+        page.goto(f"{opened.url}/library/{document}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    receipt = page.get_by_role("status").filter(has_text="Receipt")
+    expect(receipt).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(receipt).to_be_visible()
 
 
 def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], opened: Portal, tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ async function verify(button) {
 let typing
 byId('action').append(...ACTIONS.map((each) => el('option', { value: each, text: each })))
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
-byId('filters').addEventListener('change', () => pager.first())
-byId('filters').addEventListener('input', (event) => { if (event.target.type !== 'date') { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
+byId('filters').addEventListener('change', () => { clearTimeout(typing); pager.first() })
+byId('filters').addEventListener('input', (event) => { if (event.target.matches('input:not([type="date"])')) { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
 byId('filters').addEventListener('reset', () => setTimeout(() => pager.first()))
 byId('verify').addEventListener('click', (event) => verify(event.currentTarget))
 pager.again()
