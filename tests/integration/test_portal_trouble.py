@@ -16,6 +16,7 @@ from tests.integration.test_portal_ask import TEXT, WrittenAnswers, answered, wr
 from tests.integration.test_portal_ask import uploaded as ready_document
 from tests.integration.test_portal_library import WHALE, files, uploaded
 from tests.support.browser import Portal, chromium, portal
+from tests.support.cluster import wait_until
 from tests.support.relay import Relay, relayed
 from tests.support.service import running
 
@@ -197,15 +198,18 @@ def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
     service: tuple[Services, Client], opened: Portal, tmp_path: Path
 ) -> None:
     page, held = opened.signed_in("/library"), list[Route]()
-    opened.context.route("**/v1/uploads", held.append)
-    with page.expect_request("**/v1/uploads"):
-        uploaded(page, *files(tmp_path, ("large.txt", LARGE * 4)))
+    opened.context.route("**/v1/uploads", lambda route: held.append(route))
+    services, client = service
+    services.jobs.pause(JobKind.INGEST)
+    uploaded(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
     page.get_by_role("button", name="Cancel large.txt").click()
     with page.expect_response(lambda response: response.request.method == "DELETE") as gone:
-        held[0].continue_()
+        wait_until(lambda: page.evaluate("true") and len(held) == 2, what="both are begun")
+        for each in held:
+            each.continue_()
     assert gone.value.status == 204
-    expect(page.locator("#upload-list")).to_contain_text("Cancelled")
-    assert service[1].get("/v1/documents")["documents"] == []
+    expect(page.locator("#upload-list").get_by_role("link", name="other.txt")).to_be_visible()
+    assert [each["name"] for each in client.get("/v1/documents")["documents"]] == ["other.txt"]
 
 
 def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first(
@@ -213,7 +217,7 @@ def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_fir
 ) -> None:
     document, held = ready_document(service[1], WHALE), list[Route]()
     page = opened.signed_in()
-    opened.context.route("**/content?*", held.append)
+    opened.context.route("**/content?*", lambda route: held.append(route))
     with page.expect_request("**/content?*"):
         page.goto(f"{opened.url}/library/{document['id']}")
     with page.expect_request("**/content?*"):
