@@ -4,7 +4,7 @@ import { chartOf } from './chart.js'
 import { feedbackOf } from './feedback.js'
 import { blocks, showInTurns } from './markdown.js'
 import { csv, download, tableOf } from './record_table.js'
-import { get } from './rest.js'
+import { behind, figures } from './records_behind.js'
 import { openSource } from './source.js'
 import { pointsIn, unitsAt } from './spans.js'
 
@@ -15,13 +15,11 @@ const CHECKS = {
   unsupported: ['!', 'Not supported', 'The cited text does not support this sentence.'],
   unchecked: ['○', 'Not checked', 'Nothing is cited for this sentence.'],
 }
-const ROWS_AT_ONCE = 500
-const MOST_ROWS = 100_000
 
 // `again` asks the question again; `given` is what the reader said of it, and who `reads` another's answer says nothing.
 export function answerOf(answer, again, { given = null, reads = false } = {}) {
   const made = el('div', { class: 'answer-part' })
-  made.append(...heading(answer), text(answer), ...computed(answer), under(answer, again, { given, reads }))
+  made.append(...heading(answer), text(answer), ...computed(answer, reads), under(answer, again, { given, reads }))
   return made
 }
 
@@ -79,64 +77,20 @@ function mark(sentence) {
   return button
 }
 
-function computed(answer) {
+function computed(answer, reads) {
   const { table } = answer
   if (!table) return []
   const shown = table.rows.length < table.total_rows ? `The first ${number(table.rows.length)} of ${plural(table.total_rows, 'row')}` : plural(table.total_rows, 'row')
   const filled = Object.entries(table.semantic_columns)
   return [el('section', { 'aria-label': 'Computed table' },
-    tableOf(table.columns, table.rows, { caption: 'Computed table' }),
-    el('p', { class: 'small soft', text: shown }),
+    tableOf(table.columns, table.rows, { caption: 'Computed table', opens: reads || !answer.id ? null : figures(answer) }),
+    el('p', { class: 'small soft', text: !reads && table.records?.length ? `${shown}. Press a figure to see the records behind it.` : shown }),
     table.rows.length === table.total_rows ? chartOf(table.columns, table.rows) : null,
     filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
     el('div', { class: 'row' },
       el('button', { type: 'button', text: 'Download this table (CSV)', onclick: () => download('table.csv', csv(table.columns, table.rows), 'text/csv;charset=utf-8') })),
     el('details', {}, el('summary', { text: 'How it was computed' }), el('pre', { tabindex: 0 }, el('code', { text: readable(table.sql) }))))]
 }
-
-function behind(answer) {
-  if (!answer.rows_behind_total || !answer.id) return null
-  const body = el('div')
-  return el('details', { ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) rows(answer, body, null) } },
-    el('summary', { text: `${plural(answer.rows_behind_total, 'record')} behind it` }), body)
-}
-
-async function rows(answer, body, cursor) {
-  try {
-    const page = await get(`/v1/answers/${answer.id}/rows`, { limit: 50, cursor })
-    const names = columnsOf(page.rows)
-    body.replaceChildren(
-      tableOf(['row', ...names], page.rows.map((row) => [row.row, ...names.map((name) => (row.gone ? 'deleted since' : row.values[name]))]), { caption: 'Records behind the answer' }),
-      el('div', { class: 'row' },
-        cursor ? el('button', { type: 'button', text: 'First records', onclick: () => rows(answer, body, null) }) : null,
-        page.next_cursor ? el('button', { type: 'button', text: 'Next records', onclick: () => rows(answer, body, page.next_cursor) }) : null,
-        el('button', { type: 'button', text: 'Download all records (CSV)', onclick: (event) => allRows(answer, event.target) })))
-  } catch (error) {
-    body.replaceChildren(trouble(error))
-  }
-}
-
-async function allRows(answer, button) {
-  button.disabled = true
-  const found = []
-  let cursor = null
-  try {
-    do {
-      const page = await get(`/v1/answers/${answer.id}/rows`, { limit: ROWS_AT_ONCE, cursor })
-      found.push(...page.rows)
-      cursor = page.next_cursor
-    } while (cursor && found.length < MOST_ROWS)
-    const names = columnsOf(found)
-    download('records.csv', csv(['document', 'row', ...names], found.map((row) => [row.document_id, row.row, ...names.map((name) => row.values[name])])), 'text/csv;charset=utf-8')
-    if (cursor) say(`The file has the first ${number(found.length)} records.`)
-  } catch (error) {
-    button.after(trouble(error))
-  } finally {
-    button.disabled = false
-  }
-}
-
-const columnsOf = (records) => [...new Set(records.flatMap((row) => Object.keys(row.values)))]
 
 function under(answer, again, { given, reads }) {
   const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), answer.sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)

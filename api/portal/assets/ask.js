@@ -4,7 +4,7 @@ import { byId, confirmed, el, foreign, number, plural, readable, say, trouble } 
 import { Growing } from './markdown.js'
 import { events, get, may, post, send } from './rest.js'
 import { openShares } from './shares.js'
-import { closeSource } from './source.js'
+import { closable } from './source.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
@@ -266,8 +266,7 @@ byId('share').addEventListener('click', () => openShares({ conversation }, { goe
 document.addEventListener('visibilitychange', lookAgain)
 addEventListener('pageshow', (event) => { if (event.persisted) lookAgain() })
 byId('stop')?.addEventListener('click', () => stopping?.abort())
-byId('close-beside').addEventListener('click', shut)
-addEventListener('keydown', (event) => { if (event.key === 'Escape' && !byId('beside').hidden && !document.querySelector('dialog[open]')) shut() })
+closable()
 byId('show-history').addEventListener('click', (event) => {
   event.currentTarget.setAttribute('aria-expanded', String(byId('desk').classList.toggle('with-history')))
 })
@@ -281,14 +280,6 @@ byId('forget').addEventListener('click', async () => {
     byId('trouble').replaceChildren(trouble(error))
   }
 })
-
-// Closes the source, and goes back to the marker that opened it.
-function shut() {
-  closeSource()
-  const marker = document.querySelector('.cite[aria-pressed="true"]')
-  marker?.setAttribute('aria-pressed', 'false')
-  marker?.focus()
-}
 
 history()
 prepare()

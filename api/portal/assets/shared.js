@@ -3,7 +3,7 @@ import { answerOf } from './answer.js'
 import { byId, el, number, plural, readable, time, trouble } from './dom.js'
 import { get } from './rest.js'
 import { barsOf, stateOf, Steps } from './run_steps.js'
-import { closeSource } from './source.js'
+import { closable } from './source.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
@@ -49,4 +49,4 @@ try {
 } catch (error) {
   byId('trouble').replaceChildren(trouble(error, el('a', { href: '/', text: 'To your own conversations' })))
 }
-byId('close-beside').addEventListener('click', closeSource)
+closable()
