@@ -1,5 +1,5 @@
 // An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
-import { el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { el, foreign, number, onDemand, plural, readable, say, trouble } from './dom.js'
 import { chartOf } from './chart.js'
 import { feedbackOf } from './feedback.js'
 import { blocks, showInTurns } from './markdown.js'
@@ -28,7 +28,8 @@ function heading(answer) {
   if (answer.status === 'not_found') {
     return notice('', 'Not in these documents', `The model read ${plural(answer.searched.read, 'passage')} of ${plural(answer.searched.documents.length, 'document')} and says that they do not answer this. What was searched is listed below; other words, or more documents, may help.`)
   }
-  if (answer.status === 'partial' || !answer.finished) return notice('warn', 'Not complete', 'A limit ended the work, or a part is missing in the documents. What was found stands below.')
+  if (!answer.finished) return notice('warn', 'Not complete', 'A limit ended the work before it was done. What was found until then stands below.')
+  if (answer.status === 'partial') return notice('warn', 'Not complete', 'These documents do not answer a part of the question, or a part of them could not be judged. What was found stands below.')
   if (answer.status === 'extractive') return notice('', 'Quotations', 'No language model is set up, so these are the passages that fit best, word for word.')
   return []
 }
@@ -43,7 +44,7 @@ function text(answer) {
     .sort((a, b) => a.start - b.start)
     .map((each) => ({
       start: each.start, end: each.end, quotes: each.quotes, style: each.check === 'unsupported' ? 'unsupported-text' : '',
-      mark: () => (/^#{1,6}\s/.test(each.text) ? null : mark(each)),
+      mark: () => (isTitle(each) ? null : mark(each)),
     }))
   // A marker opens what its own sentence rests on.
   const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
@@ -53,6 +54,9 @@ function text(answer) {
   })
   return made
 }
+
+// A heading, or the bold words that begin a paragraph or an item of a list: they state nothing by themselves.
+const isTitle = ({ text, check }) => check === 'unchecked' && /^(#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\2[.:]?$)/.test(text.trim())
 
 export function citeButton(citation, quotes, { name = 'Source', hint } = {}) {
   const title = citation.deleted ? 'no longer shown' : [citation.title, citation.place].filter(Boolean).join(', ')
@@ -93,28 +97,22 @@ function computed(answer, reads) {
 }
 
 function under(answer, again, { given, reads }) {
-  const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), answer.sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
+  const sentences = answer.sentences.filter((each) => !isTitle(each))
+  const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
   return el('div', { class: 'under' },
-    counts.length ? el('p', { text: `${plural(answer.sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
+    counts.length ? el('p', { text: `${plural(sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
     answer.notes.map((note) => el('p', {}, foreign(note))),
     el('div', { class: 'row' },
       el('button', { type: 'button', class: 'quiet', text: 'Copy with sources', onclick: () => copy(answer) }),
       again ? el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: again }) : null),
     reads ? null : feedbackOf(answer, given),
-    answer.citations.length ? onDemand(plural(answer.citations.length, 'source'), () => sources(answer), answer.citations.length <= 5) : null,
+    answer.citations.length ? onDemand(titled(plural(answer.citations.length, 'source')), () => sources(answer), answer.citations.length <= 5) : null,
     reads ? null : behind(answer),
-    answer.searched.read_passages?.length ? onDemand(`${plural(answer.searched.read_passages.length, 'passage')} that the model read`, () => passages(answer.searched.read_passages)) : null,
-    el('details', { open: answer.status === 'not_found' }, el('summary', { text: 'What was searched' }), searched(answer)))
+    answer.searched.read_passages?.length ? onDemand(titled(`${plural(answer.searched.read_passages.length, 'passage')} that the model read`), () => passages(answer.searched.read_passages)) : null,
+    onDemand(titled('What was searched'), () => searched(answer), answer.status === 'not_found'))
 }
 
-// What is made only once it is opened: answers can be long, and pages have many of them.
-function onDemand(title, make, open = false) {
-  const made = el('details', { open }, el('summary', { text: title }))
-  const fill = () => { if (made.childElementCount === 1) made.append(make()) }
-  if (open) fill()
-  else made.addEventListener('toggle', fill, { once: true })
-  return made
-}
+const titled = (text) => el('summary', { text })
 
 function passages(read) {
   return el('div', {},

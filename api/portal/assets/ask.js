@@ -1,6 +1,6 @@
 // A conversation: questions, answers as they are written, and the source of each sentence beside them.
 import { answerOf } from './answer.js'
-import { byId, confirmed, el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { byId, confirmed, el, foreign, inTurns, number, plural, readable, say, trouble } from './dom.js'
 import { Growing } from './markdown.js'
 import { events, get, may, post, send } from './rest.js'
 import { openShares } from './shares.js'
@@ -34,14 +34,16 @@ async function turns() {
   if (!conversation) return
   let cursor = null
   const found = []
+  if (!byId('turns').hasChildNodes()) byId('turns').append(el('p', { class: 'working', text: 'Loading…' }))
   try {
     do {
       const page = await get(`/v1/conversations/${conversation}`, { limit: TURNS, cursor })
       named(page.title)
       answered = page.answered
-      found.push(...page.turns.map((each) => turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
+      await inTurns(page.turns, (each) => found.push(turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
       cursor = page.next_cursor
     } while (cursor)
+    if (stopping) found.push(byId('turns').lastElementChild)  // what was asked meanwhile
     byId('turns').replaceChildren(...found)
     byId('turns').lastElementChild?.scrollIntoView({ block: 'start' })
   } catch (error) {

@@ -79,6 +79,7 @@ function draw() {
   }
   byId('table').hidden = !shown.length
   byId('empty').hidden = Boolean(shown.length)
+  byId('filters').hidden = !shown.length && !filtered()
   for (const head of document.querySelectorAll('[data-order]')) {
     const [first, second] = head.dataset.order.split(' ')
     const now = byId('order').value

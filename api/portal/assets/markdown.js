@@ -251,7 +251,7 @@ class Shown {
   flush(place, source) {
     while (this.next < this.sentences.length && this.sentences[this.next].end <= source) {
       const mark = this.sentences[this.next].mark?.()
-      if (mark) place.append(mark)
+      if (mark) place.append('\u2060', mark)  // at the end of its sentence's line
       this.next += 1
     }
   }

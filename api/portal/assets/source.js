@@ -130,10 +130,11 @@ function sheet(citation, page, boxes) {
   const place = el('figure', { class: 'sheet' })
   const image = el('img', {
     src: `/v1/documents/${citation.document_id}/pages/${page}/image?version=${citation.version_id}`,
-    alt: `Page ${page} with the cited words marked`, loading: 'lazy',
+    alt: `Page ${page} with the cited words marked`,
   })
   image.addEventListener('error', () => place.remove())
   image.addEventListener('load', () => {
+    place.lastElementChild.remove()
     for (const box of boxes) {
       const mark = el('div', { class: 'box' })
       Object.assign(mark.style, {
@@ -143,6 +144,6 @@ function sheet(citation, page, boxes) {
       place.append(mark)
     }
   })
-  place.append(image)
+  place.append(image, el('p', { class: 'small soft', text: `Page ${page}…` }))
   return place
 }
