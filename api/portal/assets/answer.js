@@ -40,7 +40,7 @@ function text(answer) {
   // Spans count code points; where all are of the basic plane, as mostly, these are the units of a string.
   const basic = answer.text.length === pointsIn(answer.text)
   const units = (points) => (basic ? points : unitsAt(answer.text, points))
-  const sentences = answer.sentences.map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
+  const sentences = said(answer).map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
     .sort((a, b) => a.start - b.start)
     .map((each) => ({
       start: each.start, end: each.end, quotes: each.quotes, style: each.check === 'unsupported' ? 'unsupported-text' : '',
@@ -48,12 +48,15 @@ function text(answer) {
     }))
   // A marker opens what its own sentence rests on.
   const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
-  showInTurns(made, blocks(answer.text), {
+  showInTurns(made, blocks(answer.text).filter((block) => !answer.table || block.kind !== 'table'), {
     sentences,
     cite: (number, at) => cited.has(number) && citeButton(cited.get(number), quotes(number, at)),
   })
   return made
 }
+
+// The rows of a computed table stand below the text, where each figure can be pressed, and not in it, too.
+const said = (answer) => answer.sentences.filter((each) => !answer.table || !each.text.startsWith('|'))
 
 // A heading, or the bold words that begin a paragraph or an item of a list: they state nothing by themselves.
 const isTitle = ({ text, check }) => check === 'unchecked' && /^(#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\2[.:]?$)/.test(text.trim())
@@ -97,7 +100,7 @@ function computed(answer, reads) {
 }
 
 function under(answer, again, { given, reads }) {
-  const sentences = answer.sentences.filter((each) => !isTitle(each))
+  const sentences = said(answer).filter((each) => !isTitle(each))
   const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
   return el('div', { class: 'under' },
     counts.length ? el('p', { text: `${plural(sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,

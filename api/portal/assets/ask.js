@@ -91,7 +91,7 @@ function empty(state) {
   place.hidden = Boolean(conversation) || byId('turns').hasChildNodes()
   if (searchable) {
     place.replaceChildren(el('h2', { text: onlyTitle ? 'What would you like to know of it?' : 'What would you like to know?' }),
-      el('p', { text: `${plural(searchable, 'document')} can be asked. Answers come with numbered sources, which open beside them at the very words.` }))
+      el('p', { text: `${onlyTitle ? `Only “${readable(onlyTitle).slice(0, 80)}” is looked at` : `${plural(searchable, 'document')} can be asked`}. Answers come with numbered sources, which open beside them at the very words.` }))
   } else {
     place.replaceChildren(el('h2', { text: 'Nothing to ask yet' }),
       el('p', { text: 'Add a few documents first; each can be asked about as soon as it is searchable.' }),

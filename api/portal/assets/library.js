@@ -42,7 +42,11 @@ const pager = new Pager(async (cursor) => {
     const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
     if (mine !== asked) return undefined
     shown = page.documents
-    if (counting) { total = page.total; counted = JSON.stringify(wanted) }
+    if (counting) {
+      if (total !== null && total !== page.total) totals()
+      total = page.total
+      counted = JSON.stringify(wanted)
+    }
     byId('trouble').replaceChildren()
     draw()
     return page.next_cursor

@@ -1,6 +1,8 @@
 // Rows of a table: as a page of them, and as CSV that no spreadsheet takes for formulas.
 import { el, foreign } from './dom.js'
 
+const SHORT = 20
+
 // `opens` says of a cell what pressing its figure opens: its name for those who cannot see it, and how.
 export function tableOf(columns, rows, { caption, marked = () => false, opens = null } = {}) {
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption ?? 'Table' },
@@ -22,7 +24,8 @@ function cell(value, opening) {
   }
   // As it is: a thousands separator would make years of them.
   if (typeof value === 'number') return el('td', { class: 'right', text: String(value) })
-  return el('td', {}, value === null || value === undefined ? '' : foreign(typeof value === 'object' ? JSON.stringify(value) : value))
+  const text = value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return el('td', { class: text.length <= SHORT ? 'short' : null }, text && foreign(text))
 }
 
 // A cell that a spreadsheet would compute begins with an apostrophe (OWASP, CSV injection). Numbers stay numbers.
