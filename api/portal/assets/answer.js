@@ -90,7 +90,7 @@ function computed(answer, reads) {
   const shown = table.rows.length < table.total_rows ? `The first ${number(table.rows.length)} of ${plural(table.total_rows, 'row')}` : plural(table.total_rows, 'row')
   const filled = Object.entries(table.semantic_columns)
   return [el('section', { 'aria-label': 'Computed table' },
-    tableOf(table.columns, table.rows, { caption: 'Computed table', opens: reads || !answer.id ? null : figures(answer) }),
+    tableOf(table.columns, table.rows, { caption: 'Rows of the computed table', opens: reads || !answer.id ? null : figures(answer) }),
     el('p', { class: 'small soft', text: !reads && table.records?.length ? `${shown}. Press a figure to see the records behind it.` : shown }),
     table.rows.length === table.total_rows ? chartOf(table.columns, table.rows) : null,
     filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
