@@ -1,5 +1,5 @@
 // An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
-import { el, foreign, number, onDemand, plural, readable, say, trouble } from './dom.js'
+import { el, foreign, money, number, onDemand, plural, readable, say, trouble } from './dom.js'
 import { chartOf } from './chart.js'
 import { feedbackOf } from './feedback.js'
 import { blocks, showInTurns } from './markdown.js'
@@ -144,7 +144,7 @@ function searched(answer) {
       `: ${plural(each.passages, 'passage')}, ${number(each.read)} read`))) : null,
     coverage ? el('p', { text: `Of about ${number(coverage.tokens_in_scope)} tokens, a model read ${number(coverage.tokens_read)}, code searched ${number(coverage.tokens_searched)}, and ${number(coverage.tokens_unopened)} were not opened.` }) : null,
     answer.reasons.map((reason) => el('p', {}, foreign(reason))),
-    el('p', { text: `${plural(answer.usage.calls, 'call')} of the model, ${number(answer.usage.prompt_tokens + answer.usage.completion_tokens)} tokens${answer.dollars ? `, $${answer.dollars.toFixed(4)}` : ''}.` }))
+    el('p', { text: `${plural(answer.usage.calls, 'call')} of the model, ${number(answer.usage.prompt_tokens + answer.usage.completion_tokens)} tokens${answer.dollars ? `, ${money(answer.dollars)}` : ''}.` }))
 }
 
 async function copy(answer) {

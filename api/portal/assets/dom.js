@@ -83,6 +83,11 @@ const whole = new Intl.NumberFormat(LOCALE)
 const dated = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' })
 const percents = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 0 })
 
+const dollars = new Intl.NumberFormat(LOCALE, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 })
+const days = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeZone: 'UTC' })
+
+export const money = (value) => dollars.format(value)
+export const day = (iso) => days.format(new Date(iso))
 export const number = (value) => (value === null || value === undefined ? '–' : whole.format(value))
 export const percent = (fraction) => percents.format(fraction)
 export const time = (iso) => (iso ? dated.format(new Date(iso)) : '–')

@@ -17,9 +17,9 @@ let older = null
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
 
 const row = (run) => el('tr', {},
-  el('td', {}, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, stateOf(run)),
+  el('td', { class: 'named' }, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, stateOf(run)),
   el('td', { class: 'small', text: time(run.created_at) }),
-  el('td', { class: 'right', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))
+  el('td', { class: 'right', 'data-label': 'Tokens', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))
 
 async function list() {
   try {
