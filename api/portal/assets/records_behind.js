@@ -24,7 +24,7 @@ export function figures(answer) {
     if (!count) return null
     return {
       words: `${readable(value)}: ${plural(count, 'record')} behind it`,
-      open: () => openBeside(`Behind ${readable(value)}`, (body) => show(answer, { row, column }, body, null, count)),
+      open: () => openBeside(`Records behind ${readable(value)}`, (body) => show(answer, { row, column }, body, null, count)),
     }
   }
 }
