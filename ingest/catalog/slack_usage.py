@@ -1,8 +1,9 @@
 """Questions, answers, files, tokens and cost by Slack channel and day, as they were counted when they came about."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, literal, select, union
+from sqlalchemy import Engine, Row, func, literal, select, union
 
 from ingest.catalog.database import read
 from ingest.catalog.tables import slack_days, usage_days
@@ -41,22 +42,12 @@ def usage_by_channel(
     rows = union(counted, spent).subquery()
     days, keys = slack_days.c, usage_days.c
 
-    def or_none(column: ColumnElement[int]) -> ColumnElement[int]:
-        return func.coalesce(column, 0)
-
+    figures = [
+        *(days[name] for name in ("questions", "answers", "files")),
+        *(keys[name] for name in ("documents", "calls", "prompt_tokens", "completion_tokens", "nanodollars")),
+    ]
     query = (
-        select(
-            rows.c.day,
-            rows.c.channel,
-            or_none(days.questions),
-            or_none(days.answers),
-            or_none(days.files),
-            or_none(keys.documents),
-            or_none(keys.calls),
-            or_none(keys.prompt_tokens),
-            or_none(keys.completion_tokens),
-            or_none(keys.nanodollars),
-        )
+        select(rows.c.day, rows.c.channel, *(func.coalesce(each, 0).label(each.name) for each in figures))
         .outerjoin(
             slack_days,
             (days.tenant_id == tenant_id) & (days.day == rows.c.day) & (days.channel == rows.c.channel),
@@ -75,4 +66,10 @@ def usage_by_channel(
     if channel is not None:
         query = query.where(rows.c.channel == channel)
     with read(engine) as connection:
-        return [ChannelDay(*row[:-1], int(row[-1]) / NANODOLLARS) for row in connection.execute(query).all()]
+        return [_day(row) for row in connection.execute(query).all()]
+
+
+def _day(row: Row[Any]) -> ChannelDay:
+    members = dict(row._mapping)
+    dollars = int(members.pop("nanodollars")) / NANODOLLARS
+    return ChannelDay(**members, dollars=dollars)

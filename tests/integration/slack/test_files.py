@@ -144,7 +144,7 @@ def test_files_of_a_channel_that_is_not_linked_are_left_alone(workspace: Workspa
     assert workspace.slack.files[file].fetched == 0
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "a picture": ("cat.jpg", b"\x00\x01\x02\x03 no type that is known", {}),
     "a link": ("plan.gdoc", b"x", {"mode": "external", "is_external": True, "url_private": "https://docs.example/x"}),
     "a canvas": ("notes", b"x", {"mode": "quip", "filetype": "quip"}),
