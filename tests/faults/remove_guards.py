@@ -60,6 +60,14 @@ GUARDS = (
         "::test_a_paused_run_outlives_its_process_and_asks_nothing_twice_when_its_budget_is_raised",
     ),
     Guard(
+        "records are named for the very rows that the query gave",
+        "rlm/tables/sql_child.py",
+        "        if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:",
+        "        if False:",
+        "tests/unit/rlm/tables/test_sql.py"
+        "::test_a_result_comes_with_the_records_behind_its_rows_and_stays_what_it_is_without",
+    ),
+    Guard(
         "feedback names what the answer has",
         "ingest/catalog/feedback.py",
         "        if number not in there:",
@@ -924,6 +932,64 @@ GUARDS = (
         'match[0].replace(":", "[:]").replace(".", "[.]")',
         "match[0]",
         "tests/security/test_rendering.py::test_generated_markdown_renders_to_nothing_but_our_links",
+    ),
+    Guard(
+        "the bot's token goes to Slack's servers alone",
+        "api/slack/downloads.py",
+        "    if not is_slacks(file.url, api_url):",
+        "    if False:",
+        "tests/integration/slack/test_files.py::test_what_cannot_be_taken_is_refused_in_words",
+    ),
+    Guard(
+        "an address with a user's name is none of Slack's",
+        "api/slack/downloads.py",
+        "    if asked.username is not None or asked.password is not None:",
+        "    if False:",
+        "tests/unit/api/test_slack_downloads.py::test_the_token_goes_to_slacks_own_servers_alone",
+    ),
+    Guard(
+        "a private channel's file is open to its members alone",
+        "api/slack/files.py",
+        "return Audience.CHANNEL, own | {members}, everybody",
+        "return Audience.CHANNEL, None, everybody",
+        "tests/integration/slack/test_files.py::test_a_private_channels_file_appears_nowhere_else",
+    ),
+    Guard(
+        "only who is in a channel sees its files elsewhere",
+        "api/slack/people.py",
+        "for each in closed & kept[1])",
+        "for each in closed)",
+        "tests/integration/slack/test_files.py::test_a_private_channels_file_appears_nowhere_else",
+    ),
+    Guard(
+        "a document stays while its file is shared elsewhere",
+        "api/slack/files.py",
+        "            if self._store.is_used(file.document_id):",
+        "            if False:",
+        "tests/integration/slack/test_files.py"
+        "::test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere",
+    ),
+    Guard(
+        "a document that was uploaded to us is not Slack's to delete",
+        "api/slack/files.py",
+        "            if not document.key_id.startswith(SLACK_KEY):",
+        "            if False:",
+        "tests/integration/slack/test_files.py"
+        "::test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere",
+    ),
+    Guard(
+        "names of files are inert in the thread",
+        "api/slack/file_messages.py",
+        'inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS])',
+        '" ".join(file.name.split())[:_NAME_CHARS]',
+        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+    ),
+    Guard(
+        "a question waits for the files of its message",
+        "ingest/catalog/slack.py",
+        "~before_it, ~files_come)",
+        "~before_it)",
+        "tests/integration/slack/test_files.py::test_a_question_with_its_file_waits_until_that_is_read",
     ),
     Guard(
         "parsers open no files",
