@@ -93,6 +93,11 @@ class _Now(Collector):
         )
         ages = ((kind.value, max(0.0, now - since) if since else 0.0) for kind, since in oldest.items())
         yield _gauge("leadline_queue_oldest_seconds", "Age of the oldest job queued or running; 0 without one.", ages)
+        if self._served.settings.slack_is_set:
+            questions = self._served.slack.open_questions()
+            yield GaugeMetricFamily(
+                "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
+            )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
 
 
