@@ -171,6 +171,17 @@ def test_requests_by_the_minute_are_refused_with_the_time_to_come_back(services:
     assert client.http.get("/health/live", headers=headers).status_code == 200
 
 
+def test_a_limit_that_is_set_while_a_key_is_used_soon_holds_for_it(services: Services, client: Client) -> None:
+    account, headers = new_key(services)
+
+    def status() -> int:
+        return client.http.get("/v1/status", headers=headers).status_code
+
+    assert {status() for _ in range(5)} == {200}
+    services.meter.quotas.set(account, {Quota.REQUESTS_PER_MINUTE: 2})
+    wait_until(lambda: status() == 429, seconds=30, what="the limit holds")
+
+
 def test_an_upload_is_refused_by_a_quota_before_and_while_it_arrives(services: Services, client: Client) -> None:
     account, headers = new_key(services)
     limit(services, account, bytes=100)

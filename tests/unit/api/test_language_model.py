@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.language_model import RemoteLanguageModel, model_profile, open_judge, open_language_model
+from api.language_model import RemoteLanguageModel, model_profile, open_helper, open_language_model
 from api.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.chat_models import remote_chat_model
@@ -96,8 +96,8 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
 
 
 def test_a_judge_of_its_own_is_asked_by_the_name_that_was_set(tmp_path: Path, server: MisbehavingOpenAI) -> None:
-    assert open_judge(settings(tmp_path, llm=f"{server.url} m")) is None
-    judge = open_judge(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "))
+    assert open_helper(settings(tmp_path, llm=f"{server.url} m"), "judge") is None
+    judge = open_helper(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "), "judge")
     assert judge is not None
     judging = judge.acquire()
     assert judging is not None
