@@ -961,6 +961,28 @@ GUARDS = (
         "tests/integration/slack/test_live.py::test_a_reply_whose_blocks_are_refused_is_given_in_plain_ones",
     ),
     Guard(
+        "who reads a channel in Slack is asked again before its reply",
+        "api/slack/delivery.py",
+        "since the run began.\n            caller = await",
+        "since the run began.\n            await",
+        "tests/integration/slack/test_readers.py"
+        "::test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the shortcut",
+        "api/slack/intake.py",
+        'if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):',
+        "if False:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the button to go ahead",
+        "api/slack/intake.py",
+        "if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):",
+        "if not trigger_id:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
         "a message in Slack holds no more than Slack takes",
         "api/slack/messages.py",
         " or size + more > MESSAGE_BYTES",

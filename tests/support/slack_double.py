@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.slack.manifest import SCOPES
+from api.slack.manifest import SCOPES, SHORTCUT
 from tests.support.serving import serving
 
 TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
@@ -593,6 +593,13 @@ class Sender:
             "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
         }
         return self.form({"payload": json.dumps(payload)})
+
+    def shortcut(self, user: str, event: Mapping[str, Any], trigger: str) -> httpx.Response:
+        """Choose the shortcut of the message of an event."""
+        message = {key: event["event"][key] for key in ("ts", "text", "user")}
+        payload = {"type": "message_action", "callback_id": SHORTCUT, "team": {"id": TEAM}, "user": {"id": user}}
+        about = {"channel": {"id": event["event"]["channel"]}, "message": message, "trigger_id": trigger}
+        return self.form({"payload": json.dumps({**payload, **about})})
 
     def choose(self, user: str, action: str, channel: str) -> httpx.Response:
         """Choose a conversation in a menu."""
