@@ -128,7 +128,7 @@ class Live:
     def _refused(self) -> None:
         """Show less: no cards where none were taken, then no stream; a stream that is refused has ended."""
         if self._is_streaming:
-            self._streamed_since, self._may_stream = None, False
+            self._streamed_since, self._may_stream, self._is_left = None, False, True
         elif self._has_cards and not self._reply.messages:
             self._has_cards = False
         else:

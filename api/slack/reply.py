@@ -21,8 +21,6 @@ log = structlog.get_logger(__name__)
 # How far Slack's clock may be behind ours; earlier messages of the bot are known, or say which question they answer.
 _CLOCKS_APART_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
-# What a message that is gone, or that never may be changed, is called.
-_UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 _ABOUT_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 
 InThread = Callable[..., Awaitable[Any]]
@@ -100,7 +98,7 @@ class Reply:
         reach("slack.posted")
 
     async def update(self, number: int, message: Message) -> bool:
-        """Replace a message; false if Slack has it no more."""
+        """Replace a message; false if Slack has it no more, or lets nobody change it."""
         about = {"channel": self.channel, "ts": self.messages[number], "metadata": self._metadata(number)}
         try:
             try:
@@ -112,8 +110,7 @@ class Reply:
                 plain = plainer(message)
                 await self.web.call("chat.update", blocks=plain.blocks, text=plain.text, **about)
         except SlackRefusedError as error:
-            if error.reason not in _UNCHANGEABLE:
-                raise
+            log.info("a message was not changed", reason=error.reason)
             return False
         return True
 

@@ -6,6 +6,7 @@ each on its time whatever became of those before: mentions, messages of people t
 
 import asyncio
 import json
+import logging
 import random
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from api.cli.console_logging import configure_logging
 from tests.benchmark.figures import AsJson, print_figures
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Model, harbour
@@ -85,7 +87,9 @@ def service(folder: Path, slack: SlackDouble) -> Iterator[str]:
         port = taken.getsockname()[1]
     with scripted_openai(model, window_tokens=32_000) as server:
         arguments = [str(folder), server.url, slack.url, str(port)]
-        process = subprocess.Popen([sys.executable, "-m", "tests.support.slack_process", *arguments])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.slack_process", *arguments], stdout=subprocess.DEVNULL
+        )
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until(lambda: _is_ready(url), seconds=300, what="the service is ready")
@@ -109,6 +113,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Send events and print how soon they were acknowledged; ends with 1 where a question has not one reply."""
+    configure_logging(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="leadline-slack-") as folder, slack_double() as slack:
         slack.person("U0ANN", "ann@harbour.example")
         for number in range(_CHANNELS):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.slack.errors import SlackError
 from api.slack.live import STREAM_SECONDS, Live
 from api.slack.messages import Message, section
 from api.slack.reply import Reply
@@ -247,6 +248,35 @@ def test_an_answer_that_comes_late_is_a_new_message_of_which_people_are_told(thr
         await thread.finish(anew=True)
         (reply,) = thread.slack.replies(CHANNEL)
         assert reply.ts != shown.ts
+
+    asyncio.run(go())
+    assert thread.texts == ["Ada Brandt kept it."]
+
+
+@pytest.mark.parametrize("fault", [Fault(500), Fault(500, done=True), Fault(429, retry_after=30)])
+def test_a_late_answer_is_one_message_though_deleting_fails(thread: Thread, fault: Fault) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("retrieved", passages=3)
+        await thread.passes(30)
+        thread.slack.faults["chat.delete"].append(fault)
+        with pytest.raises(SlackError):
+            await thread.finish(anew=True)
+        thread.clock.now += 40
+        await thread.take()
+        await thread.finish(anew=True)
+
+    asyncio.run(go())
+    assert thread.texts == ["Ada Brandt kept it."]
+
+
+@pytest.mark.parametrize("error", ["edit_window_closed", "cant_update_message", "some_other_word"])
+def test_a_message_that_may_not_be_changed_is_posted_anew(thread: Thread, error: str) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("draft", **{"from": 0, "text": "The keeper was "})
+        thread.slack.faults["chat.update"].append(Fault(error=error))
+        await thread.finish()
 
     asyncio.run(go())
     assert thread.texts == ["Ada Brandt kept it."]
