@@ -231,7 +231,7 @@ class _Delivery:
         body = QuestionIn(
             question=question.asked.text,
             conversation=conversation,
-            collections=list(question.settings.collections),
+            collections=list(question.settings.asked),
             strategy=question.settings.strategy,
             confirm=question.asked.confirmed,
             background=True,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import httpx
 from fastapi import FastAPI
@@ -78,6 +78,20 @@ class Posted:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     mode: str = ""
     is_broken: bool = False
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RemoteFile:
+    """A file that somebody has uploaded; `facts` are what `files.info` tells of it besides."""
+
+    id: str
+    name: str
+    content: bytes
+    user: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    fetched: int = 0
+    deleted: bool = False
 
 
 @dataclass
@@ -110,6 +124,9 @@ class SlackDouble:
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.refused: list[str] = []
+        self.files: dict[str, RemoteFile] = {}
+        self.bodies: list[tuple[str, dict[str, Any]]] = []  # all that was ever sent to be shown, with its method
+        self.tokens: list[str] = []  # that somebody wanted to fetch a file with, anywhere
         self.views: dict[str, dict[str, Any]] = {}  # the home of each user, and the last modal
         self.streams_for = STREAM_SECONDS
         self.url = ""
@@ -152,10 +169,47 @@ class SlackDouble:
         stopped = {"channel": channel, "thread_ts": thread, "streaming_message_ts": [each.ts for each in streams]}
         return self.event({"type": "agent_session_stopped", "user": user, **stopped})
 
-    def deletes(self, channel: str, ts: str) -> None:
-        """Delete a message of anybody's, as people who manage the workspace may."""
+    def uploads(self, user: str, name: str, content: bytes, **facts: Any) -> str:  # noqa: ANN401 - JSON
+        """Upload a file, which nobody sees before it is shared; returns its id."""
+        identifier = f"F0{next(self._numbers):06}"
         with self.lock:
-            self.messages[channel] = [each for each in self.messages[channel] if each.ts != ts]
+            self.files[identifier] = RemoteFile(identifier, name, content, user, facts)
+        return identifier
+
+    def shares(self, user: str, channel: str, *files: str, text: str = "", thread: str | None = None) -> dict[str, Any]:
+        """Put a message with files into a channel; returns the body of its event."""
+        body = self.says(user, channel, text, thread=thread)
+        described = [self._described(self.files[each]) for each in files]
+        with self.lock:
+            self.messages[channel][-1].files = [self.files[each].name for each in files]
+        body["event"] |= {"subtype": "file_share", "files": described, "upload": False}
+        return body
+
+    def deletes_file(self, identifier: str) -> dict[str, Any]:
+        """Delete a file; returns the body of the event."""
+        self.files[identifier].deleted = True
+        return self.event({"type": "file_deleted", "file_id": identifier, "event_ts": self._ts()})
+
+    def deletes_message(self, channel: str, ts: str) -> dict[str, Any]:
+        """Delete a message: one with replies becomes a tombstone."""
+        with self.lock:
+            has_replies = any(each.thread_ts == ts for each in self.messages[channel])
+            message = next(each for each in self.messages[channel] if each.ts == ts)
+            message.text, message.files = "This message was deleted.", []
+            if not has_replies:
+                self.messages[channel].remove(message)
+        changed = {
+            "type": "message",
+            "channel": channel,
+            "channel_type": self.channels[channel]["kind"],
+            "hidden": True,
+        }
+        before = {"ts": ts, "user": message.user, "text": ""}
+        if has_replies:
+            stone = {"subtype": "tombstone", "user": "USLACKBOT", "ts": ts, "thread_ts": ts, "text": message.text}
+            return self.event(changed | {"subtype": "message_changed", "message": stone, "previous_message": before})
+        deleted = {"subtype": "message_deleted", "deleted_ts": ts, "previous_message": before}
+        return self.event(changed | deleted)
 
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Wrap an event as Slack sends it."""
@@ -214,6 +268,10 @@ class SlackDouble:
             await asyncio.sleep(fault.seconds if fault is not None else 0)
             return answer
 
+        @app.get("/files-pri/{identifier}/{name:path}")
+        async def fetch(identifier: str, request: Request) -> Response:
+            return self._fetched(identifier, request)
+
         @app.websocket("/socket")
         async def socket(websocket: WebSocket) -> None:
             await self._serve(websocket)
@@ -225,6 +283,41 @@ class SlackDouble:
         envelope = f"envelope-{next(self._events)}"
         self._outgoing.put({"envelope_id": envelope, "type": "events_api", "payload": dict(body)})
         return envelope
+
+    def _described(self, file: RemoteFile) -> dict[str, Any]:
+        """What Slack says of a file, in an event and by `files.info`."""
+        address = f"{self.url.removesuffix('api/')}files-pri/{file.id}/{quote(file.name, safe='') or 'file'}"
+        usual = {
+            "id": file.id,
+            "name": file.name,
+            "title": file.name,
+            "mimetype": "application/octet-stream",
+            "filetype": "binary",
+            "mode": "hosted",
+            "is_external": False,
+            "user": file.user,
+            "size": len(file.content),
+            "url_private": address,
+            "url_private_download": address,
+        }
+        return usual | file.facts
+
+    def _fetched(self, identifier: str, request: Request) -> Response:
+        """A file's bytes for who may read it; everybody else is sent to sign in."""
+        with self.lock:
+            self.tokens.append(request.headers.get("authorization", ""))
+            fault = self.faults["files"].popleft() if self.faults["files"] else None
+            file = self.files.get(identifier)
+        if fault is not None:
+            return _faulty(fault)
+        if file is None or file.deleted:
+            return Response("not found", 404)
+        if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
+            return Response("", 302, {"Location": f"{self.url.removesuffix('api/')}?redir=/files-pri"})
+        if redirect := file.facts.get("_redirect"):
+            return Response("", 302, {"Location": redirect})
+        file.fetched += 1
+        return Response(file.content, media_type=file.facts.get("mimetype", "application/octet-stream"))
 
     def _opened(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {APP_TOKEN}":
@@ -267,6 +360,8 @@ class SlackDouble:
     def _answered(self, method: str, body: dict[str, Any], fault: Fault | None) -> Response:
         with self.lock:
             self.calls[method] += 1
+            if method.startswith(("chat.", "assistant.", "agents.", "views.")):
+                self.bodies.append((method, body))
             if fault is not None and not fault.done and fault.status != 200:
                 return _faulty(fault)
             try:
@@ -292,6 +387,31 @@ class SlackDouble:
         if body["user"] not in self.people:
             raise _RefusedError("user_not_found")
         return {"user": {"id": body["user"], **self.people[body["user"]]}}
+
+    def _files_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "files:read" not in self.scopes:
+            raise _RefusedError("missing_scope")
+        file = self.files.get(body["file"])
+        if file is None:
+            raise _RefusedError("file_not_found")
+        if file.deleted:
+            raise _RefusedError("file_deleted")
+        return {"file": self._described(file)}
+
+    def _conversations_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        kind = self.channels[body["channel"]]["kind"]
+        return {"channel": {"id": body["channel"], "is_channel": kind == "channel", "is_private": kind != "channel"}}
+
+    def _users_conversations(self, body: dict[str, Any]) -> dict[str, Any]:
+        kinds = {"public_channel": "channel", "private_channel": "group"}
+        wanted = {kinds[each] for each in body["types"].split(",")}
+        joined = [
+            {"id": each, "is_private": found["kind"] == "group"}
+            for each, found in self.channels.items()
+            if found["kind"] in wanted and {body["user"], BOT} <= set(found["members"])
+        ]
+        return {"channels": joined, "response_metadata": {"next_cursor": ""}}
 
     def _usergroups_list(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"usergroups": self.user_groups}
@@ -509,9 +629,10 @@ def _checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _written(message: Posted) -> str:
     begin = "    " if message.thread_ts and message.thread_ts != message.ts else ""
     who = "Leadline" if message.user == BOT else message.user
+    said = " ".join([*([message.text] if message.text else []), *(f"[file {each}]" for each in message.files)])
     lines = [line for block in message.blocks for line in _lines(block)]
     if not message.blocks:
-        lines = [*_plan(message.title, list(message.tasks.values())), *([message.text] if message.text else [])]
+        lines = [*_plan(message.title, list(message.tasks.values())), *([said] if said else [])]
     if message.is_broken:
         lines.insert(0, "Something went wrong")
     if message.streaming_since is not None:

@@ -289,7 +289,7 @@ def test_what_was_deleted_in_slack_is_posted_again_in_order_and_once(thread: Thr
     async def go() -> None:
         await thread.take()
         await thread.finish(parts)
-        thread.slack.deletes(CHANNEL, thread.reply.messages[gone])
+        thread.slack.deletes_message(CHANNEL, thread.reply.messages[gone])
         await thread.finish(parts)  # as after a crash before the question had ended
         assert thread.texts == ["Part 0.", "Part 1.", "Part 2."]
         known = thread.store.question(thread.reply.question.id)
@@ -306,7 +306,7 @@ def test_a_stream_that_was_deleted_in_slack_ends_as_one_reply(thread: Thread) ->
     async def go() -> None:
         await thread.take()
         await thread.happens("draft", **{"from": 0, "text": "The keeper was "})
-        thread.slack.deletes(CHANNEL, thread.reply.messages[0])
+        thread.slack.deletes_message(CHANNEL, thread.reply.messages[0])
         await thread.happens("draft", **{"from": 15, "text": "Ada Brandt. "})
         await thread.passes(40)
         assert thread.texts == []
