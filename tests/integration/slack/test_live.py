@@ -1,6 +1,7 @@
 """What a thread shows while its question is answered: Slack's double over HTTP, a real catalog, and a clock to turn."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -348,3 +349,31 @@ def test_an_attempt_after_a_crash_ends_the_stream_that_was_left(thread: Thread) 
 
     asyncio.run(go())
     assert thread.texts == ["Ada Brandt kept it."]
+
+
+def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callable[[str], None]) -> None:
+    """Its events are those of a real run, with a model that took a minute a step and was away for some."""
+    logged = [json.loads(line) for line in (Path(__file__).parent / "twenty_minutes.jsonl").read_text().splitlines()]
+    written: list[str] = []
+
+    async def go() -> None:
+        begun = thread.clock()
+        await thread.take()
+        for minute in range(20):
+            for at, kind, body in logged:
+                if minute * 60 <= at < minute * 60 + 60:
+                    await thread.passes(begun + at - thread.clock())
+                    await thread.happens(kind, **body)
+            await thread.passes(begun + minute * 60 + 60 - thread.clock())
+            written.append(f"After {minute + 1} min\n{thread.shown}")
+        assert thread.live.was_shown_for_long(thread.clock())
+        await thread.finish(anew=True)
+        written.append(f"Then\n{thread.shown}")
+
+    asyncio.run(go())
+    golden("\n".join(written))
+    assert "Something went wrong" not in "".join(written)
+    assert thread.texts == ["Ada Brandt kept it."]
+    assert thread.slack.refused == []
+    assert thread.slack.calls["chat.startStream"] == 1
+    assert thread.slack.calls["chat.update"] <= 20 * 60 / 10
