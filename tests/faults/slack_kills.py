@@ -114,7 +114,7 @@ class Killed:
             sender.close()
 
     @contextmanager
-    def _service(self, point: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def _service(self, point: str = "") -> Iterator["subprocess.Popen[bytes]"]:
         arguments = [str(self.folder / "home"), self.server.url, self.slack.url, str(self.port)]
         arguments += [_STREAM_SECONDS] if point == "slack.removed" else []
         process = subprocess.Popen(
