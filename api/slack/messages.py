@@ -99,6 +99,12 @@ def stopped_message() -> Message:
     return Message([section(text)], text)
 
 
+def moved_message() -> Message:
+    """Return what stands in the place of a message that may not be deleted."""
+    text = "The reply is below."
+    return Message([context(text)], text)
+
+
 def plainer(message: Message) -> Message:
     """Return a message without the blocks that a workspace may not know, and with what they say."""
     blocks: Blocks = []
