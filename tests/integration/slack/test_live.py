@@ -21,7 +21,9 @@ from ingest.catalog.tenants import Tenants
 from ingest.runs import RunEvent
 from ingest.slack import Asked, Surface, Workspace
 from tests.support.catalogs import migrated_sqlite
-from tests.support.slack_double import BOT, BOT_TOKEN, TEAM, Fault, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 CHANNEL = "C0LONG"
 ANSWER = [Message([section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
