@@ -56,7 +56,7 @@ def portal_long(
         page = opened.signed_in()
         figures: dict[str, object] = {"turns": turns, "steps": steps}
         figures |= _opening(page, opened, f"/ask/{conversation}", ".turn", turns, "conversation")
-        figures |= _opening(page, opened, f"/runs/{run}", "#steps > li[class]", steps // 10, "run")
+        figures |= _opening(page, opened, f"/runs/{run}", "#steps > .level-0", steps // 10, "run")
     print_figures(figures, as_json)
 
 
