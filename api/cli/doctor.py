@@ -13,6 +13,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +23,7 @@ from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
 from api.installation_access import open_installation
-from api.language_model import ServerList, list_models, model_profile
+from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import Settings
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.ocr import is_installed
@@ -35,6 +36,7 @@ from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import SubCall, reply_to
 from rlm.llm.profiles import ModelProfile, ProfileFileError
 from rlm.llm.scheduler import SubCallScheduler
+from rlm.llm.vllm_advisories import advisories, advisories_of, fixed_release
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.port import SandboxForm
 
@@ -250,12 +252,26 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
         if not error.reached:
             yield Finding("language model", error.detail, "Check the address and key in LEADLINE_LLM.")
             return
+    yield from model_server_release(url, settings.llm_api_key)
     known = not served.names or model in served.names
     advice = "" if known else f"It serves {', '.join(served.names)}: name one of these in LEADLINE_LLM."
     yield Finding("language model", f"{model} at {url}", advice)
     yield from _windows(settings, served.context_tokens)
     if known:
         yield _schema_request(url, settings)
+
+
+def model_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
+    """Name the release of a vLLM server, and the advisories that it has; nothing for servers of other makers."""
+    version = vllm_version(url, api_key)
+    if version is None:
+        return
+    found = advisories_of(version)
+    ids = ", ".join(each.id for each in found)
+    release = fixed_release(found)
+    advice = f"{ids}: {f'fixed in {release}' if release else 'not fixed in any release yet'}." if found else ""
+    told = f"vLLM {version}, {len(found)} known advisories as of {advisories().read_on}"
+    yield Finding("model server", told, advice)
 
 
 def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
