@@ -1,18 +1,15 @@
-"""Opens the reranker, checks and judge that the settings ask for."""
+"""Opens the reranker and the helping models that the settings ask for."""
 
 from contextlib import ExitStack
 
-from api.language_model import open_judge
-from api.settings import Settings
+from api.language_model import open_helper
+from api.settings import Helper, Settings
 from retrieval.build import open_reranker
 from retrieval.encoder_specs import is_described
 from retrieval.models.store import ModelStore
 from retrieval.reranker import AUTO, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.reranking import Reranking
-from retrieval.search import Searches
-from rlm.answering import Answering
-from rlm.build import Parts
-from rlm.checking.checker import CheckMode
+from rlm.build import Helpers
 from rlm.llm.port import LanguageModel
 
 
@@ -44,11 +41,13 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
     )
 
 
-def make_answering(
-    settings: Settings, searcher: Searches, language_model: LanguageModel, parts: Parts, stack: ExitStack
-) -> Answering:
-    """Make the answering that the settings ask for; its own judge, if any, is closed with `stack`."""
-    judge = open_judge(settings)
-    if judge is not None:
-        stack.callback(judge.close)
-    return Answering(searcher, language_model, parts, check=CheckMode(settings.check), judge=judge)
+def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
+    """Open the models of parts of the work that the settings name; they are closed with `stack`."""
+
+    def opened(helper: Helper) -> LanguageModel | None:
+        model = open_helper(settings, helper)
+        if model is not None:
+            stack.callback(model.close)
+        return model
+
+    return Helpers(judge=opened("judge"), router=opened("router"), sub_calls=opened("subcalls"))

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from api.answering import make_answering, open_reranking
+from api.answering import open_helpers, open_reranking
 from api.identity_provider import open_tokens
 from api.language_model import model_costs
 from api.metering import open_meter
@@ -25,6 +25,7 @@ from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering
 from rlm.build import Parts as AnswerParts
+from rlm.checking.checker import CheckMode
 from rlm.llm.port import LanguageModel
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
@@ -68,8 +69,10 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
         sandbox=sandbox,
         access=parts.catalog,
     )
-    answering = make_answering(settings, searcher, language_model, answer_parts, stack)
-    return Asking(searcher, ModelRewriter(language_model, sub_calls), answering)
+    helpers = open_helpers(settings, stack)
+    answering = Answering(searcher, language_model, answer_parts, check=CheckMode(settings.check), helpers=helpers)
+    rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
+    return Asking(searcher, rewriter, answering)
 
 
 def make_services(

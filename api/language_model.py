@@ -3,7 +3,8 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
-from api.settings import Settings
+from api.settings import Helper, ServedModel, Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.errors import LanguageModelUnavailableError
@@ -19,6 +20,7 @@ from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.port import ChatModel, LanguageModel
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
+from rlm.llm.servers import Server, ServerPool
 
 log = structlog.get_logger(__name__)
 
@@ -111,39 +113,49 @@ def vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float 
 
 
 class RemoteLanguageModel:
-    """A model behind an OpenAI-compatible URL, whose server is checked in the background.
+    """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 
     A check is cheap, and at most one is made every `look_seconds`. No request waits for a check or is refused because
-    of one: the server may be back. `sized` is the profile in a window that the server reports.
+    of one: the server may be back. Of several servers, one that is seen to be away is asked after the others. `sized`
+    is the profile in the smallest window that a server reports.
     """
 
     def __init__(
         self,
-        url: str,
+        urls: str | Sequence[str],
         chat: ChatModel,
         *,
+        pool: ServerPool | None = None,
         api_key: SecretStr | None = None,
         sized: Callable[[int], ModelProfile] | None = None,
         look_seconds: float = 15.0,
     ) -> None:
-        self._url = url
+        """`pool` has a server for each of several `urls`, in their order."""
+        self._urls = (urls,) if isinstance(urls, str) else tuple(urls)
         self._chat = chat
+        self._pool = pool
         self._api_key = api_key
         self._sized = sized or chat.profile.within
         self._look_seconds = look_seconds
         self._lock = threading.Lock()
         self._looking = False
         self._looked = -math.inf
-        self._trouble: LanguageModelUnavailableError | None = None
+        self._troubles: tuple[LanguageModelUnavailableError | None, ...] = (None,) * len(self._urls)
         self._seen = threading.Event()
         self._look_if_due()
 
     def state(self) -> Mapping[str, Any]:
-        """Return the state as last seen: `loading` until the first check is over, and `away` with the reason."""
+        """Return the state as last seen: `loading` until the first check is over, and `away` with the reason.
+
+        A model with several servers is ready while one of them is; `servers` has the state of each.
+        """
         self._look_if_due()
-        state = "loading" if not self._seen.wait(_FIRST_LOOK_SECONDS) else "ready" if self._trouble is None else "away"
-        found = {"state": state, "model": self._chat.profile.name, "url": self._url}
-        trouble = self._trouble
+        seen = self._seen.wait(_FIRST_LOOK_SECONDS)
+        trouble = None if None in self._troubles else self._troubles[0]
+        state = "loading" if not seen else "ready" if trouble is None else "away"
+        found: dict[str, Any] = {"state": state, "model": self._chat.profile.name, "url": self._urls[0]}
+        if self._pool is not None:
+            found["servers"] = [self._server_state(server) for server in self._pool.servers]
         return found if trouble is None else {**found, "detail": trouble.detail, "hint": trouble.hint}
 
     def acquire(self) -> ChatModel | None:
@@ -151,11 +163,20 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_seen(self, timeout_seconds: float) -> bool:
-        """Wait for the first check of the server, for tests and commands."""
+        """Wait for the first check of the servers, for tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
         return None
+
+    def _server_state(self, server: Server) -> Mapping[str, Any]:
+        assert self._pool is not None, "only servers of a pool have states of their own"
+        trouble = self._troubles[server.number - 1]
+        resting = round(self._pool.resting_seconds(server), 1)
+        state = "away" if trouble is not None else "resting" if resting else "ready"
+        found = {"server": server.number, "url": self._urls[server.number - 1], "state": state}
+        more = {"open_requests": server.in_flight, "resting_seconds": resting}
+        return {**found, **more} if trouble is None else {**found, **more, "detail": trouble.detail}
 
     def _look_if_due(self) -> None:
         with self._lock:
@@ -165,52 +186,82 @@ class RemoteLanguageModel:
         threading.Thread(target=self._look, name="language-model-look", daemon=True).start()
 
     def _look(self) -> None:
-        profile, trouble = self._chat.profile, None
-        try:
-            window = list_models(self._url, profile.name, self._api_key).context_tokens
-            profile = profile if window is None else self._sized(window)
-        except LanguageModelUnavailableError as error:
-            trouble = None if error.reached else error
-        if trouble is not None and self._trouble is None:
-            log.warning("the language model's server is away", detail=str(trouble))
+        with ThreadPoolExecutor(len(self._urls), thread_name_prefix="language-model-look") as threads:
+            looks = list(threads.map(self._look_at, self._urls))
+        windows = [look for look in looks if isinstance(look, int)]
+        troubles = tuple(look if isinstance(look, LanguageModelUnavailableError) else None for look in looks)
+        profile = self._sized(min(windows)) if windows else self._chat.profile
+        for number, (trouble, before) in enumerate(zip(troubles, self._troubles, strict=True)):
+            if trouble is not None and before is None:
+                log.warning("a server of the language model is away", server=number + 1, detail=str(trouble))
+            self._tell_pool(number, trouble)
         with self._lock:
-            self._trouble, self._chat = trouble, replace(self._chat, profile=profile)
+            self._troubles, self._chat = troubles, replace(self._chat, profile=profile)
             self._looking, self._looked = False, time.monotonic()
         self._seen.set()
+
+    def _look_at(self, url: str) -> int | LanguageModelUnavailableError | None:
+        """Return the window that a server reports, or what keeps it from answering."""
+        try:
+            return list_models(url, self._chat.profile.name, self._api_key).context_tokens
+        except LanguageModelUnavailableError as error:
+            return None if error.reached else error
+
+    def _tell_pool(self, number: int, trouble: LanguageModelUnavailableError | None) -> None:
+        if self._pool is None:
+            return
+        server = self._pool.servers[number]
+        if trouble is not None:
+            self._pool.failed(server, retry_after_seconds=self._look_seconds)
+        elif self._troubles[number] is not None:
+            self._pool.answered(server)
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
     """Open the model. Raises `ModelMissingError` if the local model's file was not fetched, and `ProfileFileError`."""
     if settings.llm == "none":
         return NoLanguageModel()
-    profile = model_profile(settings)
     if settings.remote_llm is None:
         model = models.path(model_file(LANGUAGE_GGUF))
-        return LocalLanguageModel(LocalModelProcess(model, settings.home / "language-model.log"), profile)
-    from rlm.llm.chat_models import remote_chat_model
-
-    url, _ = settings.remote_llm
-    chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
-    return RemoteLanguageModel(
-        url,
-        ChatModel(chat, profile),
-        api_key=settings.llm_api_key,
-        sized=lambda window: model_profile(settings, served_tokens=window),
+        process = LocalModelProcess(model, settings.home / "language-model.log")
+        return LocalLanguageModel(process, model_profile(settings))
+    return _open_remote(
+        settings.remote_llm, settings.llm_api_key, lambda window: model_profile(settings, served_tokens=window)
     )
 
 
-def open_judge(settings: Settings) -> LanguageModel | None:
-    """Open the model that judges answers, if the settings name a separate one. Raises `ProfileFileError`."""
-    if settings.judge_llm is None:
+def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
+    """Open the model of a part of the work, if the settings name a separate one. Raises `ProfileFileError`."""
+    served = settings.helpers[helper]
+    if served is None:
         return None
+    profiles = read_profiles(settings.model_profiles)
+    return _open_remote(
+        served,
+        settings.helper_keys[helper],
+        lambda window: profiles.named(served.model, context_tokens=window),
+    )
+
+
+def _open_remote(
+    served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
+) -> RemoteLanguageModel:
+    """Open a model of one server, or of several; each of them takes `parallel_calls`."""
     from rlm.llm.chat_models import remote_chat_model
 
-    url, name = settings.judge_llm
-    profile = read_profiles(settings.model_profiles).named(name)
-    chat = remote_chat_model(url, profile, api_key=settings.judge_api_key)
-    return RemoteLanguageModel(
-        url, ChatModel(chat, profile), api_key=settings.judge_api_key, sized=lambda window: profile.within(window)
-    )
+    profile = sized(None)
+    chats = [remote_chat_model(url, profile, api_key=api_key) for url in served.urls]
+    if len(chats) == 1:
+        return RemoteLanguageModel(served.urls, ChatModel(chats[0], profile), api_key=api_key, sized=sized)
+    from rlm.llm.pooled_chat import PooledChatModel
+
+    def all_together(window: int | None) -> ModelProfile:
+        one = sized(window)
+        return replace(one, parallel_calls=one.parallel_calls * len(chats))
+
+    pooled = PooledChatModel(chats, call_seconds=profile.call_seconds, name=profile.name)
+    chat = ChatModel(pooled, all_together(None))
+    return RemoteLanguageModel(served.urls, chat, pool=pooled.pool, api_key=api_key, sized=all_together)
 
 
 def model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
@@ -222,17 +273,21 @@ def model_profile(settings: Settings, *, served_tokens: int | None = None) -> Mo
     if settings.remote_llm is None:
         return profiles.named(LOCAL_QWEN.name)
     windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
-    return profiles.named(settings.remote_llm[1], context_tokens=min(windows, default=None))
+    return profiles.named(settings.remote_llm.model, context_tokens=min(windows, default=None))
 
 
 def model_is_free(settings: Settings) -> bool:
-    """True if neither the answering nor the judging model costs money. Raises `ProfileFileError`."""
-    profiles = [] if settings.llm == "none" else [model_profile(settings)]
-    if settings.judge_llm is not None:
-        profiles.append(read_profiles(settings.model_profiles).named(settings.judge_llm[1]))
-    return all(profile.price == FREE for profile in profiles)
+    """True if neither the answering model nor a helping one costs money. Raises `ProfileFileError`."""
+    return all(profile.price == FREE for profile in _profiles(settings))
 
 
 def model_costs(settings: Settings) -> bool:
-    """True if the model's price is known, and not 0. Raises `ProfileFileError`."""
-    return settings.llm != "none" and model_profile(settings).price not in (None, FREE)
+    """True if the price of a model is known, and not 0. Raises `ProfileFileError`."""
+    return settings.llm != "none" and any(profile.price not in (None, FREE) for profile in _profiles(settings))
+
+
+def _profiles(settings: Settings) -> list[ModelProfile]:
+    """Return the profiles of the answering model, if there is one, and of its helpers."""
+    read = read_profiles(settings.model_profiles)
+    helpers = [read.named(served.model) for served in settings.helpers.values() if served is not None]
+    return helpers if settings.llm == "none" else [model_profile(settings), *helpers]

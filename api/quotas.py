@@ -66,6 +66,14 @@ class Meter:
                 counted.append(standing)
         return counted
 
+    def counts_requests(self, account: Account) -> bool:
+        """False if it is known, without a look at the catalog, that no quota of requests is set."""
+        with self._lock:
+            kept = self._limits.get(account)
+        if kept is None or kept[0] <= time.monotonic():
+            return True
+        return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
+
     def stored(self, account: Account) -> Sequence[Standing]:
         """Return how the quotas of what is stored stand, if there are any."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]

@@ -1,10 +1,11 @@
 """Settings: environment variables that begin with `LEADLINE_`, read once by a composition root."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.oidc_settings import OidcSettings
@@ -67,7 +68,7 @@ class Settings(
     llm: str = Field(
         "local",
         description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "
-        "`http://gpu:8000/v1 Qwen/Qwen3-8B`.",
+        "`http://gpu:8000/v1 Qwen/Qwen3-8B`; several servers of one model are `URL,URL MODEL`.",
     )
     llm_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
     llm_context_tokens: int | None = Field(
@@ -82,6 +83,18 @@ class Settings(
         None, description="`URL MODEL` of a server whose model judges; if not set, the one that answers does."
     )
     judge_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    router: str | None = Field(
+        None,
+        description="`URL MODEL` of a server whose model chooses how a question is answered, and puts follow-up "
+        "questions and searches in other words; if not set, the one that answers does.",
+    )
+    router_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    subcalls: str | None = Field(
+        None,
+        description="`URL MODEL` of a server whose model reads records, and the passages that programs send it; if not "
+        "set, the one that answers does.",
+    )
+    subcalls_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
     model_profiles: Path | None = Field(
         None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
     )
@@ -195,24 +208,18 @@ class Settings(
     def _llm(cls, value: str) -> str:
         if value in ("local", "none"):
             return value
-        found = _server_and_model(value)
+        found = _served(value)
         if found is None:
-            raise ValueError(
-                "LEADLINE_LLM must be `local`, `none`, or a base URL and a model name with a space between them, "
-                "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
-            )
-        return " ".join(found)
+            raise ValueError(f"LEADLINE_LLM must be `local`, `none`, or {_FORM}")
+        return str(found)
 
-    @field_validator("judge")
+    @field_validator("judge", "router", "subcalls")
     @classmethod
-    def _judge(cls, value: str | None) -> str | None:
-        found = value and _server_and_model(value)
+    def _helper(cls, value: str | None, info: ValidationInfo) -> str | None:
+        found = _served(value) if value else None
         if value and not found:
-            raise ValueError(
-                "LEADLINE_JUDGE must be a base URL and a model name with a space between them, "
-                "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
-            )
-        return " ".join(found) if found else None
+            raise ValueError(f"LEADLINE_{str(info.field_name).upper()} must be {_FORM}")
+        return str(found) if found else None
 
     @field_validator("tenant_quotas", "key_quotas")
     @classmethod
@@ -228,17 +235,43 @@ class Settings(
         return value
 
     @property
-    def remote_llm(self) -> tuple[str, str] | None:
-        """Base URL and model name, or None for `local` and `none`."""
-        return None if self.llm in ("local", "none") else _server_and_model(self.llm)
+    def remote_llm(self) -> "ServedModel | None":
+        """The servers and the name of the model, or None for `local` and `none`."""
+        return None if self.llm in ("local", "none") else _served(self.llm)
 
     @property
-    def judge_llm(self) -> tuple[str, str] | None:
-        """Base URL and model name of the judging model; None if the answering model judges."""
-        return _server_and_model(self.judge) if self.judge else None
+    def helpers(self) -> "Mapping[Helper, ServedModel | None]":
+        """The models of parts of the work; None where the answering model does that part."""
+        given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
+        return {helper: _served(value) if value else None for helper, value in given.items()}
+
+    @property
+    def helper_keys(self) -> "Mapping[Helper, SecretStr | None]":
+        """The keys of those servers."""
+        return {"judge": self.judge_api_key, "router": self.router_api_key, "subcalls": self.subcalls_api_key}
 
 
-def _server_and_model(value: str) -> tuple[str, str] | None:
-    """Return `URL MODEL` as two strings; None for anything else."""
-    url, _, model = value.partition(" ")
-    return (url, model.strip()) if url.startswith(("http://", "https://")) and model.strip() else None
+Helper = Literal["judge", "router", "subcalls"]
+_FORM = (
+    "a base URL and a model name with a space between them, such as `http://gpu:8000/v1 Qwen/Qwen3-8B`; several "
+    "servers of one model have commas between their URLs"
+)
+
+
+class ServedModel(NamedTuple):
+    """A model and the base URLs of the servers that serve it."""
+
+    urls: tuple[str, ...]
+    model: str
+
+    def __str__(self) -> str:
+        """Return it as settings write it."""
+        return f"{','.join(self.urls)} {self.model}"
+
+
+def _served(value: str) -> ServedModel | None:
+    """Read `URL MODEL` or `URL,URL MODEL`; None for anything else, such as the same URL twice."""
+    written, _, model = value.strip().partition(" ")
+    urls = tuple(written.split(","))
+    well_formed = all(url.startswith(("http://", "https://")) for url in urls) and len(set(urls)) == len(urls)
+    return ServedModel(urls, model.strip()) if well_formed and model.strip() else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from retrieval.search import Searches
 from rlm.answers import Answer, Draft
-from rlm.build import OpenRequest, Parts
+from rlm.build import Helpers, OpenRequest, Parts
 from rlm.cancelling import not_cancelled
 from rlm.checking.checker import CheckMode, judged, located
 from rlm.checking.judging import Judge, is_judged
@@ -42,14 +42,14 @@ class Answering:
         parts: Parts,
         *,
         check: CheckMode = CheckMode.JUDGE,
-        judge: LanguageModel | None = None,
+        helpers: Helpers | None = None,
     ) -> None:
-        """`judge` is a separate model to judge with; without it, the answering model judges where it can."""
+        """`helpers` are separate models for parts of the work; without one, the answering model does that part."""
         self._searcher = searcher
         self._language_model = language_model
         self._parts = parts
         self._check = check
-        self._judge = judge
+        self._helpers = helpers or Helpers()
 
     def state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
@@ -71,14 +71,21 @@ class Answering:
         model = self._language_model.acquire()
         if model is None:
             return self._extracts(request, durability)
-        return self._stages(OpenRequest(self._parts, self._searcher, model, request, durability, cancelled))
+        return self._stages(
+            OpenRequest(self._parts, self._searcher, model, request, durability, cancelled, self._helpers)
+        )
 
     def _stages(self, opened: OpenRequest) -> Iterator[Event]:
         """Run every stage, in order."""
         request, question, clock = opened.request, opened.request.question, StageClock()
         if request.history:
             question = condense(
-                question, request.history, opened.calls, opened.profile, opened.nonce(), cancelled=opened.cancelled
+                question,
+                request.history,
+                opened.router.calls,
+                opened.router.profile,
+                opened.nonce(),
+                cancelled=opened.cancelled,
             )
             clock.lap("condense")
             yield Condensed(question)
@@ -122,7 +129,7 @@ class Answering:
             reasons=(routed.reason, *draft.reasons),
             notes=notes,
             usage=budget.spent.usage,
-            dollars=None if profile.price is None else float(budget.spent.dollars),
+            dollars=float(budget.spent.dollars) if opened.prices_known else None,
             timings_ms=clock.laps(),
         )
         note_answer(answer)
@@ -130,7 +137,7 @@ class Answering:
 
     def _judge_of(self, opened: OpenRequest) -> Judge | None:
         """Return the judge of a request, or None if its model cannot judge or is unavailable."""
-        model = (self._judge.acquire() if self._judge is not None else None) or opened.model
+        model = opened.helper(self._helpers.judge)
         if not model.profile.judges:
             return None
         calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
@@ -157,16 +164,16 @@ class Answering:
 
 
 def _route(opened: OpenRequest, question: str) -> Route:
-    wanted, profile = opened.request.wanted, opened.profile
+    wanted, profile, router = opened.request.wanted, opened.profile, opened.router
     if wanted.strategy is not StrategyName.AUTO:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as asked.")
-    if not profile.routes:
+    if not router.profile.routes:
         return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
     corpus, tables = opened.corpus, opened.tables(question)
     if not tables.has_records and fits(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.strategies(), opened.nonce()
-    return route(question, corpus, choices, tables.description(), opened.calls, nonce, cancelled=opened.cancelled)
+    return route(question, corpus, choices, tables.description(), router.calls, nonce, cancelled=opened.cancelled)
 
 
 def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

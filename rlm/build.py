@@ -1,5 +1,6 @@
 """Opens what one request works with, and makes its strategy: the only module of `rlm` that names concrete ones."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked
 from rlm.llm.budgets import FREE, Budget, Limits
-from rlm.llm.port import BatchedSubCalls, ChatModel, SubCalls
+from rlm.llm.port import BatchedSubCalls, ChatModel, LanguageModel, SubCalls
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
@@ -23,7 +24,7 @@ from rlm.passages import WIDENED_CHARS, searching
 from rlm.requests import AnswerRequest, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
-from rlm.strategy import Context, Search, Strategy
+from rlm.strategy import BoundModel, Context, Search, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
@@ -48,6 +49,19 @@ class Parts:
         return TableCatalog(self.tables)
 
 
+@dataclass(frozen=True)
+class Helpers:
+    """Models that do parts of the work in place of the answering one: its judge, its router, and the reader of records
+    and of the passages that programs send. None leaves that part to the answering model."""
+
+    judge: LanguageModel | None = None
+    router: LanguageModel | None = None
+    sub_calls: LanguageModel | None = None
+
+
+_ALONE = Helpers()
+
+
 class OpenRequest:
     """One request: its budget and calls, its corpus and search, and the strategies that its model can carry out."""
 
@@ -59,8 +73,10 @@ class OpenRequest:
         request: AnswerRequest,
         durability: Durability,
         cancelled: Callable[[], bool],
+        helpers: Helpers = _ALONE,
     ) -> None:
         self._parts = parts
+        self._helpers = helpers
         self._searcher = searcher
         self._durability = durability
         self.model = model
@@ -70,11 +86,13 @@ class OpenRequest:
         self.nonce = durability.nonce
         limits = (request.wanted.limits or Limits()).within(Limits(depth=self.profile.max_depth))
         self.budget = durability.budget(limits, self.profile.price)
+        self.prices_known = True
         self.calls = self.bind(self.budget)
 
     def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
         """Bind calls of the request's model, or of another one, to its budget or to that of a part of it."""
         model, scope = model or self.model, self.request.scope
+        self.prices_known = self.prices_known and model.profile.price is not None
         bound = self._parts.sub_calls.bind(
             model.chat,
             model.profile,
@@ -83,9 +101,46 @@ class OpenRequest:
             budget=budget,
             run=self,
             background=self._durability.background,
+            affinity=self._affinity,
             used=self.request.used,
         )
         return self._durability.sub_calls(bound, budget, model.profile.price)
+
+    @cached_property
+    def _affinity(self) -> str:
+        """A mark of the conversation: whatever is asked in it begins with the same message."""
+        request = self.request
+        first = request.history[0].text if request.history else request.question
+        parts = (request.scope.tenant_id, request.scope.audience, first)
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def helper(self, helper: LanguageModel | None) -> ChatModel:
+        """Return the model that does a part of the work: the answering one in place of a helper that is away."""
+        if helper is None or helper.state()["state"] == "away":
+            return self.model
+        return helper.acquire() or self.model
+
+    @cached_property
+    def router(self) -> BoundModel:
+        """The model that chooses the strategy and puts questions in other words."""
+        return self._bound(self.helper(self._helpers.router))
+
+    @cached_property
+    def sub_model(self) -> ChatModel:
+        """The model that reads records, and the passages that programs send.
+
+        Nothing takes its place while it is away: a resumed run has to ask the same again.
+        """
+        helper = self._helpers.sub_calls
+        return (helper.acquire() if helper is not None else None) or self.model
+
+    @cached_property
+    def reader(self) -> BoundModel:
+        """Calls of that model for the request's own budget."""
+        return self._bound(self.sub_model)
+
+    def _bound(self, model: ChatModel) -> BoundModel:
+        return BoundModel(self.calls if model is self.model else self.bind(self.budget, model), model.profile)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -110,6 +165,7 @@ class OpenRequest:
             wanted=request.wanted,
             profile=self.profile,
             calls=self.calls,
+            reader=lambda: self.reader,
             search=self._durability.search(search),
             corpus=lambda: self.corpus,
             nonce=self.nonce,
@@ -153,9 +209,11 @@ class OpenRequest:
             scope = scope_of(part, self.corpus, request.scope)
             return durability.search(searching(self._searcher, scope, request.used))
 
+        reader = self.sub_model
+
         def operators(corpus: Corpus, calls: BatchedSubCalls) -> Operators:
             return Operators.of(
-                corpus, calls, self.profile, self._parts.embedder, request.wanted, cancelled=self.cancelled
+                corpus, calls, reader.profile, self._parts.embedder, request.wanted, cancelled=self.cancelled
             )
 
         return RecursiveStrategy(
@@ -163,11 +221,13 @@ class OpenRequest:
                 corpus=self.corpus,
                 calls=self.calls,
                 profile=self.profile,
+                sub_profile=reader.profile,
                 sandbox=self._parts.sandbox,
                 operators=operators,
                 search=search,
                 budget=self.budget,
                 bind=self.bind,
+                bind_sub=lambda budget: self.bind(budget, reader),
                 cancelled=self.cancelled,
                 told=durability.turn,
                 tells_time=not durability.background,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry.trace import SpanKind
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from ingest.tracing import Value, span
 from rlm.answers import Answer
@@ -28,6 +28,18 @@ MODEL_SECONDS = Histogram(
     "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=_LONG
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
+# Servers of one model are numbered as the settings name them; their addresses are nobody's business.
+SERVER_REQUESTS = Counter(
+    "leadline_model_server_requests",
+    "Requests to each of several servers of a language model, by how they ended.",
+    ["model", "server", "outcome"],
+)
+SERVER_OPEN = Gauge(
+    "leadline_model_server_open_requests", "Requests that a server works on for this process.", ["model", "server"]
+)
+SERVER_RESTING = Gauge(
+    "leadline_model_server_resting", "1 while a server gets no requests because it failed.", ["model", "server"]
+)
 KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls that a kept reply answered, so that no model was asked.")
 BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget was used up.", ["resource"])
 CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by how they ended.", ["outcome"])

@@ -21,6 +21,14 @@ class Search(Protocol):
 
 
 @dataclass(frozen=True)
+class BoundModel:
+    """Calls to a model within a request's budget, and the model's profile."""
+
+    calls: SubCalls
+    profile: ModelProfile
+
+
+@dataclass(frozen=True)
 class Context:
     """The parts of one request, made once by `Answering`; all are bound to the caller's scope.
 
@@ -39,6 +47,11 @@ class Context:
     nonce: Callable[[], str]
     cancelled: Callable[[], bool] = not_cancelled
     queries: tuple[str, ...] = ()
+    reader: Callable[[], BoundModel] | None = None
+
+    def reading(self) -> BoundModel:
+        """Return the model that reads records: a `reader` of its own, or the one that answers."""
+        return BoundModel(self.calls, self.profile) if self.reader is None else self.reader()
 
 
 class Strategy(Protocol):

@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ from api.cli.environment import read_settings
 from api.cli.fetching import needed
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
-from api.settings import Settings
+from api.settings import ServedModel, Settings
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.ocr import is_installed
 from ingest.parsing.sandbox import ParserSandbox
@@ -34,7 +34,7 @@ from rlm.errors import AnswerError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import SubCall, reply_to
-from rlm.llm.profiles import ModelProfile, ProfileFileError
+from rlm.llm.profiles import ModelProfile, ProfileFileError, read_profiles
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.llm.vllm_advisories import advisories, advisories_of, fixed_release
 from rlm.sandbox.build import build_sandbox, interpreter_release
@@ -244,21 +244,60 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
         yield Finding("language model", settings.llm)
         yield Finding("model profile", about_profile(profile))
         return
-    url, model = settings.remote_llm
-    served = ServerList((), None)
-    try:
-        served = list_models(url, model, settings.llm_api_key)
-    except LanguageModelUnavailableError as error:
-        if not error.reached:
-            yield Finding("language model", error.detail, "Check the address and key in LEADLINE_LLM.")
+    found = yield from _servers("LEADLINE_LLM", settings.remote_llm, settings.llm_api_key)
+    yield from _windows(settings, found.context_tokens)
+    yield from _schema_requests(settings.remote_llm, found, model_profile(settings), settings.llm_api_key)
+
+
+def _helpers(settings: Settings) -> Iterator[Finding]:
+    """Check the models that do parts of the work, if there are any."""
+    for helper, served in settings.helpers.items():
+        if served is None:
+            continue
+        try:
+            profiles = read_profiles(settings.model_profiles)
+        except ProfileFileError:  # the check of the answering model says so
             return
-    yield from model_server_release(url, settings.llm_api_key)
-    known = not served.names or model in served.names
-    advice = "" if known else f"It serves {', '.join(served.names)}: name one of these in LEADLINE_LLM."
-    yield Finding("language model", f"{model} at {url}", advice)
-    yield from _windows(settings, served.context_tokens)
-    if known:
-        yield _schema_request(url, settings)
+        key = settings.helper_keys[helper]
+        found = yield from _servers(f"LEADLINE_{helper.upper()}", served, key)
+        profile = profiles.named(served.model, context_tokens=found.context_tokens)
+        yield Finding("model profile", about_profile(profile))
+        yield from _schema_requests(served, found, profile, key)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The numbers of a model's servers that serve it, and the smallest window that one reports."""
+
+    serving: tuple[int, ...]
+    context_tokens: int | None
+
+
+def _servers(setting: str, served: ServedModel, api_key: SecretStr | None) -> Generator[Finding, None, _Found]:
+    """Check each server's list of models."""
+    windows: list[int] = []
+    serving: list[int] = []
+    role = "language model" if setting == "LEADLINE_LLM" else setting
+    for number, url in enumerate(served.urls, 1):
+        what = role + _numbered(served, number)
+        listed = ServerList((), None)
+        try:
+            listed = list_models(url, served.model, api_key)
+        except LanguageModelUnavailableError as error:
+            if not error.reached:
+                yield Finding(what, error.detail, f"Check the address and key in {setting}.")
+                continue
+        known = not listed.names or served.model in listed.names
+        advice = "" if known else f"It serves {', '.join(listed.names)}: name one of these in {setting}."
+        yield Finding(what, f"{served.model} at {url}", advice)
+        yield from model_server_release(url, api_key)
+        windows += [] if listed.context_tokens is None else [listed.context_tokens]
+        serving += [number] if known else []
+    return _Found(tuple(serving), min(windows, default=None))
+
+
+def _numbered(served: ServedModel, number: int) -> str:
+    return f", server {number}" if len(served.urls) > 1 else ""
 
 
 def model_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
@@ -286,22 +325,30 @@ def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]
         yield Finding("window", found)
 
 
-def _schema_request(url: str, settings: Settings) -> Finding:
-    """Check that the model replies with JSON of a schema, and report the parts of requests its server refuses."""
-    profile = replace(model_profile(settings), call_seconds=_SCHEMA_SECONDS)
-    chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
+def _schema_requests(
+    served: ServedModel, found: _Found, profile: ModelProfile, api_key: SecretStr | None
+) -> Iterator[Finding]:
+    """Check that each server replies with JSON of a schema, and report the parts of requests that it refuses."""
+    for number in found.serving:
+        url = served.urls[number - 1]
+        yield _schema_request(f"JSON schema{_numbered(served, number)}", url, profile, api_key)
+
+
+def _schema_request(what: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
+    profile = replace(profile, call_seconds=_SCHEMA_SECONDS)
+    chat = remote_chat_model(url, profile, api_key=api_key)
     scheduler = SubCallScheduler()
     begun = time.perf_counter()
     try:
         bound = scheduler.bind(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
         reply_to(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
     except AnswerError as error:
-        return Finding("JSON schema", error.detail, error.hint)
+        return Finding(what, error.detail, error.hint)
     finally:
         scheduler.close()
     changes = str(chat.habits.accepted)
     found = f"followed, in {time.perf_counter() - begun:.1f} s"
-    return Finding("JSON schema", f"{found}; for this server: {changes}" if changes else found)
+    return Finding(what, f"{found}; for this server: {changes}" if changes else found)
 
 
 def _reranker(settings: Settings) -> Iterator[Finding]:
@@ -351,5 +398,6 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _port,
     _vector_server,
     _language_model,
+    _helpers,
     _reranker,
 )

@@ -14,7 +14,7 @@ from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
 from ingest.catalog.database import (
     CORPUS_VERSION,
-    ScalarQuery,
+    FrequentQuery,
     bump_corpus_versions,
     insert_new,
     portions,
@@ -105,7 +105,7 @@ class Catalog:
         self._announce = announce
         self._quotas = quotas
         self.listing = Listing(engine)
-        self._corpus_version = ScalarQuery(engine, CORPUS_VERSION)
+        self._corpus_version = FrequentQuery(engine, CORPUS_VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:

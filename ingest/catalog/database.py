@@ -15,6 +15,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -298,8 +299,8 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
         )
 
 
-class ScalarQuery:
-    """A frequent query for one value, asked with little overhead; safe to use from any thread.
+class FrequentQuery:
+    """A frequent query for a few rows, asked with little overhead; safe to use from any thread.
 
     On SQLite the driver itself runs it, outside of transactions, on a connection of its own that is closed with the
     engine. Measured between two inferences of the encoder, which leave nothing of Python in the processor's caches:
@@ -312,16 +313,23 @@ class ScalarQuery:
         self._busy_seconds = busy_seconds
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        compiled = statement.compile(engine)
-        self._text, self._names = str(compiled), compiled.positiontup or []
         if engine.dialect.name == "sqlite":
+            compiled, dialect, columns = statement.compile(engine), engine.dialect, statement.selected_columns
+            self._text, self._names = str(compiled), compiled.positiontup or []
+            self._row: Any = namedtuple("_row", columns.keys(), rename=True)  # type: ignore[misc]
+            self._readers = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
             event.listen(engine, "engine_disposed", lambda _: self._close())
 
     def value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
         """Return the first value of the first row, or None without rows. Raises `CatalogUnavailableError`."""
+        rows = self.rows(parameters)
+        return rows[0][0] if rows else None
+
+    def rows(self, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Return all rows, whose values have the names of their columns. Raises `CatalogUnavailableError`."""
         if self._engine.dialect.name != "sqlite":
             with read(self._engine) as connection:
-                return connection.execute(self._statement, parameters).scalar()
+                return connection.execute(self._statement, parameters).all()
         with self._lock:
             try:
                 if self._connection is None:
@@ -330,7 +338,7 @@ class ScalarQuery:
                 rows = self._connection.execute(self._text, [parameters[name] for name in self._names]).fetchall()
             except sqlite3.OperationalError as error:
                 raise sqlite_error(error) or error from error
-        return rows[0][0] if rows else None
+        return [self._row(*map(_read_value, self._readers, row)) for row in rows]
 
     def _open(self) -> sqlite3.Connection:
         database = self._engine.url.database or ""
@@ -341,6 +349,10 @@ class ScalarQuery:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+def _read_value(reader: Callable[[Any], Any] | None, value: Any) -> Any:  # noqa: ANN401 - of the column's type
+    return value if reader is None else reader(value)
 
 
 def _engine(url: str, pool_size: int) -> Engine:

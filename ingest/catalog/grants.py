@@ -1,6 +1,7 @@
 """Grants on collections: which user, group or key may use one, and in which role."""
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from ingest.catalog.tables import collection_grants, collections, document_listi
 from ingest.errors import GrantNotFoundError, LastGrantError
 from ingest.identity import Principal, Role, checked_subject
 
-_GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
+GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
     collection_grants.c.tenant_id == bindparam("tenant_id")
 )
 
@@ -128,5 +129,9 @@ def with_collections(connection: Connection, principal: Principal) -> Principal:
     """As `Grants.granted`, within a transaction."""
     if principal.is_admin:
         return principal
-    rows = connection.execute(_GRANTS, {"tenant_id": principal.tenant_id}).all()
+    return granted_by(principal, connection.execute(GRANTS, {"tenant_id": principal.tenant_id}).all())
+
+
+def granted_by(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
+    """Return the principal with the collections that rows of `GRANTS` give it."""
     return replace(principal, collections=principal.collections_by((row[0], row[1], Role(row[2])) for row in rows))

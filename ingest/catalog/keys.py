@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_tenant, read, write
-from ingest.catalog.grants import with_collections
+from ingest.catalog.database import FrequentQuery, lock_tenant, read, write
+from ingest.catalog.grants import GRANTS, granted_by, with_collections
 from ingest.catalog.last_use import LastUse
 from ingest.catalog.quota_rows import copy_limits
 from ingest.catalog.tables import api_keys, tenants, users
@@ -64,6 +64,7 @@ class ApiKeys:
         self._engine = engine
         self._clock = clock
         self._last_use = LastUse(engine)
+        self._checked, self._grants = FrequentQuery(engine, _CHECKED), FrequentQuery(engine, GRANTS)
 
     def issue(
         self,
@@ -104,13 +105,14 @@ class ApiKeys:
         if prefix != _PREFIX or not secret:
             return None
         now = self._clock()
-        with read(self._engine) as connection:
-            row = connection.execute(_CHECKED, {"id": identifier}).first()
-            # An unknown id costs the same comparison as a wrong secret.
-            expected = _sha256("") if row is None else row.secret_sha256
-            if not hmac.compare_digest(expected, _sha256(secret)) or row is None or not _is_live(row, now):
-                return None
-            principal = with_collections(connection, _principal(row))
+        row = next(iter(self._checked.rows({"id": identifier})), None)
+        # An unknown id costs the same comparison as a wrong secret.
+        expected = _sha256("") if row is None else row.secret_sha256
+        if not hmac.compare_digest(expected, _sha256(secret)) or row is None or not _is_live(row, now):
+            return None
+        principal = _principal(row)
+        if not principal.is_admin:
+            principal = granted_by(principal, self._grants.rows({"tenant_id": principal.tenant_id}))
         self._last_use.note(row.id, row.last_used_at, now)
         return principal
 

@@ -165,8 +165,11 @@ async def complete(
     salt: str,
     most_tokens: int,
     priority: Priority = Priority.INTERACTIVE,
+    affinity: str = "",
 ) -> None:
     """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
+
+    Requests of one `affinity` go to one server, where the model has several.
 
     Raises a `LanguageModelError` for any error of the model's class; cancelling closes the request.
     """
@@ -176,6 +179,8 @@ async def complete(
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
         options = {**_options(call, profile, salt, priority), "max_tokens": most_tokens}
+        if affinity and getattr(chat, "takes_affinity", False):
+            options["affinity"] = affinity
         if call.schema is not None:
             completion.unseen = True
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))

@@ -60,8 +60,8 @@ class ModelClient:
     """The state shared by the calls of one run to one model.
 
     `under_way` counts the requests of each run of the process by its root budget: unused reservations of a request
-    come back. Calls of an answer made in the `background` go after those of answers that clients wait for. `used` notes
-    the versions that its prompts are made of.
+    come back. Calls of an answer made in the `background` go after those of answers that clients wait for. Calls of one
+    `affinity` go to one server of several. `used` notes the versions that its prompts are made of.
     """
 
     chat: "BaseChatModel"
@@ -71,6 +71,7 @@ class ModelClient:
     budget: Budget
     run: Hashable
     background: bool
+    affinity: str
     used: UsedVersions | None
     model: SharedModel
     under_way: Counter[Budget]
@@ -159,11 +160,15 @@ class Request:
             )
 
     async def _complete(self, call: SubCall) -> Completion:
-        repeats, waited = 0, 0.0
+        repeats, waited, broken_off = 0, 0.0, False
         while True:
             completion = await self._send(call, await self._admit(call))
             if completion.error is None:
                 return completion
+            if completion.started:
+                if broken_off or not self._may_begin_anew(completion):
+                    raise completion.error
+                broken_off = True
             seconds = self._pause(completion, repeats, waited)
             if seconds is None:
                 raise completion.error
@@ -171,9 +176,9 @@ class Request:
             await self._client.sleep(seconds)
 
     def _pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
-        """Return the seconds before a repeat; None if the model had begun to answer, or repeating cannot help."""
+        """Return the seconds before a repeat; None if repeating cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
-        if completion.started or not isinstance(error, LanguageModelUnavailableError):
+        if not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
         most = _MAX_POSTPONEMENTS if asked > 0 else _MAX_ATTEMPTS - 1
@@ -187,6 +192,14 @@ class Request:
         left = self._client.budget.remaining().seconds
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
+
+    def _may_begin_anew(self, completion: Completion) -> bool:
+        """True if another server may write an answer that one broke off: nobody has been shown a part of it.
+
+        One more server is tried, and no third one: the prompt may be what breaks them.
+        """
+        shown = self._show is not None and bool(completion.text)
+        return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:
         """Wait for a place, and for other calls of the run while their reservations hold the missing budget."""
@@ -246,6 +259,7 @@ class Request:
                     salt=cache_salt(client.tenant_id, client.audience),
                     most_tokens=call.max_tokens + self._thinking_tokens,
                     priority=self._priority,
+                    affinity=client.affinity,
                 )
             client.model.rate_limit.heard()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing

@@ -76,13 +76,15 @@ class SubCallScheduler:
         audience: str = "",
         run: Hashable | None = None,
         background: bool = False,
+        affinity: str = "",
         used: UsedVersions | None = None,
     ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them. Budgets of a run's parts
         are bound with the same `run`: runs share the model.
 
-        Calls of a run in the `background` go after those of answers that clients wait for. `used` notes the versions
-        that prompts are made of, and replies are removed with these.
+        Calls of a run in the `background` go after those of answers that clients wait for. Where a model has several
+        servers, calls of one `affinity` stay with one of them. `used` notes the versions that prompts are made of, and
+        replies are removed with these.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -100,6 +102,7 @@ class SubCallScheduler:
             budget=budget,
             run=object() if run is None else run,
             background=background,
+            affinity=affinity,
             used=used,
             model=model,
             under_way=self._under_way,

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError, RunPausedError
-from rlm.llm.budgets import Budget, Limits, Usage
+from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import BatchedSubCalls, SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.operators import Operators
@@ -56,8 +57,10 @@ class Environment:
 
     A resumed run must ask the same again, so its model learns the time spent only with `tells_time`.
 
+    Sub-calls ask the model of `sub_profile` through `bind_sub`, or the root's.
+
     The rest describes a part of a run: `part` is "1.2" for the second part of the first, and `before` is what the whole
-    run had used when it began.
+    run had used when it began, as `before_dollars` is what that cost.
     """
 
     corpus: Corpus
@@ -75,6 +78,19 @@ class Environment:
     depth: int = 0
     part: str = ""
     before: Usage = field(default_factory=Usage)
+    before_dollars: Decimal = Decimal(0)
+    sub_profile: ModelProfile | None = None
+    bind_sub: Callable[[Budget], SubCalls] | None = None
+
+    @property
+    def sub_model(self) -> ModelProfile:
+        """The profile of the model that sub-calls ask."""
+        return self.sub_profile or self.profile
+
+    def sub_calls(self, budget: Budget) -> SubCalls:
+        """Return calls of that model that spend `budget`."""
+        bind = self.bind_sub or self.bind
+        return bind(budget) if bind is not None else self.calls
 
     @property
     def may_descend(self) -> bool:
@@ -127,9 +143,11 @@ class TimeLimit:
 class RecordedSubCalls:
     """Sub-calls of a run with their cost, in all and since the last turn."""
 
-    def __init__(self, inner: BatchedSubCalls) -> None:
+    def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
         self._inner = inner
+        self._price = price
         self.usage = Usage()
+        self.dollars = Decimal(0)
         self.count = 0
 
     def run(
@@ -138,6 +156,8 @@ class RecordedSubCalls:
         results = self._inner.run(calls, cancelled=cancelled)
         for call, result in zip(calls, results, strict=True):
             self.usage += result.paid
+            if self._price is not None:
+                self.dollars += self._price.of(result.paid.prompt_tokens, result.paid.completion_tokens)
             self.count += call.purpose != ROOT
         return results
 

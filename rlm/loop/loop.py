@@ -63,9 +63,9 @@ class RecursiveRun:
         self._cancelled = environment.cancelled
         self._history = _History(environment, question)
         self._budget = environment.budget.keeping(self._last_cells())
-        self._own = RecordedSubCalls(environment.calls)
-        self._calls = RecordedSubCalls(environment.bind(self._budget) if environment.bind else environment.calls)
-        self._parts, self._used_by_parts = 0, Usage()
+        self._own = RecordedSubCalls(environment.calls, environment.profile.price)
+        self._calls = RecordedSubCalls(environment.sub_calls(self._budget), environment.sub_model.price)
+        self._parts, self._used_by_parts, self._dollars_of_parts = 0, Usage(), Decimal(0)
         self._time = TimeLimit(environment.budget)
         self._cells = CellCode()
         self._failure = ""
@@ -79,6 +79,10 @@ class RecursiveRun:
     @property
     def usage(self) -> Usage:
         return self._own.usage + self._calls.usage + self._used_by_parts
+
+    @property
+    def dollars(self) -> Decimal:
+        return self._own.dollars + self._calls.dollars + self._dollars_of_parts
 
     @property
     def answer(self) -> Submission | None:
@@ -213,11 +217,11 @@ class RecursiveRun:
         return warnings
 
     def _spent(self, budget: Budget) -> dict[str, float | Decimal]:
-        usage, price = self._environment.before + self.usage, self._environment.profile.price
-        spent: dict[str, float | Decimal] = dict(vars(usage))
-        if price is not None:
-            spent["dollars"] = price.of(usage.prompt_tokens, usage.completion_tokens)
-        if self._environment.tells_time:
+        environment = self._environment
+        spent: dict[str, float | Decimal] = dict(vars(environment.before + self.usage))
+        if environment.profile.price is not None:
+            spent["dollars"] = environment.before_dollars + self.dollars
+        if environment.tells_time:
             spent["seconds"] = budget.elapsed_seconds
         return spent
 
@@ -235,6 +239,7 @@ class RecursiveRun:
             depth=environment.depth + 1,
             part=f"{environment.part}.{self._parts}".removeprefix("."),
             before=environment.before + self.usage,
+            before_dollars=environment.before_dollars + self.dollars,
         )
         child = RecursiveRun(part, question)
         try:
@@ -242,6 +247,7 @@ class RecursiveRun:
                 pass
         finally:
             self._used_by_parts += child.usage
+            self._dollars_of_parts += child.dollars
         self.log.adopt(child.log)
         found = child.answer
         if found is None or not found.found:

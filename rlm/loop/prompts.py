@@ -75,7 +75,7 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
 
     The length hardly depends on the size of the corpus, and prompts of two questions about one corpus begin alike.
     """
-    corpus, profile = environment.corpus, environment.profile
+    corpus, profile = environment.corpus, environment.sub_model
     size, mark = corpus.size, _mark(environment)
     corpus.note(corpus.documents[:_TITLES])
     lines = [

@@ -73,7 +73,7 @@ class Toolbox:
     ) -> None:
         """`calls` are the sub-calls that the code may spend; `descend` runs a part, or is None without parts."""
         self._corpus = environment.corpus
-        self._profile = environment.profile
+        self._profile = environment.sub_model
         self._cancelled = environment.cancelled
         # Ends cancelled long work, and raises when the run's time is over.
         self._stopped = time.bounding(environment.cancelled)

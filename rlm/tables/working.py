@@ -120,8 +120,10 @@ class PlanRun:
         self._folder = folder
         self._opened: dict[str, OpenedTable] = {}
         self._judged: dict[SemanticColumn, JudgedColumn] = {}
+        reading = context.reading()
+        self._reader = reading.profile
         self._operators = Operators.of(
-            corpus, context.calls, context.profile, embedder, context.wanted, cancelled=context.cancelled
+            corpus, reading.calls, reading.profile, embedder, context.wanted, cancelled=context.cancelled
         )
 
     def judged(self, plan: Plan) -> list[JudgedColumn]:
@@ -146,7 +148,7 @@ class PlanRun:
             total += judging(
                 len(rows),
                 opened.tokens(rows),
-                self._context.profile,
+                self._reader,
                 pack=self._operators.limits,
                 cascade=self._operators.cascade_limits,
                 values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),

@@ -16,9 +16,10 @@ class LoadedModel:
 
     def __init__(self, chat: BaseChatModel | None, profile: ModelProfile = PROFILE) -> None:
         self._model = ChatModel(chat, profile) if chat else None
+        self.is_away = False
 
     def state(self) -> Mapping[str, Any]:
-        return {"state": "ready", "model": "scripted"}
+        return {"state": "away" if self.is_away else "ready", "model": "scripted"}
 
     def acquire(self) -> ChatModel | None:
         return self._model

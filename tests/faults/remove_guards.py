@@ -30,6 +30,20 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "a server that fails gets nothing while it rests",
+        "rlm/llm/servers.py",
+        "        if self._clock() < server.resting_until:\n            return False\n",
+        "",
+        "tests/integration/test_failover.py::test_a_busy_or_closing_server_gets_no_new_requests_for_as_long_as_it_asks",
+    ),
+    Guard(
+        "what a reader has seen a part of is not written twice",
+        "rlm/llm/request.py",
+        "        return not shown and getattr",
+        "        return getattr",
+        "tests/integration/test_failover.py::test_an_answer_that_somebody_has_read_a_part_of_is_not_begun_anew",
+    ),
+    Guard(
         "who reads by a link sees nothing that rests on what is closed to the reader",
         "ingest/catalog/shares.py",
         "    if kept.id in closed:",
@@ -325,7 +339,7 @@ GUARDS = (
     ),
     Guard(
         "a currency sign behind a number may be the next number's",
-        "ingest/parsing/pdf/aligned_tables.py",
+        "ingest/parsing/pdf/aligned_columns.py",
         "leads = signs_lead and is_currency(word.text)",
         "leads = False and is_currency(word.text)",
         "tests/unit/ingest/test_pdf_layout.py"

@@ -54,7 +54,7 @@ def opened(home: Path, server: ScriptedOpenAI) -> Any:  # noqa: ANN401 - a conte
 
 def upload(client: Client) -> None:
     document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="it is ready")
 
 
 def ask(client: Client, **budget: float) -> str:
@@ -66,7 +66,7 @@ def ask(client: Client, **budget: float) -> str:
 
 
 def in_state(client: Client, run: str, *states: str) -> dict[str, Any]:
-    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] in states, seconds=60, what=f"the run is {states}")
+    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] in states, what=f"the run is {states}")
     found: dict[str, Any] = client.get(f"/v1/runs/{run}")
     return found
 
@@ -129,7 +129,7 @@ def test_a_paused_run_ends_with_what_it_has_when_a_person_says_so(tmp_path: Path
 def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Path, model: ScriptedOpenAI) -> None:
     def slow(request: dict[str, Any]) -> str:
         if "First 3" in str(request["messages"]):
-            wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "paused", seconds=60, what="it is paused")
+            wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "paused", what="it is paused")
             model.reply = replied
         return replied(request)
 

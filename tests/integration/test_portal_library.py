@@ -116,7 +116,6 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     uploaded(page, *some)
     wait_until(
         lambda: "21 of 23 files searchable, 21 ready" in page.inner_text("#uploads-sum"),
-        seconds=60,
         what="all are ready",
     )
     refused = page.locator("#upload-list li", has_text="empty.md")
@@ -197,9 +196,7 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
     try:
         page = opened.signed_in()
         uploaded(page, *files(tmp_path, ("chart.txt", lines)))
-        wait_until(
-            lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), seconds=60, what="it has become a document"
-        )
+        wait_until(lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), what="it has become a document")
     finally:
         cutting.close()
     (document,) = opened.services.catalog.documents(DEFAULT_TENANT)

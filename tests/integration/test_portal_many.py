@@ -39,7 +39,7 @@ def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Porta
 
 def sent(client: Client, *files: tuple[str, bytes]) -> list[str]:
     ids = [client.http.post("/v1/documents", params={"name": name}, content=body).json()["id"] for name, body in files]
-    wait_until(lambda: not BUSY & set(client.get("/v1/status")["documents"]), seconds=90, what="all have ended")
+    wait_until(lambda: not BUSY & set(client.get("/v1/status")["documents"]), what="all have ended")
     return ids
 
 
@@ -115,7 +115,7 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     before = client.get(f"/v1/documents/{broken}")["version"]
     dialog.get_by_role("button", name="Try again").click()
     expect(dialog).to_have_count(0)
-    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, seconds=30, what="it is tried again")
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
     page.get_by_label("Choose note.txt").check()
     page.get_by_role("button", name="Who may see them").click()
     page.get_by_label("Only these people and groups").check()
@@ -134,7 +134,7 @@ def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     client = service[1]
     (note,) = sent(client, ("note.txt", b"A note."))
     client.http.put(f"/v1/documents/{note}", content=b"Another note.", headers={"If-Match": "*"})
-    wait_until(lambda: client.get(f"/v1/documents/{note}")["state"] == "ready", seconds=60, what="it is replaced")
+    wait_until(lambda: client.get(f"/v1/documents/{note}")["state"] == "ready", what="it is replaced")
     page = opened.signed_in(f"/library/{note}")
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     page.get_by_text("Versions", exact=True).click()
@@ -151,5 +151,5 @@ def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     page.goto(f"{opened.url}/library/{broken}")
     before = client.get(f"/v1/documents/{broken}")["version"]
     page.get_by_role("button", name="Try again").click()
-    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, seconds=30, what="it is tried again")
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
     expect(page.locator("#notices .bad")).to_be_visible()

@@ -14,9 +14,8 @@ from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
-from rlm.build import Parts
+from rlm.build import Helpers, Parts
 from rlm.checking.checker import CheckMode
-from rlm.llm.port import LanguageModel
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
@@ -110,7 +109,7 @@ def pipeline(
     *,
     profile: ModelProfile = CAPABLE,
     check: CheckMode = CheckMode.JUDGE,
-    judge: LanguageModel | None = None,
+    helpers: Helpers | None = None,
 ) -> Iterator[tuple[Answering, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
     blobs = MemoryBlobs()
@@ -121,7 +120,7 @@ def pipeline(
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
-        yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, judge=judge), chat
+        yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat
     finally:
         scheduler.close()
         sandbox.close()

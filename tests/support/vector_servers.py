@@ -142,7 +142,7 @@ class QdrantNode:
 
     def _reap(self) -> None:
         assert self._process is not None
-        self._process.wait(30)
+        self._process.wait(120)
         self._process = None
 
     def _is_ready(self) -> bool:

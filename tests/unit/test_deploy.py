@@ -47,7 +47,7 @@ def test_what_is_given_without_a_value_is_as_if_it_were_not_set(
             monkeypatch.setenv(name, "")
     settings = Settings(home=tmp_path)
     assert (settings.llm_api_key, settings.llm_context_tokens, settings.model_profiles) == (None, None, None)
-    assert (settings.judge_llm, settings.judge_api_key) == (None, None)
+    assert (settings.helpers["judge"], settings.judge_api_key) == (None, None)
 
 
 def test_the_vector_server_is_one_release_within_a_minor_of_its_client(services: dict[str, Any]) -> None:

@@ -26,20 +26,13 @@ function filters() {
   }
 }
 
-const pager = new Pager(async (cursor) => {
-  try {
-    const page = await get('/v1/audit', { ...filters(), limit: PAGE, cursor })
-    byId('trouble').replaceChildren()
-    byId('rows').replaceChildren(...page.entries.map(row))
-    byId('table').hidden = !page.entries.length
-    byId('empty').hidden = Boolean(page.entries.length)
-    byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
-    const kept = Object.entries(filters()).filter(([, value]) => value)
-    byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
+const pager = new Pager((cursor) => get('/v1/audit', { ...filters(), limit: PAGE, cursor }), (page) => {
+  byId('rows').replaceChildren(...page.entries.map(row))
+  byId('table').hidden = !page.entries.length
+  byId('empty').hidden = Boolean(page.entries.length)
+  byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
+  const kept = Object.entries(filters()).filter(([, value]) => value)
+  byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
 })
 
 function row(entry) {
@@ -87,8 +80,8 @@ async function verify(button) {
 let typing
 byId('action').append(...ACTIONS.map((each) => el('option', { value: each, text: each })))
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
-byId('filters').addEventListener('change', () => pager.first())
-byId('filters').addEventListener('input', (event) => { if (event.target.type !== 'date') { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
+byId('filters').addEventListener('change', () => { clearTimeout(typing); pager.first() })
+byId('filters').addEventListener('input', (event) => { if (event.target.matches('input:not([type="date"])')) { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
 byId('filters').addEventListener('reset', () => setTimeout(() => pager.first()))
 byId('verify').addEventListener('click', (event) => verify(event.currentTarget))
 pager.again()

@@ -13,18 +13,12 @@ const STATES = { live: ['good', 'Live'], expired: ['soft waiting', 'Expired'], r
 let mine = null
 
 const pager = new Pager(async (cursor) => {
-  try {
-    const [page, me] = await Promise.all([get('/v1/keys', { limit: PAGE, cursor }), mine ?? get('/v1/me')])
-    mine = me
-    byId('trouble').replaceChildren()
-    draw(page.keys)
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
-})
+  const [page, me] = await Promise.all([get('/v1/keys', { limit: PAGE, cursor }), mine ?? get('/v1/me')])
+  mine = me
+  return page
+}, draw)
 
-function draw(keys) {
+function draw({ keys }) {
   const shown = byId('ended').checked ? keys : keys.filter((each) => each.state === 'live')
   byId('rows').replaceChildren(...shown.map(row))
   byId('table').hidden = !shown.length

@@ -17,7 +17,6 @@ let shown = []
 let total = null
 let counted = ''
 let pending
-let asked = 0
 const picked = new Set()
 let allPicked = false
 
@@ -34,23 +33,16 @@ function filters() {
 const filtered = () => Object.values(filters()).some((value) => value.length)
 
 const pager = new Pager(async (cursor) => {
-  const mine = ++asked
   const wanted = filters()
   // Counting costs as much as the page: it is done again when the first page is shown, not while pages are turned.
   const counting = !cursor || counted !== JSON.stringify(wanted)
-  try {
-    const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
-    if (mine !== asked) return undefined
-    shown = page.documents
-    if (counting) { total = page.total; counted = JSON.stringify(wanted) }
-    byId('trouble').replaceChildren()
-    draw()
-    return page.next_cursor
-  } catch (error) {
-    if (mine === asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: load })))
-    return undefined
-  }
-}, (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`)
+  const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
+  return { ...page, counted: counting ? JSON.stringify(wanted) : null }
+}, (page) => {
+  shown = page.documents
+  if (page.counted) { total = page.total; counted = page.counted }
+  draw()
+}, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
 
 async function load() {
   await pager.again()

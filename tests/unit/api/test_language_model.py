@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.language_model import RemoteLanguageModel, model_profile, open_judge, open_language_model
+from api.language_model import RemoteLanguageModel, model_profile, open_helper, open_language_model
 from api.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.chat_models import remote_chat_model
@@ -83,9 +83,9 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
     server.served = 503
     chat = ChatModel(remote_chat_model(server.url, PROFILE), PROFILE)
     model = RemoteLanguageModel(server.url, chat, look_seconds=0.2)
-    wait_until(lambda: model.state()["state"] == "away", seconds=20, what="it is seen to be away")
+    wait_until(lambda: model.state()["state"] == "away", what="it is seen to be away")
     server.served = []
-    wait_until(lambda: model.state()["state"] == "ready", seconds=20, what="it is seen to be back")
+    wait_until(lambda: model.state()["state"] == "ready", what="it is seen to be back")
     patient = RemoteLanguageModel(server.url, chat, look_seconds=1_000)
     assert patient.wait_seen(20)
     looks = server.looks
@@ -96,8 +96,8 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
 
 
 def test_a_judge_of_its_own_is_asked_by_the_name_that_was_set(tmp_path: Path, server: MisbehavingOpenAI) -> None:
-    assert open_judge(settings(tmp_path, llm=f"{server.url} m")) is None
-    judge = open_judge(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "))
+    assert open_helper(settings(tmp_path, llm=f"{server.url} m"), "judge") is None
+    judge = open_helper(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "), "judge")
     assert judge is not None
     judging = judge.acquire()
     assert judging is not None

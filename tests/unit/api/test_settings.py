@@ -8,9 +8,9 @@ from ingest.retention import Retention
 
 
 def test_a_judge_is_a_server_and_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().judge_llm is None
+    assert Settings().helpers == {"judge": None, "router": None, "subcalls": None}
     monkeypatch.setenv("LEADLINE_JUDGE", "http://gpu:8000/v1  Qwen/Qwen3-8B ")
-    assert Settings().judge_llm == ("http://gpu:8000/v1", "Qwen/Qwen3-8B")
+    assert Settings().helpers["judge"] == (("http://gpu:8000/v1",), "Qwen/Qwen3-8B")
 
 
 @pytest.mark.parametrize("value", ["local", "http://gpu:8000/v1", "gpu Qwen/Qwen3-8B"])

@@ -2,16 +2,18 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from rlm.answering import SMALL_MODEL, Answering
 from rlm.answers import Answer, AnswerStatus, Check
+from rlm.build import Helpers
 from rlm.checking.checker import CheckMode
 from rlm.direct import NOTHING_FOUND
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError
 from rlm.events import Checking, Completed, Condensed, Delta, Event, Routed
-from rlm.llm.budgets import Limits
+from rlm.llm.budgets import Limits, Price
 from rlm.requests import ANYHOW, AnswerRequest, AnswerScope, EmptyQuestionError, Message, StrategyName, Wanted
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
@@ -79,12 +81,49 @@ def test_quotes_alone_ask_no_judge() -> None:
 def test_another_model_may_judge() -> None:
     judge = CallableChat(answer=by_stage(judge=verdict("partly", "Not the year.")))
     other = LoadedModel(judge, replace(CAPABLE, name="judge"))
-    with pipeline(DOCUMENTS, by_stage(ANSWER), judge=other) as (answering, chat):
+    with pipeline(DOCUMENTS, by_stage(ANSWER), helpers=Helpers(judge=other)) as (answering, chat):
         _, answer = asked(answering)
         assert chat is not None
         assert (len(chat.prompts), len(judge.prompts)) == (1, 1)
     assert answer.sentences[0].check is Check.QUOTED
     assert "Not the year." in answer.sentences[0].reason
+
+
+def test_another_model_may_choose_the_strategy_and_is_not_asked_while_it_is_away() -> None:
+    large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
+    choice = json.dumps({"why": "A passage says it.", "strategy": "direct", "queries": ["keeper"]})
+    router = CallableChat(answer=by_stage(route=choice))
+    other = LoadedModel(router, replace(CAPABLE, name="router"))
+    with pipeline(large, by_stage(ANSWER, route=choice), helpers=Helpers(router=other)) as (answering, chat):
+        assert chat is not None
+        asked(answering)
+        assert (len(router.prompts), any("Strategies" in prompt for prompt in chat.prompts)) == (1, False)
+        other.is_away = True
+        asked(answering, "Who drowned?")
+        assert (len(router.prompts), any("Strategies" in prompt for prompt in chat.prompts)) == (1, True)
+
+
+def test_another_model_may_read_what_programs_send() -> None:
+    reader = CallableChat(answer=by_stage("It says Ada Brandt."))
+    other = LoadedModel(reader, replace(CAPABLE, name="reader", max_output_tokens=777))
+    root = by_stage("```python\nsaid = llm_query('Who kept it?')\nsubmit(said, computed=True)\n```")
+    with pipeline(DOCUMENTS, root, helpers=Helpers(sub_calls=other), check=CheckMode.OFF) as (answering, chat):
+        _, answer = asked(answering, wanted=Wanted(StrategyName.RECURSIVE))
+        assert chat is not None
+        assert reader.prompts == ["Who kept it?"]
+        assert "its reply has 777 tokens at most" in chat.prompts[0]
+    assert "Ada Brandt" in answer.text
+    assert answer.usage.calls == len(chat.prompts) + 1
+
+
+def test_what_an_answer_cost_is_not_known_if_a_helpers_price_is_not() -> None:
+    judge = LoadedModel(CallableChat(answer=by_stage(judge=verdict("supported"))), replace(CAPABLE, name="judge"))
+    priced = replace(CAPABLE, price=Price(Decimal(1), Decimal(2)))
+    for helpers, is_known in ((Helpers(), True), (Helpers(judge=judge), False)):
+        model = by_stage(ANSWER, judge=verdict("supported"))
+        with pipeline(DOCUMENTS, model, profile=priced, helpers=helpers) as (answering, _):
+            _, answer = asked(answering)
+        assert (answer.dollars is not None) is is_known
 
 
 def test_a_follow_up_is_answered_as_a_question_that_stands_alone() -> None:

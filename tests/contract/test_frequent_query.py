@@ -1,4 +1,4 @@
-"""The question of every search, on both databases: it sees each commit, and holds on to nothing."""
+"""The questions of every request, on both databases: they see each commit, and hold on to nothing."""
 
 import threading
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import bindparam, select
 
-from ingest.catalog.database import ScalarQuery, open_database, sqlite_url, write
-from ingest.catalog.tables import tenants
+from ingest.catalog.database import FrequentQuery, open_database, read, sqlite_url, write
+from ingest.catalog.tables import tenants, users
 from ingest.errors import CatalogUnavailableError
 
 WHEN = select(tenants.c.created_at).where(tenants.c.id == bindparam("tenant_id"))
@@ -15,7 +15,7 @@ WHEN = select(tenants.c.created_at).where(tenants.c.id == bindparam("tenant_id")
 
 def test_it_sees_what_another_process_has_committed_and_nothing_before(catalog_url: str) -> None:
     engine, other = open_database(catalog_url), open_database(catalog_url)
-    question = ScalarQuery(engine, WHEN)
+    question = FrequentQuery(engine, WHEN)
     assert question.value({"tenant_id": "ann"}) is None
     with write(other) as connection:
         connection.execute(tenants.insert().values(id="ann", name="ann", created_at=1.0))
@@ -30,12 +30,28 @@ def test_it_sees_what_another_process_has_committed_and_nothing_before(catalog_u
     other.dispose()
 
 
+def test_rows_have_the_values_and_names_that_the_database_layer_gives_them(catalog_url: str) -> None:
+    engine = open_database(catalog_url)
+    with write(engine) as connection:
+        connection.execute(tenants.insert().values(id="ann", name="Ann", created_at=1.5))
+        connection.execute(
+            users.insert().values(id="u1", tenant_id="ann", name="bob", groups=["hr", "é"], created_at=2.0)
+        )
+    statement = select(users, tenants.c.name.label("tenant")).join(tenants, tenants.c.id == users.c.tenant_id)
+    (row,) = FrequentQuery(engine, statement.where(users.c.id == bindparam("id"))).rows({"id": "u1"})
+    with read(engine) as connection:
+        expected = connection.execute(statement.where(users.c.id == "u1")).one()
+    assert tuple(row) == tuple(expected)
+    assert (row.tenant, row.name, row.groups, row.deleted_at) == ("Ann", "bob", ["hr", "é"], None)
+    engine.dispose()
+
+
 def test_many_threads_may_ask_at_once(catalog_url: str) -> None:
     engine = open_database(catalog_url)
     with write(engine) as connection:
         rows = [{"id": f"t{n}", "name": f"t{n}", "created_at": float(n)} for n in range(8)]
         connection.execute(tenants.insert(), rows)
-    question = ScalarQuery(engine, WHEN)
+    question = FrequentQuery(engine, WHEN)
     wrong: list[object] = []
 
     def ask(number: int) -> None:
@@ -55,7 +71,7 @@ def test_many_threads_may_ask_at_once(catalog_url: str) -> None:
 
 def test_a_catalog_that_somebody_locks_is_said_to_be_unavailable(tmp_path: Path) -> None:
     engine = open_database(sqlite_url(tmp_path / "catalog.sqlite"))
-    question = ScalarQuery(engine, WHEN, busy_seconds=0.1)
+    question = FrequentQuery(engine, WHEN, busy_seconds=0.1)
     with write(engine) as connection:
         connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("PRAGMA locking_mode = EXCLUSIVE")

@@ -1,0 +1,138 @@
+"""One model on several servers, as a LangChain chat model: a request that produced nothing yet is tried elsewhere."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, ClassVar, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from rlm.errors import LanguageModelError, LanguageModelTimeoutError, LanguageModelUnavailableError
+from rlm.llm.chat_models import OpenAIChatModel
+from rlm.llm.servers import Attempt, Server, ServerPool
+
+
+class PooledChatModel(BaseChatModel):
+    """A model that several servers serve alike; `pool` chooses among them by the `affinity` of a request.
+
+    A server that was not reached, that is busy or that shuts down is left for another one within the same request. A
+    request that its server had begun to work on is raised as broken off, so that its cost is counted before it is
+    repeated, and the next attempt goes elsewhere. As with `OpenAIChatModel`, only asynchronous methods are used.
+    """
+
+    takes_affinity: ClassVar[bool] = True
+
+    _chats: tuple[OpenAIChatModel, ...] = PrivateAttr()
+    _pool: ServerPool = PrivateAttr()
+    _call_seconds: float = PrivateAttr()
+
+    def __init__(self, chats: Sequence[OpenAIChatModel], *, call_seconds: float, name: str) -> None:
+        super().__init__()
+        self._chats = tuple(chats)
+        self._pool = ServerPool(name, len(chats), clock=time.monotonic)
+        self._call_seconds = call_seconds
+
+    @property
+    def pool(self) -> ServerPool:
+        return self._pool
+
+    @property
+    def _llm_type(self) -> str:
+        return "leadline-pool"
+
+    async def aclose(self) -> None:
+        """Close the connections to every server, on the event loop that used them."""
+        await asyncio.gather(*(chat.aclose() for chat in self._chats), return_exceptions=True)
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
+        raise NotImplementedError("Only the asynchronous methods are used.")
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        *args: Any,  # noqa: ANN401
+        affinity: str = "",
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ChatResult:
+        search = _Search(self._pool, affinity, self._call_seconds)
+        for attempt in search:
+            with search.watching(attempt):
+                result = await self._chat(attempt)._agenerate(messages, *args, **kwargs)
+                attempt.answered()
+                return result
+        raise search.error
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        *args: Any,  # noqa: ANN401
+        affinity: str = "",
+        **kwargs: Any,  # noqa: ANN401
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        search = _Search(self._pool, affinity, self._call_seconds)
+        for attempt in search:
+            with search.watching(attempt):
+                chunks = self._chat(attempt)._astream(messages, *args, **kwargs)
+                async with aclosing(cast(AsyncGenerator[ChatGenerationChunk, None], chunks)):
+                    async for chunk in chunks:
+                        if not search.began:
+                            search.began = True
+                            attempt.answered()
+                        yield chunk
+                return
+        raise search.error
+
+    def _chat(self, attempt: Attempt) -> OpenAIChatModel:
+        return self._chats[attempt.server.number - 1]
+
+
+class _Search:
+    """The attempts of one request, one server after the other."""
+
+    def __init__(self, pool: ServerPool, affinity: str, call_seconds: float) -> None:
+        self._pool = pool
+        self._affinity = affinity
+        self._call_seconds = call_seconds
+        self._tried: list[Server] = []
+        self._errors: list[LanguageModelUnavailableError] = []
+        self.began = False
+
+    def __iter__(self) -> Iterator[Attempt]:
+        while (attempt := self._pool.take(self._affinity, self._tried)) is not None:
+            self._tried.append(attempt.server)
+            yield attempt
+
+    @property
+    def error(self) -> LanguageModelUnavailableError:
+        """The error of a request that no server took: that of the server which wants it back first."""
+        return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
+
+    @contextmanager
+    def watching(self, attempt: Attempt) -> Iterator[None]:
+        """Count one attempt. Its error is swallowed if another server may take the request."""
+        begun, outcome = time.monotonic(), "given_up"
+        try:
+            yield
+            outcome = "ok"
+        except LanguageModelUnavailableError as error:
+            outcome = error.code
+            self._pool.failed(attempt.server, retry_after_seconds=error.retry_after_seconds)
+            if self.began or error.reached:
+                raise
+            self._errors.append(error)
+        except LanguageModelError as error:
+            outcome = error.code
+            if isinstance(error, LanguageModelTimeoutError):
+                self._pool.failed(attempt.server)
+            raise
+        except asyncio.CancelledError:
+            if not self.began and time.monotonic() - begun >= self._call_seconds:
+                outcome = LanguageModelTimeoutError.code
+                self._pool.failed(attempt.server)
+            raise
+        finally:
+            attempt.end(outcome)

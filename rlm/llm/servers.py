@@ -1,0 +1,131 @@
+"""Chooses among the servers of one model, and rests those that fail.
+
+A conversation stays with one server, whose cache knows the beginning of its prompts, unless that server is busier than
+the others: rendezvous hashing (Thaler & Ravishankar, 1998) with bounded loads (Mirrokni, Thorup & Zadimoghaddam, 2018;
+their c = 1.25). A server that fails is asked again after a pause that doubles, first by one request alone.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection
+from math import ceil
+
+from rlm.metrics import SERVER_OPEN, SERVER_REQUESTS, SERVER_RESTING
+
+_BOUND = 1.25
+_FIRST_REST_SECONDS = 1.0
+_LONGEST_REST_SECONDS = 30.0
+
+
+class Server:
+    """One server: known by its number, from 1, wherever its address is nobody's business."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.in_flight = 0
+        self.failures = 0
+        self.resting_until = 0.0
+        self.last_taken = 0
+
+
+class Attempt:
+    """One request at one server; ended exactly once."""
+
+    def __init__(self, pool: "ServerPool", server: Server) -> None:
+        self._pool = pool
+        self.server = server
+        self._ended = False
+
+    def answered(self) -> None:
+        """Note that the server has begun to answer: it is well."""
+        self._pool.answered(self.server)
+
+    def end(self, outcome: str) -> None:
+        """Give the place back; `outcome` is `ok`, `given_up` or the code of an error."""
+        if not self._ended:
+            self._ended = True
+            self._pool.leave(self.server, outcome)
+
+
+class ServerPool:
+    """The servers of one model. Requests choose on the event loop, while checks run in threads of their own."""
+
+    def __init__(self, model: str, count: int, *, clock: Callable[[], float]) -> None:
+        self._model = model
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._taken = 0
+        self.servers = tuple(Server(number) for number in range(1, count + 1))
+        for server in self.servers:
+            self._show(server)
+
+    def take(self, affinity: str, tried: Collection[Server] = ()) -> Attempt | None:
+        """Return an attempt at the best server that was not `tried`; None if no other one is well.
+
+        The first attempt always has a server: if all of them rest, the one that is due first.
+        """
+        with self._lock:
+            rest = [each for each in self.servers if each not in tried]
+            well = [each for each in rest if self._is_well(each)]
+            if not well and (tried or not rest):
+                return None
+            server = self._best(well, affinity) if well else min(rest, key=lambda each: each.resting_until)
+            server.in_flight += 1
+            self._taken += 1
+            server.last_taken = self._taken
+            self._show(server)
+            return Attempt(self, server)
+
+    def failed(self, server: Server, *, retry_after_seconds: float | None = None) -> None:
+        """Rest a server: for as long as it asks, or for a pause that doubles with each failure in a row.
+
+        Requests that fail together are one failure.
+        """
+        with self._lock:
+            now = self._clock()
+            if now >= server.resting_until:
+                server.failures += 1
+                pause = _FIRST_REST_SECONDS * 2.0 ** min(server.failures - 1, 10)
+                server.resting_until = now + min(_LONGEST_REST_SECONDS, pause)
+            if retry_after_seconds is not None and retry_after_seconds > 0:
+                asked = now + min(retry_after_seconds, _LONGEST_REST_SECONDS)
+                server.resting_until = max(server.resting_until, asked)
+            self._show(server)
+
+    def answered(self, server: Server) -> None:
+        """Note that a server answers."""
+        with self._lock:
+            server.failures, server.resting_until = 0, 0.0
+            self._show(server)
+
+    def leave(self, server: Server, outcome: str) -> None:
+        """Note the end of a request."""
+        with self._lock:
+            server.in_flight -= 1
+            self._show(server)
+        SERVER_REQUESTS.labels(self._model, str(server.number), outcome).inc()
+
+    def resting_seconds(self, server: Server) -> float:
+        """Return for how long a server gets no requests while others are well."""
+        return max(0.0, server.resting_until - self._clock())
+
+    def _is_well(self, server: Server) -> bool:
+        if self._clock() < server.resting_until:
+            return False
+        return not server.failures or not server.in_flight  # one request tries a server that has failed
+
+    def _best(self, well: list[Server], affinity: str) -> Server:
+        if not affinity:
+            return min(well, key=lambda each: (each.in_flight, each.last_taken))
+        most = ceil(_BOUND * (sum(each.in_flight for each in well) + 1) / len(well))
+        preferred = sorted(well, key=lambda each: _score(affinity, each.number), reverse=True)
+        return next(each for each in preferred if each.in_flight < most)
+
+    def _show(self, server: Server) -> None:
+        number = str(server.number)
+        SERVER_OPEN.labels(self._model, number).set(server.in_flight)
+        SERVER_RESTING.labels(self._model, number).set(self._clock() < server.resting_until)
+
+
+def _score(affinity: str, number: int) -> bytes:
+    return hashlib.blake2b(f"{affinity}\0{number}".encode(), digest_size=8).digest()
