@@ -33,6 +33,10 @@ COMMANDS = {
         "api.cli.cluster:beat",
         "Start the clock that triggers the search for lost and forgotten jobs. One is enough; two do no harm.",
     ),
+    "migrate": Target(
+        "api.cli.cluster:migrate",
+        "Bring the catalog's schema to this release, and end: before the processes of a new release start.",
+    ),
     "ingest": Target(
         "api.cli.ingest:ingest",
         "Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too).",

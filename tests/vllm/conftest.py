@@ -1,11 +1,12 @@
 """One vLLM server for the chat model and one for vectors, for all tests here; each test is marked `vllm`."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.vllm_server import VllmServer, checkpoint, vllm_server
+from tests.support.vllm_server import RUNNING, VllmServer, checkpoint, vllm_server
 
 _HERE = Path(__file__).parent
 
@@ -21,6 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def chat_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     folder = tmp_path_factory.mktemp("vllm")
+    if url := os.environ.get(RUNNING):
+        yield VllmServer(url, folder)
+        return
     with vllm_server(folder, "cpu.yaml", "--model", str(checkpoint())) as server:
         yield server
 
