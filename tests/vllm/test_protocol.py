@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import httpx
@@ -27,7 +27,10 @@ SYSTEM = "You answer in one short sentence."
 STORY = " ".join(
     f"Ship {number} left Genoa in {1500 + number} with {3 * number} barrels of wine." for number in range(20)
 )
-GOES_ON = {"max_tokens": 1500, "ignore_eos": True, "stream": True}
+MOST = 1500
+# As deploy/vllm/profiles/cpu.yaml has them.
+PLACES, QUEUED = 4, 2
+GOES_ON = {"max_tokens": MOST, "ignore_eos": True, "stream": True}
 
 
 @pytest.fixture
@@ -70,6 +73,23 @@ def wait_idle(server: VllmServer) -> None:
     wait_until(lambda: idle(server), seconds=60, what="the server works on nothing")
 
 
+@contextmanager
+def filled(server: VllmServer) -> Iterator[list[Iterator[str]]]:
+    """Take all places of the server and of its queue, one after the other; yield the streams that are written."""
+    wait_idle(server)
+    with ThreadPoolExecutor(QUEUED) as pool, ExitStack() as stack:
+        taken = [stream(server, stack, f"Count from {number}.") for number in range(PLACES)]
+        assert all(next(lines).startswith("data: ") for lines in taken)
+        for number in range(1, QUEUED + 1):
+            pool.submit(stream, server, stack, f"Count down from {number}.")
+            wait_until(
+                lambda number=number: server.metric("vllm:num_requests_waiting") == number,
+                seconds=120,
+                what=f"{number} requests wait",
+            )
+        yield taken
+
+
 def test_a_reply_comes_in_pieces_with_its_usage(calls: SubCalls) -> None:
     *pieces, whole = calls.stream(SubCall(SYSTEM, "Say that the whale is white.", 30))
     assert isinstance(whole, SubReply)
@@ -103,17 +123,13 @@ def test_a_reply_follows_its_schema_and_has_no_white_space(calls: SubCalls) -> N
 
 def test_a_client_that_goes_away_ends_the_work_for_it(chat_server: VllmServer) -> None:
     wait_idle(chat_server)
-    before = chat_server.metric("vllm:request_success_total", finished_reason="abort")
+    before = chat_server.metric("vllm:generation_tokens_total")
     with ExitStack() as stack:
         lines = stream(chat_server, stack, "Count from one to a thousand in words.")
         assert next(lines).startswith("data: ")
         assert chat_server.metric("vllm:num_requests_running") == 1
     wait_idle(chat_server)
-    wait_until(
-        lambda: chat_server.metric("vllm:request_success_total", finished_reason="abort") == before + 1,
-        seconds=30,
-        what="the request counts as aborted",
-    )
+    assert chat_server.metric("vllm:generation_tokens_total") - before < MOST
 
 
 def test_the_beginning_of_a_prompt_is_computed_once_for_each_salt(chat_server: VllmServer) -> None:
@@ -131,17 +147,11 @@ def test_the_beginning_of_a_prompt_is_computed_once_for_each_salt(chat_server: V
 
 
 def test_a_full_server_refuses_with_a_time_to_come_again_and_what_it_took_goes_on(chat_server: VllmServer) -> None:
-    wait_idle(chat_server)
-    with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
-        taken = [pool.submit(stream, chat_server, stack, f"Count from {number}.") for number in range(6)]
-        wait_until(
-            lambda: chat_server.metric("vllm:num_requests_waiting") >= 2, seconds=120, what="four are written, two wait"
-        )
+    with filled(chat_server) as taken:
         refused = post(chat_server, asked("One more.", max_tokens=1))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert chat_server.metric("vllm:admission_rejections_total", reason="max_num_queued_reqs") >= 1
-        assert sum(each.done() and next(each.result()).startswith("data: ") for each in taken) >= 1
-        stack.close()
+        assert all(next(lines) is not None for lines in taken)
     wait_idle(chat_server)
 
 
@@ -153,7 +163,7 @@ def test_a_call_of_higher_priority_overtakes_those_that_wait(chat_server: VllmSe
         post(chat_server, asked(f"Count to a hundred, {name}.", max_tokens=12, ignore_eos=True, priority=priority))
         ended.append(name)
 
-    with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(6) as pool, ExitStack() as stack:
         running = [pool.submit(stream, chat_server, stack, f"Count from {number}.") for number in range(3)]
         wait_until(lambda: chat_server.metric("vllm:num_requests_running") == 3, seconds=120, what="three are written")
         first = pool.submit(post, chat_server, asked("Count.", max_tokens=60, ignore_eos=True))

@@ -1,8 +1,7 @@
 """The whole service, answering through a real vLLM server."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.service import running
 from tests.support.vllm_server import KEY, VllmServer
-from tests.vllm.test_protocol import PROFILE, stream, wait_idle
+from tests.vllm.test_protocol import PROFILE, filled, wait_idle
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 SHIPS = b"# Ships\n\nThe Dolphin was built in Genoa in 1702. The Falcon was lost in a storm in 1711.\n"
@@ -53,18 +52,8 @@ def test_a_question_is_answered_with_a_citation_that_was_checked(chat_server: Vl
 
 def test_a_full_server_is_our_503_with_a_time_to_come_again(chat_server: VllmServer, tmp_path: Path) -> None:
     profile = replace(PROFILE, call_seconds=6.0)
-    with service(tmp_path, chat_server, profile) as client, ExitStack() as stack:
-        wait_idle(chat_server)
-        held = [stream(chat_server, stack, f"Count from {number}.") for number in range(4)]
-        assert all(next(lines) for lines in held)
-        with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(stream, chat_server, stack, f"Count down from {number}.") for number in range(2)]
-            wait_until(
-                lambda: chat_server.metric("vllm:num_requests_waiting") == 2, seconds=120, what="two requests wait"
-            )
-            refused = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"}, timeout=300)
-            stack.close()
-            assert len(waiting) == 2
+    with service(tmp_path, chat_server, profile) as client, filled(chat_server):
+        refused = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"}, timeout=300)
     assert (refused.status_code, refused.json()["code"]) == (503, "language_model_unavailable")
     assert int(refused.headers["retry-after"]) >= 1
     wait_idle(chat_server)

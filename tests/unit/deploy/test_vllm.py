@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from rlm.llm.vllm_advisories import advisories_of
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "vllm"
+FOLDER = Path(__file__).parents[3] / "deploy" / "vllm"
 FOR_ANSWERS = ("one-24gb", "one-h100", "four-h100", "draft", "cpu")
 
 
