@@ -73,6 +73,10 @@ def wait_idle(server: VllmServer) -> None:
     wait_until(lambda: idle(server), seconds=60, what="the server works on nothing")
 
 
+def wait_count(server: VllmServer, metric: str, count: int) -> None:
+    wait_until(lambda: server.metric(metric) == count, seconds=120, what=f"{metric} is {count}")
+
+
 @contextmanager
 def filled(server: VllmServer) -> Iterator[list[Iterator[str]]]:
     """Take all places of the server and of its queue, one after the other; yield the streams that are written."""
@@ -82,11 +86,7 @@ def filled(server: VllmServer) -> Iterator[list[Iterator[str]]]:
         assert all(next(lines).startswith("data: ") for lines in taken)
         for number in range(1, QUEUED + 1):
             pool.submit(stream, server, stack, f"Count down from {number}.")
-            wait_until(
-                lambda number=number: server.metric("vllm:num_requests_waiting") == number,
-                seconds=120,
-                what=f"{number} requests wait",
-            )
+            wait_count(server, "vllm:num_requests_waiting", number)
         yield taken
 
 
@@ -164,16 +164,16 @@ def test_a_call_of_higher_priority_overtakes_those_that_wait(chat_server: VllmSe
         ended.append(name)
 
     with ThreadPoolExecutor(6) as pool, ExitStack() as stack:
-        running = [pool.submit(stream, chat_server, stack, f"Count from {number}.") for number in range(3)]
-        wait_until(lambda: chat_server.metric("vllm:num_requests_running") == 3, seconds=120, what="three are written")
-        first = pool.submit(post, chat_server, asked("Count.", max_tokens=60, ignore_eos=True))
-        wait_until(lambda: chat_server.metric("vllm:num_requests_running") == 4, seconds=120, what="all are taken")
-        waiting = [pool.submit(ask, "late", 9)]
-        wait_until(lambda: chat_server.metric("vllm:num_requests_waiting") == 1, seconds=60, what="one waits")
-        waiting.append(pool.submit(ask, "early", 0))
-        for each in (first, *waiting):
-            each.result(timeout=300)
-        assert all(each.done() for each in running)
+        running = [stream(chat_server, stack, f"Count from {number}.") for number in range(PLACES - 1)]
+        assert all(next(lines).startswith("data: ") for lines in running)
+        last = pool.submit(post, chat_server, asked("Count.", max_tokens=60, ignore_eos=True))
+        wait_count(chat_server, "vllm:num_requests_running", PLACES)
+        late = pool.submit(ask, "late", 9)
+        wait_count(chat_server, "vllm:num_requests_waiting", 1)
+        early = pool.submit(ask, "early", 0)
+        assert last.result(timeout=300).status_code == 200
+        early.result(timeout=300)
+        late.result(timeout=300)
     assert ended == ["early", "late"]
     wait_idle(chat_server)
 

@@ -31,12 +31,14 @@ def service(home: Path, server: VllmServer, profile: ModelProfile) -> Iterator[C
     with running(home, language_model=model) as (_, client):
         for name, content in (("whale.md", WHALE), ("ships.md", SHIPS)):
             document = client.http.post("/v1/documents", params={"name": name}, content=content).json()["id"]
-            wait_until(
-                lambda document=document: client.get(f"/v1/documents/{document}")["state"] == "ready",
-                seconds=120,
-                what="the document is ready",
-            )
+            wait_ready(client, document)
         yield client
+
+
+def wait_ready(client: Client, document: str) -> None:
+    wait_until(
+        lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=120, what="the document is ready"
+    )
 
 
 def test_a_question_is_answered_with_a_citation_that_was_checked(chat_server: VllmServer, tmp_path: Path) -> None:
