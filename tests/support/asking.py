@@ -31,6 +31,7 @@ from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -112,6 +113,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
             slack=Slack(engine),
+            slack_files=SlackFiles(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),

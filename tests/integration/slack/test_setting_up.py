@@ -29,7 +29,7 @@ def test_a_channels_members_set_what_is_asked_there_and_when(workspace: Workspac
     assert workspace.slack.views["U0ANN"]["type"] == "home"
     assert workspace.sender.choose("U0ANN", CHOOSE, workspace.channel).status_code == 200
     form = workspace.slack.views["modal"]
-    assert [each["block_id"] for each in form["blocks"]] == ["collections", "strategy", "when", "askers"]
+    assert [each["block_id"] for each in form["blocks"]] == ["collections", "strategy", "when", "askers", "files"]
     only = {"selected_options": [{"value": "mention_only"}]}
     assert workspace.sender.submit(
         "U0ANN", form, chosen({"when": only, "askers": {"selected_users": ["U0ANN"]}})
