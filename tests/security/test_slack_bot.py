@@ -136,7 +136,7 @@ def test_no_injection_gets_a_link_a_mention_an_image_or_an_unfurled_page_into_sl
 ) -> None:
     slack.bodies.clear()
     served.model.piece_seconds = 0.01
-    everything = list(injections())
+    everything = list(injections())[::3]  # each payload in three or four of ten carriers, which differ
     channels: dict[str, list[Injection]] = {}
     for at in range(0, len(everything), _AT_ONCE):
         channels[f"{CHANNEL}{at}"] = some = everything[at : at + _AT_ONCE]
