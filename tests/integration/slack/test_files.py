@@ -334,6 +334,15 @@ def test_what_slack_fails_at_is_done_later_and_told_once(
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 
+def test_a_file_that_fails_keeps_no_other_back(workspace: Workspace, lamps: bytes) -> None:
+    files = [workspace.slack.uploads("U0ANN", f"{name}.md", lamps + name.encode()) for name in ("first", "second")]
+    workspace.slack.faults["files"] += [Fault(500), Fault(500, done=True)]
+    workspace.slack.faults["files.info"] += [Fault(503)]
+    workspace.shares("U0ANN", *files, text=f"<@{BOT}>")
+    assert told(workspace).count("is ready") == 2
+    assert len(workspace.slack.replies(workspace.channel)) == 1
+
+
 def test_without_its_scope_a_file_is_refused_with_the_way_to_get_it(workspace: Workspace, lamps: bytes) -> None:
     workspace.slack.scopes.remove("files:read")
     try:

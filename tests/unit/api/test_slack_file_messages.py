@@ -28,6 +28,7 @@ def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Progre
     ("each", "words"),
     [
         (Seen(SharedFile("F1", "a.pdf")), "is being fetched…"),
+        (Seen(SharedFile("F1", "a.pdf", said=Failure("slack_busy", "Slack is busy."))), "waits. Slack is busy."),
         (seen(VersionState.ACCEPTED), "waits to be read…"),
         (seen(VersionState.ACCEPTED, progress(VersionState.ACCEPTED, queue_position=3)), "waits behind 3 others…"),
         (seen(VersionState.PARSING), "is being read…"),
