@@ -102,6 +102,11 @@ class _Now(Collector):
             now,
             jobs.claimable_since,
         )
+        if self._served.settings.slack_is_set:
+            questions = self._served.slack.open_questions()
+            yield GaugeMetricFamily(
+                "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
+            )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
 
 

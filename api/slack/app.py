@@ -169,9 +169,9 @@ class SlackApp:
     async def _stopped(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._workspace(body)
         if workspace is not None:
-            await self._threads.run(
-                self.intake.stopped, workspace, str(event["channel"]), str(event.get("thread_ts") or "")
-            )
+            channel, thread_ts = str(event["channel"]), str(event.get("thread_ts") or "")
+            if not await self._threads.run(self.intake.stopped, workspace, channel, thread_ts):
+                self.deliveries.say_idle(workspace, channel, thread_ts)
 
     async def _file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._workspace(body)

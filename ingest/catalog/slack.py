@@ -202,9 +202,8 @@ class Slack:
         self._change(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
-    def posted(self, question: SlackQuestion, message_ts: str | None) -> SlackQuestion:
-        """Record the message that was posted; None if it is known not to have been. Raises `LeaseLostError`."""
-        messages = question.posted.messages if message_ts is None else (*question.posted.messages, message_ts)
+    def posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
+        """Record which messages the reply has, and that none is on its way any more. Raises `LeaseLostError`."""
         self._change(question, messages=list(messages), posting_since=None)
         return replace(question, posted=Posted(messages))
 

@@ -60,6 +60,14 @@ GUARDS = (
         "::test_a_paused_run_outlives_its_process_and_asks_nothing_twice_when_its_budget_is_raised",
     ),
     Guard(
+        "records are named for the very rows that the query gave",
+        "rlm/tables/sql_child.py",
+        "        if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:",
+        "        if False:",
+        "tests/unit/rlm/tables/test_sql.py"
+        "::test_a_result_comes_with_the_records_behind_its_rows_and_stays_what_it_is_without",
+    ),
+    Guard(
         "feedback names what the answer has",
         "ingest/catalog/feedback.py",
         "        if number not in there:",
@@ -924,6 +932,71 @@ GUARDS = (
         'match[0].replace(":", "[:]").replace(".", "[.]")',
         "match[0]",
         "tests/security/test_rendering.py::test_generated_markdown_renders_to_nothing_but_our_links",
+    ),
+    Guard(
+        "a card in Slack is done before its stream ends",
+        "api/slack/live.py",
+        "self._steps.cards(ended=True)",
+        "self._steps.cards(ended=False)",
+        "tests/integration/slack/test_live.py::test_a_longer_run_shows_a_card_a_step_and_no_failed_one",
+    ),
+    Guard(
+        "a stream in Slack ends before Slack ends it",
+        "api/slack/live.py",
+        "            is_over = self._clock() - self._streamed_since >= STREAM_SECONDS\n",
+        "            is_over = False\n",
+        "tests/integration/slack/test_live.py::test_a_stream_that_is_about_to_end_goes_on_as_updates_and_loses_nothing",
+    ),
+    Guard(
+        "a status in Slack is said again before Slack takes it away",
+        "api/slack/live.py",
+        "self._clock() - self._status_at < _STATUS_SECONDS",
+        "True",
+        "tests/integration/slack/test_live.py::test_where_no_cards_are_taken_there_is_the_status_and_the_text",
+    ),
+    Guard(
+        "what was deleted in Slack is posted again in order",
+        "api/slack/reply.py",
+        "                await self._remove_from(number)\n",
+        "",
+        "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
+    ),
+    Guard(
+        "a reply whose blocks Slack refuses is given in plain ones",
+        "api/slack/reply.py",
+        "            await self.post(plainer(message), number)\n",
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_reply_whose_blocks_are_refused_is_given_in_plain_ones",
+    ),
+    Guard(
+        "who reads a channel in Slack is asked again before its reply",
+        "api/slack/delivery.py",
+        "since the run began.\n            caller = await",
+        "since the run began.\n            await",
+        "tests/integration/slack/test_readers.py"
+        "::test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the shortcut",
+        "api/slack/intake.py",
+        'if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):',
+        "if False:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the button to go ahead",
+        "api/slack/intake.py",
+        "if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):",
+        "if not trigger_id:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
+        "a message in Slack holds no more than Slack takes",
+        "api/slack/messages.py",
+        " or size + more > MESSAGE_BYTES",
+        "",
+        "tests/unit/api/test_slack_messages.py"
+        "::test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes",
     ),
     Guard(
         "the bot's token goes to Slack's servers alone",

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from api.cli.main import app
 from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
@@ -17,7 +19,7 @@ from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members
-from tests.support.service import running
+from tests.support.service import listening, running
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 CELLS = (
@@ -158,6 +160,37 @@ def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(
         assert add(client, run, status=409, calls=1)["code"] == "run_state"
         other = {"question": "Why?", "pause_on_budget": True}
         assert client.http.post("/v1/answers", json=other).status_code == 422
+
+
+def test_a_person_asks_adds_and_ends_from_the_command_line(tmp_path: Path, model: ScriptedOpenAI) -> None:
+    with opened(tmp_path, model) as (services, client), listening(services) as (url, key):
+        upload(client)
+
+        def leadline(*arguments: str, fails: bool = False) -> str:
+            environment = {"LEADLINE_URL": url, "LEADLINE_API_KEY": key, "COLUMNS": "200"}
+            done = CliRunner().invoke(app, arguments, env=environment)
+            assert (done.exit_code != 0) == fails, done.output
+            return done.output
+
+        asked = ("ask", "Go through it.", "--strategy", "recursive", "--pause-on-budget", "--budget-calls", "4")
+        assert "--background" in leadline(*asked, fails=True)
+        leadline(*asked, "--background")
+        (run,) = [each["id"] for each in client.get("/v1/runs")["runs"]]
+        in_state(client, run, "paused", "failed", "completed", "partial")
+        shown = leadline("runs", "show", run)
+        assert f"leadline runs continue {run}" in shown
+        assert f"leadline runs finish {run}" in shown
+        leadline("runs", "continue", run, fails=True)
+        leadline("runs", "continue", run, "--dollars", "1", fails=True)
+        assert f"leadline runs watch {run}" in leadline("runs", "continue", run, "--calls", "10")
+        wait_until(lambda: client.get(f"/v1/runs/{run}")["usage"]["calls"] == 14, seconds=60, what="14 calls are made")
+        in_state(client, run, "paused", "failed", "completed", "partial")
+        leadline("runs", "finish", run)
+        assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
+        lines = leadline("runs", "show", run)
+        assert "added: 10 calls" in lines
+        assert "told to end with what it has" in lines
+        leadline("runs", "finish", run, fails=True)
 
 
 def test_nobody_is_waited_for_longer_than_the_days_that_are_set(tmp_path: Path, model: ScriptedOpenAI) -> None:

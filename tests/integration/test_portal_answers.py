@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from playwright.sync_api import Browser, Page, expect
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import Scope
-from rlm.answers import Answer, ReadPassage, ResultTable, Searched
+from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, Searched, TableRows
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed, Delta
+from tests.fakes.scripted_answers import answer
 from tests.integration.test_portal_ask import TEXT, WrittenAnswers, ask, uploaded, written
 from tests.integration.test_portal_ask import answered as whole_answer
 from tests.integration.test_portal_library import serious
@@ -179,6 +181,44 @@ def test_a_computed_table_of_groups_or_a_series_has_a_chart_beside_it(
     )
     assert page.evaluate("document.querySelectorAll('.chart [style], .chart b').length") == 0
     assert serious(page) == []
+
+
+def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_downloaded(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    document = uploaded(
+        service[1], "ship,port,tons\nPequod,=Nantucket,300\nEssex,Nantucket,238\nBeagle,Woolwich,242\n", "s.csv"
+    )
+    table = ResultTable(("port", "ships"), (("Nantucket", 2), ("Woolwich", 1)), 2, "SELECT 1")
+
+    def rows(*numbers: int) -> tuple[TableRows, ...]:
+        return (TableRows(document["id"], document["active_version"], 0, numbers),)
+
+    cells = (CellRecords(1, None, rows(1, 2)), CellRecords(2, None, rows(3)))
+    made = answer(document["id"], text="Ports:", sentences=(), citations=(), strategy="table", table=table)
+    said.events = [Completed(replace(made, rows_behind=rows(1, 2, 3), cells_behind=cells))]
+    page = opened.signed_in("/ask")
+    ask(page)
+    page.get_by_role("button", name="2: 2 records behind it").click()
+    beside = page.locator("#beside")
+    expect(beside.locator("tbody tr")).to_have_count(2)
+    expect(beside).to_contain_text("Essex")
+    expect(beside).not_to_contain_text("Beagle")
+    assert serious(page) == []
+    with page.expect_download() as waiting:
+        beside.get_by_role("button", name="Download all 2 records (CSV)").click()
+    lines = Path(waiting.value.path()).read_text().splitlines()
+    assert [line.split(",")[1:] for line in lines] == [
+        ["row", "ship", "port", "tons"], ["1", "Pequod", "'=Nantucket", "300"], ["2", "Essex", "Nantucket", "238"],
+    ]  # fmt: skip
+    page.keyboard.press("Escape")
+    expect(beside).to_be_hidden()
+    expect(page.get_by_role("button", name="2: 2 records behind it")).to_be_focused()
+    page.get_by_role("button", name="1: 1 record behind it").press("Enter")
+    expect(beside.locator("tbody tr")).to_have_count(1)
+    expect(beside).to_contain_text("Beagle")
+    page.get_by_text("3 records behind it").click()
+    expect(page.locator(".under .records tbody tr")).to_have_count(3)
 
 
 def test_more_work_is_estimated_before_it_is_asked_for(

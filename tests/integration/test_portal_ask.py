@@ -326,6 +326,12 @@ def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
     assert serious(page) == []
     call = {"purpose": "read a part", "prompt": "Is it white?", "text": "yes", "usage": {"prompt_tokens": 7}}
     cell = {"number": 1, "depth": 0, "code": "llm_query('<b>x</b>')", "output": "yes", "seconds": 2, "sub_calls": 1}
+    going_on = "retry: 600000\n\n" + logged(*(("call", {**call, "purpose": "root"}) for _ in range(7)))
+    opened.context.route("**/events", lambda route: route.fulfill(body=going_on, content_type="text/event-stream"))
+    page.reload()
+    expect(page.locator("#steps")).to_contain_text("7 calls of the model so far")
+    expect(page.locator("#steps .calls > li", has_text="Writes the next code")).to_have_count(5)
+    opened.context.unroute("**/events")
     stream = logged(("call", call), ("cell", cell), ("end", {}))
     opened.context.route("**/events", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
     page.reload()
@@ -404,6 +410,9 @@ def test_on_a_narrow_screen_nothing_is_wider_than_the_screen(
         answered(page)
         page.locator(".answer .cite").first.click()
         expect(page.locator("#beside mark").first).to_be_visible()
+        assert page.locator(".turn").evaluate("turn => turn.clientWidth") > 300
+        lines = "[...document.querySelectorAll('.top nav a')].map(link => link.offsetHeight)"
+        assert max(page.evaluate(lines)) < 40
         for path in ("", "/library", f"/library/{document['id']}", "/runs", "/sign-in"):
             if path:
                 page.goto(f"{opened.url}{path}")

@@ -78,6 +78,8 @@ class Portal:
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
+        # From the first listener on, choosers are caught: one that is made just before the key is pressed may be late.
+        page.on("filechooser", lambda _: None)
         return page
 
     def watch(self, request: Request) -> None:

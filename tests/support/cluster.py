@@ -6,7 +6,6 @@ a supervisor would do it.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from retrieval.open_generations import OpenGenerations
 from tests.support.encoders import hashing_encoders
 from tests.support.events import sent_events
 from tests.support.fault_folder import VARIABLE, FaultFolder
+from tests.support.ports import free_port
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.vector_servers import VectorServer, vector_server
 
@@ -301,9 +301,3 @@ def wait_until(true: Callable[[], bool], *, what: str, seconds: float = _PATIENC
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.05)
     return time.monotonic() - start
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

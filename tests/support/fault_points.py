@@ -56,6 +56,7 @@ SLACK_FAULT_POINTS: dict[str, str] = {
     "slack.sent": "Slack has the message, and the catalog does not know it",
     "slack.posted": "the catalog knows the message",
     "slack.streaming": "a stream has a part of the text",
+    "slack.removed": "a message that was shown is gone from Slack, and the catalog has it",
     "slack.answered": "the reply is in memory only",
     "slack.finished": "the reply is in Slack whole, and the question has not ended",
 }

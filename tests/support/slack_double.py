@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.slack.manifest import SCOPES
+from api.slack.manifest import SCOPES, SHORTCUT
 from tests.support.serving import serving
 
 TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
@@ -49,13 +49,21 @@ _KNOWN_BLOCKS = frozenset(
         "markdown",
         "header",
         "divider",
+        "plan",
     }
 )
+# What streams take, and all blocks of a message as JSON, as measured by others.
+_STREAM_BYTES, _MESSAGE_CHARS = 10_600, 13_200
+_SESSIONS = frozenset({"processing", "active", "suspended", "closed"})
+_STATUS_SECONDS = 120.0
 
 
 @dataclass
 class Posted:
-    """A message in a channel; `streaming_since` while it is a stream."""
+    """A message in a channel; `streaming_since` while it is a stream, with the cards of its `tasks` and their title.
+
+    `is_broken` says that it ended as a stream with a card that was not done, which Slack shows as a failure.
+    """
 
     channel: str
     ts: str
@@ -66,6 +74,10 @@ class Posted:
     metadata: dict[str, Any] | None = None
     streaming_since: float | None = None
     edits: int = 0
+    title: str = ""
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mode: str = ""
+    is_broken: bool = False
     files: list[str] = field(default_factory=list)
 
 
@@ -84,11 +96,16 @@ class RemoteFile:
 
 @dataclass
 class Fault:
-    """What happens to the next call of a method: a `status` is answered; `done` calls take effect before."""
+    """What happens to the next call of a method: a `status` is answered, after `seconds`, or the `error` of a refusal.
 
-    status: int
+    Calls that are `done` take effect before.
+    """
+
+    status: int = 200
     done: bool = False
     retry_after: float = 0.0
+    seconds: float = 0.0
+    error: str = ""
 
 
 class SlackDouble:
@@ -101,6 +118,9 @@ class SlackDouble:
         self.user_groups: list[dict[str, Any]] = []
         self.messages: dict[str, list[Posted]] = defaultdict(list)
         self.statuses: list[tuple[str, str, str]] = []
+        self.sessions: dict[tuple[str, str], list[str]] = defaultdict(list)  # states of a thread's session, in order
+        self.clock: Callable[[], float] = time.time
+        self._status_at: dict[tuple[str, str], tuple[float, str]] = {}
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.refused: list[str] = []
@@ -139,6 +159,15 @@ class SlackDouble:
             "ts": message.ts,
         }
         return self.event(event | ({"thread_ts": thread} if thread else {}))
+
+    def stops(self, user: str, channel: str, thread: str) -> dict[str, Any]:
+        """Press the button that stops a session: Slack ends the bot's streams in the thread, and sends an event."""
+        with self.lock:
+            streams = [each for each in self.replies(channel, thread) if self._is_streaming(each)]
+            for each in streams:
+                self._sealed(each)
+        stopped = {"channel": channel, "thread_ts": thread, "streaming_message_ts": [each.ts for each in streams]}
+        return self.event({"type": "agent_session_stopped", "user": user, **stopped})
 
     def uploads(self, user: str, name: str, content: bytes, **facts: Any) -> str:  # noqa: ANN401 - JSON
         """Upload a file, which nobody sees before it is shared; returns its id."""
@@ -206,6 +235,18 @@ class SlackDouble:
         with self.lock:
             return "\n".join(_written(each) for each in self.messages[channel]) + "\n"
 
+    def shown(self, channel: str, thread: str) -> str:
+        """Write down what a thread shows of the bot now: its messages, its status, and the button to stop it."""
+        with self.lock:
+            self._seal_old(channel)
+            lines = [_written(each) for each in self.replies(channel, thread)]
+            at, status = self._status_at.get((channel, thread), (0.0, ""))
+            if status and self.clock() - at < _STATUS_SECONDS:
+                lines.append(f"    (Leadline {status})")
+            if (self.sessions[channel, thread] or [""])[-1] == "processing":
+                lines.append("    (button: Stop)")
+            return "\n".join(lines) + "\n"
+
     # The Web API.
 
     def app(self) -> FastAPI:
@@ -221,7 +262,11 @@ class SlackDouble:
                 return self._exchanged(body)
             if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
                 return JSONResponse({"ok": False, "error": "invalid_auth"})
-            return self._answered(method, body)
+            with self.lock:
+                fault = self._fault(method, body)
+            answer = self._answered(method, body, fault)
+            await asyncio.sleep(fault.seconds if fault is not None else 0)
+            return answer
 
         @app.get("/files-pri/{identifier}/{name:path}")
         async def fetch(identifier: str, request: Request) -> Response:
@@ -305,15 +350,23 @@ class SlackDouble:
         with suppress(WebSocketDisconnect):
             receiving.result()
 
-    def _answered(self, method: str, body: dict[str, Any]) -> Response:
+    def _fault(self, method: str, body: Mapping[str, Any]) -> Fault | None:
+        """Return the next fault of a method, or of a method in one channel: `chat.update C0QUAY`."""
+        for name in (method, f"{method} {body.get('channel') or body.get('channel_id')}"):
+            if self.faults[name]:
+                return self.faults[name].popleft()
+        return None
+
+    def _answered(self, method: str, body: dict[str, Any], fault: Fault | None) -> Response:
         with self.lock:
             self.calls[method] += 1
             if method.startswith(("chat.", "assistant.", "agents.", "views.")):
                 self.bodies.append((method, body))
-            fault = self.faults[method].popleft() if self.faults[method] else None
-            if fault is not None and not fault.done:
+            if fault is not None and not fault.done and fault.status != 200:
                 return _faulty(fault)
             try:
+                if fault is not None and fault.error:
+                    raise _RefusedError(fault.error)
                 handler = getattr(self, "_" + method.replace(".", "_"), None)
                 if handler is None:
                     raise _RefusedError("unknown_method")
@@ -323,7 +376,7 @@ class SlackDouble:
                 return JSONResponse({"ok": False, "error": str(error)})
         return (
             _faulty(fault)
-            if fault is not None
+            if fault is not None and fault.status != 200
             else JSONResponse({"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(self.scopes)})
         )
 
@@ -387,7 +440,15 @@ class SlackDouble:
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
         self.statuses.append((body["channel_id"], body["thread_ts"], body["status"]))
+        self._status_at[body["channel_id"], body["thread_ts"]] = self.clock(), body["status"]
         return {}
+
+    def _agents_sessions_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel_id"])
+        if not body.get("thread_ts") or body["status"] not in _SESSIONS or len(body.get("title", "")) > 200:
+            raise _RefusedError("invalid_arguments")
+        self.sessions[body["channel_id"], body["thread_ts"]].append(body["status"])
+        return {"status": body["status"]}
 
     def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
         _checked(body["view"]["blocks"])
@@ -412,8 +473,13 @@ class SlackDouble:
             body.get("thread_ts"),
             body.get("metadata"),
         )
-        self.messages[body["channel"]].append(message)
+        self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_delete(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        self.messages[message.channel].remove(message)
+        return {}
 
     def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
@@ -421,6 +487,7 @@ class SlackDouble:
             raise _RefusedError("streaming_message_cannot_be_updated")
         message.text, message.blocks = str(body.get("text", "")), _checked(body.get("blocks") or [])
         message.metadata = body.get("metadata") or message.metadata
+        message.title, message.tasks, message.is_broken = "", {}, False
         message.edits += 1
         return {"channel": message.channel, "ts": message.ts}
 
@@ -430,30 +497,44 @@ class SlackDouble:
             raise _RefusedError("thread_ts_required")
         if self.channels[body["channel"]]["kind"] != "im" and not body.get("recipient_user_id"):
             raise _RefusedError("missing_recipient_user_id")
-        text = _markdown(body)
-        message = Posted(body["channel"], self._ts(), BOT, text, thread_ts=body["thread_ts"])
-        message.streaming_since = time.monotonic()
-        self.messages[body["channel"]].append(message)
+        message = Posted(body["channel"], self._ts(), BOT, thread_ts=body["thread_ts"])
+        _stream(message, body)
+        message.streaming_since = self.clock()
+        self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
 
     def _chat_appendStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
             raise _RefusedError("message_not_in_streaming_state")
-        message.text += _markdown(body)
+        _stream(message, body)
         return {}
 
     def _chat_stopStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
             raise _RefusedError("message_not_in_streaming_state")
-        message.text += _markdown(body)
-        message.streaming_since = None
+        _stream(message, body)
+        self._sealed(message)
         return {}
 
     def _is_streaming(self, message: Posted) -> bool:
         since = message.streaming_since
-        return since is not None and time.monotonic() - since < self.streams_for
+        return since is not None and self.clock() - since < self.streams_for
+
+    def _sealed(self, message: Posted) -> None:
+        message.streaming_since = None
+        message.is_broken = any(task["status"] != "complete" for task in message.tasks.values())
+
+    def _seal_old(self, channel: str) -> None:
+        for each in self.messages[channel]:
+            if each.streaming_since is not None and not self._is_streaming(each):
+                self._sealed(each)
+
+    def _arrived(self, message: Posted) -> None:
+        """Put a message of the bot's into its channel, which takes away the status of its thread."""
+        self.messages[message.channel].append(message)
+        self._status_at.pop((message.channel, message.thread_ts or ""), None)
 
     def _message(self, body: dict[str, Any]) -> Posted:
         for each in self.messages[body["channel"]]:
@@ -466,7 +547,7 @@ class SlackDouble:
             raise _RefusedError("channel_not_found")
 
     def _ts(self) -> str:
-        return f"{time.time():.3f}{next(self._numbers):03}"
+        return f"{self.clock():.3f}{next(self._numbers):03}"
 
 
 class _RefusedError(Exception):
@@ -497,17 +578,41 @@ def _history(found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _markdown(body: Mapping[str, Any]) -> str:
-    text = str(body.get("markdown_text") or "")
+def _stream(message: Posted, body: Mapping[str, Any]) -> None:
+    """Add to a stream what a call brings: text, or chunks, and never both."""
+    text, chunks = str(body.get("markdown_text") or ""), list(body.get("chunks") or [])
+    if text and chunks:
+        raise _RefusedError("cannot_provide_both_markdown_text_and_chunks")
+    mode = "chunks" if chunks else "text" if text else message.mode
+    if message.mode and mode != message.mode:
+        raise _RefusedError("streaming_mode_mismatch")
     if len(text) > _MARKDOWN:
         raise _RefusedError("msg_too_long")
-    return text
+    message.mode = mode
+    for chunk in chunks:
+        match chunk["type"]:
+            case "markdown_text":
+                text += chunk["text"]
+            case "plan_update":
+                message.title = chunk["title"]
+            case "task_update" if chunk["status"] in ("pending", "in_progress", "complete", "error"):
+                known = message.tasks.get(chunk["id"], {})
+                details = known.get("details", "") + chunk.get("details", "")  # Slack appends them
+                message.tasks[chunk["id"]] = {**chunk, "details": details}
+            case _:
+                raise _RefusedError("invalid_chunks")
+    message.text += text
+    cards = sum(len(f"{task['title']}{task['details'] * 2}".encode()) for task in message.tasks.values())
+    if len(message.text.encode()) + cards > _STREAM_BYTES:
+        raise _RefusedError("msg_too_long")
 
 
 def _checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the blocks if Slack would take them."""
     if len(blocks) > _BLOCKS:
         raise _RefusedError("invalid_blocks")
+    if len(json.dumps(blocks, ensure_ascii=False)) > _MESSAGE_CHARS:
+        raise _RefusedError("msg_blocks_too_long")
     try:
         for parsed in Block.parse_all(blocks):
             parsed.validate_json()
@@ -525,7 +630,13 @@ def _written(message: Posted) -> str:
     begin = "    " if message.thread_ts and message.thread_ts != message.ts else ""
     who = "Leadline" if message.user == BOT else message.user
     said = " ".join([*([message.text] if message.text else []), *(f"[file {each}]" for each in message.files)])
-    lines = [said] if not message.blocks else [line for block in message.blocks for line in _lines(block)]
+    lines = [line for block in message.blocks for line in _lines(block)]
+    if not message.blocks:
+        lines = [*_plan(message.title, list(message.tasks.values())), *([said] if said else [])]
+    if message.is_broken:
+        lines.insert(0, "Something went wrong")
+    if message.streaming_since is not None:
+        lines.append("▌")
     first, *rest = "\n".join(lines).split("\n")
     return "\n".join([f"{begin}{who}: {first}", *(f"{begin}    {line}".rstrip() for line in rest)])
 
@@ -546,6 +657,26 @@ def _lines(block: Mapping[str, Any]) -> Iterator[str]:
             yield "buttons: " + ", ".join(each["text"]["text"] for each in block["elements"])
         case "context_actions":
             yield "(feedback)"
+        case "plan":
+            tasks = [
+                {**task, "details": "".join(_rich(task["details"])) if "details" in task else ""}
+                for task in block["tasks"]
+            ]
+            yield from _plan(block["title"], tasks)
+
+
+def _plan(title: str, tasks: list[dict[str, Any]]) -> Iterator[str]:
+    if title or tasks:
+        yield title
+    for task in tasks:
+        mark = {"complete": "✓", "in_progress": "…", "error": "✗"}.get(task["status"], " ")
+        yield f"  {mark} {task['title']}" + (f" | {task['details']}" if task["details"] else "")
+
+
+def _rich(text: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts of a rich text."""
+    for element in text.get("elements", ()):
+        yield element["text"] if "text" in element else "".join(_rich(element))
 
 
 class Sender:
@@ -584,6 +715,13 @@ class Sender:
         }
         return self.form({"payload": json.dumps(payload)})
 
+    def shortcut(self, user: str, event: Mapping[str, Any], trigger: str) -> httpx.Response:
+        """Choose the shortcut of the message of an event."""
+        message = {key: event["event"][key] for key in ("ts", "text", "user")}
+        payload = {"type": "message_action", "callback_id": SHORTCUT, "team": {"id": TEAM}, "user": {"id": user}}
+        about = {"channel": {"id": event["event"]["channel"]}, "message": message, "trigger_id": trigger}
+        return self.form({"payload": json.dumps({**payload, **about})})
+
     def choose(self, user: str, action: str, channel: str) -> httpx.Response:
         """Choose a conversation in a menu."""
         chosen = {
@@ -605,10 +743,15 @@ class Sender:
         self._http.close()
 
     def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 30) -> httpx.Response:
-        stamp = str(int(time.time() if at is None else at))
-        signed = hmac.new(self._secret.encode(), f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
-        signature = {"x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signed}"}
-        return self._http.post("/slack/events", content=raw, headers=headers | signature, timeout=seconds)
+        headers = headers | signature(raw, self._secret, at)
+        return self._http.post("/slack/events", content=raw, headers=headers, timeout=seconds)
+
+
+def signature(raw: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
+    """Return the headers with which Slack signs a body."""
+    stamp = str(int(time.time() if at is None else at))
+    signed = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
+    return {"x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signed}"}
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 // The audit log: filtered, a page at a time, verified, and exported.
-import { byId, el, foreign, number, plural, time, trouble } from './dom.js'
+import { byId, el, foreign, money, number, plural, time, trouble } from './dom.js'
 import { Pager } from './pager.js'
 import { get } from './rest.js'
 
@@ -49,7 +49,7 @@ function row(entry) {
 // A value of an entry's details as people read it.
 function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
-  if (name.startsWith('dollars') && typeof value === 'number') return `$${(value / NANODOLLARS).toFixed(2)}`
+  if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || 'none'
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key} ${plain(key, each)}`).join(', ') || 'none'
   return typeof value === 'number' ? number(value) : String(value)

@@ -210,7 +210,8 @@ async function tables() {
   const mine = reads
   const page = await get(`/v1/documents/${id}/tables`, { limit: 50 })
   if (mine !== reads) return
-  byId('tables').hidden = !page.tables.length
+  byId('tables').hidden = byId('to-tables').hidden = !page.tables.length
+  byId('to-tables').textContent = page.tables.length === 1 ? 'To its table' : 'To its tables'
   byId('table-list').replaceChildren(...page.tables.map((table) => {
     const body = el('div')
     return el('details', { class: 'more', ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) rows(table, body, null) } },

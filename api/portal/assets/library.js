@@ -40,7 +40,11 @@ const pager = new Pager(async (cursor) => {
   return { ...page, counted: counting ? JSON.stringify(wanted) : null }
 }, (page) => {
   shown = page.documents
-  if (page.counted) { total = page.total; counted = page.counted }
+  if (page.counted) {
+    if (total !== null && total !== page.total) totals()
+    total = page.total
+    counted = page.counted
+  }
   draw()
 }, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
 
@@ -71,6 +75,7 @@ function draw() {
   }
   byId('table').hidden = !shown.length
   byId('empty').hidden = Boolean(shown.length)
+  byId('filters').hidden = !shown.length && !filtered()
   for (const head of document.querySelectorAll('[data-order]')) {
     const [first, second] = head.dataset.order.split(' ')
     const now = byId('order').value

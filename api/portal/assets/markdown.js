@@ -252,7 +252,7 @@ class Shown {
   flush(place, source) {
     while (this.next < this.sentences.length && this.sentences[this.next].end <= source) {
       const mark = this.sentences[this.next].mark?.()
-      if (mark) place.append(mark)
+      if (mark) place.append(el('span', { class: 'kept' }, '\u2060', mark))  // on the line on which its sentence ends
       this.next += 1
     }
   }

@@ -1,5 +1,5 @@
 // What was used by day and key, what is left of quotas, and what goes on now.
-import { byId, bytes, el, foreign, number, plural, time, trouble } from './dom.js'
+import { byId, bytes, day, el, foreign, money, number, plural, time, trouble } from './dom.js'
 import { csv, download } from './record_table.js'
 import { get, may } from './rest.js'
 
@@ -25,13 +25,12 @@ const STATES = {
   ready: ['good', 'Ready'], loading: ['warn-ink waiting', 'Loading'], none: ['soft waiting', 'None is set up'],
   stopped: ['bad bad-ink', 'Stopped: leadline doctor says why'], unavailable: ['bad bad-ink', 'Does not answer'], away: ['bad bad-ink', 'Does not answer'],
 }
-const cost = new Intl.NumberFormat(navigator.languages, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 })
 let used = []
 let asked = []
 let inSlack = []
 let names = new Map()
 
-const shown = (name, value) => (name === 'dollars' ? cost.format(value) : name === 'bytes' ? bytes(value) : number(value))
+const shown = (name, value) => (name === 'dollars' ? money(value) : name === 'bytes' ? bytes(value) : number(value))
 
 async function quotas() {
   const found = (await get('/v1/quotas')).quotas
@@ -106,7 +105,7 @@ function grouped() {
 }
 
 const columns = () => ({ collection: BY_COLLECTION, channel: BY_CHANNEL }[byId('by').value] ?? COLUMNS)
-const title = (name) => (byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
+const title = (name) => (byId('by').value === 'day' ? day(name) : byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
 
 function draw() {
   const rows = grouped()
@@ -116,7 +115,7 @@ function draw() {
   byId('table').hidden = !rows.length
   byId('empty').hidden = Boolean(rows.length)
   byId('download').disabled = !rows.length
-  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${cost.format(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
+  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${money(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
   byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: 'Day', key: 'Key', collection: 'Collection', channel: 'Channel' }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
   byId('rows').replaceChildren(...rows.map(([name, sum]) => el('tr', {},
     el('th', { scope: 'row' }, foreign(title(name))),
@@ -147,5 +146,5 @@ const all = () => Promise.all([quotas(), now(), usage(), stored(), keyNames()]).
 byId('choices').addEventListener('submit', (event) => event.preventDefault())
 byId('period').addEventListener('change', () => usage().catch(fail))
 byId('by').addEventListener('change', draw)
-byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...columns().map(([column]) => column)], grouped().map(([name, sum]) => [title(name), ...columns().map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
+byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...columns().map(([column]) => column)], grouped().map(([name, sum]) => [byId('by').value === 'day' ? name : title(name), ...columns().map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
 all()

@@ -12,6 +12,7 @@ from tests.support.harbour import Harbour, Model, harbour
 from tests.support.slack_double import BOT_TOKEN, SECRET, TEAM, Posted, Sender, SlackDouble, slack_double
 
 PUBLIC_URL = "https://leadline.example.org"
+METRICS_TOKEN = "a-token-for-prometheus"
 _numbers = itertools.count(1)
 
 
@@ -80,6 +81,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         slack_bot_token=BOT_TOKEN,
         slack_api_url=slack.url,
         public_url=PUBLIC_URL,
+        metrics_token=METRICS_TOKEN,
     ) as made:
         wait_until(lambda: made.services.slack.workspace(TEAM) is not None, seconds=120, what="Slack is connected")
         yield made

@@ -1,5 +1,6 @@
 """Replies in Slack keep Slack's limits, and nothing in them is a link, a mention or a channel that is not ours."""
 
+import json
 import re
 from typing import Any
 
@@ -11,13 +12,15 @@ from slack_sdk.models.blocks import Block
 from api.answer_schemas import AnswerOut
 from api.rendering import inert_markdown, inert_mrkdwn
 from api.slack.intake import plain_question
-from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces
+from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal, new_key
 from ingest.errors import LeadlineError
-from rlm.answers import answer_json
+from rlm.answers import Citation, answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
+# Slack refuses the blocks of a message that take so much as JSON: https://github.com/slackapi/bolt-js/issues/2509
+REFUSED_CHARS = 13_200
 
 
 def shown(text: str) -> AnswerOut:
@@ -52,6 +55,28 @@ def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
         for block in Block.parse_all(message.blocks):
             block.validate_json()
         assert all(len(each["text"]["text"]) <= SECTION_CHARS for each in message.blocks if each["type"] == "section")
+
+
+def test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes() -> None:
+    cited = tuple(
+        Citation(number, "d", "v", "船" * 200, (), 2, 4, 19, "灯" * 400, True, "頁" * 100) for number in range(1, 31)
+    )
+    text = "\n\n".join(
+        f"段落{number} " + "灯台守はアダであった。" * 20 + f"[{number % 30 + 1}]" for number in range(200)
+    )
+    body = answer_json(answer("d", text=text, citations=cited))
+    messages = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    for message in messages:
+        assert len(json.dumps(message.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
+        plain = plainer(message)
+        assert len(json.dumps(plain.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
+        for block in Block.parse_all(plain.blocks):
+            block.validate_json()
+    whole = "".join(
+        each["text"]["text"] for message in messages for each in message.blocks if each["type"] == "section"
+    )
+    assert [int(each) for each in re.findall(r"段落(\d+)", whole)] == list(range(200))
+    assert [[block["type"] for block in each.blocks].count("context_actions") for each in messages[-2:]] == [0, 1]
 
 
 def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> None:
