@@ -83,13 +83,17 @@ def faults(slack: SlackDouble) -> list[str]:
     for method, body in slack.bodies:
         if method == "chat.postMessage" and (body.get("unfurl_links"), body.get("unfurl_media")) != (False, False):
             found.append(f"unfurled: {body}")
-        if "markdown_text" in body:
-            found += faults_of_markdown(str(body["markdown_text"]))
-        shown = {name: body[name] for name in ("text", "blocks", "chunks", "status", "title") if name in body}
+        shown = {
+            name: body[name]
+            for name in ("text", "markdown_text", "blocks", "chunks", "status", "title")
+            if name in body
+        }
         for kind, text in texts(shown):
             if kind == "url":
                 if not text.startswith(f"{PUBLIC_URL}/"):
                     found.append(f"a button to {text!r}")
+            elif kind == "markdown_text":
+                found += faults_of_markdown(text)
             elif kind == "image_url":
                 found.append(f"an image of {text!r}")
             elif kind in ("text", "status", "title", "details", "output"):
@@ -111,7 +115,7 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         if value.get("type") == "plain_text":
             return
         for each, member in value.items():
-            yield from texts(member, each)
+            yield from texts(member, "markdown_text" if value.get("type") == "markdown_text" else each)
     elif isinstance(value, list):
         for each in value:
             yield from texts(each, name)
