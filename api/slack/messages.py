@@ -22,7 +22,13 @@ BLOCKS_A_MESSAGE = 50
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS = 10
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
-_MARKS = {Check.UNSUPPORTED: "not supported by what it cites", Check.UNCHECKED: "not checked"}
+_CHECKED = {
+    Check.VERIFIED: "verified",
+    Check.QUOTED: "found in the source, which nobody judged or which supports a part",
+    Check.COMPUTED: "computed",
+    Check.UNSUPPORTED: "not supported",
+    Check.UNCHECKED: "without a source",
+}
 _FENCE = "```"
 
 FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadline_privately"
@@ -93,6 +99,12 @@ def stopped_message() -> Message:
     return Message([section(text)], text)
 
 
+def moved_message() -> Message:
+    """Return what stands in the place of a message that may not be deleted."""
+    text = "The reply is below."
+    return Message([context(text)], text)
+
+
 def plainer(message: Message) -> Message:
     """Return a message without the blocks that a workspace may not know, and with what they say."""
     blocks: Blocks = []
@@ -156,23 +168,31 @@ def _alerts(answer: AnswerOut) -> Blocks:
         for each in found
     ]
     count = "One sentence is" if len(found) == 1 else f"{len(found)} sentences are"
-    text = f"{count} {_MARKS[Check.UNSUPPORTED]}: " + inert_mrkdwn("; ".join(said))
+    text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + inert_mrkdwn(
+        "; ".join(said)
+    )
     return [{"type": "alert", "level": "warning", "text": _mrkdwn(_shortened(text, SECTION_CHARS))}]
 
 
 def _notes(answer: AnswerOut) -> Blocks:
     """Return how the sentences were checked, and what the answer says of itself."""
-    counts = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
-    checked = ", ".join(f"{count} {'is' if count == 1 else 'are'} {check.value}" for check, count in counts if count)
-    counts = [each for each in counts if each[1]]
-    said: list[str] = []
-    if len(counts) == 1 and answer.status is not AnswerStatus.NOT_FOUND:
-        count = counts[0][1]
-        said = [f"{'The sentence is' if count == 1 else f'All {count} sentences are'} {counts[0][0].value}."]
-    elif len(counts) > 1:
-        said = [f"Of {len(answer.sentences)} sentences, {checked}."]
-    elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in [*said, *answer.notes][:10]]
+    said = [*_checked(answer), *answer.notes][:10]
+    elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in said]
     return [{"type": "context", "elements": elements}] if elements else []
+
+
+def _checked(answer: AnswerOut) -> list[str]:
+    """Return a sentence on how the answer's were checked; none without an answer, or where a warning says it."""
+    if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
+        return []
+    if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
+        return []
+    found = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
+    counts = [(_CHECKED[check], count) for check, count in found if count]
+    if len(counts) > 1:
+        parts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {words}" for words, count in counts)
+        return [f"Of {len(answer.sentences)} sentences, {parts}."]
+    return [f"{'The sentence is' if count == 1 else f'All {count} sentences are'} {words}." for words, count in counts]
 
 
 def _not_found(answer: AnswerOut) -> Blocks:
@@ -180,9 +200,9 @@ def _not_found(answer: AnswerOut) -> Blocks:
         return []
     searched = answer.searched
     queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
-    found = _counted(searched.passages, "passage"), _counted(len(searched.documents), "document")
-    said = f"Found were {found[0]} of {found[1]}, and {searched.read} of them read"
-    said += f", for {queries}." if queries else "."
+    said = f"Searched for {queries}: found " if queries else "Found "
+    said += f"{_counted(searched.passages, 'passage')} in {_counted(len(searched.documents), 'document')}"
+    said += f", and read {searched.read} of them."
     return [context(inert_mrkdwn(_shortened(said, 1_500)))]
 
 

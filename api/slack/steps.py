@@ -14,6 +14,11 @@ from rlm.loop.environment import ROOT
 MOST_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
 _STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
+_DECIDED = {
+    "direct": "Decide: read the best passages",
+    "table": "Decide: compute over tables",
+    "recursive": "Decide: work through the documents",
+}
 _STATUSES = {
     "retrieved": "has searched…",
     "planned": "is computing…",
@@ -68,8 +73,10 @@ class Steps:
         """Take the next event of the run's log; kinds that are no step change nothing."""
         self.status = _status(kind, body) or self.status
         match kind:
+            case "condensed":
+                self._step("question", f"Understand the question: “{body.get('question', '')}”")
             case "routed":
-                self._is_recursive = body.get("strategy") == "recursive"
+                self._routed(str(body.get("strategy")), str(body.get("estimate", "")))
             case "retrieved":
                 self._searches += 1
                 self._found += int(body.get("passages", 0))
@@ -102,6 +109,11 @@ class Steps:
             self._work()
         else:
             self._step(f"rows: {step}", f"{step}: {done:,} of {total:,}")
+
+    def _routed(self, strategy: str, estimate: str) -> None:
+        self._is_recursive = strategy == "recursive"
+        if title := _DECIDED.get(strategy):
+            self._step("way", title, estimate)
 
     def _searched(self) -> None:
         if self._is_recursive:

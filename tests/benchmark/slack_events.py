@@ -27,7 +27,9 @@ from tests.benchmark.figures import AsJson, print_figures
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.scripted_openai import scripted_openai
-from tests.support.slack_double import BOT, SlackDouble, signature, slack_double
+from tests.support.slack_double import SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import signature
 
 # Of a hundred events. A workspace sends all messages of the channels that the bot is in, and few of them are for it.
 _MENTIONS, _TWICE = 4, 10

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_PARTS = ("api", "ingest", "retrieval", "rlm", "workers", "tests", "pyproject.toml")
+_PARTS = ("api", "deploy", "ingest", "retrieval", "rlm", "workers", "tests", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,27 @@ class Guard:
 
 
 GUARDS = (
+    Guard(
+        "a path that is not used is closed",
+        "deploy/vllm/used_paths.py",
+        'if scope["type"] != "http" or request not in USED:',
+        "if False:",
+        "tests/unit/deploy/test_vllm.py::test_everything_else_is_closed_with_the_key_too",
+    ),
+    Guard(
+        "every path of a model server wants the key",
+        "deploy/vllm/used_paths.py",
+        "if self._expected is not None and not",
+        "if False and not",
+        "tests/unit/deploy/test_vllm.py::test_what_leadline_asks_for_is_open_to_who_has_the_key",
+    ),
+    Guard(
+        "a model server listens on a private address",
+        "deploy/vllm/start.py",
+        "    return address.is_private and not address.is_unspecified",
+        "    return True",
+        "tests/unit/deploy/test_vllm.py::test_what_is_not_safe_is_refused_with_what_to_do",
+    ),
     Guard(
         "a server that fails gets nothing while it rests",
         "rlm/llm/servers.py",

@@ -28,17 +28,9 @@ from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
-from tests.support.slack_double import (
-    BOT,
-    BOT_TOKEN,
-    SECRET,
-    TEAM,
-    Fault,
-    Posted,
-    Sender,
-    SlackDouble,
-    slack_double,
-)
+from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
+from tests.support.slack_posts import BOT, Posted
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 _SECONDS = 300.0
 # How long a message is shown before the whole reply is a new one, where a point needs that.

@@ -20,7 +20,9 @@ from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
 from tests.support.inert import faults_of_mrkdwn
 from tests.support.scripted_openai import wanted_members
-from tests.support.slack_double import BOT, BOT_TOKEN, SECRET, TEAM, Sender, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 pytestmark = pytest.mark.slow
 

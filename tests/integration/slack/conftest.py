@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
-from tests.support.slack_double import BOT_TOKEN, SECRET, TEAM, Posted, Sender, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, SlackDouble, slack_double
+from tests.support.slack_posts import Posted
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 PUBLIC_URL = "https://leadline.example.org"
 METRICS_TOKEN = "a-token-for-prometheus"

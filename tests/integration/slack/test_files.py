@@ -14,7 +14,9 @@ from ingest.slack import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.integration.slack.test_conversations import written
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, BOT_TOKEN, TEAM, Fault
+from tests.support.slack_double import BOT_TOKEN, Fault
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 pytestmark = pytest.mark.slow
 

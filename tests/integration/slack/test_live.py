@@ -1,6 +1,7 @@
 """What a thread shows while its question is answered: Slack's double over HTTP, a real catalog, and a clock to turn."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from ingest.catalog.tenants import Tenants
 from ingest.runs import RunEvent
 from ingest.slack import Asked, Surface, Workspace
 from tests.support.catalogs import migrated_sqlite
-from tests.support.slack_double import BOT, BOT_TOKEN, TEAM, Fault, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 CHANNEL = "C0LONG"
 ANSWER = [Message([section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
@@ -128,14 +131,14 @@ def test_a_longer_run_shows_a_card_a_step_and_no_failed_one(thread: Thread) -> N
         await thread.happens("retrieved", passages=3)
         await thread.passes(12)
         await thread.happens("reading", titles=["Harbour", "Orders of 1871"])
-        await thread.passes(2)
+        await thread.passes(6)
         (message,) = thread.slack.replies(CHANNEL)
         assert [(task["title"], task["status"], task["details"]) for task in message.tasks.values()] == [
             ("Search the documents: 3 passages found", "complete", ""),
             ("Read 2 passages", "in_progress", "Harbour, Orders of 1871"),
         ]
         await thread.happens("reading", titles=["Harbour", "Orders of 1871", "Lamps"])
-        await thread.passes(2)
+        await thread.passes(6)
         await thread.live.end()
         assert [task["title"] for task in message.tasks.values()][1] == "Read 3 passages"
         assert not message.is_broken
@@ -270,6 +273,18 @@ def test_a_late_answer_is_one_message_though_deleting_fails(thread: Thread, faul
     assert thread.texts == ["Ada Brandt kept it."]
 
 
+def test_where_nothing_may_be_deleted_the_earlier_message_says_where_the_reply_is(thread: Thread) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("retrieved", passages=3)
+        await thread.passes(30)
+        thread.slack.faults["chat.delete"].append(Fault(error="compliance_exports_prevent_deletion"))
+        await thread.finish(anew=True)
+
+    asyncio.run(go())
+    assert thread.texts == ["The reply is below.", "Ada Brandt kept it."]
+
+
 @pytest.mark.parametrize("error", ["edit_window_closed", "cant_update_message", "some_other_word"])
 def test_a_message_that_may_not_be_changed_is_posted_anew(thread: Thread, error: str) -> None:
     async def go() -> None:
@@ -348,3 +363,32 @@ def test_an_attempt_after_a_crash_ends_the_stream_that_was_left(thread: Thread) 
 
     asyncio.run(go())
     assert thread.texts == ["Ada Brandt kept it."]
+
+
+def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callable[[str], None]) -> None:
+    """Its events are those of a real run, with a model that took a minute a step and was away for some."""
+    logged = [json.loads(line) for line in (Path(__file__).parent / "twenty_minutes.jsonl").read_text().splitlines()]
+    written: list[str] = []
+
+    async def go() -> None:
+        begun = thread.clock()
+        await thread.take()
+        for minute in range(1, 21):
+            until = begun + minute * 60 + 5  # what has changed is drawn within five seconds
+            while logged and begun + logged[0][0] < until:
+                at, kind, body = logged.pop(0)
+                await thread.passes(begun + at - thread.clock())
+                await thread.happens(kind, **body)
+            await thread.passes(until - thread.clock())
+            written.append(f"After {minute} min\n{thread.shown}")
+        assert thread.live.was_shown_for_long(thread.clock())
+        await thread.finish(anew=True)
+        written.append(f"Then\n{thread.shown}")
+
+    asyncio.run(go())
+    golden("\n".join(written))
+    assert "Something went wrong" not in "".join(written)
+    assert thread.texts == ["Ada Brandt kept it."]
+    assert thread.slack.refused == []
+    assert thread.slack.calls["chat.startStream"] == 1
+    assert thread.slack.calls["chat.update"] <= 20 * 60 / 10

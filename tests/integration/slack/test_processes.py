@@ -13,18 +13,9 @@ from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
 from tests.support.serving import serving
-from tests.support.slack_double import (
-    APP_TOKEN,
-    BOT,
-    BOT_TOKEN,
-    CLIENT_ID,
-    CLIENT_SECRET,
-    CODE,
-    SECRET,
-    Fault,
-    Sender,
-    SlackDouble,
-)
+from tests.support.slack_double import APP_TOKEN, BOT_TOKEN, CLIENT_ID, CLIENT_SECRET, CODE, Fault, SlackDouble
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import SECRET, Sender
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from api.slack.intake import plain_question
 from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal, new_key
 from ingest.errors import LeadlineError
-from rlm.answers import Citation, answer_json
+from rlm.answers import Check, Citation, Sentence, answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
@@ -87,6 +87,27 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
     assert len(cut) > 3
     assert all(piece.startswith("```\n") and piece.endswith("\n```") for piece in cut)
     assert re.findall(r"\d+", "".join(cut)) == [str(number) for number in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ([Check.VERIFIED], "The sentence is verified."),
+        ([Check.VERIFIED] * 3, "All 3 sentences are verified."),
+        (
+            [Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED],
+            "Of 3 sentences, 2 are verified, 1 is not supported.",
+        ),
+        ([Check.UNCHECKED, Check.COMPUTED], "Of 2 sentences, 1 is computed, 1 is without a source."),
+    ],
+)
+def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said: str) -> None:
+    sentences = tuple(Sentence("It was.", 0, 7, (1,), check) for check in checks)
+    body = answer_json(answer("d", sentences=sentences))
+    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    assert said in [
+        each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
+    ]
 
 
 def test_a_cut_tears_no_link() -> None:
