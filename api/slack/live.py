@@ -35,6 +35,8 @@ _STATUS_SECONDS = 90.0
 # A message takes some 10,600 bytes of a stream, as measured by others: https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
+# What notifications say of a message that shows how far the work is.
+PROGRESS = "Still at it."
 
 
 class Live:
@@ -206,7 +208,7 @@ class Live:
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
         blocks += [section(piece) for piece in pieces(mark + inert_mrkdwn(tail), SECTION_CHARS)] if tail.strip() else []
-        return Message(blocks, "Still at it.")
+        return Message(blocks, PROGRESS)
 
     async def _say(self, text: str) -> None:
         """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""

@@ -142,7 +142,7 @@ def main(
 
 
 def _replies(slack: SlackDouble, channel: str, thread: str) -> int:
-    return sum(bool(each.blocks) for each in slack.replies(channel, thread))
+    return sum(each.is_whole for each in slack.replies(channel, thread))
 
 
 if __name__ == "__main__":

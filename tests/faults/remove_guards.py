@@ -276,7 +276,7 @@ GUARDS = (
         "api/portal/assets/sign_in.js",
         "to?.origin === location.origin ? to.href : '/'",
         "to.href",
-        "tests/integration/test_portal_library.py"
+        "tests/integration/portal/test_library.py"
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
     ),
     Guard(

@@ -93,7 +93,7 @@ class Killed:
         return self.slack.replies(channel)
 
     def _is_whole(self, channel: str) -> bool:
-        return any(each.blocks for each in self.slack.replies(channel))
+        return any(each.is_whole for each in self.slack.replies(channel))
 
     def _send(self, event: dict[str, object], *, may_fail: bool) -> None:
         sender = Sender(f"http://127.0.0.1:{self.port}")
@@ -159,7 +159,7 @@ def kill(words: Sequence[str]) -> int:
             if words and not any(word in f"{point} {form}" for word in words):
                 continue
             messages = services.trial(point, streamed=streamed)
-            whole = sum(bool(each.blocks) for each in messages)
+            whole = sum(each.is_whole for each in messages)
             wrong += (whole, len(messages)) != (1, 1)
             print(f"{point:<20} {form:<9} messages {len(messages)}, whole {whole}", flush=True)
     return wrong
@@ -189,7 +189,7 @@ def fail() -> int:
     wrong = 0
     for channel, (method, fault) in tried.items():
         messages = slack.replies(channel)
-        whole = sum(bool(each.blocks) for each in messages)
+        whole = sum(each.is_whole for each in messages)
         wrong += (whole, len(messages)) != (1, 1)
         happened = "" if not slack.faults[f"{method} {channel}"] else ", was not called"
         print(f"{method:<28} {fault:<14} messages {len(messages)}, whole {whole}{happened}")

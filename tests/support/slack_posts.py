@@ -8,6 +8,8 @@ from typing import Any
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
+from api.slack.live import PROGRESS
+
 BOT = "U0BOT"
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
 _KNOWN_BLOCKS = frozenset(
@@ -50,6 +52,12 @@ class Posted:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     mode: str = ""
     is_broken: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """True for what the bot posts as a reply: it has blocks, and does not show how far the work is."""
+        return bool(self.blocks) and self.text != PROGRESS
+
     files: list[str] = field(default_factory=list)
 
 

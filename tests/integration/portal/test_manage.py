@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,32 +13,13 @@ from ingest.catalog.database import write
 from ingest.catalog.quota_rows import add_usage
 from ingest.identity import Scope
 from ingest.quotas import Account, Quota
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
-from tests.support.service import running
+from tests.support.browser import Portal, portal
+from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 PAGES = ("/usage", "/keys", "/people", "/audit")
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 def dialog_of(page: Page, button: str) -> None:
