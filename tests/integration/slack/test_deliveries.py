@@ -8,7 +8,9 @@ import pytest
 from tests.integration.slack.conftest import METRICS_TOKEN, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, Fault, Sender
+from tests.support.slack_double import Fault
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import Sender
 
 pytestmark = pytest.mark.slow
 
