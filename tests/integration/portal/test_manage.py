@@ -58,6 +58,18 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
     assert serious(page) == []
 
 
+def test_usage_of_slack_is_shown_by_channel_where_there_is_any(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    page = opened.signed_in("/usage")
+    expect(page.locator("#by-channel")).to_have_attribute("hidden", "")
+    spent(service[0], "slack:C0QUAY", runs=2, prompt_tokens=700, nanodollars=1_000_000_000)
+    page.reload()
+    page.get_by_label("By", exact=True).select_option("channel")
+    expect(page.locator("#rows tr", has_text="C0QUAY")).to_contain_text("$1.00")
+    expect(page.locator("#columns")).to_contain_text("Files shared")
+
+
 def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) -> None:
     services, page = opened.services, opened.signed_in("/keys")
     page.get_by_role("button", name="Make a key").click()
