@@ -1006,6 +1006,13 @@ GUARDS = (
         "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
     ),
     Guard(
+        "a reply that Slack lets nobody change is posted anew",
+        "api/slack/reply.py",
+        '            log.info("a message was not changed", reason=error.reason)\n            return False\n',
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_message_that_may_not_be_changed_is_posted_anew",
+    ),
+    Guard(
         "a reply whose blocks Slack refuses is given in plain ones",
         "api/slack/reply.py",
         "            await self.post(plainer(message), number)\n",
