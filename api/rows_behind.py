@@ -16,10 +16,13 @@ def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Seque
 
     A cell that names none of its own rests on those of its row. Raises `BadRequestError` where none are known.
     """
-    if row is None:
+    if row is None and column is None:
         return kept.rows_behind
+    if row is None:
+        raise BadRequestError("A column alone names no number.", hint="Send `row`, too, or neither.")
     found = {each.column: each.parts for each in kept.cells_behind if each.row == row}
-    if column not in found and None not in found:
+    columns = len((kept.body["table"] or {}).get("columns", ()))
+    if (column or 0) >= columns or (column not in found and None not in found):
         raise BadRequestError(
             f"No records are known behind row {row} of the answer's table.",
             hint="`table.records` of the answer lists the rows and cells that have some.",

@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "migrate": Target(
         "api.cli.cluster:migrate",
-        "Bring the catalog's schema to this release, and end: before the processes of a new release start.",
+        "Bring the catalog's schema to this release, and end. Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME.",
     ),
     "ingest": Target(
         "api.cli.ingest:ingest",
@@ -58,7 +58,10 @@ COMMANDS = {
     "audit": Target("api.cli.audit:app", "List, verify and export the log of who did what, and when."),
     "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
-    "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
+    "runs": Target(
+        "api.cli.runs:app",
+        "List, show, watch, continue, finish, cancel and delete answers that are made in the background.",
+    ),
     "documents": Target("api.cli.documents:app", "List and show documents; change their metadata, title and readers."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
     "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),

@@ -271,7 +271,8 @@ class _Delivery:
             if failure is None:
                 return [failure_message("The work ended without one.", "Ask again, or in other words.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
-            return [failure_message(failure.detail, failure.hint, question.id, may_go_ahead=may_go_ahead)]
+            hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
+            return [failure_message(failure.detail, hint, question.id, may_go_ahead=may_go_ahead)]
         if self._served.runs.withheld([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [failure_message("It rests on documents that not everybody here may see.", hint, question.id)]

@@ -58,8 +58,10 @@ def _line(seen: Seen) -> str:
         return f"{name} was not taken. {_reason(file)}"
     if file.state is FileState.FAILED:
         return f"{name} could not be read. {_reason(file)}"
+    if file.state is FileState.WAITING:
+        return f"{name} waits. {_reason(file)}" if file.said.detail else f"{name} is being fetched…"
     if seen.document is None:
-        return f"{name} is being fetched…" if file.state is FileState.WAITING else f"{name} was deleted here."
+        return f"{name} was deleted here."
     if file.state is FileState.READY:
         return f"{name} is ready{_size(seen.document)}, in the collection {inert_mrkdwn(seen.document.collection)}."
     return f"{name} {_under_way(seen.document, seen.progress)}…"

@@ -33,13 +33,14 @@ from ingest.errors import (
     DocumentNotFoundError,
     LeadlineError,
     LeaseLostError,
+    StorageQuotaExceededError,
     UploadTooLargeError,
 )
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.slack import SLACK_KEY, Workspace
-from ingest.slack_files import Audience, FileShare, FileState, SharedFile, ShareState
+from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 
 log = structlog.get_logger(__name__)
 
@@ -178,21 +179,33 @@ class _Step:
         notice = Notice(web, self._store, workspace, self._threads)
         self._share = await notice.recovered(self._share)
         self._share = await notice.shown(self._share, files_message(await self._threads.run(self._seen)))
-        for file in self._share.files:
-            if file.state is FileState.WAITING and file.gone_at is None:
-                await self._change(await self._taken(web, workspace, file))
-                reach("slack.file_taken")
+        late = await self._take_waiting(web, workspace)
         seen = await self._threads.run(self._seen)
         for each in seen:
             if each.file not in self._share.files:
                 await self._change(each.file)
         self._share = await notice.shown(self._share, files_message(seen))
         reach("slack.file_told")
+        if late is not None:
+            raise late
         if all(file.has_ended for file in self._share.files):
             await self._end(ShareState.ENDED)
         else:
             soon = time.time() - self._share.created_at < _SOON
             await self._threads.run(self._store.put_back, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
+
+    async def _take_waiting(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
+        """Take the files that wait; returns why some have to wait longer, which keeps no other back."""
+        late: LeadlineError | None = None
+        for file in self._share.files:
+            if file.state is FileState.WAITING and file.gone_at is None:
+                try:
+                    await self._change(await self._taken(web, workspace, file))
+                except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
+                    late = error
+                    await self._change(replace(file, said=Failure(error.code, error.told[0])))
+                reach("slack.file_taken")
+        return late
 
     async def _taken(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
         """Make a document of a file, or refuse it. Raises what may be over another time."""
@@ -205,6 +218,8 @@ class _Step:
             document_id = await self._fetches.run(self._received, web, request, remote)
         except SlackRefusedError as error:
             return _refused(file, _unreadable(error))
+        except StorageQuotaExceededError as error:  # time alone makes no room
+            return _refused(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
             if self._share.failures + 1 < _ATTEMPTS or isinstance(error, SlackBusyError):
                 raise
@@ -213,7 +228,7 @@ class _Step:
             raise
         except LeadlineError as error:
             return _refused(file, error)
-        return replace(file, state=FileState.TAKEN, document_id=document_id, audience=audience)
+        return replace(file, state=FileState.TAKEN, document_id=document_id, audience=audience, said=NOTHING_SAID)
 
     async def _request(self, web: SlackWeb, workspace: Workspace, remote: RemoteFile) -> tuple[UploadRequest, Audience]:
         """Return what is uploaded, and for whom: what is shared where only some read is seen by those alone.

@@ -46,13 +46,15 @@ class Intake:
             self._files_gone(workspace, event)
         if event.get("subtype") not in _PEOPLES or event.get("bot_id") or not event.get("user"):
             return None
-        channel, text = str(event["channel"]), str(event.get("text") or "")
-        if event["user"] == workspace.bot_user_id or not self._may_ask(workspace.team_id, channel, str(event["user"])):
+        if event["user"] == workspace.bot_user_id:
             return None
+        channel, text, has_files = str(event["channel"]), str(event.get("text") or ""), bool(event.get("files"))
         is_for_us = self._is_for_us(workspace, event, text)
-        if is_for_us or self._store.settings(workspace.team_id, channel).files_to:
+        if not (is_for_us or has_files) or not self._may_ask(workspace.team_id, channel, str(event["user"])):
+            return None
+        if has_files and (is_for_us or self._store.settings(workspace.team_id, channel).files_to):
             self._share(workspace, channel, event, str(event["user"]), takes_part=is_for_us)
-        if not is_for_us or (event.get("files") and not plain_question(text, workspace.bot_user_id)):
+        if not is_for_us or (has_files and not plain_question(text, workspace.bot_user_id)):
             return None
         direct = event.get("channel_type") in _DIRECT
         message_ts = str(event["ts"])

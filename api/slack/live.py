@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Slack ends a stream after about five minutes.
 STREAM_SECONDS = 240.0
-# A stream takes a hundred pieces a minute and more; updates are fifty for all threads of a workspace.
-_APPEND_SECONDS, _UPDATE_SECONDS = 1.0, 10.0
+# All streams of a workspace take a hundred pieces a minute and more, of which text is seen to grow; updates are fifty.
+_TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
 # Up to here a person waits without losing the thread of thought, and the status is enough (Nielsen, Usability
 # Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
@@ -35,6 +35,8 @@ _STATUS_SECONDS = 90.0
 # A message takes some 10,600 bytes of a stream, as measured by others: https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
+# What notifications say of a message that shows how far the work is.
+PROGRESS = "Still at it."
 
 
 class Live:
@@ -77,8 +79,10 @@ class Live:
         if self._steps.status:
             await self._say(self._steps.status)
         now = self._clock()
-        pause = _APPEND_SECONDS if self._is_streaming else _UPDATE_SECONDS
         view = self._view()
+        pause = _UPDATE_SECONDS
+        if self._is_streaming:
+            pause = _CARDS_SECONDS if view[2] == self._sent[2] else _TEXT_SECONDS
         if self._is_gone or view == self._sent or (self._reply.messages and now - self._shown_at < pause):
             return
         if not self._reply.messages and not view[2] and now - self._asked_at < CARDS_AFTER_SECONDS:
@@ -204,7 +208,7 @@ class Live:
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
         blocks += [section(piece) for piece in pieces(mark + inert_mrkdwn(tail), SECTION_CHARS)] if tail.strip() else []
-        return Message(blocks, "Still at it.")
+        return Message(blocks, PROGRESS)
 
     async def _say(self, text: str) -> None:
         """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""

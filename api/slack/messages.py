@@ -29,6 +29,7 @@ _CHECKED = {
     Check.UNSUPPORTED: "not supported",
     Check.UNCHECKED: "without a source",
 }
+_UNFINISHED = "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
 _FENCE = "```"
 
 FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadline_privately"
@@ -97,6 +98,12 @@ def stopped_message() -> Message:
     """Return what is said where somebody stopped the work."""
     text = "Stopped before there was an answer. Ask again whenever you like."
     return Message([section(text)], text)
+
+
+def moved_message() -> Message:
+    """Return what stands in the place of a message that may not be deleted."""
+    text = "The reply is below."
+    return Message([context(text)], text)
 
 
 def plainer(message: Message) -> Message:
@@ -170,7 +177,8 @@ def _alerts(answer: AnswerOut) -> Blocks:
 
 def _notes(answer: AnswerOut) -> Blocks:
     """Return how the sentences were checked, and what the answer says of itself."""
-    said = [*_checked(answer), *answer.notes][:10]
+    unfinished = [] if answer.finished else [_UNFINISHED]
+    said = [*_checked(answer), *unfinished, *answer.notes][:10]
     elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in said]
     return [{"type": "context", "elements": elements}] if elements else []
 

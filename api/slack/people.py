@@ -1,5 +1,6 @@
 """Who a Slack user is here, and what everybody in a channel may see."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 
@@ -21,6 +22,8 @@ _CHANNEL_PREFIX = "slack-channel:"
 MAX_MEMBERS = 100
 # People and groups are asked for again after this time, which is how long somebody who left still counts.
 _KEPT_SECONDS = 300.0
+# A channel in which a first file was shared is known after this time; the first such channel, at once.
+_CLOSED_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
@@ -38,6 +41,7 @@ class People:
         self._clock = clock
         self._mails: dict[tuple[str, str], tuple[float, str | None]] = {}
         self._channels: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
+        self._closed: dict[str, tuple[float, set[str]]] = {}
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
@@ -83,10 +87,14 @@ class People:
 
     async def _channels_of(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
         """Return the groups of the channels that a user is in, of those whose files only members see."""
-        closed = self._files.closed_channels(workspace.team_id)
-        if not closed:
-            return frozenset()
-        key, now = (workspace.team_id, user_id), self._clock()
+        now = self._clock()
+        closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
+        if closed_until <= now:
+            closed = await asyncio.to_thread(self._files.closed_channels, workspace.team_id)
+            if not closed:
+                return frozenset()
+            self._closed[workspace.team_id] = now + _CLOSED_SECONDS, closed
+        key = workspace.team_id, user_id
         kept = self._channels.get(key)
         if kept is None or kept[0] <= now:
             kept = self._channels[key] = (now + _KEPT_SECONDS, await self._joined(web, user_id))

@@ -5,12 +5,13 @@ the second is missing, the thread is looked at once, and a message that is there
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.messages import Message, plainer
+from api.slack.messages import Message, moved_message, plainer
 from api.slack.web import SlackWeb
 from ingest.catalog.slack import Slack
 from ingest.faultpoints import reach
@@ -135,12 +136,16 @@ class Reply:
             await self.post(plainer(message), number)
 
     async def _remove_from(self, number: int) -> None:
-        """Delete the messages from a number on. Where a workspace forbids that, they stay and are no part any more."""
+        """Delete the messages from a number on. Where a workspace forbids that, they say where the reply is."""
         for ts in self.messages[number:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("a message was not deleted", reason=error.reason)
+                moved = moved_message()
+                with suppress(SlackRefusedError):  # somebody else deleted it
+                    about = {"channel": self.channel, "ts": ts, "metadata": self._metadata(number)}
+                    await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
         if len(self.messages) > number:
             reach("slack.removed")
             await self._record(self.messages[:number])

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
-from ingest.catalog.database import read, upsert, write
+from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.slack_rows import count, note
 from ingest.catalog.tables import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.documents import Failure
@@ -53,7 +53,9 @@ class SlackFiles:
             )
             if connection.execute(select(slack_seen.c.key).where(*deleted)).first() is not None:
                 return False
-            row = upsert(connection, slack_shares).values(
+            is_new = insert_new(
+                connection,
+                slack_shares,
                 id=identifier,
                 tenant_id=shared.tenant_id,
                 message_ts=shared.message_ts,
@@ -66,13 +68,10 @@ class SlackFiles:
                 created_at=now,
                 **of_thread,
             )
-            if not connection.execute(row.on_conflict_do_nothing()).rowcount:
+            if not is_new:
                 return False
             if takes_part:
-                thread = upsert(connection, slack_threads).values(
-                    tenant_id=shared.tenant_id, created_at=now, **of_thread
-                )
-                connection.execute(thread.on_conflict_do_nothing())
+                insert_new(connection, slack_threads, tenant_id=shared.tenant_id, created_at=now, **of_thread)
             for position, file in enumerate(files):
                 connection.execute(insert(slack_files).values(**_new_file(identifier, position, shared, file)))
             count(connection, shared.tenant_id, shared.channel, now, files=len(files))

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
-from ingest.catalog.database import upsert
+from ingest.catalog.database import insert_new, upsert
 from ingest.catalog.quota_rows import day_of, sums
 from ingest.catalog.tables import slack_days, slack_seen
 
@@ -16,8 +16,8 @@ def note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[
     """
     new = True
     for key in sorted(keys):
-        row = upsert(connection, slack_seen).values(team_id=team_id, key=key[:120], tenant_id=tenant_id, seen_at=now)
-        new &= bool(connection.execute(row.on_conflict_do_nothing()).rowcount)
+        seen = {"team_id": team_id, "key": key[:120], "tenant_id": tenant_id, "seen_at": now}
+        new &= insert_new(connection, slack_seen, **seen)
     return new
 
 

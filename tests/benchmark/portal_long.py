@@ -5,8 +5,9 @@
 
 import random
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +15,20 @@ import typer
 from playwright.sync_api import Page, expect
 
 from api.client import Client
+from api.language_model import RemoteLanguageModel
 from api.services import DEFAULT_TENANT, Services
 from ingest.catalog.database import write
 from ingest.catalog.run_log import log_entries
 from ingest.runs import Entry
 from rlm.answers import kept_answer
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
+from rlm.llm.profiles import ModelProfile
 from tests.benchmark.figures import AsJson, print_figures
 from tests.benchmark.portal_stream import WATCH, document, long_answer
-from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.browser import Portal, chromium, portal
 from tests.support.cluster import wait_until
+from tests.support.scripted_openai import scripted_openai
 from tests.support.service import running
 
 _QUIET_MS = 1_000
@@ -41,17 +46,23 @@ def portal_long(
     """Measure the page of a long conversation, and that of a large run."""
     with (
         tempfile.TemporaryDirectory(prefix="leadline-bench-") as home,
-        running(Path(home)) as (services, client),
+        scripted_openai(held := _HeldModel()) as server,
+        running(Path(home), language_model=_remote(server.url)) as (services, client),
         chromium() as browser,
         portal(services, browser) as opened,
     ):
-        conversation, run = _conversation(services, client, turns), _run(services, client, steps)
+        conversation, run = _conversation(services, client, turns), _run(services, client, held, steps)
         opened.context.add_init_script(WATCH)
         page = opened.signed_in()
         figures: dict[str, object] = {"turns": turns, "steps": steps}
         figures |= _opening(page, opened, f"/ask/{conversation}", ".turn", turns, "conversation")
-        figures |= _opening(page, opened, f"/runs/{run}", "#steps > li", steps // 10, "run")
+        figures |= _opening(page, opened, f"/runs/{run}", "#steps > .level-0", steps // 10, "run")
     print_figures(figures, as_json)
+
+
+def _remote(url: str) -> RemoteLanguageModel:
+    profile = ModelProfile("scripted", 16_000, 1_000)
+    return RemoteLanguageModel(url, ChatModel(remote_chat_model(url, profile), profile))
 
 
 def _opening(page: Page, opened: Portal, path: str, selector: str, count: int, name: str) -> dict[str, object]:
@@ -85,17 +96,29 @@ def _conversation(services: Services, client: Client, turns: int) -> str:
     return identifier
 
 
-def _run(services: Services, client: Client, steps: int) -> str:
+def _run(services: Services, client: Client, model: "_HeldModel", steps: int) -> str:
     """Make a run whose log has a cell of code after each nine sub-calls."""
-    services.answering = ScriptedAnswers()
-    body = {"question": "Go through it.", "background": True}
-    run: str = client.post("/v1/answers", body)["id"]
-    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")
+    run: str = client.post("/v1/answers", {"question": "Go through it.", "background": True})["id"]
+    model.asked.wait()
     draw = random.Random(7)
     entries = [Entry(f"made-{number}", *_step(draw, number)) for number in range(steps)]
     with write(services.runs._engine) as connection:
         log_entries(connection, run, entries)
+    model.go_on.set()
+    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")
     return run
+
+
+class _HeldModel:
+    """Replies once it may go on."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, request: Mapping[str, Any]) -> str:
+        self.asked.set()
+        self.go_on.wait()
+        return 'Plans [1].\n\n<support answered="yes">\n[1] "Plans of the harbour."\n</support>'
 
 
 def _step(draw: random.Random, number: int) -> tuple[str, dict[str, Any]]:

@@ -27,7 +27,9 @@ from tests.benchmark.figures import AsJson, print_figures
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.scripted_openai import scripted_openai
-from tests.support.slack_double import BOT, SlackDouble, signature, slack_double
+from tests.support.slack_double import SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import signature
 
 # Of a hundred events. A workspace sends all messages of the channels that the bot is in, and few of them are for it.
 _MENTIONS, _TWICE = 4, 10
@@ -140,7 +142,7 @@ def main(
 
 
 def _replies(slack: SlackDouble, channel: str, thread: str) -> int:
-    return sum(bool(each.blocks) for each in slack.replies(channel, thread))
+    return sum(each.is_whole for each in slack.replies(channel, thread))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,14 @@ def test_a_message_is_stored_once_and_held_by_one(store: Store) -> None:
     assert store.claimed().fence == 3
 
 
+def test_an_event_that_comes_again_is_no_second_question(store: Store) -> None:
+    asked = Asked(TEAM, "ann", "C1", "1.1", "1.1", "U0ANN", Surface.CHANNEL, "What is it?")
+    assert store.slack.ask(asked, {"event:1", "message:C1:1.1"}) is not None
+    assert store.slack.ask(asked, {"event:1", "message:C1:1.1"}) is None
+    assert store.slack.ask(asked, {"event:2", "message:C1:1.1"}) is None
+    assert store.slack.open_questions() == 1
+
+
 ENDS: dict[str, Callable[[Store, FileShare], None]] = {
     "ended": lambda store, share: store.files.end(share, ShareState.ENDED),
     "put back": lambda store, share: store.files.put_back(share, 600),

@@ -276,8 +276,31 @@ GUARDS = (
         "api/portal/assets/sign_in.js",
         "to?.origin === location.origin ? to.href : '/'",
         "to.href",
-        "tests/integration/test_portal_library.py"
+        "tests/integration/portal/test_library.py"
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
+    ),
+    Guard(
+        "a file that was cancelled before its first part is not sent",
+        "api/portal/assets/resumable.js",
+        "    if (upload.state === 'cancelled') {",
+        "    if (false) {",
+        "tests/integration/portal/test_trouble.py"
+        "::test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent",
+    ),
+    Guard(
+        "the part of a text that was asked for last is shown",
+        "api/portal/assets/document.js",
+        "if (mine !== opened || begin !== to) return //",
+        "//",
+        "tests/integration/portal/test_trouble.py"
+        "::test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first",
+    ),
+    Guard(
+        "a double click turns one page",
+        "api/portal/assets/pager.js",
+        "if (this.next !== this.cursor) this.cursors.push(this.next)",
+        "this.cursors.push(this.next)",
+        "tests/integration/portal/test_manage.py::test_the_log_is_filtered_turned_verified_and_exported",
     ),
     Guard(
         "webhooks reach no private address",
@@ -983,6 +1006,13 @@ GUARDS = (
         "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
     ),
     Guard(
+        "a reply that Slack lets nobody change is posted anew",
+        "api/slack/reply.py",
+        '            log.info("a message was not changed", reason=error.reason)\n            return False\n',
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_message_that_may_not_be_changed_is_posted_anew",
+    ),
+    Guard(
         "a reply whose blocks Slack refuses is given in plain ones",
         "api/slack/reply.py",
         "            await self.post(plainer(message), number)\n",
@@ -1068,6 +1098,13 @@ GUARDS = (
         "api/slack/file_messages.py",
         'inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS])',
         '" ".join(file.name.split())[:_NAME_CHARS]',
+        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+    ),
+    Guard(
+        "nothing is unfurled of what is said of files",
+        "api/slack/notice.py",
+        "                unfurl_links=False,",
+        "",
         "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
     ),
     Guard(

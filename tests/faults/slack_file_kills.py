@@ -19,7 +19,7 @@ from tests.faults.slack_kills import Killed, killed_services
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import FaultFolder
 from tests.support.fault_points import SLACK_FILE_FAULT_POINTS
-from tests.support.slack_double import BOT, Posted
+from tests.support.slack_posts import BOT, Posted
 
 _SECONDS = 90.0
 _DELETED = "slack.file_deleted"

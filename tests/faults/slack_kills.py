@@ -28,17 +28,9 @@ from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
-from tests.support.slack_double import (
-    BOT,
-    BOT_TOKEN,
-    SECRET,
-    TEAM,
-    Fault,
-    Posted,
-    Sender,
-    SlackDouble,
-    slack_double,
-)
+from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
+from tests.support.slack_posts import BOT, Posted
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 _SECONDS = 300.0
 # How long a message is shown before the whole reply is a new one, where a point needs that.
@@ -101,7 +93,7 @@ class Killed:
         return self.slack.replies(channel)
 
     def _is_whole(self, channel: str) -> bool:
-        return any(each.blocks for each in self.slack.replies(channel))
+        return any(each.is_whole for each in self.slack.replies(channel))
 
     def _send(self, event: dict[str, object], *, may_fail: bool) -> None:
         sender = Sender(f"http://127.0.0.1:{self.port}")
@@ -167,7 +159,7 @@ def kill(words: Sequence[str]) -> int:
             if words and not any(word in f"{point} {form}" for word in words):
                 continue
             messages = services.trial(point, streamed=streamed)
-            whole = sum(bool(each.blocks) for each in messages)
+            whole = sum(each.is_whole for each in messages)
             wrong += (whole, len(messages)) != (1, 1)
             print(f"{point:<20} {form:<9} messages {len(messages)}, whole {whole}", flush=True)
     return wrong
@@ -197,7 +189,7 @@ def fail() -> int:
     wrong = 0
     for channel, (method, fault) in tried.items():
         messages = slack.replies(channel)
-        whole = sum(bool(each.blocks) for each in messages)
+        whole = sum(each.is_whole for each in messages)
         wrong += (whole, len(messages)) != (1, 1)
         happened = "" if not slack.faults[f"{method} {channel}"] else ", was not called"
         print(f"{method:<28} {fault:<14} messages {len(messages)}, whole {whole}{happened}")

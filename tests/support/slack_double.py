@@ -5,8 +5,6 @@ over, methods beyond their tier. `transcript` writes a conversation down as peop
 """
 
 import asyncio
-import hashlib
-import hmac
 import itertools
 import json
 import queue
@@ -17,68 +15,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote
 
-import httpx
 from fastapi import FastAPI
-from slack_sdk.errors import SlackObjectFormationError
-from slack_sdk.models.blocks import Block
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.slack.manifest import SCOPES, SHORTCUT
+from api.slack.manifest import SCOPES
 from tests.support.serving import serving
+from tests.support.slack_posts import BOT, Posted, RefusedError, add_to_stream, checked, written
+from tests.support.slack_sender import TEAM
 
-TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
+BOT_TOKEN = "xoxb-of-the-bot"
 APP_TOKEN = "xapp-of-the-app"
 CLIENT_ID, CLIENT_SECRET, CODE = "1.2", "a client secret", "a code"
 # Seconds after which Slack ends a stream.
 STREAM_SECONDS = 300.0
-_SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
-_KNOWN_BLOCKS = frozenset(
-    {
-        "input",
-        "section",
-        "context",
-        "context_actions",
-        "actions",
-        "alert",
-        "carousel",
-        "card",
-        "markdown",
-        "header",
-        "divider",
-        "plan",
-    }
-)
-# What streams take, and all blocks of a message as JSON, as measured by others.
-_STREAM_BYTES, _MESSAGE_CHARS = 10_600, 13_200
 _SESSIONS = frozenset({"processing", "active", "suspended", "closed"})
 _STATUS_SECONDS = 120.0
-
-
-@dataclass
-class Posted:
-    """A message in a channel; `streaming_since` while it is a stream, with the cards of its `tasks` and their title.
-
-    `is_broken` says that it ended as a stream with a card that was not done, which Slack shows as a failure.
-    """
-
-    channel: str
-    ts: str
-    user: str
-    text: str = ""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    thread_ts: str | None = None
-    metadata: dict[str, Any] | None = None
-    streaming_since: float | None = None
-    edits: int = 0
-    title: str = ""
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    mode: str = ""
-    is_broken: bool = False
-    files: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -233,13 +188,13 @@ class SlackDouble:
     def transcript(self, channel: str) -> str:
         """Write a channel down: who says what, in which thread, with the blocks of the bot's messages."""
         with self.lock:
-            return "\n".join(_written(each) for each in self.messages[channel]) + "\n"
+            return "\n".join(written(each) for each in self.messages[channel]) + "\n"
 
     def shown(self, channel: str, thread: str) -> str:
         """Write down what a thread shows of the bot now: its messages, its status, and the button to stop it."""
         with self.lock:
             self._seal_old(channel)
-            lines = [_written(each) for each in self.replies(channel, thread)]
+            lines = [written(each) for each in self.replies(channel, thread)]
             at, status = self._status_at.get((channel, thread), (0.0, ""))
             if status and self.clock() - at < _STATUS_SECONDS:
                 lines.append(f"    (Leadline {status})")
@@ -366,12 +321,12 @@ class SlackDouble:
                 return _faulty(fault)
             try:
                 if fault is not None and fault.error:
-                    raise _RefusedError(fault.error)
+                    raise RefusedError(fault.error)
                 handler = getattr(self, "_" + method.replace(".", "_"), None)
                 if handler is None:
-                    raise _RefusedError("unknown_method")
+                    raise RefusedError("unknown_method")
                 answer = handler(body)
-            except _RefusedError as error:
+            except RefusedError as error:
                 self.refused.append(f"{method}: {error}")
                 return JSONResponse({"ok": False, "error": str(error)})
         return (
@@ -385,17 +340,17 @@ class SlackDouble:
 
     def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["user"] not in self.people:
-            raise _RefusedError("user_not_found")
+            raise RefusedError("user_not_found")
         return {"user": {"id": body["user"], **self.people[body["user"]]}}
 
     def _files_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if "files:read" not in self.scopes:
-            raise _RefusedError("missing_scope")
+            raise RefusedError("missing_scope")
         file = self.files.get(body["file"])
         if file is None:
-            raise _RefusedError("file_not_found")
+            raise RefusedError("file_not_found")
         if file.deleted:
-            raise _RefusedError("file_deleted")
+            raise RefusedError("file_deleted")
         return {"file": self._described(file)}
 
     def _conversations_info(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -446,19 +401,19 @@ class SlackDouble:
     def _agents_sessions_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
         if not body.get("thread_ts") or body["status"] not in _SESSIONS or len(body.get("title", "")) > 200:
-            raise _RefusedError("invalid_arguments")
+            raise RefusedError("invalid_arguments")
         self.sessions[body["channel_id"], body["thread_ts"]].append(body["status"])
         return {"status": body["status"]}
 
     def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
-        _checked(body["view"]["blocks"])
+        checked(body["view"]["blocks"])
         self.views[body["user_id"]] = body["view"]
         return {}
 
     def _views_open(self, body: dict[str, Any]) -> dict[str, Any]:
-        _checked(body["view"]["blocks"])
+        checked(body["view"]["blocks"])
         if not body.get("trigger_id"):
-            raise _RefusedError("invalid_trigger_id")
+            raise RefusedError("invalid_trigger_id")
         self.views["modal"] = body["view"]
         return {}
 
@@ -469,7 +424,7 @@ class SlackDouble:
             self._ts(),
             BOT,
             str(body.get("text", "")),
-            _checked(body.get("blocks") or []),
+            checked(body.get("blocks") or []),
             body.get("thread_ts"),
             body.get("metadata"),
         )
@@ -484,8 +439,8 @@ class SlackDouble:
     def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if self._is_streaming(message):
-            raise _RefusedError("streaming_message_cannot_be_updated")
-        message.text, message.blocks = str(body.get("text", "")), _checked(body.get("blocks") or [])
+            raise RefusedError("streaming_message_cannot_be_updated")
+        message.text, message.blocks = str(body.get("text", "")), checked(body.get("blocks") or [])
         message.metadata = body.get("metadata") or message.metadata
         message.title, message.tasks, message.is_broken = "", {}, False
         message.edits += 1
@@ -494,11 +449,11 @@ class SlackDouble:
     def _chat_startStream(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel"])
         if not body.get("thread_ts"):
-            raise _RefusedError("thread_ts_required")
+            raise RefusedError("thread_ts_required")
         if self.channels[body["channel"]]["kind"] != "im" and not body.get("recipient_user_id"):
-            raise _RefusedError("missing_recipient_user_id")
+            raise RefusedError("missing_recipient_user_id")
         message = Posted(body["channel"], self._ts(), BOT, thread_ts=body["thread_ts"])
-        _stream(message, body)
+        add_to_stream(message, body)
         message.streaming_since = self.clock()
         self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
@@ -506,15 +461,15 @@ class SlackDouble:
     def _chat_appendStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
-            raise _RefusedError("message_not_in_streaming_state")
-        _stream(message, body)
+            raise RefusedError("message_not_in_streaming_state")
+        add_to_stream(message, body)
         return {}
 
     def _chat_stopStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
-            raise _RefusedError("message_not_in_streaming_state")
-        _stream(message, body)
+            raise RefusedError("message_not_in_streaming_state")
+        add_to_stream(message, body)
         self._sealed(message)
         return {}
 
@@ -540,18 +495,14 @@ class SlackDouble:
         for each in self.messages[body["channel"]]:
             if each.ts == body["ts"] and each.user == BOT:
                 return each
-        raise _RefusedError("message_not_found")
+        raise RefusedError("message_not_found")
 
     def _known(self, channel: str) -> None:
         if channel not in self.channels:
-            raise _RefusedError("channel_not_found")
+            raise RefusedError("channel_not_found")
 
     def _ts(self) -> str:
         return f"{self.clock():.3f}{next(self._numbers):03}"
-
-
-class _RefusedError(Exception):
-    """Slack's word for why not."""
 
 
 def _body(request: Request, raw: bytes) -> dict[str, Any]:
@@ -576,182 +527,6 @@ def _history(found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
             for each in shown
         ]
     }
-
-
-def _stream(message: Posted, body: Mapping[str, Any]) -> None:
-    """Add to a stream what a call brings: text, or chunks, and never both."""
-    text, chunks = str(body.get("markdown_text") or ""), list(body.get("chunks") or [])
-    if text and chunks:
-        raise _RefusedError("cannot_provide_both_markdown_text_and_chunks")
-    mode = "chunks" if chunks else "text" if text else message.mode
-    if message.mode and mode != message.mode:
-        raise _RefusedError("streaming_mode_mismatch")
-    if len(text) > _MARKDOWN:
-        raise _RefusedError("msg_too_long")
-    message.mode = mode
-    for chunk in chunks:
-        match chunk["type"]:
-            case "markdown_text":
-                text += chunk["text"]
-            case "plan_update":
-                message.title = chunk["title"]
-            case "task_update" if chunk["status"] in ("pending", "in_progress", "complete", "error"):
-                known = message.tasks.get(chunk["id"], {})
-                details = known.get("details", "") + chunk.get("details", "")  # Slack appends them
-                message.tasks[chunk["id"]] = {**chunk, "details": details}
-            case _:
-                raise _RefusedError("invalid_chunks")
-    message.text += text
-    cards = sum(len(f"{task['title']}{task['details'] * 2}".encode()) for task in message.tasks.values())
-    if len(message.text.encode()) + cards > _STREAM_BYTES:
-        raise _RefusedError("msg_too_long")
-
-
-def _checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the blocks if Slack would take them."""
-    if len(blocks) > _BLOCKS:
-        raise _RefusedError("invalid_blocks")
-    if len(json.dumps(blocks, ensure_ascii=False)) > _MESSAGE_CHARS:
-        raise _RefusedError("msg_blocks_too_long")
-    try:
-        for parsed in Block.parse_all(blocks):
-            parsed.validate_json()
-    except SlackObjectFormationError as error:
-        raise _RefusedError(f"invalid_blocks: {error}") from error
-    for block in blocks:
-        if block["type"] not in _KNOWN_BLOCKS:
-            raise _RefusedError(f"invalid_blocks: {block['type']}")
-        if block["type"] in ("section", "alert") and not 1 <= len(block["text"]["text"]) <= _SECTION:
-            raise _RefusedError("invalid_blocks: text")
-    return blocks
-
-
-def _written(message: Posted) -> str:
-    begin = "    " if message.thread_ts and message.thread_ts != message.ts else ""
-    who = "Leadline" if message.user == BOT else message.user
-    said = " ".join([*([message.text] if message.text else []), *(f"[file {each}]" for each in message.files)])
-    lines = [line for block in message.blocks for line in _lines(block)]
-    if not message.blocks:
-        lines = [*_plan(message.title, list(message.tasks.values())), *([said] if said else [])]
-    if message.is_broken:
-        lines.insert(0, "Something went wrong")
-    if message.streaming_since is not None:
-        lines.append("▌")
-    first, *rest = "\n".join(lines).split("\n")
-    return "\n".join([f"{begin}{who}: {first}", *(f"{begin}    {line}".rstrip() for line in rest)])
-
-
-def _lines(block: Mapping[str, Any]) -> Iterator[str]:
-    match block["type"]:
-        case "section" | "alert":
-            mark = f"({block['level']}) " if block["type"] == "alert" else ""
-            yield mark + block["text"]["text"]
-        case "context":
-            yield " · ".join(each["text"] for each in block["elements"])
-        case "carousel":
-            for card in block["elements"]:
-                said = [card[part]["text"] for part in ("title", "subtitle", "body") if part in card]
-                links = [each["url"] for each in card.get("actions", ())]
-                yield "card: " + " | ".join([*said, *links])
-        case "actions":
-            yield "buttons: " + ", ".join(each["text"]["text"] for each in block["elements"])
-        case "context_actions":
-            yield "(feedback)"
-        case "plan":
-            tasks = [
-                {**task, "details": "".join(_rich(task["details"])) if "details" in task else ""}
-                for task in block["tasks"]
-            ]
-            yield from _plan(block["title"], tasks)
-
-
-def _plan(title: str, tasks: list[dict[str, Any]]) -> Iterator[str]:
-    if title or tasks:
-        yield title
-    for task in tasks:
-        mark = {"complete": "✓", "in_progress": "…", "error": "✗"}.get(task["status"], " ")
-        yield f"  {mark} {task['title']}" + (f" | {task['details']}" if task["details"] else "")
-
-
-def _rich(text: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts of a rich text."""
-    for element in text.get("elements", ()):
-        yield element["text"] if "text" in element else "".join(_rich(element))
-
-
-class Sender:
-    """Sends signed requests to an app, as Slack does."""
-
-    def __init__(self, url: str, secret: str = SECRET) -> None:
-        self._secret = secret
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
-
-    def event(
-        self, body: Mapping[str, Any], *, retry: int = 0, at: float | None = None, seconds: float = 30
-    ) -> httpx.Response:
-        raw = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        if retry:
-            headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
-        return self._send(raw, headers, at, seconds)
-
-    def form(self, fields: Mapping[str, str]) -> httpx.Response:
-        return self._send(urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, None)
-
-    def command(self, user: str, text: str, trigger: str = "1.2.abc") -> httpx.Response:
-        """Send `/ask` with a text."""
-        fields = {"command": "/ask", "text": text, "user_id": user, "team_id": TEAM, "trigger_id": trigger}
-        return self.form({**fields, "channel_id": "C0", "response_url": "https://slack.invalid/"})
-
-    def press(self, user: str, action: str, value: str, channel: str) -> httpx.Response:
-        """Press a button of a message."""
-        payload = {
-            "type": "block_actions",
-            "team": {"id": TEAM},
-            "user": {"id": user},
-            "channel": {"id": channel},
-            "trigger_id": f"9.{action}.{value}",
-            "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
-        }
-        return self.form({"payload": json.dumps(payload)})
-
-    def shortcut(self, user: str, event: Mapping[str, Any], trigger: str) -> httpx.Response:
-        """Choose the shortcut of the message of an event."""
-        message = {key: event["event"][key] for key in ("ts", "text", "user")}
-        payload = {"type": "message_action", "callback_id": SHORTCUT, "team": {"id": TEAM}, "user": {"id": user}}
-        about = {"channel": {"id": event["event"]["channel"]}, "message": message, "trigger_id": trigger}
-        return self.form({"payload": json.dumps({**payload, **about})})
-
-    def choose(self, user: str, action: str, channel: str) -> httpx.Response:
-        """Choose a conversation in a menu."""
-        chosen = {
-            "action_id": action,
-            "block_id": "b",
-            "type": "conversations_select",
-            "selected_conversation": channel,
-        }
-        payload = {"type": "block_actions", "team": {"id": TEAM}, "user": {"id": user}, "trigger_id": "5.choose"}
-        return self.form({"payload": json.dumps({**payload, "actions": [chosen]})})
-
-    def submit(self, user: str, view: Mapping[str, Any], values: Mapping[str, Any]) -> httpx.Response:
-        """Send a form with values, by block."""
-        state = {"values": {block: {"value": value} for block, value in values.items()}}
-        payload = {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": user}}
-        return self.form({"payload": json.dumps({**payload, "view": {**view, "state": state}})})
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 30) -> httpx.Response:
-        headers = headers | signature(raw, self._secret, at)
-        return self._http.post("/slack/events", content=raw, headers=headers, timeout=seconds)
-
-
-def signature(raw: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    """Return the headers with which Slack signs a body."""
-    stamp = str(int(time.time() if at is None else at))
-    signed = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
-    return {"x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signed}"}
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
-from tests.support.slack_double import BOT_TOKEN, SECRET
+from tests.support.slack_double import BOT_TOKEN
+from tests.support.slack_sender import SECRET
 
 
 def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: str = "") -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
-from tests.support.slack_double import BOT_TOKEN, SECRET, TEAM, Posted, Sender, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, SlackDouble, slack_double
+from tests.support.slack_posts import Posted
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 PUBLIC_URL = "https://leadline.example.org"
 METRICS_TOKEN = "a-token-for-prometheus"
@@ -34,8 +36,8 @@ class Workspace:
         return str(event["event"]["ts"])
 
     def finals(self, channel: str | None = None, thread: str | None = None) -> list[Posted]:
-        """The bot's messages with blocks, as only whole replies have them."""
-        return [each for each in self.slack.replies(channel or self.channel, thread) if each.blocks]
+        """The bot's whole replies."""
+        return [each for each in self.slack.replies(channel or self.channel, thread) if each.is_whole]
 
     def answered(self, thread: str | None = None, *, channel: str | None = None, count: int = 1) -> list[Posted]:
         """Wait for so many whole replies, and until nothing is under way."""

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP
-from tests.support.slack_double import BOT
+from tests.support.slack_posts import BOT
 
 pytestmark = pytest.mark.slow
 

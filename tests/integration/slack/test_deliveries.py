@@ -8,7 +8,9 @@ import pytest
 from tests.integration.slack.conftest import METRICS_TOKEN, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, Fault, Sender
+from tests.support.slack_double import Fault
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import Sender
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +107,26 @@ def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
         workspace.slack.streams_for = 300.0
     assert len(workspace.slack.replies(workspace.channel)) == 1
     assert "Ada Brandt kept it" in str(reply.blocks)
+
+
+def test_whatever_slack_says_while_a_reply_streams_it_ends_whole_and_once(workspace: Workspace) -> None:
+    faults = {
+        "chat.startStream": Fault(500, done=True),
+        "chat.appendStream": Fault(error="message_not_in_streaming_state"),
+        "chat.stopStream": Fault(503),
+        "chat.update": Fault(error="a_word_that_nobody_knows"),
+    }
+    workspace.harbour.model.piece_seconds = 0.05
+    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
+    channels = [f"{workspace.channel}{number}" for number in range(len(faults))]
+    for channel, (method, fault) in zip(channels, faults.items(), strict=True):
+        workspace.slack.channel(channel, "U0ANN")
+        workspace.slack.faults[f"{method} {channel}"].append(fault)
+        workspace.says("U0ANN", f"<@{BOT}> {KEEPER}", channel=channel)
+    for channel in channels:
+        workspace.answered(channel=channel)
+        (reply,) = workspace.slack.replies(channel)
+        assert "Ada Brandt kept it" in str(reply.blocks)
 
 
 def test_starting_streams_too_often_is_answered_by_a_plain_message(workspace: Workspace) -> None:

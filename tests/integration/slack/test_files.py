@@ -1,17 +1,22 @@
 """Files in Slack: what people share becomes documents that those who read the channel may ask about, and goes again."""
 
 import itertools
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from api.slack.manifest import SHORTCUT
+from ingest.identity import Role
 from ingest.slack import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.integration.slack.test_conversations import written
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, BOT_TOKEN, TEAM, Fault
+from tests.support.slack_double import BOT_TOKEN, Fault
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +187,50 @@ def test_a_damaged_file_is_told_with_what_to_do(workspace: Workspace, golden: Go
     golden(transcript(workspace))
 
 
+def test_a_file_of_which_the_event_tells_nothing_is_asked_for(workspace: Workspace, lamps: bytes) -> None:
+    file = workspace.slack.uploads("U0ANN", "connected.md", lamps, file_access="visible")
+    event = workspace.slack.shares("U0ANN", workspace.channel, file, text=f"<@{BOT}>")
+    event["event"]["files"] = [{"id": file, "created": 0, "mode": "file_access", "file_access": "check_file_info"}]
+    assert workspace.sender.event(event).status_code == 200
+    assert "connected.md` is ready" in told(workspace)
+
+
+def test_a_shortcut_on_somebodys_file_takes_it_in(workspace: Workspace, lamps: bytes) -> None:
+    file = workspace.slack.uploads("U0ANN", "lamps.md", lamps)
+    message = workspace.slack.shares("U0ANN", workspace.channel, file)["event"]
+    payload: dict[str, Any] = {
+        "type": "message_action",
+        "callback_id": SHORTCUT,
+        "trigger_id": f"7.{workspace.channel}",
+    }
+    payload |= {"team": {"id": TEAM}, "user": {"id": "U0BOB"}, "channel": {"id": workspace.channel}}
+    assert workspace.sender.form({"payload": json.dumps({**payload, "message": message})}).is_success
+    assert "is ready" in told(workspace)
+    assert len(workspace.slack.replies(workspace.channel)) == 1
+
+
+def test_files_are_for_those_who_may_ask_and_only_where_files_are_taken(
+    workspace: Workspace, lamps: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workspace.slack.uploads("U0BOB", "lamps.md", lamps)
+    link(workspace, askers=("U0ANN",), files_to="slack")
+    workspace.shares("U0BOB", file, text=f"<@{BOT}>")
+    monkeypatch.setattr(workspace.harbour.services.settings, "slack_files", False)
+    workspace.shares("U0ANN", file)
+    workspace.quiet()
+    assert workspace.slack.replies(workspace.channel) == []
+    assert workspace.slack.files[file].fetched == 0
+
+
+def test_a_collection_that_not_everybody_may_read_takes_no_file(workspace: Workspace, lamps: bytes) -> None:
+    grants = workspace.harbour.services.identities.grants
+    grants.grant("default", "closed", "user:cat@harbour.example", Role.WRITER)
+    link(workspace, files_to="closed")
+    workspace.slack.channels[workspace.channel]["members"].append("U0CAT")
+    workspace.shares("U0CAT", workspace.slack.uploads("U0CAT", "lamps.md", lamps))
+    assert "is not open to everybody here" in told(workspace)
+
+
 @pytest.mark.parametrize("of", ["file", "message"])
 def test_deletion_in_slack_deletes_the_document(workspace: Workspace, golden: Golden, lamps: bytes, of: str) -> None:
     file = workspace.slack.uploads("U0ANN", f"gone {of}.md", lamps)
@@ -284,6 +333,15 @@ def test_what_slack_fails_at_is_done_later_and_told_once(
     workspace.slack.faults[method].append(fault)
     workspace.shares("U0ANN", workspace.slack.uploads("U0ANN", "lamps.md", lamps), text=f"<@{BOT}>")
     assert "is ready" in told(workspace)
+    assert len(workspace.slack.replies(workspace.channel)) == 1
+
+
+def test_a_file_that_fails_keeps_no_other_back(workspace: Workspace, lamps: bytes) -> None:
+    files = [workspace.slack.uploads("U0ANN", f"{name}.md", lamps + name.encode()) for name in ("first", "second")]
+    workspace.slack.faults["files"] += [Fault(500), Fault(500, done=True)]
+    workspace.slack.faults["files.info"] += [Fault(503)]
+    workspace.shares("U0ANN", *files, text=f"<@{BOT}>")
+    assert told(workspace).count("is ready") == 2
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 

@@ -21,7 +21,9 @@ from ingest.catalog.tenants import Tenants
 from ingest.runs import RunEvent
 from ingest.slack import Asked, Surface, Workspace
 from tests.support.catalogs import migrated_sqlite
-from tests.support.slack_double import BOT, BOT_TOKEN, TEAM, Fault, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 CHANNEL = "C0LONG"
 ANSWER = [Message([section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
@@ -129,14 +131,14 @@ def test_a_longer_run_shows_a_card_a_step_and_no_failed_one(thread: Thread) -> N
         await thread.happens("retrieved", passages=3)
         await thread.passes(12)
         await thread.happens("reading", titles=["Harbour", "Orders of 1871"])
-        await thread.passes(2)
+        await thread.passes(6)
         (message,) = thread.slack.replies(CHANNEL)
         assert [(task["title"], task["status"], task["details"]) for task in message.tasks.values()] == [
             ("Search the documents: 3 passages found", "complete", ""),
             ("Read 2 passages", "in_progress", "Harbour, Orders of 1871"),
         ]
         await thread.happens("reading", titles=["Harbour", "Orders of 1871", "Lamps"])
-        await thread.passes(2)
+        await thread.passes(6)
         await thread.live.end()
         assert [task["title"] for task in message.tasks.values()][1] == "Read 3 passages"
         assert not message.is_broken
@@ -222,6 +224,21 @@ def test_where_no_cards_are_taken_there_is_the_status_and_the_text(thread: Threa
     assert thread.texts == ["Ada Brandt kept it."]
 
 
+def test_a_run_that_nobody_works_on_says_that_it_waits(thread: Thread) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("retrieved", passages=3)
+        await thread.passes(70)
+        thread.clock.now += 10
+        await thread.live.refresh(waits=True)
+        assert "Waiting to go on, 1 minute so far" in thread.shown
+        await thread.passes(10)
+        assert "Looking for the answer, 1 minute so far" in thread.shown
+        await thread.finish()
+
+    asyncio.run(go())
+
+
 def test_where_streams_may_not_be_started_a_message_shows_the_cards(thread: Thread) -> None:
     thread.slack.faults["chat.startStream"].append(Fault(429, retry_after=30))
 
@@ -269,6 +286,18 @@ def test_a_late_answer_is_one_message_though_deleting_fails(thread: Thread, faul
 
     asyncio.run(go())
     assert thread.texts == ["Ada Brandt kept it."]
+
+
+def test_where_nothing_may_be_deleted_the_earlier_message_says_where_the_reply_is(thread: Thread) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("retrieved", passages=3)
+        await thread.passes(30)
+        thread.slack.faults["chat.delete"].append(Fault(error="compliance_exports_prevent_deletion"))
+        await thread.finish(anew=True)
+
+    asyncio.run(go())
+    assert thread.texts == ["The reply is below.", "Ada Brandt kept it."]
 
 
 @pytest.mark.parametrize("error", ["edit_window_closed", "cant_update_message", "some_other_word"])
@@ -352,20 +381,21 @@ def test_an_attempt_after_a_crash_ends_the_stream_that_was_left(thread: Thread) 
 
 
 def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callable[[str], None]) -> None:
-    """Its events are those of a real run, with a model that took a minute a step and was away for some."""
+    """Its events are those of a real run, whose model took a minute for each step, and was away for three."""
     logged = [json.loads(line) for line in (Path(__file__).parent / "twenty_minutes.jsonl").read_text().splitlines()]
     written: list[str] = []
 
     async def go() -> None:
         begun = thread.clock()
         await thread.take()
-        for minute in range(20):
-            for at, kind, body in logged:
-                if minute * 60 <= at < minute * 60 + 60:
-                    await thread.passes(begun + at - thread.clock())
-                    await thread.happens(kind, **body)
-            await thread.passes(begun + minute * 60 + 60 - thread.clock())
-            written.append(f"After {minute + 1} min\n{thread.shown}")
+        for minute in range(1, 21):
+            until = begun + minute * 60 + 5  # what has changed is drawn within five seconds
+            while logged and begun + logged[0][0] < until:
+                at, kind, body = logged.pop(0)
+                await thread.passes(begun + at - thread.clock())
+                await thread.happens(kind, **body)
+            await thread.passes(until - thread.clock())
+            written.append(f"After {minute} min\n{thread.shown}")
         assert thread.live.was_shown_for_long(thread.clock())
         await thread.finish(anew=True)
         written.append(f"Then\n{thread.shown}")

@@ -9,7 +9,8 @@ from ingest.slack import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER
-from tests.support.slack_double import BOT, TEAM
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,9 @@ from api.slack.home import CHOOSE
 from api.slack.manifest import SCOPES, manifest
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, BOT_TOKEN, SECRET, SlackDouble
+from tests.support.slack_double import BOT_TOKEN, SlackDouble
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import SECRET
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from api.cli.main import app
 from ingest.identity import Scope
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER
-from tests.support.slack_double import BOT
+from tests.support.slack_posts import BOT
 
 pytestmark = pytest.mark.slow
 

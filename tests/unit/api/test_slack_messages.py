@@ -15,7 +15,7 @@ from api.slack.intake import plain_question
 from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal, new_key
 from ingest.errors import LeadlineError
-from rlm.answers import Check, Citation, Sentence, answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Sentence, answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
@@ -107,6 +107,16 @@ def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said
     (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
     assert said in [
         each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
+    ]
+
+
+def test_an_answer_that_met_a_limit_says_what_to_do() -> None:
+    sentence = Sentence("No answer was found.", 0, 20)
+    body = answer_json(answer("d", sentences=(sentence,), citations=(), finished=False, status=AnswerStatus.PARTIAL))
+    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    small = [each["text"] for block in message.blocks for each in block.get("elements", ()) if "text" in each]
+    assert small == [
+        "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
     ]
 
 

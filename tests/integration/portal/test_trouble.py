@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from api.client import Client
 from api.portal.links import own_key
@@ -12,35 +12,23 @@ from api.services import DEFAULT_TENANT, Services
 from ingest.documents import JobKind
 from ingest.quotas import Account, Quota
 from rlm.events import Completed
-from tests.integration.test_portal_ask import TEXT, WrittenAnswers, answered, written
-from tests.integration.test_portal_ask import uploaded as ready_document
-from tests.integration.test_portal_library import WHALE, files, uploaded
-from tests.support.browser import Portal, chromium, portal
+from tests.support.browser import Portal
 from tests.support.cluster import wait_until
+from tests.support.portal_pages import (
+    TEXT,
+    WHALE,
+    WrittenAnswers,
+    choose,
+    files,
+    ready_document,
+    wait_for_answer,
+    written,
+)
 from tests.support.relay import Relay, relayed
-from tests.support.service import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 LARGE = b"The ship sailed on and on.\n" * 80_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 @pytest.fixture
@@ -74,7 +62,7 @@ def test_an_upload_is_cancelled_and_tried_again(
     services, client = service
     page = opened.signed_in("/library")
     services.jobs.pause(JobKind.INGEST)
-    uploaded(page, *files(tmp_path, ("whale.md", WHALE)))
+    choose(page, *files(tmp_path, ("whale.md", WHALE)))
     item = page.locator("#upload-list li", has_text="whale.md")
     expect(item.get_by_role("link", name="whale.md")).to_be_visible()  # it has arrived, and waits to be read
     item.get_by_role("button", name="Cancel").click()
@@ -90,7 +78,7 @@ def test_a_service_that_goes_away_in_mid_upload_is_waited_for_and_gets_the_whole
 ) -> None:
     page = opened.signed_in("/library")
     line.cut_after(1 << 20)
-    uploaded(page, *files(tmp_path, ("large.txt", LARGE)))
+    choose(page, *files(tmp_path, ("large.txt", LARGE)))
     expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
     assert line.is_cut.is_set()
     assert service[1].get("/v1/documents")["documents"] == []
@@ -107,7 +95,7 @@ def test_progress_goes_on_after_its_stream_was_cut_and_after_the_service_was_awa
     page = opened.signed_in("/library")
     services.jobs.pause(JobKind.INGEST)
     with page.expect_request("**/events"):
-        uploaded(page, *files(tmp_path, ("whale.md", WHALE)))
+        choose(page, *files(tmp_path, ("whale.md", WHALE)))
     expect(page.locator("#upload-list")).to_contain_text("Waiting")
     opened.context.route("**/events", lambda route: route.fulfill(status=503, body="starting"))
     with page.expect_response(lambda response: response.url.endswith("/events") and response.status == 503):
@@ -144,7 +132,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     expect(dialog.get_by_role("alert")).to_contain_text("not valid")
     dialog.get_by_label("API key").fill(secret)
     page.keyboard.press("Enter")
-    answered(page)
+    wait_for_answer(page)
     assert [each.question for each in said.requests] == ["A long question that nobody wants to type twice?"]
     services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").fill("And another?")
@@ -182,7 +170,7 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
     client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode())
     services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
     page = opened.signed_in("/library")
-    uploaded(page, *files(tmp_path, ("note.txt", "One more.")))
+    choose(page, *files(tmp_path, ("note.txt", "One more.")))
     refused = page.locator("#upload-list li", has_text="note.txt")
     expect(refused).to_contain_text("Not accepted")
     expect(refused.locator(".why")).to_contain_text("quota documents is 1")
@@ -201,7 +189,7 @@ def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
     opened.context.route("**/v1/uploads", lambda route: held.append(route))
     services, client = service
     services.jobs.pause(JobKind.INGEST)
-    uploaded(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
+    choose(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
     page.get_by_role("button", name="Cancel large.txt").click()
     with page.expect_response(lambda response: response.request.method == "DELETE") as gone:
         wait_until(lambda: page.evaluate("true") and len(held) == 2, what="both are begun")
@@ -268,7 +256,7 @@ def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], 
     expect(page.get_by_label("Your question")).to_be_focused()
     page.keyboard.type("What colour was the whale?")
     page.keyboard.press("Enter")
-    answered(page)
+    wait_for_answer(page)
     page.locator(".turn").evaluate("turn => { turn.tabIndex = -1; turn.focus() }")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")

@@ -1,137 +1,37 @@
 """Asking in a real browser over a real service: what a model would say is written down, all else is real."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from api.client import Client
 from api.services import Services
 from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, ResultTable, Searched, SearchedDocument, Sentence
-from rlm.events import Checking, Completed, Delta, Event, Reading, Routed
-from rlm.requests import AnswerRequest
+from rlm.events import Checking, Completed, Delta, Reading, Routed
 from tests.fakes.scripted_answers import answer
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
-from tests.support.cluster import wait_until
+from tests.support.browser import Portal, portal
 from tests.support.pdf_files import pdf
-from tests.support.service import running
-
-pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
-
-# A letter beyond the basic plane goes before what is cited: spans count code points, and a browser counts otherwise.
-TEXT = "# The Whale 𝔚\n\nThe whale was white. 𝔖hips were many. The captain was called Ahab.\n"
-MARKDOWN = (
-    "## Colour\n\nThe whale was **white** [1]. Ships were many [1]. It weighed 40 tons [1]. Nobody knows its age.\n\n"
-    "| ship | year |\n|---|---|\n| Pequod | 1851 |\n\n- one\n- two `x`\n\n1. first\n2. second\n\n> quoted\n\n"
-    "```\ncode <b>here</b>\n```\n"
+from tests.support.portal_pages import (
+    MARKDOWN,
+    TEXT,
+    WrittenAnswers,
+    ask,
+    ready_document,
+    serious,
+    wait_for_answer,
+    written,
 )
 
-
-class WrittenAnswers:
-    """Gives the events that were written down, and waits before those after a `None` until it may go on."""
-
-    def __init__(self) -> None:
-        self.events: list[Event | Exception | None] = []
-        self.requests: list[AnswerRequest] = []
-        self.go_on = threading.Event()
-        self.stopped = threading.Event()
-
-    def state(self) -> Mapping[str, Any]:
-        return {"state": "ready", "model": "a model"}
-
-    def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:
-        self.requests.append(request)
-        for each in self.events:
-            if isinstance(each, Exception):
-                raise each
-            while each is None and not self.go_on.wait(0.05):
-                if cancelled():
-                    self.stopped.set()
-                    return
-            if each is not None:
-                yield each
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def said(service: tuple[Services, Client]) -> WrittenAnswers:
-    made = WrittenAnswers()
-    service[0].answering = made
-    return made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
-
-
-def uploaded(client: Client, text: str | bytes = TEXT, name: str = "whale.md") -> dict[str, Any]:
-    content = text.encode() if isinstance(text, str) else text
-    made = client.http.post("/v1/documents", params={"name": name}, content=content).json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{made}")["state"] == "ready", what="it is ready")
-    found: dict[str, Any] = client.get(f"/v1/documents/{made}")
-    return found
-
-
-def written(document: dict[str, Any], content: str, markdown: str = MARKDOWN, **changes: Any) -> Answer:  # noqa: ANN401
-    """An answer whose sentences were found to be verified, quoted, unsupported and unchecked, in turn."""
-
-    def quote(words: str) -> Quote:
-        return Quote(1, content.index(words), content.index(words) + len(words), words)
-
-    def sentence(words: str, check: Check, *quotes: Quote, reason: str = "") -> Sentence:
-        start = markdown.index(words)
-        return Sentence(words, start, start + len(words), (1,) if quotes else (), check, reason, quotes)
-
-    cited = quote("The whale was white.")
-    sentences = (
-        sentence("The whale was **white** [1].", Check.VERIFIED, cited),
-        sentence("Ships were many [1].", Check.QUOTED, quote("hips were many.")),
-        sentence("It weighed 40 tons [1].", Check.UNSUPPORTED, cited, reason="The source gives no weight."),
-        sentence("Nobody knows its age.", Check.UNCHECKED),
-    )
-    citation = Citation(
-        1, document["id"], document["active_version"], "The Whale", ("Colour",), None, cited.start, cited.end,
-        cited.text, True,
-    )  # fmt: skip
-    found = Searched(7, 3, (SearchedDocument(document["id"], "The Whale", 7, 3),), ("colour of the whale",))
-    made = answer(document["id"], text=markdown, sentences=sentences, citations=(citation,), searched=found)
-    return made if not changes else Answer(**{**made.__dict__, **changes})
-
-
-def ask(page: Page, question: str = "Which colour had the whale?") -> None:
-    page.get_by_label("Your question").fill(question)
-    page.keyboard.press("Enter")
-
-
-def answered(page: Page) -> None:
-    """Wait until the last answer is whole, and listed: its text is shown in turns, and may be the last to come."""
-    expect(page.locator(".turn").last).to_contain_text("4 sentences")
-    expect(page.locator(".answer[aria-busy]")).to_have_count(0)
-    expect(page.locator("#conversations a[aria-current]")).to_have_count(1)
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 
 def test_an_answer_streams_and_its_markers_open_the_source_at_the_very_words(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [Routed("direct", ""), Reading(1, ()), Delta(MARKDOWN[:60]), None, Delta(MARKDOWN[60:]), Checking(4)]
     said.events.append(
         Completed(written(document, service[1].http.get(f"/v1/documents/{document['id']}/content").text))
@@ -164,14 +64,14 @@ def test_an_answer_streams_and_its_markers_open_the_source_at_the_very_words(
     expect(page.locator("#conversations a[aria-current]")).to_have_text("Which colour had the whale?")
     ask(page, "And its age?")
     expect(page.locator(".turn")).to_have_count(2)
-    answered(page)
+    wait_for_answer(page)
     assert next(each.text for each in said.requests[1].history) == "Which colour had the whale?"
 
 
 def test_what_a_person_chooses_is_asked_and_an_estimate_is_confirmed(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [Completed(written(document, TEXT))]
     page = opened.signed_in("/ask")
     page.get_by_text("All documents, usual effort").click()
@@ -180,7 +80,7 @@ def test_what_a_person_chooses_is_asked_and_an_estimate_is_confirmed(
     page.get_by_label("Stop after").select_option("60")
     expect(page.locator("#options-said")).to_have_text("default, computes over tables, stops after one minute")
     ask(page)
-    answered(page)
+    wait_for_answer(page)
     wanted, scope = said.requests[0].wanted, said.requests[0].scope
     assert (wanted.strategy.value, scope.collections, wanted.limits and wanted.limits.seconds) == (
         "table", ("default",), 60,
@@ -188,14 +88,14 @@ def test_what_a_person_chooses_is_asked_and_an_estimate_is_confirmed(
     page.goto(f"{opened.url}/ask?document={document['id']}")
     expect(page.locator("#options-said")).to_contain_text("Only in")
     ask(page)
-    answered(page)
+    wait_for_answer(page)
     assert said.requests[1].scope.documents == (document["id"],)
 
 
 def test_an_answer_is_stopped_and_the_question_edited_and_asked_again(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [Delta("The whale was "), None]
     page = opened.signed_in("/ask")
     ask(page, "What of the whale?")
@@ -207,17 +107,17 @@ def test_an_answer_is_stopped_and_the_question_edited_and_asked_again(
     page.get_by_role("button", name="Edit and ask again").click()
     assert page.get_by_label("Your question").input_value() == "What of the whale?"
     page.keyboard.press("Enter")
-    answered(page)
+    wait_for_answer(page)
 
 
 def test_the_next_question_is_asked_while_the_connection_of_a_complete_answer_is_still_open(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [Completed(written(document, TEXT)), None]
     page = opened.signed_in("/ask")
     ask(page)
-    answered(page)
+    wait_for_answer(page)
     said.events = [Completed(written(document, TEXT))]
     ask(page, "And its age?")
     expect(page.locator(".turn").nth(1)).to_contain_text("4 sentences")
@@ -230,7 +130,7 @@ def test_what_the_documents_do_not_say_and_what_failed_is_told_with_the_next_ste
 ) -> None:
     from rlm.errors import LanguageModelUnavailableError
 
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     nothing = "The documents do not say."
     sentence = (Sentence(nothing, 0, len(nothing)),)
     said.events = [
@@ -250,7 +150,7 @@ def test_what_the_documents_do_not_say_and_what_failed_is_told_with_the_next_ste
 def test_a_computed_table_is_shown_and_downloaded_without_formulas(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     table = ResultTable(("ship", "tons"), (("=HYPERLINK(1)", 1200), ('a "b", c', -3)), 2, "SELECT ship FROM t")
     said.events = [Completed(written(document, TEXT, table=table, strategy="table"))]
     page = opened.signed_in("/ask")
@@ -284,7 +184,7 @@ def test_a_page_is_shown_with_boxes_around_the_cited_words_and_a_row_among_its_n
         ("whale.pdf", pdf([["A first page."], ["The whale was white.", "It weighed 40 tons."]]), "weighed 40 tons"),
         ("ships.csv", b"ship,year\nPequod,1851\nNautilus,1870\nBeagle,1820\n", "Nautilus"),
     ):
-        document = uploaded(client, content, name)
+        document = ready_document(client, content, name)
         text = client.http.get(f"/v1/documents/{document['id']}/content").text
         said.events = [Completed(cites(document, text, words))]
         page.goto(f"{opened.url}/ask")
@@ -314,7 +214,7 @@ def logged(*events: tuple[str, dict[str, Any]]) -> str:
 def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
-    uploaded(service[1])
+    ready_document(service[1])
     page = opened.signed_in("/ask")
     page.get_by_text("All documents, usual effort").click()
     page.get_by_label("Go on in the background").check()
@@ -357,7 +257,7 @@ def test_a_hostile_document_runs_nothing_asks_nobody_and_breaks_no_layout(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
     client, name = service[1], "<script>document.title='pwned'</script>\u202etxt.exe" + "N" * 900
-    document = uploaded(client, f"# <img src=x onerror=alert(1)> Title\n\n{HOSTILE}", name=name)
+    document = ready_document(client, f"# <img src=x onerror=alert(1)> Title\n\n{HOSTILE}", name=name)
     identifier = document["id"]
     content = client.http.get(f"/v1/documents/{identifier}/content").text
     whole = Citation(1, identifier, document["active_version"], HOSTILE[:300], (HOSTILE[:300],), None, 0, 60,
@@ -402,12 +302,12 @@ def test_a_hostile_document_runs_nothing_asks_nobody_and_breaks_no_layout(
 def test_on_a_narrow_screen_nothing_is_wider_than_the_screen(
     service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [Completed(written(document, TEXT))]
     with portal(service[0], browser, viewport={"width": 360, "height": 740}) as opened:
         page = opened.signed_in("/ask")
         ask(page)
-        answered(page)
+        wait_for_answer(page)
         page.locator(".answer .cite").first.click()
         expect(page.locator("#beside mark").first).to_be_visible()
         assert page.locator(".turn").evaluate("turn => turn.clientWidth") > 300

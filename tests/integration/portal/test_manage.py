@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,32 +13,13 @@ from ingest.catalog.database import write
 from ingest.catalog.quota_rows import add_usage
 from ingest.identity import Scope
 from ingest.quotas import Account, Quota
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
-from tests.support.service import running
+from tests.support.browser import Portal, portal
+from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 PAGES = ("/usage", "/keys", "/people", "/audit")
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 def dialog_of(page: Page, button: str) -> None:
@@ -76,6 +56,18 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
     expect(page.locator("#stored tr", has_text="ships")).to_contain_text("7 B")
     expect(page.locator("#now")).to_contain_text("Language model")
     assert serious(page) == []
+
+
+def test_usage_of_slack_is_shown_by_channel_where_there_is_any(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    page = opened.signed_in("/usage")
+    expect(page.locator("#by-channel")).to_have_attribute("hidden", "")
+    spent(service[0], "slack:C0QUAY", runs=2, prompt_tokens=700, nanodollars=1_000_000_000)
+    page.reload()
+    page.get_by_label("By", exact=True).select_option("channel")
+    expect(page.locator("#rows tr", has_text="C0QUAY")).to_contain_text("$1.00")
+    expect(page.locator("#columns")).to_contain_text("Files shared")
 
 
 def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) -> None:

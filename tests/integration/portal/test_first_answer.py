@@ -1,6 +1,5 @@
 """From the printed link to a checked answer about a PDF of one's own, with a click for each thing to decide."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from api.language_model import RemoteLanguageModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
-from tests.support.browser import chromium, portal
+from tests.support.browser import portal
 from tests.support.harbour import KEEPER, Model
 from tests.support.pdf_files import pdf
 from tests.support.scripted_openai import scripted_openai
@@ -21,12 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 OWN = [
     ["The harbour of Norsund", "The keeper of the lighthouse was Ada Brandt.", "She lit the lamp for the first time."]
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 def test_somebody_who_has_never_been_here_gets_a_checked_answer_about_a_pdf_with_few_clicks(

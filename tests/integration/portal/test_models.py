@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from api.cli.private_service import private
 from api.client import Client
@@ -17,9 +17,9 @@ from api.services import Services
 from api.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from tests.integration.test_end_to_end import Shared
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
+from tests.support.browser import Portal
 from tests.support.pdf_files import pdf
+from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -43,18 +43,6 @@ def service(
     settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0)
     with open_embedded(settings, language_model=Shared(local_model)) as services, private(services) as client:
         yield services, client
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 def added(page: Page, opened: Portal, tmp_path: Path, name: str, content: bytes) -> None:

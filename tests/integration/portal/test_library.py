@@ -1,62 +1,17 @@
 """Signing in, uploading and finding documents, in a real browser over a real service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
-from api.services import DEFAULT_TENANT, Services
-from tests.support.browser import Portal, chromium, portal
+from api.services import DEFAULT_TENANT
+from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting
-from tests.support.service import running
+from tests.support.portal_pages import WHALE, choose, files, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
-
-WHALE = "# The Whale\n\n## Colour\n\nThe whale was white.\n\n## Ship\n\nThe ship was called Pequod.\n"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    with running(tmp_path / "home") as (made, _):
-        yield made
-
-
-@pytest.fixture
-def opened(services: Services, browser: Browser) -> Iterator[Portal]:
-    with portal(services, browser) as made:
-        yield made
-
-
-def files(folder: Path, *named: tuple[str, str | bytes]) -> list[Path]:
-    made = []
-    for name, content in named:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        made.append(path)
-    return made
-
-
-def uploaded(page: Page, *paths: Path) -> None:
-    page.set_input_files("#files", list(paths))
-
-
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {[node['html'][:120] for node in each['nodes'][:3]]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
 
 
 def test_a_link_signs_in_once_and_leads_to_where_documents_are_added(opened: Portal) -> None:
@@ -113,7 +68,7 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
         ("picture.bin", bytes(range(256)) * 20),
         *((f"note {number}.txt", f"Note {number} is about ship {number}.") for number in range(20)),
     )
-    uploaded(page, *some)
+    choose(page, *some)
     wait_until(
         lambda: "21 of 23 files searchable, 21 ready" in page.inner_text("#uploads-sum"),
         what="all are ready",
@@ -125,7 +80,7 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     expect(page.locator("#rows tr", has_text="The Whale")).to_contain_text("Ready")
     page.get_by_label("Name or title contains").fill("WHALE")
     expect(page.locator("#rows tr")).to_have_count(1)
-    uploaded(page, some[0])
+    choose(page, some[0])
     expect(page.locator("#upload-list")).to_contain_text("Already there, nothing was added")
     assert serious(page) == []
 
@@ -155,7 +110,7 @@ def test_dropped_folders_and_pasted_text_are_uploaded(opened: Portal) -> None:
 
 def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(opened: Portal, tmp_path: Path) -> None:
     page = opened.signed_in()
-    uploaded(page, *files(tmp_path, ("whale.md", WHALE)))
+    choose(page, *files(tmp_path, ("whale.md", WHALE)))
     expect(page.locator("#rows tr")).to_contain_text("Ready")
     page.locator("#rows").get_by_role("link", name="The Whale").click()
     expect(page.locator("#text")).to_contain_text("The whale was white.")
@@ -195,7 +150,7 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
     opened.url = cutting.url
     try:
         page = opened.signed_in()
-        uploaded(page, *files(tmp_path, ("chart.txt", lines)))
+        choose(page, *files(tmp_path, ("chart.txt", lines)))
         wait_until(lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), what="it has become a document")
     finally:
         cutting.close()
@@ -208,7 +163,7 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
 def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(opened: Portal, tmp_path: Path) -> None:
     page = opened.signed_in()
     opened.context.route("**/v1/documents**", lambda route: route.abort())
-    uploaded(page, *files(tmp_path, ("late.txt", "It came late.")))
+    choose(page, *files(tmp_path, ("late.txt", "It came late.")))
     expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
     page.get_by_label("Order").select_option("oldest")
     expect(page.locator("#trouble")).to_contain_text("Leadline does not answer")

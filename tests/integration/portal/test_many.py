@@ -1,40 +1,18 @@
 """Many documents in the library: sorted, filtered, and one action on those that were chosen or that match."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from api.client import Client
 from api.services import Services
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
+from tests.support.browser import Portal
 from tests.support.cluster import wait_until
-from tests.support.service import running
+from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 BUSY = {"accepted", "parsing", "chunking", "indexing", "searchable", "embedding"}
 MANY = 53
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 def sent(client: Client, *files: tuple[str, bytes]) -> list[str]:

@@ -1,13 +1,12 @@
 """What people do with answers in a real browser: say what is wrong, show them to others, look closer, and go on."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
@@ -16,49 +15,21 @@ from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, Searched,
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed, Delta
 from tests.fakes.scripted_answers import answer
-from tests.integration.test_portal_ask import TEXT, WrittenAnswers, ask, uploaded, written
-from tests.integration.test_portal_ask import answered as whole_answer
-from tests.integration.test_portal_library import serious
-from tests.support.browser import Portal, chromium, portal
-from tests.support.service import running
+from tests.support.browser import Portal
+from tests.support.portal_pages import TEXT, WrittenAnswers, ask, ready_document, serious, wait_for_answer, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def said(service: tuple[Services, Client]) -> WrittenAnswers:
-    made = WrittenAnswers()
-    service[0].answering = made
-    return made
-
-
-@pytest.fixture
-def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
-    with portal(service[0], browser) as made:
-        yield made
 
 
 @pytest.fixture
 def answered(service: tuple[Services, Client], said: WrittenAnswers, opened: Portal) -> Page:
     """A conversation with one answer, whose text has four sentences and one source."""
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     text = service[1].http.get(f"/v1/documents/{document['id']}/content").text
     said.events = [Completed(written(document, text))]
     page = opened.signed_in("/ask")
     ask(page)
-    whole_answer(page)
+    wait_for_answer(page)
     return page
 
 
@@ -125,7 +96,7 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
 def test_the_passages_that_were_read_are_shown_on_demand_with_their_ranks(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     text = service[1].http.get(f"/v1/documents/{document['id']}/content").text
     at = text.index("hips were many.")
     version = document["active_version"]
@@ -165,7 +136,7 @@ def test_a_computed_table_of_groups_or_a_series_has_a_chart_beside_it(
     rows: tuple[tuple[object, ...], ...],
     shapes: str | None,
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     table = ResultTable(columns, rows, len(rows), "SELECT 1")
     said.events = [Completed(written(document, TEXT, table=table, strategy="table"))]
     page = opened.signed_in("/ask")
@@ -186,7 +157,7 @@ def test_a_computed_table_of_groups_or_a_series_has_a_chart_beside_it(
 def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_downloaded(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(
+    document = ready_document(
         service[1], "ship,port,tons\nPequod,=Nantucket,300\nEssex,Nantucket,238\nBeagle,Woolwich,242\n", "s.csv"
     )
     table = ResultTable(("port", "ships"), (("Nantucket", 2), ("Woolwich", 1)), 2, "SELECT 1")
@@ -224,7 +195,7 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
 def test_more_work_is_estimated_before_it_is_asked_for(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    uploaded(service[1])
+    ready_document(service[1])
     page = opened.signed_in("/ask")
     page.get_by_text("All documents, usual effort").click()
     expect(page.locator("#estimate")).to_be_hidden()
@@ -248,7 +219,7 @@ CUT = 'event: delta\ndata: {"text": "The whale was "}\n\n'
 def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     page = opened.signed_in("/ask")
     opened.context.route(
         "**/v1/answers", lambda route: route.fulfill(status=200, body=CUT, content_type="text/event-stream")
@@ -271,13 +242,13 @@ def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(
     said.events = [Completed(written(document, TEXT))]
     page.get_by_role("button", name="Edit and ask again").last.click()
     page.keyboard.press("Enter")
-    whole_answer(page)
+    wait_for_answer(page)
 
 
 def test_a_question_is_asked_once_however_often_it_is_sent(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
-    document = uploaded(service[1])
+    document = ready_document(service[1])
     said.events = [None, Completed(written(document, TEXT))]
     page = opened.signed_in("/ask")
     page.get_by_label("Your question").fill("Which colour?")
@@ -285,7 +256,7 @@ def test_a_question_is_asked_once_however_often_it_is_sent(
     page.get_by_label("Your question").fill("And its age?")
     page.keyboard.press("Enter")
     said.go_on.set()
-    whole_answer(page)
+    wait_for_answer(page)
     expect(page.get_by_label("Your question")).to_have_value("And its age?")
     assert [each.question for each in said.requests] == ["Which colour?"]
 
@@ -298,7 +269,7 @@ def test_what_was_asked_in_another_tab_is_shown_when_somebody_comes_back(
     expect(other.locator(".turn")).to_have_count(1)
     ask(other, "And its age?")
     expect(other.locator(".turn")).to_have_count(2)
-    whole_answer(other)
+    wait_for_answer(other)
     page.bring_to_front()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator(".turn")).to_have_count(2)
@@ -311,7 +282,7 @@ def test_a_run_that_met_its_budget_waits_for_a_person_and_is_downloaded_when_it_
     service: tuple[Services, Client], opened: Portal
 ) -> None:
     client = service[1]
-    uploaded(client)
+    ready_document(client)
     page = opened.signed_in("/ask")
     made = client.post("/v1/answers", {"question": "What colour was the whale?", "background": True})["id"]
     page.goto(f"{opened.url}/runs/{made}")
