@@ -30,6 +30,34 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "an empty file of a secret is no secret",
+        "api/cli/environment.py",
+        'Path(file).read_text("utf-8").strip() or None',
+        'Path(file).read_text("utf-8").strip()',
+        "tests/unit/api/cli/test_environment.py::test_an_empty_file_is_as_if_it_were_not_named",
+    ),
+    Guard(
+        "jobs of a paused kind call for no worker",
+        "ingest/catalog/job_queue.py",
+        "jobs.c.not_before <= clock(connection), ~paused)\n    if per_tenant",
+        "jobs.c.not_before <= clock(connection))\n    if per_tenant",
+        "tests/contract/test_catalog_queue.py::test_only_what_can_be_claimed_makes_the_queue_older",
+    ),
+    Guard(
+        "an image is built on a pinned base",
+        "deploy/cluster/build-images",
+        "    *@sha256:*) ;;",
+        "    *) ;;",
+        "tests/unit/deploy/test_images.py::test_the_build_refuses_a_base_without_a_digest",
+    ),
+    Guard(
+        "pods of a worker that parses reach no model",
+        "deploy/chart/templates/network.yaml",
+        '{{- if $is.asksModels }}{{ $to = append $to "models" }}{{ end }}',
+        '{{ $to = append $to "models" }}',
+        "tests/unit/deploy/test_chart.py::test_a_network_policy_holds_every_pod_to_what_it_needs",
+    ),
+    Guard(
         "a path that is not used is closed",
         "deploy/vllm/used_paths.py",
         'if scope["type"] != "http" or request not in USED:',
