@@ -50,13 +50,14 @@ export class Steps {
     this.place = place
     this.calls = []
     this.latest = null
+    this.seen = 0
     this.waiting = []
     this.working = null
   }
 
-  // Steps may come by the thousand at once, so they are shown a moment's worth at a time.
+  // Steps may come by the thousand at once, so they are shown, and `body()` is read, a moment's worth at a time.
   add(kind, body) {
-    this.waiting.push(() => this.step(kind, body))
+    this.waiting.push(() => this.step(kind, body()))
     this.working ??= this.show()
   }
 
@@ -79,6 +80,7 @@ export class Steps {
         if (made) this.place.append(made)
       })
     }
+    this.showLatest()
     this.working = null
   }
 
@@ -86,7 +88,7 @@ export class Steps {
     if (body.withheld) return note('A step that is no longer shown, because a document of it was closed to you')
     switch (kind) {
       case 'call':
-      case 'lost': this.called(kind, body); return null
+      case 'lost': this.calls.push([kind, body]); return null
       case 'cell': return this.cell(body)
       case 'condensed': return note(`Understood as: ${readable(body.question)}`)
       case 'routed': return note(`${STRATEGIES[body.strategy] ?? body.strategy}. ${readable(body.reason ?? '')} ${readable(body.estimate ?? '')}`)
@@ -103,19 +105,22 @@ export class Steps {
   }
 
   // A sub-call is logged before the code that made it: until that has ended, the latest ones stand at the end.
-  called(kind, body) {
-    this.calls.push([kind, body])
+  showLatest() {
+    const fresh = this.calls.slice(this.seen).slice(-LATEST)
+    if (!fresh.length) return
+    this.seen = this.calls.length
     this.latest ??= el('li', {}, el('p', { class: 'small soft' }), el('ol', { class: 'calls' }))
     const [title, list] = this.latest.children
     title.textContent = `${plural(this.calls.length, 'call')} of the model so far, the latest:`
-    list.append(call(kind, body))
-    if (list.childElementCount > LATEST) list.firstElementChild.remove()
+    list.append(...fresh.map((each) => call(...each)))
+    while (list.childElementCount > LATEST) list.firstElementChild.remove()
     this.place.append(this.latest)
   }
 
   claimed() {
     const calls = this.calls
     this.calls = []
+    this.seen = 0
     this.latest?.remove()
     this.latest = null
     return calls

@@ -144,7 +144,7 @@ function follow() {
   byId('steps-part').hidden = false
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => {
-      steps.add(kind, JSON.parse(event.data).body ?? {})
+      steps.add(kind, () => JSON.parse(event.data).body ?? {})
       if (kind === 'paused') look()
     })
   }

@@ -34,7 +34,7 @@ async function run(shared) {
   byId('steps-part').hidden = false
   do {
     const page = await get(`/v1/shared/${id}/events`, { limit: 1000, cursor })
-    for (const each of page.events) steps.add(each.kind, each.body)
+    for (const each of page.events) steps.add(each.kind, () => each.body)
     if (!page.events.length) break
     cursor = page.next_cursor
   } while (cursor)

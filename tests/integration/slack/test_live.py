@@ -224,6 +224,21 @@ def test_where_no_cards_are_taken_there_is_the_status_and_the_text(thread: Threa
     assert thread.texts == ["Ada Brandt kept it."]
 
 
+def test_a_run_that_nobody_works_on_says_that_it_waits(thread: Thread) -> None:
+    async def go() -> None:
+        await thread.take()
+        await thread.happens("retrieved", passages=3)
+        await thread.passes(70)
+        thread.clock.now += 10
+        await thread.live.refresh(waits=True)
+        assert "Waiting to go on, 1 minute so far" in thread.shown
+        await thread.passes(10)
+        assert "Looking for the answer, 1 minute so far" in thread.shown
+        await thread.finish()
+
+    asyncio.run(go())
+
+
 def test_where_streams_may_not_be_started_a_message_shows_the_cards(thread: Thread) -> None:
     thread.slack.faults["chat.startStream"].append(Fault(429, retry_after=30))
 
@@ -366,7 +381,7 @@ def test_an_attempt_after_a_crash_ends_the_stream_that_was_left(thread: Thread) 
 
 
 def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callable[[str], None]) -> None:
-    """Its events are those of a real run, with a model that took a minute a step and was away for some."""
+    """Its events are those of a real run, whose model took a minute for each step, and was away for three."""
     logged = [json.loads(line) for line in (Path(__file__).parent / "twenty_minutes.jsonl").read_text().splitlines()]
     written: list[str] = []
 
