@@ -280,6 +280,29 @@ GUARDS = (
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
     ),
     Guard(
+        "a file that was cancelled before its first part is not sent",
+        "api/portal/assets/resumable.js",
+        "    if (upload.state === 'cancelled') {",
+        "    if (false) {",
+        "tests/integration/portal/test_trouble.py"
+        "::test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent",
+    ),
+    Guard(
+        "the part of a text that was asked for last is shown",
+        "api/portal/assets/document.js",
+        "if (mine !== opened || begin !== to) return //",
+        "//",
+        "tests/integration/portal/test_trouble.py"
+        "::test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first",
+    ),
+    Guard(
+        "a double click turns one page",
+        "api/portal/assets/pager.js",
+        "if (this.next !== this.cursor) this.cursors.push(this.next)",
+        "this.cursors.push(this.next)",
+        "tests/integration/portal/test_manage.py::test_the_log_is_filtered_turned_verified_and_exported",
+    ),
+    Guard(
         "webhooks reach no private address",
         "ingest/destinations.py",
         "        if not _is_public(address):\n",
@@ -981,6 +1004,13 @@ GUARDS = (
         "                await self._remove_from(number)\n",
         "",
         "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
+    ),
+    Guard(
+        "a reply that Slack lets nobody change is posted anew",
+        "api/slack/reply.py",
+        '            log.info("a message was not changed", reason=error.reason)\n            return False\n',
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_message_that_may_not_be_changed_is_posted_anew",
     ),
     Guard(
         "a reply whose blocks Slack refuses is given in plain ones",
