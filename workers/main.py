@@ -6,6 +6,7 @@ encoder's threads survive one.
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -89,7 +90,19 @@ def run_beat(settings: ClusterSettings) -> None:
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
     }
-    app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values())).run()
+    beat = app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values()))
+    beat.install_sync_handler = lambda _service: _end_on_signals()
+    beat.run()
+
+
+def _end_on_signals() -> None:
+    """Exit at once on SIGTERM and SIGINT; beat has nothing to save.
+
+    Celery's own handler raises `SystemExit`, which is lost where the signal comes while the broker is read: clean-up of
+    the client raises another error over it, and beat goes on for ever.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 class _Worker:
