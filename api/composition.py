@@ -15,6 +15,7 @@ from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
@@ -118,6 +119,7 @@ def make_services(
         feedback=parts.feedback,
         shares=parts.shares,
         slack=Slack(door),
+        slack_files=SlackFiles(door),
         webhooks=parts.webhooks,
         idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
         feed=parts.feed,

@@ -101,6 +101,17 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
     return ServerList(tuple(str(entry.get("id")) for entry in entries), window)
 
 
+def vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
+    """Return the release of a vLLM server, which tells it beside `/v1`; None for any other server."""
+    headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
+    try:
+        answer = httpx.get(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
+        version = answer.raise_for_status().json()["version"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return version if isinstance(version, str) else None
+
+
 class RemoteLanguageModel:
     """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 

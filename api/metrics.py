@@ -3,7 +3,7 @@
 import hmac
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -87,13 +87,32 @@ class _Now(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         jobs, free = self._served.jobs, shutil.disk_usage(self._served.settings.home).free
         waiting, now = jobs.unfinished(), time.time()
-        oldest = {kind: jobs.unfinished_since(kind) for kind in JobKind}
         yield _gauge(
             "leadline_queue_jobs", "Jobs queued or running.", ((kind.value, waiting.get(kind, 0)) for kind in JobKind)
         )
-        ages = ((kind.value, max(0.0, now - since) if since else 0.0) for kind, since in oldest.items())
-        yield _gauge("leadline_queue_oldest_seconds", "Age of the oldest job queued or running; 0 without one.", ages)
+        yield _ages(
+            "leadline_queue_oldest_seconds",
+            "Age of the oldest job queued or running; 0 without one.",
+            now,
+            jobs.unfinished_since,
+        )
+        yield _ages(
+            "leadline_queue_claimable_seconds",
+            "How long the job has waited that waits longest of those that a worker could claim now; 0 without one.",
+            now,
+            jobs.claimable_since,
+        )
+        if self._served.settings.slack_is_set:
+            questions = self._served.slack.open_questions()
+            yield GaugeMetricFamily(
+                "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
+            )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
+
+
+def _ages(name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]) -> GaugeMetricFamily:
+    begun = {kind: since(kind) for kind in JobKind}
+    return _gauge(name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in begun.items()))
 
 
 def _gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:

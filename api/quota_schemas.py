@@ -110,3 +110,29 @@ class CollectionUsageList(Wire):
     """Usage of each collection, most tokens first."""
 
     collections: list[CollectionUsageOut]
+
+
+class ChannelUsageOut(Wire):
+    """What came of a Slack channel on one `day` of UTC.
+
+    A `channel` that begins with U is a user: what it asked with `/ask`. Of `questions`, `answers` had one; `files` were
+    shared with the bot, and became `documents`.
+    """
+
+    day: str
+    channel: str
+    questions: int
+    answers: int
+    files: int
+    documents: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float
+
+
+class ChannelUsagePage(Wire):
+    """A page of usage by channel, the newest day first; `next_cursor` is null on the last one."""
+
+    usage: list[ChannelUsageOut]
+    next_cursor: str | None

@@ -1,33 +1,55 @@
 """Reads the records behind a computed answer from their tables, a page at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from api.conversation_schemas import RowOut
+from api.problems import BadRequestError
 from api.services import Services
 from ingest.conversations import KeptAnswer, RowRanges
 from ingest.identity import Principal
 from rlm.answers import as_json
 
 
-def rows_behind(served: Services, caller: Principal, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
+def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
+    """Return the records behind an answer, or those behind one row or cell of its table.
+
+    A cell that names none of its own rests on those of its row. Raises `BadRequestError` where none are known.
+    """
+    if row is None and column is None:
+        return kept.rows_behind
+    if row is None:
+        raise BadRequestError("A column alone names no number.", hint="Send `row`, too, or neither.")
+    found = {each.column: each.parts for each in kept.cells_behind if each.row == row}
+    columns = len((kept.body["table"] or {}).get("columns", ()))
+    if (column or 0) >= columns or (column not in found and None not in found):
+        raise BadRequestError(
+            f"No records are known behind row {row} of the answer's table.",
+            hint="`table.records` of the answer lists the rows and cells that have some.",
+        )
+    return found[column] if column in found else found[None]
+
+
+def rows_behind(
+    served: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
+) -> list[RowOut]:
     """Return `limit` records from number `begin` on, counted from 0.
 
     Those of gone versions, and of documents closed to the caller, have no contents.
     """
-    named = {each.document_id for each in kept.rows_behind}
+    named = {each.document_id for each in parts}
     deleted = served.conversations.withheld_documents(named, caller.readers)
     found: list[RowOut] = []
-    for part, numbers in _page(kept, begin, limit):
+    for part, numbers in _page(parts, begin, limit):
         gone = part.document_id in deleted
         found += [_gone(part, number) for number in numbers] if gone else _read(served, part, numbers)
     return found
 
 
-def _page(kept: KeptAnswer, begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
+def _page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
     """Yield the numbers of the page, table by table."""
     end = begin + limit
-    for part in kept.rows_behind:
+    for part in parts:
         if begin < min(len(part), end):
             yield part, list(islice(part.numbers(), begin, end))
         begin, end = max(0, begin - len(part)), end - len(part)

@@ -24,6 +24,7 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
@@ -106,6 +107,7 @@ class Services:
     feedback: Feedback
     shares: Shares
     slack: Slack
+    slack_files: SlackFiles
     webhooks: Webhooks
     idempotency: IdempotencyKeys
     feed: Feed

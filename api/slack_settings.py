@@ -31,6 +31,15 @@ class SlackSettings(BaseSettings):
         "The first seals; put a new one before the old one to rotate.",
     )
     slack_tenant: str = Field("default", description="The id of the tenant of the workspace whose bot token is set.")
+    slack_files: bool = Field(True, description="Whether files that are shared with the bot in Slack become documents.")
+    slack_delete_files: bool = Field(
+        True, description="Whether a document is deleted when the file that it came from is deleted in Slack."
+    )
+    slack_collection: str = Field(
+        "slack",
+        pattern=r"^[\w.-]{1,128}$",
+        description="The collection of files from direct messages and from channels that have set none.",
+    )
     slack_api_url: str = Field("https://slack.com/api/", description="The address of Slack's Web API.")
 
     @property

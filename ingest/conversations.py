@@ -17,6 +17,11 @@ class RowRanges:
     table: int
     ranges: tuple[tuple[int, int], ...]
 
+    @property
+    def part(self) -> tuple[str, str, int]:
+        """The document, its version and the table."""
+        return self.document_id, self.version_id, self.table
+
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.ranges)
 
@@ -24,6 +29,15 @@ class RowRanges:
         """Yield every row, in the order of the ranges."""
         for first, last in self.ranges:
             yield from range(first, last + 1)
+
+
+@dataclass(frozen=True)
+class CellRanges:
+    """The rows behind row `row` (from 1) of a computed table, or behind its cell in `column` where they are fewer."""
+
+    row: int
+    column: int | None
+    parts: tuple[RowRanges, ...]
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class KeptAnswer:
     rows_behind: tuple[RowRanges, ...]
     created_at: float
     owner: str | None = None
+    cells_behind: tuple[CellRanges, ...] = ()
 
 
 @dataclass(frozen=True)

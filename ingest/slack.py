@@ -43,12 +43,20 @@ class ChannelSettings:
     """How the bot behaves in a channel. Without `collections` it asks all that everybody there may see.
 
     With `mention_only` it answers no follow-up that does not name it; `askers` are Slack users, and none is everybody.
+    All files that are shared in the channel go into the collection `files_to`; without it, those shared with the bot.
     """
 
     collections: tuple[str, ...] = ()
     strategy: str = "auto"
     mention_only: bool = False
     askers: tuple[str, ...] = ()
+    files_to: str = ""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The collections that questions are about, with the channel's files; none is all."""
+        more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
+        return (*self.collections, *more) if self.collections else ()
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "ChannelSettings":
@@ -57,6 +65,7 @@ class ChannelSettings:
             str(body.get("strategy", "auto")),
             bool(body.get("mention_only", False)),
             tuple(body.get("askers", ())),
+            str(body.get("files_to", "")),
         )
 
     def body(self) -> dict[str, Any]:
@@ -65,6 +74,7 @@ class ChannelSettings:
             "strategy": self.strategy,
             "mention_only": self.mention_only,
             "askers": list(self.askers),
+            "files_to": self.files_to,
         }
 
 

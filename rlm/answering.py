@@ -192,6 +192,7 @@ def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> An
         result=draft.result,
         table=draft.table,
         rows_behind=draft.rows_behind,
+        cells_behind=draft.cells_behind,
         finished=draft.finished,
         dollars=0.0 if model is None else None,
     )

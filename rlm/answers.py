@@ -3,14 +3,14 @@
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ingest.conversations import KeptAnswer, RowRanges, ranges_of
+from ingest.conversations import CellRanges, KeptAnswer, RowRanges, ranges_of
 from retrieval.passages import Passage
 from rlm.llm.budgets import Usage
 
@@ -215,12 +215,22 @@ class TableRows:
 
 
 @dataclass(frozen=True)
+class CellRecords:
+    """The records behind row `row` (from 1) of a result, or behind its cell in `column` (from 0) if they are fewer."""
+
+    row: int
+    column: int | None
+    parts: tuple[TableRows, ...]
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer that a caller gets. `text` is Markdown with the markers `[1]` of `citations`.
 
     `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model`
     is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are
-    the records that a computed answer rests on, all of them. Not `finished` is what was found before a budget or
+    the records that a computed answer rests on, all of them; `cells_behind` those behind each number of `table`, where
+    they are known. Not `finished` is what was found before a budget or
     another limit ended the work. `dollars` is the price of `usage`, None where the model's is not known. `notes` are
     for people: what kept a check from being made, or that the model is small.
     """
@@ -241,6 +251,7 @@ class Answer:
     result: Result | None = None
     table: ResultTable | None = None
     rows_behind: tuple[TableRows, ...] = ()
+    cells_behind: tuple[CellRecords, ...] = ()
     finished: bool = True
     dollars: float | None = None
 
@@ -274,6 +285,7 @@ class Draft:
     result: Result | None = None
     table: ResultTable | None = None
     rows_behind: tuple[TableRows, ...] = ()
+    cells_behind: tuple[CellRecords, ...] = ()
 
 
 def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()) -> Searched:
@@ -309,9 +321,17 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
 
 def answer_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as JSON with the members of `Answer`; the rows behind it are only counted."""
-    body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=())))
-    del body["rows_behind"]
-    return body | {"rows_behind_total": sum(len(each.rows) for each in answer.rows_behind)}
+    body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
+    del body["rows_behind"], body["cells_behind"]
+    if answer.table is not None:
+        body["table"]["records"] = [
+            {"row": each.row, "column": each.column, "count": _count(each.parts)} for each in answer.cells_behind
+        ]
+    return body | {"rows_behind_total": _count(answer.rows_behind)}
+
+
+def _count(parts: Iterable[TableRows]) -> int:
+    return sum(len(each.rows) for each in parts)
 
 
 def kept_answer(
@@ -323,11 +343,13 @@ def kept_answer(
     owner: str | None = None,
 ) -> KeptAnswer:
     """Return an answer as the catalog stores it; `question` is what the caller, its `owner`, asked."""
-    rows = tuple(
-        RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in answer.rows_behind
-    )
-    body = answer_json(answer)
-    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner)
+    body, rows = answer_json(answer), _ranges(answer.rows_behind)
+    cells = tuple(CellRanges(each.row, each.column, _ranges(each.parts)) for each in answer.cells_behind)
+    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
+
+
+def _ranges(parts: Iterable[TableRows]) -> tuple[RowRanges, ...]:
+    return tuple(RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in parts)
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON

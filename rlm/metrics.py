@@ -34,11 +34,18 @@ SERVER_REQUESTS = Counter(
     "Requests to each of several servers of a language model, by how they ended.",
     ["model", "server", "outcome"],
 )
+# Of a worker's processes, those that live count: what a killed one had open is open no more.
 SERVER_OPEN = Gauge(
-    "leadline_model_server_open_requests", "Requests that a server works on for this process.", ["model", "server"]
+    "leadline_model_server_open_requests",
+    "Requests that a server works on for this process.",
+    ["model", "server"],
+    multiprocess_mode="livesum",
 )
 SERVER_RESTING = Gauge(
-    "leadline_model_server_resting", "1 while a server gets no requests because it failed.", ["model", "server"]
+    "leadline_model_server_resting",
+    "1 while a server gets no requests because it failed.",
+    ["model", "server"],
+    multiprocess_mode="livemax",
 )
 KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls that a kept reply answered, so that no model was asked.")
 BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget was used up.", ["resource"])

@@ -1,10 +1,15 @@
 """Fixtures for the whole suite: the real model files, and the folder of public data."""
 
+import gc
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -20,6 +25,9 @@ from tests.support.postgres import Postgres, running_postgres
 from tests.support.requirements import require_program, require_torch
 
 _FAULTS = Path(__file__).parent / "faults"
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 3_000_000_000  # as much again is for the processes
+_PREFIX = "leadline-tests-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,10 +35,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write golden files anew")
 
 
-def pytest_configure() -> None:
-    """Properties hold on a busy machine too: no example is timed."""
+@pytest.hookimpl(tryfirst=True)  # pytest makes its folder in the same hook
+def pytest_configure(config: pytest.Config) -> None:
+    """Write what tests write into memory where there is room, and time no example of a property.
+
+    Each service that a test starts makes an index and a catalog, which waits for the disk forty times.
+    """
+    if config.option.basetemp is None and _has_room_in_memory():
+        _remove_what_killed_runs_left()
+        config.option.basetemp = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY)
+        config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
     settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("suite")
+
+
+def _has_room_in_memory() -> bool:
+    try:
+        about = os.statvfs(_MEMORY)
+    except OSError:
+        return False
+    room = min(about.f_bavail * about.f_frsize, psutil.virtual_memory().available - _MEMORY_BYTES)
+    return room > _MEMORY_BYTES and not about.f_flag & os.ST_NOEXEC
+
+
+def _remove_what_killed_runs_left() -> None:
+    for folder in _MEMORY.glob(f"{_PREFIX}*"):
+        process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which stay to the end, out of garbage collections: each would visit all of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

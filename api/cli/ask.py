@@ -44,6 +44,13 @@ def ask(
     budget_dollars: Annotated[float | None, typer.Option(help="At most so many US dollars.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="At most so many seconds.")] = None,
     background: Annotated[bool, typer.Option("--background", help="Print a run's id at once, and go on.")] = False,
+    pause_on_budget: Annotated[
+        bool,
+        typer.Option(
+            "--pause-on-budget",
+            help="With --background: wait for `leadline runs continue` or `finish` when the budget is met.",
+        ),
+    ] = False,
 ) -> None:
     """Ask a question, and see where each sentence of the answer comes from.
 
@@ -54,6 +61,10 @@ def ask(
     by code that the model writes (`--strategy recursive`) ends after 500 calls or 15 minutes and, where the model's
     price is known and not 0, without --confirm after a dollar. A budget takes the place of all of these.
     """
+    if pause_on_budget and not background:
+        raise typer.BadParameter(
+            "only a run in the background can wait: add --background.", param_hint="--pause-on-budget"
+        )
     check_question(question)  # before a service is started for it
     limits = {
         "calls": budget_calls,
@@ -73,7 +84,7 @@ def ask(
         "conversation": conversation,
     }
     if background:
-        _begin(body, as_json=as_json)
+        _begin({**body, "pause_on_budget": pause_on_budget}, as_json=as_json)
         return
     with connect(read_settings()) as client, live_answer(text=not as_json) as live:
         wait_for_language_model(client, live)

@@ -100,6 +100,17 @@ def beat() -> None:
     run_beat(cluster)
 
 
+def migrate() -> None:
+    """Bring the catalog's schema to this release, and end. Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME.
+
+    Every process does so when it starts; as a step of its own it has failed before any process was replaced.
+    """
+    from ingest.catalog.database import latest_revision
+
+    with catalog_named():
+        Console().print(f"The catalog has schema {latest_revision()}, which is this release's.", highlight=False)
+
+
 def catalog_named() -> AbstractContextManager[OpenCatalog]:
     """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
     url = read_secret(_DATABASE, os.environ)

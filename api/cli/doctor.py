@@ -24,7 +24,7 @@ from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
 from api.installation_access import open_installation
-from api.language_model import ServerList, list_models, model_profile
+from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
 from ingest.blob_stores import open_blobs
 from ingest.errors import InstallationMismatchError, LeadlineError
@@ -38,6 +38,7 @@ from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import SubCall, reply_to
 from rlm.llm.profiles import ModelProfile, ProfileFileError, read_profiles
 from rlm.llm.scheduler import SubCallScheduler
+from rlm.llm.vllm_advisories import advisories, advisories_of, fixed_release
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.port import SandboxForm
 
@@ -310,6 +311,7 @@ def _servers(setting: str, served: ServedModel, api_key: SecretStr | None) -> Ge
         known = not listed.names or served.model in listed.names
         advice = "" if known else f"It serves {', '.join(listed.names)}: name one of these in {setting}."
         yield Finding(what, f"{served.model} at {url}", advice)
+        yield from model_server_release(url, api_key)
         windows += [] if listed.context_tokens is None else [listed.context_tokens]
         serving += [number] if known else []
     return _Found(tuple(serving), min(windows, default=None))
@@ -317,6 +319,19 @@ def _servers(setting: str, served: ServedModel, api_key: SecretStr | None) -> Ge
 
 def _numbered(served: ServedModel, number: int) -> str:
     return f", server {number}" if len(served.urls) > 1 else ""
+
+
+def model_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
+    """Name the release of a vLLM server, and the advisories that it has; nothing for servers of other makers."""
+    version = vllm_version(url, api_key)
+    if version is None:
+        return
+    found = advisories_of(version)
+    ids = ", ".join(each.id for each in found)
+    release = fixed_release(found)
+    advice = f"{ids}: {f'fixed in {release}' if release else 'not fixed in any release yet'}." if found else ""
+    told = f"vLLM {version}, {len(found)} known advisories as of {advisories().read_on}"
+    yield Finding("model server", told, advice)
 
 
 def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:

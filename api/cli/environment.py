@@ -21,13 +21,12 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Read elsewhere than in settings: by commands that are clients, by what starts a deployment, and by tests.
+# Read elsewhere than in settings: by commands that are clients, and by tests.
 _OTHERS = frozenset(
     {
         "LEADLINE_URL",
         CLIENT_KEY,
         CLIENT_KEY + _FILE,
-        "LEADLINE_DATABASE_PASSWORD",
         "LEADLINE_DATA",
         "LEADLINE_REQUIRE_SYSTEM_PACKAGES",
         "LEADLINE_TEST_FAULTS",
@@ -85,7 +84,7 @@ def known_variables() -> frozenset[str]:
 
 
 def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Return a secret from its variable, or from the file that names it; None if neither is set.
+    """Return a secret from its variable, or from the file that names it; None if neither is set, or the file is empty.
 
     Raises `SettingsError` if both are set, or the file cannot be read.
     """
@@ -95,7 +94,7 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
     if value:
         raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Keep one of them.")
     try:
-        return Path(file).read_text("utf-8").strip()
+        return Path(file).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "It is not UTF-8"
         raise SettingsError(

@@ -33,6 +33,10 @@ COMMANDS = {
         "api.cli.cluster:beat",
         "Start the clock that triggers the search for lost and forgotten jobs. One is enough; two do no harm.",
     ),
+    "migrate": Target(
+        "api.cli.cluster:migrate",
+        "Bring the catalog's schema to this release, and end. Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME.",
+    ),
     "ingest": Target(
         "api.cli.ingest:ingest",
         "Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too).",
@@ -45,6 +49,7 @@ COMMANDS = {
         "api.cli.doctor:doctor",
         "Check everything the service needs and say how to fix what is missing; ends with 1 if anything is.",
     ),
+    "plan": Target("api.cli.plan:app", "Say what documents, questions and models take, before a machine is rented."),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
     "tenants": Target("api.cli.tenants:app", "Make, list, rename, suspend, export and delete tenants."),
     "users": Target("api.cli.users:app", "Make, list and delete users, and put them into groups."),
@@ -53,7 +58,10 @@ COMMANDS = {
     "audit": Target("api.cli.audit:app", "List, verify and export the log of who did what, and when."),
     "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
-    "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
+    "runs": Target(
+        "api.cli.runs:app",
+        "List, show, watch, continue, finish, cancel and delete answers that are made in the background.",
+    ),
     "documents": Target("api.cli.documents:app", "List and show documents; change their metadata, title and readers."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
     "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),

@@ -55,7 +55,7 @@ def private_server(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")
         server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
-        stack.enter_context(startup_kept())
+        stack.enter_context(startup_kept(collect=False))
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()
         stack.callback(thread.join)

@@ -1,4 +1,4 @@
-"""`leadline runs`: lists, follows, shows and cancels answers that are made in the background."""
+"""`leadline runs`: lists, follows, shows and cancels answers made in the background, and decides on those that wait."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,8 @@ from api.client import Client
 from ingest.runs import RunState
 
 app = typer.Typer(
-    help="List, show, watch, cancel and delete answers that are made in the background.", no_args_is_help=True
+    help="List, show, watch, continue, finish, cancel and delete answers that are made in the background.",
+    no_args_is_help=True,
 )
 
 Identifier = Annotated[str, typer.Argument(help="The run's id, as `leadline runs list` shows it.")]
@@ -71,8 +72,54 @@ def watch(run: Identifier) -> None:
         for event in client.follow(f"/v1/runs/{run}/events"):
             if event["kind"] == "end":
                 _conclude(console, event["run"])
-            else:
-                console.print(f"[dim]{event['at'][11:19]}[/dim]  {_line([event])}", highlight=False)
+                continue
+            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_line([event])}", highlight=False)
+            if event["kind"] == "paused":
+                _conclude(console, client.get(f"/v1/runs/{run}"))
+
+
+@app.command("continue")
+def go_on(
+    run: Identifier,
+    calls: Annotated[int | None, typer.Option(help="So many more calls of the language model.", min=1)] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(help="So many more tokens for it to read.", min=1)] = None,
+    completion_tokens: Annotated[int | None, typer.Option(help="So many more tokens for it to write.", min=1)] = None,
+    tokens: Annotated[int | None, typer.Option(help="So many more tokens, read and written together.", min=1)] = None,
+    dollars: Annotated[float | None, typer.Option(help="So many more US dollars.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="So many more seconds.")] = None,
+) -> None:
+    """Add to the budget of a run that is paused, which then goes on from where it met it.
+
+    What is added is named after the limits that the run has, one of them at least: `leadline runs show` says which it
+    met. No call is made twice. It waits again when the larger budget is met.
+    """
+    added = {
+        "calls": calls,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "tokens": tokens,
+        "dollars": dollars,
+        "seconds": seconds,
+    }
+    with connect(read_settings()) as client:
+        found = client.post(
+            f"/v1/runs/{run}/continue", {name: more for name, more in added.items() if more is not None}
+        )
+    _goes_on(found)
+
+
+@app.command()
+def finish(run: Identifier) -> None:
+    """Have a run that is paused answer with what it has found so far, within the rest of its budget."""
+    with connect(read_settings()) as client:
+        found = client.post(f"/v1/runs/{run}/finish", {})
+    _goes_on(found)
+
+
+def _goes_on(run: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"The run is {run['state']}.", highlight=False)
+    console.print(f"`leadline runs watch {run['id']}` follows it.", style="dim", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -103,12 +150,14 @@ def _groups(event: dict[str, Any]) -> object:
     """Return a key that is equal for events shown in one line."""
     kind = event["kind"]
     if kind == "call":
-        return kind, event["body"]["purpose"]
+        return kind, event["body"].get("purpose")
     return kind if kind == "working" else event["sequence"]
 
 
 def _line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
+    if body.get("withheld"):
+        return f"{kind}: not shown, because a document that it may have read is closed to you"
     if kind == "call":
         return _calls(events)
     if kind in _SAID:
@@ -127,9 +176,16 @@ _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
     "cell": cell_line,
+    "paused": lambda body: f"paused: {body['paused']}",
+    "budget": lambda body: f"added: {_amounts(body['added'])}" if body["pauses"] else "told to end with what it has",
+    "raised": lambda _: "went on with more",
     "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
+
+
+def _amounts(added: dict[str, Any]) -> str:
+    return ", ".join(f"{float(amount):,.6g} {name}" for name, amount in added.items())
 
 
 def _calls(events: list[dict[str, Any]]) -> str:
@@ -160,6 +216,16 @@ def _conclude(console: Console, run: dict[str, Any]) -> None:
         f"{run['seconds']:.1f} s",
         highlight=False,
     )
+    if run["state"] == RunState.PAUSED:
+        met = (run["progress"] or {}).get("paused", "Its budget is met.")
+        console.print(
+            f"{met} It waits: `leadline runs continue {run['id']}` adds to its limits ({', '.join(run['budget'])}), "
+            f"and `leadline runs finish {run['id']}` has it answer with what it has.",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if run["failure"]:
         failure = run["failure"]
         console.print(f"[red]{escape(failure['detail'])}[/red] {escape(failure['hint'])}", highlight=False)

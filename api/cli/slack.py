@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -110,6 +111,33 @@ def remove(team_id: Annotated[str, typer.Argument(help="The id that `leadline sl
         if not opened.slack.remove(team_id):
             raise NameInvalidError(f"There is no workspace {team_id!r}.", hint="See `leadline slack workspaces`.")
     typer.echo(f"{team_id} is removed. Uninstall the app in Slack as well.")
+
+
+@app.command()
+def usage(
+    tenant: Tenant = IN_DEFAULT,
+    channel: Annotated[str | None, typer.Option("--channel", help="Only of this channel's id.")] = None,
+    since: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
+    until: Annotated[str, typer.Option(help="The last day.")] = "9",
+    limit: Annotated[int, typer.Option(help="How many rows.", min=1)] = 31,
+    skip: Annotated[int, typer.Option(help="How many rows to leave out before them.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """Show what was asked, answered, shared and spent by day of UTC and channel, the newest day first."""
+    with catalog_named() as opened:
+        found = opened.quotas.usage_by_channel(
+            tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found[:limit]]))
+        return
+    table = Table("day", "channel", "questions", "answers", "files", "documents", "tokens", "dollars")
+    for each in found[:limit]:
+        counts = each.questions, each.answers, each.files, each.documents, each.prompt_tokens + each.completion_tokens
+        table.add_row(each.day, escape(each.channel), *(f"{count:,}" for count in counts), f"${each.dollars:,.2f}")
+    Console().print(table if found else "Nothing was asked in Slack in this time.")
+    if len(found) > limit:
+        typer.echo(f"There is more: add --skip {skip + limit}.")
 
 
 def _seal(settings: Settings) -> "Seal":

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,27 +14,18 @@ from starlette.requests import Request
 from api import sse
 from api.admission import PLACE
 from api.answer_schemas import QuestionIn
-from api.answer_threads import AnswerThreads
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking
+from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run
 from api.services import Services
-from api.turns import Turns
 from ingest.identity import Principal
 from ingest.runs import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
 from rlm.requests import StrategyName
 
 Context = ServerRequestContext[Any, Request]
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where answers are made in this process, and where long waits are counted."""
-
-    threads: AnswerThreads
-    streams: Turns
 
 
 class _TakesLong(Exception):

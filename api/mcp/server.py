@@ -23,7 +23,8 @@ from pydantic import ValidationError
 
 from api.access import missing_scope
 from api.admission import CALLER
-from api.mcp.asking import Context, Places
+from api.mcp.asking import Context
+from api.mcp.places import Places
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
 from api.problems import BadRequestError, problem
 from api.services import Services

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.mcp import asking, reading
-from api.mcp.asking import Context, Places
+from api.mcp.asking import Context
+from api.mcp.places import Places
 from api.mcp.schemas import (
     AskArguments,
     AskedOut,

@@ -19,7 +19,7 @@ from api.estimating import EstimateOut, estimated
 from api.idempotency import ClaimedRequest, claimed
 from api.problems import BadRequestError
 from api.rendering import Form
-from api.rows_behind import rows_behind
+from api.rows_behind import parts_behind, rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
 from ingest.identity import Principal
@@ -104,14 +104,21 @@ def rows(
     answer_id: str,
     caller: Caller,
     served: Served,
+    row: Annotated[int | None, Query(ge=1, description="Only those behind this row of the answer's table.")] = None,
+    column: Annotated[int | None, Query(ge=0, description="Only those behind this column's cell of the row.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: str | None = None,
 ) -> RowPage:
-    """List all records that a computed answer rests on, a page at a time, in the order of their tables."""
+    """List the records that a computed answer rests on, a page at a time, in the order of their tables.
+
+    With `row`, counted from 1, and `column`, from 0, only those behind one number of the answer's table:
+    `table.records` says where they are known.
+    """
     kept = served.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
-    total, begin = sum(map(len, kept.rows_behind)), decode_cursor(cursor)
+    parts = parts_behind(kept, row, column)
+    total, begin = sum(map(len, parts)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
-    return RowPage(rows=rows_behind(served, caller, kept, begin, limit), total=total, next_cursor=more)
+    return RowPage(rows=rows_behind(served, caller, parts, begin, limit), total=total, next_cursor=more)
 
 
 @router.delete("/{answer_id}", status_code=204)

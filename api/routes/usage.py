@@ -11,6 +11,8 @@ from api.access import Admin, Caller, Operator, Served, account_of
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
 from api.quota_schemas import (
+    ChannelUsageOut,
+    ChannelUsagePage,
     CollectionUsageList,
     CollectionUsageOut,
     QuotaOut,
@@ -66,6 +68,25 @@ def collection_usage(
     )
     shown = [each for each in found if caller.collections.may_read(each.collection)]
     return CollectionUsageList(collections=[CollectionUsageOut(**asdict(each)) for each in shown])
+
+
+@router.get("/usage/slack")
+def slack_usage(
+    caller: Admin,
+    served: Served,
+    since: Day = "0000-01-01",
+    until: Day = "9999-12-31",
+    channel: Annotated[str | None, Query(max_length=32)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: str | None = None,
+) -> ChannelUsagePage:
+    """List what was asked and shared in Slack by day of UTC and channel, the newest day first, a page at a time."""
+    skip = decode_cursor(cursor)
+    found = served.meter.quotas.usage_by_channel(
+        caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
+    )
+    more = encode_cursor(skip + limit) if len(found) > limit else None
+    return ChannelUsagePage(usage=[ChannelUsageOut(**asdict(each)) for each in found[:limit]], next_cursor=more)
 
 
 @router.get("/quotas")

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from api.services import Services
 from api.slack.delivery import Deliveries
+from api.slack.files import FileWork
 from api.slack.home import HomeTab
 from api.slack.installing import Installing
 from api.slack.intake import Intake
@@ -48,8 +49,9 @@ class SlackApp:
         keys = settings.slack_token_keys
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        people = People(self._store)
+        people = People(self._store, served.slack_files)
         self.deliveries = Deliveries(served, self._store, people, self.web)
+        self.file_work = FileWork(served, people, self.web)
         self._home = HomeTab(served, people, self.web, self._threads)
         self.intake = Intake(served, self._store, self._wake)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +84,8 @@ class SlackApp:
     async def start(self) -> None:
         """Begin to answer, and to connect with Slack: a service whose Slack is away does all its other work."""
         self._loop = asyncio.get_running_loop()
-        self._tasks += [asyncio.create_task(self.deliveries.run()), asyncio.create_task(self._connected())]
+        working = (self.deliveries.run(), self.file_work.run(), self._connected())
+        self._tasks += [asyncio.create_task(each) for each in working]
 
     async def _connected(self) -> None:
         """Know the workspace of the bot token, and listen by Socket Mode, if these are set; try until it works."""
@@ -109,9 +112,10 @@ class SlackApp:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _wake(self) -> None:
-        """Wake the deliveries, from any thread."""
+        """Wake whatever works on questions and files, from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.deliveries.wake)
+            for each in (self.file_work, self.deliveries):
+                self._loop.call_soon_threadsafe(each.wake)
 
     def _token(self, workspace: Workspace) -> str:
         if workspace.token and self._seal is not None:
@@ -147,6 +151,7 @@ class SlackApp:
         for kind in ("message", "app_mention"):
             bolt.event(kind)(self._message)
         bolt.event("agent_session_stopped")(self._stopped)
+        bolt.event("file_deleted")(self._file_deleted)
         bolt.event("app_uninstalled")(self._gone)
         bolt.event("tokens_revoked")(self._revoked)
         self._home.listen(bolt)
@@ -164,9 +169,14 @@ class SlackApp:
     async def _stopped(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._workspace(body)
         if workspace is not None:
-            await self._threads.run(
-                self.intake.stopped, workspace, str(event["channel"]), str(event.get("thread_ts") or "")
-            )
+            channel, thread_ts = str(event["channel"]), str(event.get("thread_ts") or "")
+            if not await self._threads.run(self.intake.stopped, workspace, channel, thread_ts):
+                self.deliveries.say_idle(workspace, channel, thread_ts)
+
+    async def _file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        workspace = await self._workspace(body)
+        if workspace is not None:
+            await self._threads.run(self.intake.file_deleted, workspace, event)
 
     async def _gone(self, body: Mapping[str, Any]) -> None:
         await self._threads.run(self._store.remove, str(body["team_id"]))

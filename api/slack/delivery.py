@@ -6,10 +6,8 @@ question's id and goes on with the same reply.
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -20,7 +18,8 @@ from api.asking import Asking
 from api.services import Services
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel
-from api.slack.messages import Message, answer_messages, failure_message
+from api.slack.live import Live, set_session
+from api.slack.messages import Message, answer_messages, failure_message, stopped_message
 from api.slack.people import People
 from api.slack.reply import Reply
 from api.slack.web import OpenWeb
@@ -30,8 +29,8 @@ from ingest.conversations import NEW_CONVERSATION
 from ingest.errors import CatalogUnavailableError, ConversationNotFoundError, LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
-from ingest.runs import Run, RunEvent, RunState
-from ingest.slack import QuestionState, SlackQuestion, Surface
+from ingest.runs import Run, RunState
+from ingest.slack import QuestionState, SlackQuestion, Surface, Workspace
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +43,6 @@ _RENEWALS = 3  # in the time of a lease
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # After so many attempts that failed for no known reason, the question ends with a message that says so.
 _ATTEMPTS = 5
-_STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
-_STATUSES = {
-    "retrieved": "has searched…",
-    "planned": "is computing…",
-    "cell": "is working through the documents…",
-    "checking": "is checking each sentence…",
-}
 
 
 class Deliveries:
@@ -67,6 +59,12 @@ class Deliveries:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def say_idle(self, workspace: Workspace, channel: str, thread_ts: str) -> None:
+        """Tell Slack that nothing is being done in a thread, whose button somebody pressed nevertheless."""
+        task = asyncio.create_task(set_session(self._open_web(workspace), channel, thread_ts, "active"))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def run(self) -> None:
         """Take questions until it is cancelled; those under way are then put back for another process."""
@@ -148,7 +146,6 @@ class _Delivery:
         self._threads = threads
         self._question = question
         self._reply: Reply | None = None
-        self._draft = ""
 
     async def deliver(self) -> None:
         """End the question, or put it back for later. Raises nothing."""
@@ -183,10 +180,13 @@ class _Delivery:
         reach("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
         await reply.recover()
-        await reply.status("is looking for the answer…")
+        live = Live(reply)
+        await live.begin()
         caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
+        is_late = False
         try:
-            run = await self._followed(caller, await self._begun(caller))
+            run = await self._followed(live, await self._begun(caller))
+            is_late = live.was_shown_for_long(run.ended_at)
             # Somebody may have come into the channel since the run began.
             caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
             messages = await self._threads.run(self._messages, caller, run)
@@ -199,8 +199,11 @@ class _Delivery:
                 raise
             messages = [failure_message(*error.told, self._question.id)]
         reach("slack.answered")
-        await reply.finish(messages)
+        await live.end()
+        # People have turned to other things by then: Slack tells them of a new message, and of no changed one.
+        await reply.finish(messages, anew=is_late)
         reach("slack.finished")
+        await live.leave()
         await self._end(QuestionState.ANSWERED)
 
     async def _begun(self, caller: Principal) -> Run:
@@ -228,7 +231,7 @@ class _Delivery:
         body = QuestionIn(
             question=question.asked.text,
             conversation=conversation,
-            collections=list(question.settings.collections),
+            collections=list(question.settings.asked),
             strategy=question.settings.strategy,
             confirm=question.asked.confirmed,
             background=True,
@@ -238,7 +241,7 @@ class _Delivery:
             self._store.conversation_begun(question.asked, run.conversation_id)
         return run
 
-    async def _followed(self, caller: Principal, run: Run) -> Run:
+    async def _followed(self, live: Live, run: Run) -> Run:
         """Show what the run does until it has ended."""
         seen, changed = 0, asyncio.Event()
         with self._served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
@@ -249,35 +252,27 @@ class _Delivery:
                 )
                 for event in logged:
                     seen = event.sequence
-                    await self._show(event)
+                    live.show(event)
                 run = await self._threads.run(self._served.runs.run, run.tenant_id, run.id)
                 if run.ended and len(logged) < _EVENTS_AT_ONCE:
                     return run
+                await live.refresh(waits=run.state is RunState.QUEUED)
                 if not self._served.accepting:  # the process stops, and another goes on
                     await asyncio.sleep(_LOOK_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.until(changed, lambda: self._served.accepting)
 
-    async def _show(self, event: RunEvent) -> None:
-        assert self._reply is not None
-        if event.kind == "draft":
-            text = str(event.body.get("text", ""))
-            self._draft = self._draft + text if event.body.get("from") else text
-            await self._reply.draft(self._draft)
-            return
-        if text := _status(event.kind, event.body):
-            await self._reply.status(text)
-
     def _messages(self, caller: Principal, run: Run) -> list[Message]:
         question = self._question
         if run.state is RunState.CANCELLED:
-            return [failure_message("It was stopped.", "Ask again whenever you like.", question.id)]
+            return [stopped_message()]
         if run.answer is None:
             failure = run.failure
             if failure is None:
                 return [failure_message("The work ended without one.", "Ask again, or in other words.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
-            return [failure_message(failure.detail, failure.hint, question.id, may_go_ahead=may_go_ahead)]
+            hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
+            return [failure_message(failure.detail, hint, question.id, may_go_ahead=may_go_ahead)]
         if self._served.runs.withheld([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
@@ -325,15 +320,3 @@ class _Delivery:
         self._question = question
         if self._reply is not None:
             self._reply.question = question
-
-
-def _status(kind: str, body: Mapping[str, Any]) -> str:
-    """Return what is being done, in Slack's form: it puts the bot's name before it."""
-    if kind == "reading":
-        count = len(body.get("titles", ()))
-        return f"is reading {count} passage{'' if count == 1 else 's'}…"
-    if kind == "working":
-        return f"is at {body['done']:,} of {body['total']:,}…"
-    if kind == "routed":
-        return _STRATEGIES.get(str(body.get("strategy")), "is working through the documents…")
-    return _STATUSES.get(kind, "")

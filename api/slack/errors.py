@@ -3,6 +3,7 @@
 SealError                   a workspace's token cannot be opened
 SlackError
 ├── SlackBusyError          try again after `seconds`
+├── FileRefusedError        a file is not taken
 ├── SlackUnavailableError   whether it was done is not known
 └── SlackRefusedError       it was not done, and trying again does not help
 """
@@ -38,6 +39,12 @@ class SlackUnavailableError(SlackError):
     """Slack did not answer, or failed; whether it did what it was asked is not known."""
 
     code: ClassVar[str] = "slack_unavailable"
+
+
+class FileRefusedError(SlackError):
+    """A file in Slack that cannot become a document; the text says why, and what to do."""
+
+    code: ClassVar[str] = "slack_file_refused"
 
 
 class SlackRefusedError(SlackError):

@@ -23,7 +23,8 @@ _MOST_OPTIONS = 100  # of a menu, as Slack has it
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
-    "there may see. In direct messages I use all that you may see."
+    "there may see. In direct messages I use all that you may see.\n\nShare a file with me, in a channel by name or "
+    "in direct messages, and I read it: then you can ask about it."
 )
 
 
@@ -71,12 +72,14 @@ class HomeTab:
         await ack()
 
     async def _form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
-        """Return the form with the collections that whoever sets them up may read."""
+        """Return the form with the collections that whoever sets them up may read, and add files to."""
         caller = await self._people.asker(web, workspace, channel, user)
         totals = await self._threads.run(self._served.identities.grants.collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.may_read(each.name)]
+        own = self._served.settings.slack_collection
+        to = [name for name in dict.fromkeys([own, *names]) if caller.collections.may_write(name)]
         settings = await self._threads.run(self._store.settings, workspace.team_id, channel)
-        return settings_view(channel, settings, names)
+        return settings_view(channel, settings, names, to if self._served.settings.slack_files else [])
 
     async def _workspace(self, body: Mapping[str, Any]) -> Workspace | None:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
@@ -107,8 +110,10 @@ def home(public_url: str | None) -> dict[str, Any]:
     return {"type": "home", "blocks": blocks}
 
 
-def settings_view(channel: str, settings: ChannelSettings, collections: Sequence[str]) -> dict[str, Any]:
-    """Return the form of a channel's settings; `collections` are those that may be chosen."""
+def settings_view(
+    channel: str, settings: ChannelSettings, collections: Sequence[str], to: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the form of a channel's settings; `collections` may be chosen to be asked, and `to` for files."""
     offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
     if offered:
@@ -134,8 +139,12 @@ def settings_view(channel: str, settings: ChannelSettings, collections: Sequence
     blocks += [
         _input("strategy", "How answers are made", radio),
         _input("when", "When I answer", boxes, optional=True),
-        _input("askers", "Who may ask", people, optional=True),
+        _input("askers", "Who may ask, and share files", people, optional=True),
     ]
+    if to or settings.files_to:
+        blocks.append(
+            _input("files", "Take in every file that is shared here", _files_menu(settings, to), optional=True)
+        )
     return {
         "type": "modal",
         "callback_id": SETTINGS,
@@ -147,6 +156,19 @@ def settings_view(channel: str, settings: ChannelSettings, collections: Sequence
     }
 
 
+def _files_menu(settings: ChannelSettings, to: Sequence[str]) -> dict[str, Any]:
+    offered = dict.fromkeys([*([settings.files_to] if settings.files_to else []), *to])
+    menu: dict[str, Any] = {
+        "type": "static_select",
+        "action_id": "value",
+        "placeholder": _text("Only those shared with me by name"),
+        "options": [_option(name, f"into {name}") for name in list(offered)[:_MOST_OPTIONS]],
+    }
+    if settings.files_to:
+        menu["initial_option"] = _option(settings.files_to, f"into {settings.files_to}")
+    return menu
+
+
 def submitted(view: Mapping[str, Any]) -> ChannelSettings:
     """Return the settings that a form was sent with."""
     values = {block: next(iter(fields.values())) for block, fields in view["state"]["values"].items()}
@@ -156,6 +178,7 @@ def submitted(view: Mapping[str, Any]) -> ChannelSettings:
         strategy if strategy in _STRATEGIES else "auto",
         bool((values.get("when") or {}).get("selected_options")),
         tuple((values.get("askers") or {}).get("selected_users") or ()),
+        str(((values.get("files") or {}).get("selected_option") or {}).get("value", "")),
     )
 
 

@@ -1,4 +1,4 @@
-"""Decides which events are questions, and stores those before Slack is told that they arrived.
+"""Decides which events are questions or files for us, and stores those before Slack is told that they arrived.
 
 Nothing here waits for Slack, a model or a search. An event may come again, late, and out of order, by any process.
 """
@@ -14,6 +14,7 @@ from ingest.catalog.slack import Slack
 from ingest.errors import LeadlineError, RunNotFoundError
 from ingest.faultpoints import reach
 from ingest.slack import Asked, SlackQuestion, Surface, Workspace
+from ingest.slack_files import Shared, SharedFile
 
 log = structlog.get_logger(__name__)
 
@@ -23,27 +24,37 @@ _LINK = re.compile(
 )
 # Messages of people have no subtype, or one of these; edits, joins, bots and all others are no questions.
 _PEOPLES = frozenset({None, "file_share", "thread_broadcast"})
+_CHANGES = frozenset({"message_changed", "message_deleted"})
 _DIRECT = frozenset({"im"})
+_NAME_CHARS = 255
 
 Event = Mapping[str, Any]
 
 
 class Intake:
-    """Takes events of workspaces. `wake` is called when a question waits."""
+    """Takes events of workspaces. `wake` is called when a question or a file waits."""
 
     def __init__(self, served: Services, store: Slack, wake: Callable[[], None]) -> None:
         self._served = served
         self._store = store
+        self._files = served.slack_files
         self._wake = wake
 
     def message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
-        """Store a message if it is a question for the bot, and return the question's id."""
+        """Store a message's files for us, and a question if it is one for the bot; returns the question's id."""
+        if event.get("subtype") in _CHANGES:
+            self._files_gone(workspace, event)
         if event.get("subtype") not in _PEOPLES or event.get("bot_id") or not event.get("user"):
             return None
-        channel, text = str(event["channel"]), str(event.get("text") or "")
-        if event["user"] == workspace.bot_user_id or not self._is_for_us(workspace, event, text):
+        if event["user"] == workspace.bot_user_id:
             return None
-        if not self._may_ask(workspace.team_id, channel, str(event["user"])):
+        channel, text, has_files = str(event["channel"]), str(event.get("text") or ""), bool(event.get("files"))
+        is_for_us = self._is_for_us(workspace, event, text)
+        if not (is_for_us or has_files) or not self._may_ask(workspace.team_id, channel, str(event["user"])):
+            return None
+        if has_files and (is_for_us or self._store.settings(workspace.team_id, channel).files_to):
+            self._share(workspace, channel, event, str(event["user"]), takes_part=is_for_us)
+        if not is_for_us or (has_files and not plain_question(text, workspace.bot_user_id)):
             return None
         direct = event.get("channel_type") in _DIRECT
         message_ts = str(event["ts"])
@@ -73,6 +84,9 @@ class Intake:
         """Store a message that somebody wants answered where it stands, if that may ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
         if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):
+            return None
+        self._share(workspace, channel, message, str(payload["user"]["id"]), takes_part=True)
+        if message.get("files") and not plain_question(str(message.get("text") or ""), workspace.bot_user_id):
             return None
         direct = channel.startswith("D")
         return self._ask(
@@ -120,6 +134,52 @@ class Intake:
             if question.run_id is not None:
                 cancel(self._served, question)
         return len(stopped)
+
+    def file_deleted(self, workspace: Workspace, event: Event) -> None:
+        """Note that a file was deleted in Slack; what follows is done by whoever holds its message."""
+        if self._files.file_gone(workspace.team_id, str(event.get("file_id") or "")):
+            self._wake()
+
+    def _files_gone(self, workspace: Workspace, event: Event) -> None:
+        """Note what a changed or deleted message has no more: itself, or some of its files.
+
+        A message that has replies is not deleted: it changes into a tombstone.
+        """
+        channel, now = str(event["channel"]), event.get("message") or {}
+        gone = 0
+        if event.get("subtype") == "message_deleted":
+            gone = self._message_gone(workspace, channel, event.get("deleted_ts"))
+        elif now.get("subtype") == "tombstone":
+            gone = self._message_gone(workspace, channel, now.get("ts"))
+        for file in now.get("files") or ():
+            if file.get("mode") == "tombstone":
+                gone += self._files.file_gone(workspace.team_id, str(file.get("id")))
+        if gone:
+            self._wake()
+
+    def _message_gone(self, workspace: Workspace, channel: str, message_ts: object) -> int:
+        return self._files.message_gone(workspace.team_id, workspace.tenant_id, channel, str(message_ts))
+
+    def _share(self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool) -> None:
+        """Store the files of a message, if it has any and files are taken."""
+        found = [each for each in message.get("files") or () if each.get("id")]
+        if not found or not self._served.settings.slack_files:
+            return
+        message_ts = str(message["ts"])
+        shared = Shared(
+            workspace.team_id,
+            workspace.tenant_id,
+            channel,
+            str(message.get("thread_ts") or message_ts),
+            message_ts,
+            user_id,
+        )
+        files = {str(each["id"]): str(each.get("name") or each.get("title") or "") for each in found}
+        named = [SharedFile(identifier, name[:_NAME_CHARS]) for identifier, name in files.items()]
+        if self._files.share(shared, named, takes_part=takes_part):
+            reach("slack.files_stored")
+            log.info("files from Slack", count=len(named), channel=channel, team=workspace.team_id)
+            self._wake()
 
     def _may_ask(self, team_id: str, channel: str, user_id: str) -> bool:
         askers = self._store.settings(team_id, channel).askers

@@ -15,6 +15,7 @@ SCOPES = {
     "channels:history": "to hear follow-ups in threads of channels",
     "groups:history": "to hear follow-ups in threads of private channels",
     "im:history": "to hear direct messages",
+    "files:read": "to read files that are shared with it",
     "im:write": "to answer /ask in direct messages",
     "channels:read": "to know who reads a channel",
     "groups:read": "to know who reads a private channel",
@@ -28,6 +29,7 @@ _EVENTS = [
     "app_home_opened",
     "app_mention",
     "app_uninstalled",
+    "file_deleted",
     "message.channels",
     "message.groups",
     "message.im",
@@ -35,9 +37,9 @@ _EVENTS = [
 ]
 _DESCRIPTION = "Answers from your documents, with sources that were checked."
 _LONG_DESCRIPTION = (
-    "Ask in a channel, in a thread, in direct messages or with /ask. Every answer comes from the documents that "
-    "everybody who reads it may see, and has numbered sources with the page and the words they rest on. Sentences "
-    "that their sources do not support are marked, and what the documents do not say is said."
+    "Ask in a channel, in a thread, in direct messages or with /ask, and share files to ask about. Every answer comes "
+    "from the documents that everybody who reads it may see, and has numbered sources with the page and the words "
+    "they rest on. Sentences that their sources do not support are marked, and what the documents do not say is said."
 )
 
 

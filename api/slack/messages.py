@@ -4,8 +4,9 @@ Nothing that a document or a model says becomes a link, a mention or a channel: 
 Limits are those of https://docs.slack.dev/reference/block-kit/blocks, which the models of slack-sdk check too.
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +18,18 @@ Blocks = list[dict[str, Any]]
 
 SECTION_CHARS = 3_000
 BLOCKS_A_MESSAGE = 50
+# Slack refuses a message whose blocks take some 13,200 characters as JSON: https://github.com/slackapi/bolt-js/issues/2509
+MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS = 10
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
-# Room in a message's last block list for what follows the text: an alert, notes, sources, buttons.
-_FOOTER_BLOCKS = 8
-_MARKS = {Check.UNSUPPORTED: "not supported by what it cites", Check.UNCHECKED: "not checked"}
+_CHECKED = {
+    Check.VERIFIED: "verified",
+    Check.QUOTED: "found in the source, which nobody judged or which supports a part",
+    Check.COMPUTED: "computed",
+    Check.UNSUPPORTED: "not supported",
+    Check.UNCHECKED: "without a source",
+}
+_UNFINISHED = "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
 _FENCE = "```"
 
 FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadline_privately"
@@ -46,20 +54,33 @@ def answer_messages(
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: Cited(each.document_id, each.start, each.end) for number, each in cited.items()}
     text = as_form(Form.MRKDWN, answer.text, spans, base)
-    blocks = [_section(piece) for piece in pieces(text, SECTION_CHARS)]
+    blocks = [section(piece) for piece in pieces(text, SECTION_CHARS)]
     if answer.status is AnswerStatus.NOT_FOUND:
-        blocks.insert(0, _section("*Not in these documents*"))
+        blocks.insert(0, section("*Not in these documents*"))
     if asked is not None:
-        blocks.insert(0, {"type": "context", "elements": [_mrkdwn(f"You asked: {_plain(_shortened(asked, 500))}")]})
+        blocks.insert(0, context(f"You asked: {_plain(_shortened(asked, 500))}"))
     footer = [*_not_found(answer), *_alerts(answer), *_notes(answer), *_sources(list(cited.values()), base)]
     footer += _buttons(question_id, privately=privately)
     plain = _fallback(answer)
-    whole: list[Message] = []
-    room = BLOCKS_A_MESSAGE - _FOOTER_BLOCKS
-    while len(blocks) > room:
-        whole.append(Message(blocks[:room], plain))
-        blocks = blocks[room:]
-    return [*whole, Message([*blocks, *footer], plain)]
+    return [Message(part, plain) for part in _parted([*blocks, *footer])]
+
+
+def _parted(blocks: Blocks) -> Iterator[Blocks]:
+    """Part blocks into messages that Slack takes."""
+    part: Blocks = []
+    size = 0
+    for block in blocks:
+        more = _size(block)
+        if part and (len(part) == BLOCKS_A_MESSAGE or size + more > MESSAGE_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(block)
+        size += more
+    yield part
+
+
+def _size(block: dict[str, Any]) -> int:
+    return len(json.dumps(block, ensure_ascii=False).encode())
 
 
 def failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> Message:
@@ -67,15 +88,47 @@ def failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: b
     said = inert_mrkdwn(detail)[: SECTION_CHARS - 40]
     blocks: Blocks = [{"type": "alert", "level": "error", "text": _mrkdwn(f"There is no answer: {said}")}]
     if hint:
-        blocks.append({"type": "context", "elements": [_mrkdwn(inert_mrkdwn(hint)[:SECTION_CHARS])]})
+        blocks.append(context(inert_mrkdwn(hint)[:SECTION_CHARS]))
     if may_go_ahead:
         blocks.append({"type": "actions", "elements": [_button("Go ahead", GO_AHEAD, question_id, style="primary")]})
     return Message(blocks, f"There is no answer: {detail}"[:_FALLBACK_CHARS])
 
 
-def note_message(text: str) -> Message:
-    """Return a message of our own words."""
-    return Message([_section(inert_mrkdwn(text)[:SECTION_CHARS])], text)
+def stopped_message() -> Message:
+    """Return what is said where somebody stopped the work."""
+    text = "Stopped before there was an answer. Ask again whenever you like."
+    return Message([section(text)], text)
+
+
+def moved_message() -> Message:
+    """Return what stands in the place of a message that may not be deleted."""
+    text = "The reply is below."
+    return Message([context(text)], text)
+
+
+def plainer(message: Message) -> Message:
+    """Return a message without the blocks that a workspace may not know, and with what they say."""
+    blocks: Blocks = []
+    for block in message.blocks:
+        match block["type"]:
+            case "alert":
+                blocks.append(section(f"*Note:* {block['text']['text']}"[:SECTION_CHARS]))
+            case "carousel":
+                blocks.append(section(_listed(map(_plainer_card, block["elements"]))))
+            case "plan":
+                titles = [inert_mrkdwn(str(task["title"])) for task in block["tasks"]]
+                blocks.append(context(" · ".join([f"{block['title']}.", *titles])[:SECTION_CHARS]))
+            case "section" | "context" | "actions":
+                blocks.append(block)
+    return Message(blocks, message.text)
+
+
+def _plainer_card(card: dict[str, Any]) -> str:
+    title = card["title"]["text"]
+    where = f", {card['subtitle']['text']}" if "subtitle" in card else ""
+    for button in card.get("actions", ()):
+        return f"<{button['url'].replace('&', '&amp;')}|{title.replace('`', '').replace('|', '¦')}>{where}"
+    return f"{title}{where}"
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
@@ -116,18 +169,32 @@ def _alerts(answer: AnswerOut) -> Blocks:
         for each in found
     ]
     count = "One sentence is" if len(found) == 1 else f"{len(found)} sentences are"
-    text = f"{count} {_MARKS[Check.UNSUPPORTED]}: " + inert_mrkdwn("; ".join(said))
+    text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + inert_mrkdwn(
+        "; ".join(said)
+    )
     return [{"type": "alert", "level": "warning", "text": _mrkdwn(_shortened(text, SECTION_CHARS))}]
 
 
 def _notes(answer: AnswerOut) -> Blocks:
     """Return how the sentences were checked, and what the answer says of itself."""
-    counts = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
-    checked = ", ".join(f"{count} {check.value}" for check, count in counts if count)
-    count = len(answer.sentences)
-    said = [f"{count} sentence{'' if count == 1 else 's'}: {checked}."] if count else []
-    elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in [*said, *answer.notes][:10]]
+    unfinished = [] if answer.finished else [_UNFINISHED]
+    said = [*_checked(answer), *unfinished, *answer.notes][:10]
+    elements = [_mrkdwn(inert_mrkdwn(_shortened(each, 500))) for each in said]
     return [{"type": "context", "elements": elements}] if elements else []
+
+
+def _checked(answer: AnswerOut) -> list[str]:
+    """Return a sentence on how the answer's were checked; none without an answer, or where a warning says it."""
+    if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
+        return []
+    if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
+        return []
+    found = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
+    counts = [(_CHECKED[check], count) for check, count in found if count]
+    if len(counts) > 1:
+        parts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {words}" for words, count in counts)
+        return [f"Of {len(answer.sentences)} sentences, {parts}."]
+    return [f"{'The sentence is' if count == 1 else f'All {count} sentences are'} {words}." for words, count in counts]
 
 
 def _not_found(answer: AnswerOut) -> Blocks:
@@ -135,24 +202,32 @@ def _not_found(answer: AnswerOut) -> Blocks:
         return []
     searched = answer.searched
     queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
-    said = f"{searched.passages} passages of {len(searched.documents)} documents were found, and {searched.read} read"
-    said += f", for {queries}." if queries else "."
-    return [{"type": "context", "elements": [_mrkdwn(inert_mrkdwn(_shortened(said, 1_500)))]}]
+    said = f"Searched for {queries}: found " if queries else "Found "
+    said += f"{_counted(searched.passages, 'passage')} in {_counted(len(searched.documents), 'document')}"
+    said += f", and read {searched.read} of them."
+    return [context(inert_mrkdwn(_shortened(said, 1_500)))]
 
 
 def _sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
-    """Return a card for each source, numbered as in the answer; beyond ten, a line each."""
+    """Return a card for each source, numbered as in the answer; beyond ten, or what a message takes, a line each."""
     if not cited:
         return []
     cards = [_card(each, base) for each in cited[:_CARDS]]
-    lines = [_line(each, base) for each in cited[_CARDS:]]
+    while len(cards) > 1 and sum(map(_size, cards)) > _CARDS_BYTES:
+        cards.pop()
+    lines = [_line(each, base) for each in cited[len(cards) :]]
     blocks: Blocks = [{"type": "carousel", "elements": cards}]
+    return [*blocks, section(_listed(lines))] if lines else blocks
+
+
+def _listed(lines: Iterable[str]) -> str:
+    """Join as many lines as a section takes."""
     text = ""
     for line in lines:
         if len(text) + len(line) + 1 > SECTION_CHARS:
             break
         text = f"{text}\n{line}" if text else line
-    return [*blocks, _section(text)] if text else blocks
+    return text
 
 
 def _card(each: CitationOut, base: str | None) -> dict[str, Any]:
@@ -202,8 +277,14 @@ def _button(text: str, action: str, value: str, *, style: str | None = None) -> 
     return button if style is None else {**button, "style": style}
 
 
-def _section(text: str) -> dict[str, Any]:
+def section(text: str) -> dict[str, Any]:
+    """Return a paragraph of mrkdwn."""
     return {"type": "section", "text": _mrkdwn(text), "expand": True}
+
+
+def context(text: str) -> dict[str, Any]:
+    """Return a line of mrkdwn in small print."""
+    return {"type": "context", "elements": [_mrkdwn(text)]}
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
@@ -212,6 +293,10 @@ def _mrkdwn(text: str) -> dict[str, Any]:
 
 def _text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """Who a Slack user is here, and what everybody in a channel may see."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 
@@ -8,6 +9,7 @@ import structlog
 from api.slack.errors import SlackRefusedError
 from api.slack.web import SlackWeb
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.identity import Principal, Scope
 from ingest.slack import Surface, Workspace
 
@@ -15,34 +17,46 @@ log = structlog.get_logger(__name__)
 
 # Slack's groups are told from ours by name: whoever makes a group in Slack opens no document of ours with it.
 GROUP_PREFIX = "slack:"
+_CHANNEL_PREFIX = "slack-channel:"
 # Larger channels are taken for everybody's: nothing with an access list is shown there.
 MAX_MEMBERS = 100
 # People and groups are asked for again after this time, which is how long somebody who left still counts.
 _KEPT_SECONDS = 300.0
+# A channel in which a first file was shared is known after this time; the first such channel, at once.
+_CLOSED_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
+
+
+def channel_group(team_id: str, channel: str) -> str:
+    """Return the group of whoever reads a channel, to which its files are open."""
+    return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
     """Finds principals, of each workspace with its own token. What Slack says of people is kept for five minutes."""
 
-    def __init__(self, store: Slack, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Slack, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._files = files
         self._clock = clock
         self._mails: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self._channels: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
+        self._closed: dict[str, tuple[float, set[str]]] = {}
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
         """Return a user with its own rights: for what nobody else reads."""
-        mail = await self._mail(web, workspace.team_id, user_id)
-        groups = (await self._groups_of(web, workspace.team_id)).get(user_id, frozenset())
+        mail, groups = await self._person(web, workspace, user_id)
+        groups |= await self._channels_of(web, workspace, user_id)
         return self._store_principal(workspace, channel, mail, groups)
 
     async def audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal that sees what every member of a channel may see.
 
-        That is what is open to the whole tenant, and what is open to groups that all members are in. Of a channel whose
-        members cannot be listed, or that has over a hundred, only the former.
+        That is what is open to the whole tenant, what was shared in the channel itself, and what is open to groups that
+        all members are in. The last not in a channel whose members cannot be listed, or that has over a hundred.
         """
+        own = channel_group(workspace.team_id, channel)
         try:
             members = [member async for member in web.pages("conversations.members", "members", channel=channel)]
         except SlackRefusedError as error:
@@ -50,10 +64,10 @@ class People:
             members = []
         members = [member for member in members if member != workspace.bot_user_id]
         if not members or len(members) > MAX_MEMBERS:
-            return self._store_principal(workspace, channel, None, ())
-        people = [await self.asker(web, workspace, channel, member) for member in members]
+            return self._store_principal(workspace, channel, None, {own})
+        people = [await self._member(web, workspace, channel, member) for member in members]
         shared = frozenset.intersection(*(person.groups for person in people))
-        return self._store_principal(workspace, channel, None, shared)
+        return self._store_principal(workspace, channel, None, shared | {own})
 
     async def principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
@@ -62,6 +76,39 @@ class People:
         if surface is Surface.DIRECT:
             return await self.asker(web, workspace, channel, user_id)
         return await self.audience(web, workspace, channel)
+
+    async def _member(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
+        return self._store_principal(workspace, channel, *await self._person(web, workspace, user_id))
+
+    async def _person(self, web: SlackWeb, workspace: Workspace, user_id: str) -> tuple[str | None, frozenset[str]]:
+        """Return a user's address and the user groups that it is in."""
+        mail = await self._mail(web, workspace.team_id, user_id)
+        return mail, (await self._groups_of(web, workspace.team_id)).get(user_id, frozenset())
+
+    async def _channels_of(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
+        """Return the groups of the channels that a user is in, of those whose files only members see."""
+        now = self._clock()
+        closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
+        if closed_until <= now:
+            closed = await asyncio.to_thread(self._files.closed_channels, workspace.team_id)
+            if not closed:
+                return frozenset()
+            self._closed[workspace.team_id] = now + _CLOSED_SECONDS, closed
+        key = workspace.team_id, user_id
+        kept = self._channels.get(key)
+        if kept is None or kept[0] <= now:
+            kept = self._channels[key] = (now + _KEPT_SECONDS, await self._joined(web, user_id))
+        return frozenset(channel_group(workspace.team_id, each) for each in closed & kept[1])
+
+    async def _joined(self, web: SlackWeb, user_id: str) -> frozenset[str]:
+        """List the channels that a user is in; of private ones, those that the bot is in too."""
+        kinds = "public_channel,private_channel"
+        try:
+            pages = web.pages("users.conversations", "channels", user=user_id, types=kinds)
+            return frozenset([str(each["id"]) async for each in pages])
+        except SlackRefusedError as error:
+            log.info("channels of a user are not known", user=user_id, reason=error.reason)
+            return frozenset()
 
     def _store_principal(
         self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]

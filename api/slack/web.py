@@ -20,6 +20,8 @@ _BUSY_TRIES = 3
 _ITS_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
+# How methods end that read.
+_READS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
 _PAGE = 200
 _PAGES = 10
 
@@ -29,6 +31,7 @@ class SlackWeb:
 
     def __init__(self, token: str, base_url: str) -> None:
         self.url = base_url
+        self.token = token
         self._client = AsyncWebClient(
             token=token, base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env_in_session=True, retry_handlers=[]
         )
@@ -80,7 +83,7 @@ class SlackWeb:
     async def _response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
             # Methods that read take no JSON: https://docs.slack.dev/apis/web-api/#post-bodies
-            reads = method.rpartition(".")[2] in ("info", "members", "replies", "history", "list", "test")
+            reads = method.rpartition(".")[2] in _READS
             if reads:
                 return await self._client.api_call(method, params=body)
             return await self._client.api_call(method, json=body)

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ingest.catalog.database import lock_derived, lock_tenant, read, write
 from ingest.catalog.document_scope import Readers, owned_by, withheld_documents
 from ingest.catalog.tables import answers, conversations, runs, work_versions
 from ingest.catalog.works import gone_of, note_versions
-from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
+from ingest.conversations import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
 from ingest.redaction import redacted_answer
 from ingest.works import Work
@@ -192,7 +192,7 @@ def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
             owner=answer.owner,
             question=answer.question,
             answer=answer.body,
-            rows_behind=[[each.document_id, each.version_id, each.table, each.ranges] for each in answer.rows_behind],
+            rows_behind=_written_rows(answer),
             created_at=answer.created_at,
         )
     )
@@ -235,11 +235,37 @@ def _answer(connection: Connection, tenant_id: str, identifier: str, owner: str 
     return None if row is None else _kept(row)
 
 
-def _kept(row: Row[Any]) -> KeptAnswer:
-    ranges = (
-        RowRanges(document, version, table, tuple((first, last) for first, last in found))
-        for document, version, table, found in row.rows_behind
+def _written_rows(answer: KeptAnswer) -> Any:  # noqa: ANN401 - JSON
+    """Write the rows behind an answer as a list; with those behind single cells, these name the list's parts."""
+    if not answer.cells_behind:
+        return [[*each.part, each.ranges] for each in answer.rows_behind]
+    ranges = {each.part: each.ranges for each in answer.rows_behind}
+    named = (rows.part for cell in answer.cells_behind for rows in cell.parts)
+    parts = list(dict.fromkeys([*ranges, *named]))
+    places = {part: at for at, part in enumerate(parts)}
+    cells = [
+        [cell.row, cell.column, [[places[rows.part], rows.ranges] for rows in cell.parts]]
+        for cell in answer.cells_behind
+    ]
+    return {"rows": [[*part, ranges.get(part, ())] for part in parts], "cells": cells}
+
+
+def _read_rows(written: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges, ...]]:  # noqa: ANN401 - JSON
+    rows, cells = (written, ()) if isinstance(written, list) else (written["rows"], written["cells"])
+    parts = [RowRanges(document, version, table, _pairs(found)) for document, version, table, found in rows]
+    named = (
+        CellRanges(row, column, tuple(replace(parts[at], ranges=_pairs(found)) for at, found in own))
+        for row, column, own in cells
     )
+    return tuple(each for each in parts if each.ranges), tuple(named)
+
+
+def _pairs(found: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((first, last) for first, last in found)
+
+
+def _kept(row: Row[Any]) -> KeptAnswer:
+    rows, cells = _read_rows(row.rows_behind)
     return KeptAnswer(
         row.id,
         row.tenant_id,
@@ -247,7 +273,8 @@ def _kept(row: Row[Any]) -> KeptAnswer:
         row.turn,
         row.question,
         row.answer,
-        tuple(ranges),
+        rows,
         row.created_at,
         row.owner,
+        cells,
     )

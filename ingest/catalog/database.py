@@ -111,7 +111,7 @@ def migrate(engine: Engine) -> None:
     """Make the tables of a new catalog, or apply the missing migrations; two processes at once do so once."""
     with _migrating(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-        if current == _latest_revision():
+        if current == latest_revision():
             return
         config = _migrations()
         config.attributes["connection"] = connection
@@ -126,7 +126,7 @@ def migrate(engine: Engine) -> None:
 
 
 @cache
-def _latest_revision() -> str | None:
+def latest_revision() -> str | None:
     return ScriptDirectory.from_config(_migrations()).get_current_head()
 
 

@@ -14,6 +14,7 @@ from ingest.catalog.listing_rows import relist
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
+from ingest.catalog.slack_files import forget_names
 from ingest.catalog.tables import batch_entries, deletions, document_attributes, documents, jobs, versions
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
@@ -113,6 +114,7 @@ def _erase(
         connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
         connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
         connection.execute(update(batch_entries).where(batch_entries.c.document_id.in_(some)).values(name=""))
+        forget_names(connection, some)
         connection.execute(
             update(documents)
             .where(documents.c.id.in_(some))

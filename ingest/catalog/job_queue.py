@@ -155,6 +155,25 @@ def claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[in
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
+def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
+    """Return since when the job has waited that waits longest of those that can be claimed now; None without one.
+
+    A job waits since it was queued last, or since its pause ended. The chart's query for KEDA asks the same.
+    """
+    paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
+    since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
+    query = select(func.min(since)).where(*_waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
+    if per_tenant is not None:
+        busy = (
+            select(jobs.c.tenant_id)
+            .where(jobs.c.state == "running", jobs.c.kind == kind)
+            .group_by(jobs.c.tenant_id)
+            .having(func.count() >= per_tenant)
+        )
+        query = query.where(jobs.c.tenant_id.not_in(busy))
+    return connection.execute(query).scalar()
+
+
 def tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
     """Return the tenants that have waiting jobs, in the order in which they are served next.
 

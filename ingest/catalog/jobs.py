@@ -17,6 +17,7 @@ from ingest.catalog.job_queue import (
     any_waiting,
     claim_jobs,
     claimable_jobs,
+    claimable_since,
     fail_target,
     queue_job,
     requeue_lapsed,
@@ -94,6 +95,14 @@ class Jobs:
         """Ids of the oldest jobs that could be claimed now, each worth ringing a worker for."""
         with read(self._engine) as connection:
             return claimable_jobs(connection, kind, limit)
+
+    def claimable_since(self, kind: JobKind) -> float | None:
+        """Return since when the job has waited that waits longest of those that can be claimed now; None without one.
+
+        Where it grows, workers are too few: those that wait for their pause or their tenant's turn do not count.
+        """
+        with read(self._engine) as connection:
+            return claimable_since(connection, kind, self._per_tenant.get(kind))
 
     def pause(self, kind: JobKind) -> None:
         """Stop claims of a kind; running jobs go on."""

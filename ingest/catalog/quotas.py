@@ -34,6 +34,7 @@ from ingest.catalog.quota_rows import (
     sums,
     sums_of,
 )
+from ingest.catalog.slack_usage import ChannelDay, usage_by_channel
 from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.errors import QuotaExceededError, StorageQuotaExceededError, TenantNotFoundError
 from ingest.quotas import DOLLARS, NANODOLLARS, TOKENS, Account, Quota, Spending, Standing, UsageDay
@@ -185,6 +186,14 @@ class Quotas:
     ) -> list[CollectionUsage]:
         """Sum up what was asked of each collection: see `ingest.catalog.collection_usage`."""
         return usage_by_collection(self._engine, tenant_id, owner=owner, since=since, until=until)
+
+    def usage_by_channel(
+        self, tenant_id: str, *, channel: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
+    ) -> list[ChannelDay]:
+        """List what was asked and shared in Slack, by day and channel: see `ingest.catalog.slack_usage`."""
+        return usage_by_channel(
+            self._engine, tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit
+        )
 
 
 class Rules:

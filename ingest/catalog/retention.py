@@ -10,6 +10,7 @@ from ingest.catalog.audit import Audit
 from ingest.catalog.database import scrub, write
 from ingest.catalog.run_log import resume_run, run_of, run_query
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.tables import (
     answers,
     batch_entries,
@@ -78,6 +79,7 @@ class Expiry:
         expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _finish_runs)
         counts = {kind: _in_portions(self._engine, *each) for kind, each in expired.items()}
         counts["slack"] = Slack(self._engine).forget(before(retention.conversations_days))
+        counts["slack files"] = SlackFiles(self._engine).forget(before(retention.conversations_days))
         counts["idempotency keys"] = _forget_keys(self._engine, now)
         counts["audit"] = sum(_trimmed(Audit(self._engine), before(retention.audit_days)))
         if any(counts.values()):

@@ -136,7 +136,9 @@ class Shares:
 
 def _as_read(kept: KeptAnswer, closed: Mapping[str, Mapping[str, str]]) -> KeptAnswer:
     if kept.id in closed:
-        return replace(kept, body=answer_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=())
+        return replace(
+            kept, body=answer_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
+        )
     if kept.id + ROUTE in closed:  # seen for the choice of a strategy alone
         return replace(kept, body=without_route(kept.body))
     return kept

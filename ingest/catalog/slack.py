@@ -17,10 +17,14 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import read, upsert, write
 from ingest.catalog.grants import with_collections
+from ingest.catalog.slack_rows import count, note
 from ingest.catalog.tables import (
+    runs,
     slack_channels,
+    slack_files,
     slack_questions,
     slack_seen,
+    slack_shares,
     slack_threads,
     slack_workspaces,
     tenants,
@@ -28,9 +32,13 @@ from ingest.catalog.tables import (
 )
 from ingest.errors import LeaseLostError
 from ingest.identity import Principal, Scope
+from ingest.runs import RunState
 from ingest.slack import SLACK_KEY, Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.slack_files import OPEN_SHARES
 
 LEASE_SECONDS = 30.0
+# A question waits for the files of its own message for so long.
+_FILES_SECONDS = 600.0
 _OPEN = (QuestionState.WAITING, QuestionState.ANSWERING)
 
 
@@ -113,7 +121,7 @@ class Slack:
     def is_new(self, workspace: Workspace, keys: Collection[str]) -> bool:
         """Note keys of an event that is no question; false if one of them was noted before."""
         with write(self._engine) as connection:
-            return _note(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
+            return note(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
     def ask(self, asked: Asked, keys: Collection[str]) -> str | None:
         """Store a question and return its id; None if one of the keys of its event was noted before.
@@ -123,7 +131,7 @@ class Slack:
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
         with write(self._engine) as connection:
-            if not _note(connection, asked.team_id, asked.tenant_id, keys, now):
+            if not note(connection, asked.team_id, asked.tenant_id, keys, now):
                 return None
             thread = upsert(connection, slack_threads).values(tenant_id=asked.tenant_id, created_at=now, **of_thread)
             connection.execute(thread.on_conflict_do_nothing())
@@ -146,6 +154,7 @@ class Slack:
                     **of_thread,
                 )
             )
+            count(connection, asked.tenant_id, asked.channel, now, questions=1)
         return identifier
 
     def takes_part(self, team_id: str, channel: str, thread_ts: str) -> bool:
@@ -193,9 +202,8 @@ class Slack:
         self._change(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
-    def posted(self, question: SlackQuestion, message_ts: str | None) -> SlackQuestion:
-        """Record the message that was posted; None if it is known not to have been. Raises `LeaseLostError`."""
-        messages = question.posted.messages if message_ts is None else (*question.posted.messages, message_ts)
+    def posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
+        """Record which messages the reply has, and that none is on its way any more. Raises `LeaseLostError`."""
         self._change(question, messages=list(messages), posting_since=None)
         return replace(question, posted=Posted(messages))
 
@@ -206,8 +214,14 @@ class Slack:
         )
 
     def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
-        """End a question. Raises `LeaseLostError`."""
-        self._change(question, state=state, lease_until=None, error_code=error_code, ended_at=self._clock())
+        """End a question, which counts as answered if its run has an answer. Raises `LeaseLostError`."""
+        now, asked = self._clock(), question.asked
+        ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now}
+        with self._held(question) as connection:
+            connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**ended))
+            run = select(runs.c.id).where(runs.c.id == question.run_id, runs.c.ended_as == RunState.COMPLETED)
+            if state is QuestionState.ANSWERED and connection.execute(run).first() is not None:
+                count(connection, asked.tenant_id, asked.channel, now, answers=1)
 
     def question(self, identifier: str) -> SlackQuestion | None:
         with read(self._engine) as connection:
@@ -311,7 +325,14 @@ def _claimable(now: float) -> Select[Any]:
     )
     waits = and_(mine.state == QuestionState.WAITING, mine.not_before <= now)
     lost = and_(mine.state == QuestionState.ANSWERING, mine.lease_until < now)
-    return select(slack_questions).where(or_(waits, lost), ~before_it).order_by(mine.created_at)
+    files_come = exists().where(
+        slack_shares.c.team_id == mine.team_id,
+        slack_shares.c.channel == mine.channel,
+        slack_shares.c.message_ts == mine.message_ts,
+        slack_shares.c.state.in_(OPEN_SHARES),
+        slack_shares.c.created_at > now - _FILES_SECONDS,
+    )
+    return select(slack_questions).where(or_(waits, lost), ~before_it, ~files_come).order_by(mine.created_at)
 
 
 def _questions() -> Select[Any]:
@@ -350,15 +371,6 @@ def _of_thread(table: Any, team_id: str, channel: str, thread_ts: str) -> tuple[
     return table.c.team_id == team_id, table.c.channel == channel, table.c.thread_ts == thread_ts
 
 
-def _note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
-    """Note keys in their order, so that two processes that note the same ones wait in turn."""
-    new = True
-    for key in sorted(keys):
-        row = upsert(connection, slack_seen).values(team_id=team_id, key=key[:120], tenant_id=tenant_id, seen_at=now)
-        new &= bool(connection.execute(row.on_conflict_do_nothing()).rowcount)
-    return new
-
-
 def _settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
     of_channel = slack_channels.c.team_id == team_id, slack_channels.c.channel == channel
     body = connection.execute(select(slack_channels.c.settings).where(*of_channel)).scalar()
@@ -381,7 +393,15 @@ def _workspace_of(row: Row[Any]) -> Workspace:
 
 
 def _remove(connection: Connection, team_id: str) -> None:
-    for table in (slack_questions, slack_seen, slack_threads, slack_channels, slack_workspaces):
+    for table in (
+        slack_questions,
+        slack_files,
+        slack_shares,
+        slack_seen,
+        slack_threads,
+        slack_channels,
+        slack_workspaces,
+    ):
         connection.execute(delete(table).where(table.c.team_id == team_id))
 
 

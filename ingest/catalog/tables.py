@@ -918,3 +918,62 @@ slack_questions = Table(
     Index(None, "team_id", "channel", "thread_ts"),
     Index(None, "tenant_id"),
 )
+
+# Messages in Slack with files for us. `reply_ts` is ours that says how it goes, and `shown` the digest of its words.
+slack_shares = Table(
+    "slack_shares",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("team_id", String(32), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("thread_ts", String(32), nullable=False),
+    Column("message_ts", String(32), nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reply_ts", String(32)),
+    Column("posting_since", Float),
+    Column("shown", String(64), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False),
+    Column("error_code", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    UniqueConstraint("team_id", "channel", "message_ts"),
+    Index(None, "state", "not_before"),
+    Index(None, "tenant_id"),
+)
+
+# The files of those messages, each with the document that it became, and what was said of it in the end.
+slack_files = Table(
+    "slack_files",
+    metadata,
+    Column("share_id", ForeignKey("slack_shares.id"), primary_key=True),
+    Column("file_id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("team_id", String(32), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("document_id", String(36)),
+    Column("audience", String(16), nullable=False),
+    Column("said", JSON, nullable=False),
+    Column("gone_at", Float),
+    Index(None, "team_id", "file_id"),
+    Index(None, "document_id"),
+    Index(None, "tenant_id"),
+)
+
+# What was asked, answered and shared in a channel on a day of UTC.
+slack_days = Table(
+    "slack_days",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("questions", BigInteger, nullable=False),
+    Column("answers", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+)

@@ -57,6 +57,8 @@ _EXPORTED = (
     "files",
     "quota_limits",
     "usage_days",
+    "slack_days",
+    "slack_files",
     "webhooks",
     "webhook_deliveries",
     "audit",

@@ -59,6 +59,21 @@ class SqlResult:
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     total_rows: int
+    records: "ResultRecords | None" = None
+
+
+Ranges = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class ResultRecords:
+    """The records of `table` behind each of the first rows of a result, as ranges of their numbers.
+
+    Of a row, None has all of them, and a column's number those that its cell alone rests on.
+    """
+
+    table: str
+    rows: Sequence[Mapping[int | None, Ranges]]
 
 
 @dataclass(frozen=True)
@@ -84,20 +99,30 @@ class SqlEngine:
         self._command = command
 
     def query(
-        self, tables: Sequence[SqlTable], sql: str, *, max_rows: int, cancelled: Callable[[], bool] = not_cancelled
+        self,
+        tables: Sequence[SqlTable],
+        sql: str,
+        *,
+        max_rows: int,
+        traced_rows: int = 0,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> SqlResult:
-        """Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
-        tables, `SqlLimitError` past a limit, and `RunCancelledError`."""
+        """Run a SELECT; the result names the records behind its first `traced_rows` where its syntax tells them.
+
+        Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
+        tables, `SqlLimitError` past a limit, and `RunCancelledError`.
+        """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             request = {
                 "tables": [_request(table, Path(folder, f"added-{at}.csv")) for at, table in enumerate(tables)],
                 "sql": sql,
                 "max_rows": max_rows,
+                "traced_rows": traced_rows,
                 "limits": asdict(self._limits),
             }
             answer = self._ask(request, Path(folder), cancelled)
         rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
-        return SqlResult(tuple(answer["columns"]), rows, answer["total_rows"])
+        return SqlResult(tuple(answer["columns"]), rows, answer["total_rows"], _records(answer["records"]))
 
     def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
         """Return a SELECT of `_row` for the rows that `sql` computes from; None if it reads anything but one table.
@@ -175,6 +200,16 @@ def _read(cell: Any) -> object:  # noqa: ANN401 - any JSON
             return date.fromisoformat(value)
         case _:
             return {key: _read(each) for key, each in value.items()}
+
+
+def _records(found: Mapping[str, Any] | None) -> ResultRecords | None:
+    if found is None:
+        return None
+    rows = [
+        {int(column) if column else None: [(first, last) for first, last in ranges] for column, ranges in row.items()}
+        for row in found["rows"]
+    ]
+    return ResultRecords(found["table"], rows)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -93,7 +93,7 @@ class TableStrategy:
         run.try_out(plan)
         yield Planned(plan.steps(), plan.sql)
         yield from run.judge(plan)
-        return plan, run.query(plan)
+        return plan, run.query(plan, traced_rows=_KEPT_ROWS)
 
 
 def _reply(context: Context, call: SubCall) -> str:
@@ -130,6 +130,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
         result=result_of(result, interval, _KEPT_ROWS),
         table=_table(plan, result),
         rows_behind=tuple(rows for name, numbers in behind.items() for rows in run.opened(name).behind(numbers)),
+        cells_behind=tuple(run.behind_cells(result)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest.tables import ROW_NUMBER, ColumnType, RecordTables
 from retrieval.embedding import Embedder
 from rlm import events
-from rlm.answers import Coverage, Interval, SearchedDocument
+from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
 from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
@@ -157,9 +157,12 @@ class PlanRun:
         for column in waiting:
             yield from self._judge(column, numbers[column])
 
-    def query(self, plan: Plan) -> SqlResult:
-        """Return the result of the plan's query. Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`."""
-        return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS)
+    def query(self, plan: Plan, *, traced_rows: int) -> SqlResult:
+        """Return the result of the plan's query, with the records behind its first `traced_rows`.
+
+        Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`.
+        """
+        return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS, traced_rows=traced_rows)
 
     def behind(self, plan: Plan) -> dict[str, list[int]]:
         """Return the rows that the result rests on, by table: as the plan says, or by the syntax of its query.
@@ -175,6 +178,18 @@ class PlanRun:
             return found
         named = self._tables.mentioned(plan.sql)
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
+
+    def behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
+        """Yield the records behind each row of a result that names them, and behind cells that rest on fewer."""
+        found = result.records
+        if found is None:
+            return
+        opened = self._open(found.table)
+        for row, cells in enumerate(found.rows, start=1):
+            for column, ranges in cells.items():
+                numbers = [number for first, last in ranges for number in range(first, last + 1)]
+                if parts := opened.behind(numbers):
+                    yield CellRecords(row, column, parts)
 
     def opened(self, name: str) -> OpenedTable:
         return self._opened[name]
@@ -255,10 +270,12 @@ class PlanRun:
         found = self._run(sql, Plan((), sql, "", ""), judged=False, most_rows=max(1, opened.rows))
         return sorted(_numbers(found, opened.rows))
 
-    def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int) -> SqlResult:
+    def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int, traced_rows: int = 0) -> SqlResult:
         names = [table.name for table in self._tables.mentioned(sql)]
         tables = [self._open(name).sql_table(self._folder, self._added(name, plan, judged=judged)) for name in names]
-        return self._engine.query(tables, sql, max_rows=most_rows, cancelled=self._context.cancelled)
+        return self._engine.query(
+            tables, sql, max_rows=most_rows, traced_rows=traced_rows, cancelled=self._context.cancelled
+        )
 
     def _added(self, name: str, plan: Plan, *, judged: bool) -> Added:
         rows = self._open(name).rows

@@ -23,7 +23,7 @@ from tests.support.browser import chromium, portal
 from tests.support.cluster import wait_until
 from tests.support.service import running
 
-_WATCH = """
+WATCH = """
 window.longTasks = []
 new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((each) => each.duration)))
   .observe({ type: 'longtask', buffered: true })
@@ -97,9 +97,9 @@ def portal_stream(
         chromium() as browser,
         portal(services, browser) as opened,
     ):
-        answer = long_answer(_document(client), words, citations)
+        answer = long_answer(document(client), words, citations)
         services.answering = _Streamed(answer, 1_000, seconds)
-        opened.context.add_init_script(_WATCH)
+        opened.context.add_init_script(WATCH)
         page = opened.signed_in("/ask")
         page.evaluate("window.longTasks.length = 0")
         page.get_by_label("Your question").fill("Tell me all of it.")
@@ -120,7 +120,7 @@ def portal_stream(
     print_figures(figures, as_json)
 
 
-def _document(client: Client) -> Mapping[str, Any]:
+def document(client: Client) -> Mapping[str, Any]:
     made = client.http.post("/v1/documents", params={"name": "plans.md"}, content=b"Plans of the harbour.\n").json()[
         "id"
     ]

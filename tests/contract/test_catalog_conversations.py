@@ -13,7 +13,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.conversations import Exchange, KeptAnswer, RowRanges, ranges_of
+from ingest.conversations import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
 from ingest.documents import JobKind
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
 from ingest.retention import Retention
@@ -56,6 +56,18 @@ def test_an_answer_comes_back_as_it_was_kept_with_the_rows_behind_it(kept: Conve
     assert found == given
     assert [list(each.numbers()) for each in found.rows_behind] == [[1, 2, 3, 7, 9, 10], [5]]
     assert [len(each) for each in found.rows_behind] == [6, 1]
+
+
+def test_the_rows_behind_single_cells_come_back_also_those_of_other_tables(kept: Conversations) -> None:
+    rows = (RowRanges("d", "v", 0, ((1, 9),)),)
+    cells = (
+        CellRanges(1, None, (RowRanges("d", "v", 0, ((1, 3),)), RowRanges("e", "w", 2, ((5, 5),)))),
+        CellRanges(1, 2, (RowRanges("d", "v", 0, ((2, 2), (4, 4))),)),
+    )
+    for identifier, behind in (("a", rows), ("b", ())):
+        given = answer(identifier, rows_behind=behind, cells_behind=cells)
+        kept.keep(given)
+        assert kept.answer("ann", identifier) == given
 
 
 def test_keeping_an_answer_again_makes_no_second_turn(kept: Conversations) -> None:

@@ -292,7 +292,7 @@ def test_a_grant_names_a_user_a_group_or_a_key(engine: Engine, subject: str) -> 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
     def wait(condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not condition():
             assert time.monotonic() < until
             time.sleep(0.01)

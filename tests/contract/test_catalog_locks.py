@@ -36,7 +36,7 @@ def test_a_deletion_waits_for_the_job_of_a_worker_before_it_changes_the_version(
         worker.execute(select(job_rows.c.id).where(job_rows.c.id == job.id).with_for_update())
         deletion.start()
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not worker.execute(waiting).scalar_one() and time.monotonic() < until:
             time.sleep(0.01)
         worker.execute(update(versions).where(versions.c.id == job.version_id).values(chunks=1))

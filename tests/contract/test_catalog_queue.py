@@ -1,6 +1,7 @@
 """Whose job is claimed next, how long the others wait, and what ends a job that nobody can carry."""
 
 import random
+import time
 
 import pytest
 from sqlalchemy import Engine
@@ -108,6 +109,26 @@ def test_what_a_bell_is_rung_for_is_what_can_be_claimed_oldest_first(catalog: Ca
     assert waiting == sorted(waiting)
     assert not {first.id, second.id} & set(waiting)
     assert jobs.claimable(JobKind.INGEST, 2) == waiting[:2]
+
+
+def test_only_what_can_be_claimed_makes_the_queue_older(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    assert jobs.claimable_since(JobKind.INGEST) is None
+    before = time.time()
+    upload(catalog, "ann", 2)
+    (first,) = jobs.claim(JobKind.INGEST)
+    (second,) = jobs.claim(JobKind.INGEST)
+    assert jobs.claimable_since(JobKind.INGEST) is None  # they run
+    jobs.retry(first, AWAY)  # not before a pause
+    assert jobs.claimable_since(JobKind.INGEST) is None
+    jobs.hand_back(second)
+    handed_back = jobs.claimable_since(JobKind.INGEST)
+    assert handed_back is not None
+    assert before < handed_back <= time.time()
+    jobs.pause(JobKind.INGEST)
+    assert jobs.claimable_since(JobKind.INGEST) is None
+    jobs.resume(JobKind.INGEST)
+    wake(engine)
+    assert (jobs.claimable_since(JobKind.INGEST) or 0) <= handed_back
 
 
 def test_waiting_jobs_are_counted_by_tenant_and_as_a_backlog(catalog: Catalog, jobs: Jobs) -> None:

@@ -33,7 +33,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Feed, Feed]]:
 
 
 def heard(event: threading.Event) -> bool:
-    return event.wait(10.0)
+    return event.wait(60.0)
 
 
 def settle(announcing: Feed, watching: Feed, tenant: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_PARTS = ("api", "ingest", "retrieval", "rlm", "workers", "tests", "pyproject.toml")
+_PARTS = ("api", "deploy", "ingest", "retrieval", "rlm", "workers", "tests", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,27 @@ GUARDS = (
         "    if blobs.size(SEALED_NOTE) is not None:",
         "    if False:",
         "tests/integration/test_bucket.py::test_keys_that_are_missing_or_wrong_keep_a_service_from_starting",
+    ),
+    Guard(
+        "a path that is not used is closed",
+        "deploy/vllm/used_paths.py",
+        'if scope["type"] != "http" or request not in USED:',
+        "if False:",
+        "tests/unit/deploy/test_vllm.py::test_everything_else_is_closed_with_the_key_too",
+    ),
+    Guard(
+        "every path of a model server wants the key",
+        "deploy/vllm/used_paths.py",
+        "if self._expected is not None and not",
+        "if False and not",
+        "tests/unit/deploy/test_vllm.py::test_what_leadline_asks_for_is_open_to_who_has_the_key",
+    ),
+    Guard(
+        "a model server listens on a private address",
+        "deploy/vllm/start.py",
+        "    return address.is_private and not address.is_unspecified",
+        "    return True",
+        "tests/unit/deploy/test_vllm.py::test_what_is_not_safe_is_refused_with_what_to_do",
     ),
     Guard(
         "a server that fails gets nothing while it rests",
@@ -72,6 +93,14 @@ GUARDS = (
         "(limits_of(each) for each in (run.limits, run.limits))",
         "tests/integration/test_paused_runs.py"
         "::test_a_paused_run_outlives_its_process_and_asks_nothing_twice_when_its_budget_is_raised",
+    ),
+    Guard(
+        "records are named for the very rows that the query gave",
+        "rlm/tables/sql_child.py",
+        "        if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:",
+        "        if False:",
+        "tests/unit/rlm/tables/test_sql.py"
+        "::test_a_result_comes_with_the_records_behind_its_rows_and_stays_what_it_is_without",
     ),
     Guard(
         "feedback names what the answer has",
@@ -261,7 +290,7 @@ GUARDS = (
         "api/portal/assets/sign_in.js",
         "to?.origin === location.origin ? to.href : '/'",
         "to.href",
-        "tests/integration/test_portal_library.py"
+        "tests/integration/portal/test_library.py"
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
     ),
     Guard(
@@ -353,7 +382,7 @@ GUARDS = (
     ),
     Guard(
         "a currency sign behind a number may be the next number's",
-        "ingest/parsing/pdf/aligned_tables.py",
+        "ingest/parsing/pdf/aligned_columns.py",
         "leads = signs_lead and is_currency(word.text)",
         "leads = False and is_currency(word.text)",
         "tests/unit/ingest/test_pdf_layout.py"
@@ -938,6 +967,136 @@ GUARDS = (
         'match[0].replace(":", "[:]").replace(".", "[.]")',
         "match[0]",
         "tests/security/test_rendering.py::test_generated_markdown_renders_to_nothing_but_our_links",
+    ),
+    Guard(
+        "a card in Slack is done before its stream ends",
+        "api/slack/live.py",
+        "self._steps.cards(ended=True)",
+        "self._steps.cards(ended=False)",
+        "tests/integration/slack/test_live.py::test_a_longer_run_shows_a_card_a_step_and_no_failed_one",
+    ),
+    Guard(
+        "a stream in Slack ends before Slack ends it",
+        "api/slack/live.py",
+        "            is_over = self._clock() - self._streamed_since >= STREAM_SECONDS\n",
+        "            is_over = False\n",
+        "tests/integration/slack/test_live.py::test_a_stream_that_is_about_to_end_goes_on_as_updates_and_loses_nothing",
+    ),
+    Guard(
+        "a status in Slack is said again before Slack takes it away",
+        "api/slack/live.py",
+        "self._clock() - self._status_at < _STATUS_SECONDS",
+        "True",
+        "tests/integration/slack/test_live.py::test_where_no_cards_are_taken_there_is_the_status_and_the_text",
+    ),
+    Guard(
+        "what was deleted in Slack is posted again in order",
+        "api/slack/reply.py",
+        "                await self._remove_from(number)\n",
+        "",
+        "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
+    ),
+    Guard(
+        "a reply whose blocks Slack refuses is given in plain ones",
+        "api/slack/reply.py",
+        "            await self.post(plainer(message), number)\n",
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_reply_whose_blocks_are_refused_is_given_in_plain_ones",
+    ),
+    Guard(
+        "who reads a channel in Slack is asked again before its reply",
+        "api/slack/delivery.py",
+        "since the run began.\n            caller = await",
+        "since the run began.\n            await",
+        "tests/integration/slack/test_readers.py"
+        "::test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the shortcut",
+        "api/slack/intake.py",
+        'if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):',
+        "if False:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
+        "who may ask in a channel of Slack binds the button to go ahead",
+        "api/slack/intake.py",
+        "if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):",
+        "if not trigger_id:",
+        "tests/integration/slack/test_readers.py::test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button",
+    ),
+    Guard(
+        "a message in Slack holds no more than Slack takes",
+        "api/slack/messages.py",
+        " or size + more > MESSAGE_BYTES",
+        "",
+        "tests/unit/api/test_slack_messages.py"
+        "::test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes",
+    ),
+    Guard(
+        "the bot's token goes to Slack's servers alone",
+        "api/slack/downloads.py",
+        "    if not is_slacks(file.url, api_url):",
+        "    if False:",
+        "tests/integration/slack/test_files.py::test_what_cannot_be_taken_is_refused_in_words",
+    ),
+    Guard(
+        "an address with a user's name is none of Slack's",
+        "api/slack/downloads.py",
+        "    if asked.username is not None or asked.password is not None:",
+        "    if False:",
+        "tests/unit/api/test_slack_downloads.py::test_the_token_goes_to_slacks_own_servers_alone",
+    ),
+    Guard(
+        "a private channel's file is open to its members alone",
+        "api/slack/files.py",
+        "return Audience.CHANNEL, own | {members}, everybody",
+        "return Audience.CHANNEL, None, everybody",
+        "tests/integration/slack/test_files.py::test_a_private_channels_file_appears_nowhere_else",
+    ),
+    Guard(
+        "only who is in a channel sees its files elsewhere",
+        "api/slack/people.py",
+        "for each in closed & kept[1])",
+        "for each in closed)",
+        "tests/integration/slack/test_files.py::test_a_private_channels_file_appears_nowhere_else",
+    ),
+    Guard(
+        "a document stays while its file is shared elsewhere",
+        "api/slack/files.py",
+        "            if self._store.is_used(file.document_id):",
+        "            if False:",
+        "tests/integration/slack/test_files.py"
+        "::test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere",
+    ),
+    Guard(
+        "a document that was uploaded to us is not Slack's to delete",
+        "api/slack/files.py",
+        "            if not document.key_id.startswith(SLACK_KEY):",
+        "            if False:",
+        "tests/integration/slack/test_files.py"
+        "::test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere",
+    ),
+    Guard(
+        "names of files are inert in the thread",
+        "api/slack/file_messages.py",
+        'inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS])',
+        '" ".join(file.name.split())[:_NAME_CHARS]',
+        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+    ),
+    Guard(
+        "nothing is unfurled of what is said of files",
+        "api/slack/notice.py",
+        "                unfurl_links=False,",
+        "",
+        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+    ),
+    Guard(
+        "a question waits for the files of its message",
+        "ingest/catalog/slack.py",
+        "~before_it, ~files_come)",
+        "~before_it)",
+        "tests/integration/slack/test_files.py::test_a_question_with_its_file_waits_until_that_is_read",
     ),
     Guard(
         "parsers open no files",

@@ -43,11 +43,11 @@ def test_the_end_of_a_document_is_told_though_the_broker_forgot_everything_and_t
         document = cluster.upload(book(1, chapters=2), "a.md")
         with cluster.events(f"/v1/documents/{document}/events") as sent:
             assert next(sent)[1] == "snapshot"
-            wait_until(lambda: cluster.faults.reached("ingest.indexed") is not None, seconds=30, what="it is indexed")
+            wait_until(lambda: cluster.faults.reached("ingest.indexed") is not None, what="it is indexed")
             cluster.valkey.flush()
             cluster.faults.release()
             cluster.faults.arm("embed.written")
-            wait_until(lambda: cluster.faults.reached("embed.written") is not None, seconds=30, what="vectors are made")
+            wait_until(lambda: cluster.faults.reached("embed.written") is not None, what="vectors are made")
             cluster.valkey.kill()
             cluster.faults.release()
             *_, (_, name, last) = sent
@@ -74,11 +74,10 @@ def test_a_message_whose_worker_is_killed_comes_back_without_a_sweep(tmp_path: P
         cluster.faults.arm("look.began")
         text = book(1, chapters=1)
         document = cluster.upload(text, "a.md")
-        wait_until(lambda: cluster.faults.reached("look.began") is not None, seconds=30, what="a worker began")
+        wait_until(lambda: cluster.faults.reached("look.began") is not None, what="a worker began")
         cluster.kill(cluster.faults.reached("look.began") or 0)
         cluster.faults.release()
         wait_until(
             lambda: cluster.catalog.document("default", document).version.searchable_at is not None,
-            seconds=60,
             what="the document is searchable",
         )

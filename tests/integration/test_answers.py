@@ -83,7 +83,7 @@ def test_a_count_over_a_table_is_computed_and_all_rows_behind_it_can_be_read(cli
 
 def test_a_count_in_the_background_is_the_same_count(client: Client) -> None:
     run = client.post("/v1/answers", {"question": COUNT, "background": True})["id"]
-    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")
+    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), what="the run has ended")
     ended = client.get(f"/v1/runs/{run}")
     assert (ended["state"], ended["answer"]["text"]) == ("completed", "2 of the 4 orders came late [1][2].")
     assert client.get(f"/v1/answers/{run}/rows")["total"] == 2

@@ -74,7 +74,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) 
     with running(tmp_path_factory.mktemp("home"), language_model=model) as (_, made):
         text = document(labelled_records(600)).encode()
         found = made.http.post("/v1/documents", params={"name": "records.txt"}, content=text).json()["id"]
-        wait_until(lambda: made.get(f"/v1/documents/{found}")["state"] == "ready", seconds=120, what="it is ready")
+        wait_until(lambda: made.get(f"/v1/documents/{found}")["state"] == "ready", what="it is ready")
         yield made
 
 

@@ -28,7 +28,7 @@ def client(service: tuple[Services, Client]) -> Client:
 
 def settled(client: Client) -> None:
     busy = {"accepted", "parsing", "chunking", "indexing", "searchable", "embedding"}
-    wait_until(lambda: not busy & set(client.get("/v1/status")["documents"]), seconds=60, what="all have ended")
+    wait_until(lambda: not busy & set(client.get("/v1/status")["documents"]), what="all have ended")
 
 
 def upload(client: Client, name: str, content: bytes, **params: str) -> str:
@@ -228,7 +228,7 @@ def test_usage_by_collection_counts_a_question_in_each_collection_that_it_read(t
             asked = {"question": "Which one is a ship?", "collections": collections}
             assert http.post("/v1/answers", json=asked, headers=eve).status_code == 200
         run = http.post("/v1/answers", json={**asked, "background": True}, headers=people.of("bob")).json()["id"]
-        wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", seconds=60, what="the run has ended")
+        wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", what="the run has ended")
 
         def shown(headers: dict[str, str], **days: str) -> dict[str, int]:
             found = http.get("/v1/usage/collections", params=days, headers=headers).json()["collections"]

@@ -27,10 +27,9 @@ def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, 
         assert cluster.ready("uploads").status_code == 200
         document = cluster.upload(book(1, chapters=1), "a.md")
         cluster.qdrant.start()
-        wait_until(lambda: ready(cluster) == (200, "ready"), seconds=30, what="the index is back")
+        wait_until(lambda: ready(cluster) == (200, "ready"), what="the index is back")
         wait_until(
             lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
-            seconds=60,
             what="the document is ready",
         )
 
@@ -40,7 +39,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, 
         worker = cluster.workers[0]
         cluster.faults.arm("embed.written")
         document = cluster.upload(book(1, chapters=60), "long.md")
-        wait_until(lambda: cluster.faults.reached("embed.written") is not None, seconds=60, what="a batch is written")
+        wait_until(lambda: cluster.faults.reached("embed.written") is not None, what="a batch is written")
         os.kill(worker.pid, signal.SIGTERM)
         # Held at every batch, it has long been told when the next one comes.
         while worker.runs():
@@ -56,6 +55,5 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, 
         worker.start()
         wait_until(
             lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
-            seconds=60,
             what="the document is ready",
         )

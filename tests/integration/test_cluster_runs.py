@@ -29,10 +29,10 @@ def test_a_worker_that_is_killed_leaves_its_run_to_the_next_and_a_cancelled_one_
     with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
         cluster.faults.arm("run.begun")
         run = asked(cluster)
-        wait_until(lambda: cluster.faults.reached("run.begun") is not None, seconds=30, what="a worker began")
+        wait_until(lambda: cluster.faults.reached("run.begun") is not None, what="a worker began")
         cluster.kill(cluster.faults.reached("run.begun") or 0)
         cluster.faults.release()
-        wait_until(lambda: state(cluster, run) is RunState.COMPLETED, seconds=60, what="the run is answered")
+        wait_until(lambda: state(cluster, run) is RunState.COMPLETED, what="the run is answered")
         found = cluster.request("GET", f"/v1/runs/{run}").json()
         assert (found["attempt"], found["answer"]["strategy"]) == (2, "extractive")
         events = cluster.request("GET", f"/v1/runs/{run}/events", headers={"Accept": "application/json"}).json()
@@ -40,10 +40,10 @@ def test_a_worker_that_is_killed_leaves_its_run_to_the_next_and_a_cancelled_one_
 
         cluster.faults.arm("run.answered")
         run = asked(cluster)
-        wait_until(lambda: cluster.faults.reached("run.answered") is not None, seconds=30, what="it has an answer")
+        wait_until(lambda: cluster.faults.reached("run.answered") is not None, what="it has an answer")
         assert cluster.request("POST", f"/v1/runs/{run}/cancel").json()["state"] == "cancelled"
         cluster.faults.release()
         after = asked(cluster)
-        wait_until(lambda: state(cluster, after) is RunState.COMPLETED, seconds=60, what="the worker went on")
+        wait_until(lambda: state(cluster, after) is RunState.COMPLETED, what="the worker went on")
         assert state(cluster, run) is RunState.CANCELLED
         assert cluster.request("GET", f"/v1/runs/{run}").json()["answer"] is None

@@ -23,7 +23,7 @@ def upload(http: TestClient, headers: dict[str, str], collection: str, content: 
     sent = http.post("/v1/documents", params=params, content=content, headers=headers)
     identifier = str(sent.json()["id"])
     state = f"/v1/documents/{identifier}"
-    wait_until(lambda: http.get(state, headers=headers).json()["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: http.get(state, headers=headers).json()["state"] == "ready", what="it is ready")
     return identifier
 
 
@@ -101,7 +101,7 @@ def test_a_deleted_collection_is_gone_with_its_documents_at_once_and_has_a_recei
             and shown["receipt"] == receipt["receipt"]
         )
 
-    wait_until(removed, seconds=60, what="its content is removed")
+    wait_until(removed, what="its content is removed")
     upload(http, eve, "old")  # a collection of this name may be made again
     assert http.get("/v1/collections/old", headers=eve).json()["documents"] == 1
 

@@ -81,7 +81,7 @@ def uploaded(client: Client) -> dict[str, str]:
     found = {}
     for name, content in ((f"{MARK}.md", SECRET), ("harbour.md", OPEN), ("orders.csv", ORDERS)):
         found[name] = client.http.post("/v1/documents", params={"name": name}, content=content).json()["id"]
-    wait_until(lambda: client.get("/v1/status")["documents"] == {"ready": 3}, seconds=60, what="all are ready")
+    wait_until(lambda: client.get("/v1/status")["documents"] == {"ready": 3}, what="all are ready")
     return found
 
 
@@ -92,7 +92,7 @@ def ask(client: Client, question: str, **more: Any) -> dict[str, Any]:  # noqa: 
 
 def ask_in_background(client: Client, question: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     run = ask(client, question, background=True, **more)["id"]
-    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")
+    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), what="the run has ended")
     found: dict[str, Any] = client.get(f"/v1/runs/{run}")
     assert found["state"] == "completed", found
     return found

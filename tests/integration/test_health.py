@@ -30,7 +30,7 @@ def service(tmp_path: Path) -> Iterator[tuple[Services, httpx.Client, str]]:
     with (
         running(tmp_path) as (services, _),
         listening(services) as (url, key),
-        httpx.Client(base_url=url, timeout=30) as http,
+        httpx.Client(base_url=url, timeout=120) as http,
     ):
         yield services, http, key
 

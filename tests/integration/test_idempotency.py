@@ -69,7 +69,7 @@ def again(http: httpx.Client, key: str, path: str, **sent: Any) -> tuple[httpx.R
 def hold_the_model(service: Harbour) -> None:
     """Have the model hold the next request; runs that began before have ended."""
     runs = service.services.runs
-    wait_until(lambda: all(run.ended for run in runs.runs(DEFAULT_TENANT)), seconds=60, what="all runs have ended")
+    wait_until(lambda: all(run.ended for run in runs.runs(DEFAULT_TENANT)), what="all runs have ended")
     service.model.fault = "wait"
 
 
@@ -163,7 +163,7 @@ def test_a_request_that_is_under_way_is_not_begun_again(service: Harbour, http: 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(http.post, "/v1/answers", json=body, headers=key)
         try:
-            wait_until(lambda: service.model.open > 0, seconds=10, what="the first is under way")
+            wait_until(lambda: service.model.open > 0, what="the first is under way")
             refused = http.post("/v1/answers", json=body, headers=key)
         finally:
             service.model.fault = ""
@@ -196,12 +196,10 @@ def test_a_request_that_failed_or_whose_client_went_may_be_sent_again(service: H
     try:
         with pytest.raises(httpx.ReadTimeout):
             http.post("/v1/answers", json=body, headers=key, timeout=0.5)
-        wait_until(lambda: service.model.open == 0, seconds=10, what="the work has stopped")
+        wait_until(lambda: service.model.open == 0, seconds=30, what="the work has stopped")
     finally:
         service.model.fault = ""
-    wait_until(
-        lambda: http.post("/v1/answers", json=body, headers=key).status_code == 200, seconds=10, what="it is made"
-    )
+    wait_until(lambda: http.post("/v1/answers", json=body, headers=key).status_code == 200, what="it is made")
 
 
 def test_a_key_of_another_has_nothing_to_do_with_it(service: Harbour, http: httpx.Client) -> None:

@@ -48,7 +48,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             asking = Client(http=http)
             wait_until(
                 lambda: asking.get("/v1/status")["documents"] == {"ready": len(FORMATS)},
-                seconds=60,
                 what="all are ready",
             )
             yield asking

@@ -166,7 +166,7 @@ def test_a_response_goes_on_with_the_conversation_of_the_one_before(openai: Open
 def test_a_response_in_the_background_is_a_run_that_is_read_later(openai: OpenAI) -> None:
     begun = openai.responses.create(model="leadline:direct", input=KEEPER, background=True)
     assert begun.status == "queued"
-    wait_until(lambda: openai.responses.retrieve(begun.id).status == "completed", seconds=60, what="it is answered")
+    wait_until(lambda: openai.responses.retrieve(begun.id).status == "completed", what="it is answered")
     assert openai.responses.retrieve(begun.id).output_text == ANSWER
     assert openai.responses.cancel(begun.id).status == "completed"
     openai.responses.delete(begun.id)

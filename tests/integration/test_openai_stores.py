@@ -288,7 +288,7 @@ def test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers(openai: O
     with pytest.raises(NotFoundError):
         bob.files.retrieve(sent.id)
     shared = eve.vector_stores.create(name="everybody's", file_ids=[sent.id])
-    wait_until(lambda: bob.vector_stores.retrieve(shared.id).status == "completed", seconds=60, what="it is searched")
+    wait_until(lambda: bob.vector_stores.retrieve(shared.id).status == "completed", what="it is searched")
     assert bob.files.retrieve(sent.id).filename == "book.md"
     with pytest.raises(APIStatusError, match="another's"):
         bob.files.delete(sent.id)

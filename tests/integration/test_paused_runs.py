@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from api.cli.main import app
 from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
@@ -17,7 +19,7 @@ from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members
-from tests.support.service import running
+from tests.support.service import listening, running
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 CELLS = (
@@ -54,7 +56,7 @@ def opened(home: Path, server: ScriptedOpenAI) -> Any:  # noqa: ANN401 - a conte
 
 def upload(client: Client) -> None:
     document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="it is ready")
 
 
 def ask(client: Client, **budget: float) -> str:
@@ -66,7 +68,7 @@ def ask(client: Client, **budget: float) -> str:
 
 
 def in_state(client: Client, run: str, *states: str) -> dict[str, Any]:
-    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] in states, seconds=60, what=f"the run is {states}")
+    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] in states, what=f"the run is {states}")
     found: dict[str, Any] = client.get(f"/v1/runs/{run}")
     return found
 
@@ -129,7 +131,7 @@ def test_a_paused_run_ends_with_what_it_has_when_a_person_says_so(tmp_path: Path
 def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Path, model: ScriptedOpenAI) -> None:
     def slow(request: dict[str, Any]) -> str:
         if "First 3" in str(request["messages"]):
-            wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "paused", seconds=60, what="it is paused")
+            wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "paused", what="it is paused")
             model.reply = replied
         return replied(request)
 
@@ -158,6 +160,37 @@ def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(
         assert add(client, run, status=409, calls=1)["code"] == "run_state"
         other = {"question": "Why?", "pause_on_budget": True}
         assert client.http.post("/v1/answers", json=other).status_code == 422
+
+
+def test_a_person_asks_adds_and_ends_from_the_command_line(tmp_path: Path, model: ScriptedOpenAI) -> None:
+    with opened(tmp_path, model) as (services, client), listening(services) as (url, key):
+        upload(client)
+
+        def leadline(*arguments: str, fails: bool = False) -> str:
+            environment = {"LEADLINE_URL": url, "LEADLINE_API_KEY": key, "COLUMNS": "200"}
+            done = CliRunner().invoke(app, arguments, env=environment)
+            assert (done.exit_code != 0) == fails, done.output
+            return done.output
+
+        asked = ("ask", "Go through it.", "--strategy", "recursive", "--pause-on-budget", "--budget-calls", "4")
+        assert "--background" in leadline(*asked, fails=True)
+        leadline(*asked, "--background")
+        (run,) = [each["id"] for each in client.get("/v1/runs")["runs"]]
+        in_state(client, run, "paused", "failed", "completed", "partial")
+        shown = leadline("runs", "show", run)
+        assert f"leadline runs continue {run}" in shown
+        assert f"leadline runs finish {run}" in shown
+        leadline("runs", "continue", run, fails=True)
+        leadline("runs", "continue", run, "--dollars", "1", fails=True)
+        assert f"leadline runs watch {run}" in leadline("runs", "continue", run, "--calls", "10")
+        wait_until(lambda: client.get(f"/v1/runs/{run}")["usage"]["calls"] == 14, seconds=60, what="14 calls are made")
+        in_state(client, run, "paused", "failed", "completed", "partial")
+        leadline("runs", "finish", run)
+        assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
+        lines = leadline("runs", "show", run)
+        assert "added: 10 calls" in lines
+        assert "told to end with what it has" in lines
+        leadline("runs", "finish", run, fails=True)
 
 
 def test_nobody_is_waited_for_longer_than_the_days_that_are_set(tmp_path: Path, model: ScriptedOpenAI) -> None:

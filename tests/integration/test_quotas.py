@@ -50,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[
     language_model = LoadedModel(model.chat)
     with running(tmp_path_factory.mktemp("home"), language_model=language_model, check="off") as (services, client):
         document = upload(client, WHALE, "whale.md").json()["id"]
-        wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="ready")
+        wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="ready")
         yield services, client
 
 
@@ -139,7 +139,7 @@ def test_answers_and_runs_of_a_key_have_places_of_their_own(services: Services, 
     with ThreadPoolExecutor(1) as clients:
         held = clients.submit(client.http.post, "/v1/answers", json=QUESTION, headers=headers)
         try:
-            wait_until(lambda: bool(model.chat.prompts), seconds=30, what="an answer is under way")
+            wait_until(lambda: bool(model.chat.prompts), what="an answer is under way")
             one_more = client.http.post("/v1/answers", json=QUESTION, headers=headers)
             assert (one_more.status_code, one_more.json()["quota"]["quota"]) == (429, "answers_at_once")
             begun = client.http.post("/v1/answers", json={**QUESTION, "background": True}, headers=headers)
@@ -151,7 +151,7 @@ def test_answers_and_runs_of_a_key_have_places_of_their_own(services: Services, 
             model.free.set()
         assert held.result().status_code == 200
     run = begun.json()["id"]
-    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", seconds=30, what="the run has ended")
+    wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "completed", what="the run has ended")
     assert all(each.used == 0 for each in services.meter.quotas.standings(account))
     days = client.http.get("/v1/usage", params={"key": account.key_id}, headers=headers).json()["usage"]
     assert [(day["answers"], day["runs"], day["key_id"]) for day in days] == [(1, 1, account.key_id)]
@@ -335,7 +335,7 @@ def _spent(services: Services, model: Model) -> tuple[int, int, int]:
 
 def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services, client: Client, model: Model) -> None:
     document = upload(client, b"# Mine\n\nTo be replaced.", "mine.md").json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="ready")
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="ready")
     spenders, refused = set[str](), set[str]()
     for of_everything in (0, None):
         values = (
@@ -346,9 +346,7 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
         for method, path, request in _requests(client, document):
             before = _spent(services, model)
             response = client.http.request(method, path, **request)
-            wait_until(
-                lambda: not services.jobs.unfinished().keys() & MAKING, seconds=60, what="what was begun has ended"
-            )
+            wait_until(lambda: not services.jobs.unfinished().keys() & MAKING, what="what was begun has ended")
             if _spent(services, model) != before:
                 assert of_everything is None, f"{method} {path} spends past the quotas"
                 spenders.add(f"{method} {path}")

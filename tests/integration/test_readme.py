@@ -27,7 +27,7 @@ def test_operators_are_called_as_shown(
 ) -> None:
     with running(tmp_path / ".local/share/leadline") as (_, client):
         client.http.post("/v1/documents", params={"name": "luggage.txt"}, content=LUGGAGE.encode())
-        wait_until(lambda: client.get("/v1/status")["documents"].get("ready") == 1, seconds=60, what="it is ready")
+        wait_until(lambda: client.get("/v1/status")["documents"].get("ready") == 1, what="it is ready")
     (shown,) = re.findall(r"```python\n(.*?)```", OPERATORS, re.DOTALL)
     monkeypatch.setenv("HOME", str(tmp_path))
     with scripted_openai(label) as server:

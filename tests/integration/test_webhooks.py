@@ -99,7 +99,6 @@ def test_a_service_tells_a_webhook_of_documents_and_runs_and_lists_what_arrived(
     path = f"/v1/webhooks/{made['id']}"
     wait_until(
         lambda: all(each["state"] == "delivered" for each in client.listed(f"{path}/deliveries", "deliveries")),
-        seconds=10,
         what="it is noted that all arrived",
     )
     listed = list(client.listed(f"{path}/deliveries", "deliveries", limit=2))
@@ -205,7 +204,7 @@ def test_a_message_outlives_its_sender_and_is_told_by_its_id(
     environment = {**os.environ, "CATALOG": told.catalog_url, VARIABLE: str(faults.folder)}
     module = "tests.support.webhook_receiver"
     with subprocess.Popen([sys.executable, "-m", module], env=environment) as sender:
-        wait_until(lambda: faults.reached(point) is not None, seconds=60, what="the sender stands there")
+        wait_until(lambda: faults.reached(point) is not None, what="the sender stands there")
         sender.send_signal(signal.SIGKILL)
     assert len(receiver.ids) == before
     assert told.delivery.state is DeliveryState.PENDING

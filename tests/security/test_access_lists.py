@@ -90,7 +90,7 @@ class World:
         def ended() -> bool:
             return bool(self.http.get(run, headers=self.of(person)).json()["ended_at"])
 
-        wait_until(ended, seconds=60, what="the run has ended")
+        wait_until(ended, what="the run has ended")
 
     def hidden(self, person: str) -> list[str]:
         return [document for document in self.readers if not self.sees(person, document)]
@@ -157,7 +157,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.add(f"closed-{number}.md", TWIN.format(n=number), "closed", "", readers, year)
             world.add(f"secret-{number}.md", SECRET.format(n=number, word=word), "closed", word, readers, year)
         waiting = services.jobs.unfinished
-        wait_until(lambda: not any(waiting().values()), seconds=60, what="everything is indexed")
+        wait_until(lambda: not any(waiting().values()), what="everything is indexed")
         yield world
 
 

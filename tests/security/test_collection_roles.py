@@ -30,7 +30,7 @@ def documents(service: tuple[Services, Client]) -> dict[str, str]:
         made = client.http.post("/v1/documents", params={"collection": collection, "name": "pay.md"}, content=text)
         found[collection] = made.json()["id"]
         path = f"/v1/documents/{found[collection]}"
-        wait_until(lambda path=path: client.get(path)["state"] == "ready", seconds=60, what="it is ready")  # type: ignore[misc]
+        wait_until(lambda path=path: client.get(path)["state"] == "ready", what="it is ready")  # type: ignore[misc]
     for name in ("reader", "writer", "nobody", "admin"):
         services.identities.users.create(DEFAULT_TENANT, name)
     services.identities.grants.grant(DEFAULT_TENANT, "staff", "user:reader", Role.READER)

@@ -98,7 +98,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     yield made
     made.close()
     left = [each for each in descendants() - before if each.status() != psutil.STATUS_ZOMBIE]
-    _, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(left, timeout=120)
     assert not alive
 
 

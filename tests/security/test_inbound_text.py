@@ -21,7 +21,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services
     with (
         running(tmp_path_factory.mktemp("home")) as (services, _),
         listening(services) as (url, key),
-        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as http,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http,
     ):
         yield services, http
 

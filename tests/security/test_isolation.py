@@ -78,7 +78,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     upload = {"name": "plans.md", "collection": "secrets"}
     batch = http.post("/v1/batches", json={"name": "quokka"}).json()["id"]
     document = http.post("/v1/documents", params={**upload, "batch": batch}, content=TEXT).json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="it is ready")
     answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
     run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
     begun = http.post("/v1/uploads", headers={**TUS, "Upload-Length": "99", "Upload-Metadata": "filename cXVva2th"})
@@ -145,7 +145,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
         )
     upload = {"name": "list.md", "collection": "lists", "readers": "user:quokka-keeper"}
     document = client.http.post("/v1/documents", params=upload, content=TEXT + b"It has a list.\n").json()["id"]
-    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="it is ready")
     return Outside(name, {"document_id": document, **NUMBERS}, headers)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +31,7 @@ from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -96,6 +97,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             catalog.ensure_tenant(tenant)
         nothing = cast(Any, None)
         answers = ScriptedAnswers()
+        meter = Meter(Quotas(engine), RequestRates(), answer_tokens=1_000, model_is_free=True)
         services = Services(
             settings=Settings.model_validate({"home": folder, "llm": "none"}),
             catalog=catalog,
@@ -112,6 +114,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             webhooks=Webhooks(engine),
             idempotency=IdempotencyKeys(engine),
             slack=Slack(engine),
+            slack_files=SlackFiles(engine),
             feed=LocalFeed(),
             blobs=nothing,
             texts=cast(Any, CountedTexts()),
@@ -123,7 +126,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             searcher=nothing,
             rewriter=nothing,
             answering=answers,
-            meter=Meter(Quotas(engine), RequestRates(), answer_tokens=1_000, model_is_free=True),
+            meter=meter,
             doorbell=ThreadDoorbell(),
             delete=nothing,
             **given,
@@ -131,7 +134,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
         mine, theirs = (
             {"Authorization": f"Bearer {identities.keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob")
         )
-        with TestClient(create_app(services), headers=mine) as http:
+        with closing(meter), TestClient(create_app(services), headers=mine) as http:
             yield AskedApi(engine, services, answers, http, mine, theirs)
 
 

@@ -63,11 +63,23 @@ class Portal:
         page.wait_for_load_state("networkidle")
         return page
 
+    @contextmanager
+    def somebody_else(self, path: str) -> Iterator[Page]:
+        """A page at a path, or at a whole address, in a browser that shares nothing with this one."""
+        browser = self.context.browser
+        assert browser is not None
+        with _context(browser) as context:
+            page = context.new_page()
+            page.goto(path if "://" in path else f"{self.url}{path}")
+            yield page
+
     def page(self) -> Page:
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
+        # From the first listener on, choosers are caught: one that is made just before the key is pressed may be late.
+        page.on("filechooser", lambda _: None)
         return page
 
     def watch(self, request: Request) -> None:
@@ -76,19 +88,24 @@ class Portal:
 
 
 @contextmanager
+def _context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:  # noqa: ANN401 - of contexts
+    context = browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE_MS)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+@contextmanager
 def portal(services: Services, browser: Browser, **options: Any) -> Iterator[Portal]:  # noqa: ANN401 - of contexts
     """Serve the portal and look at it in a fresh context. At the end nothing else was asked for and nothing failed.
 
     A status that a page expects, such as `404`, is in the browser's log too, and no complaint.
     """
-    with serving(create_app(services)) as url:
-        context = browser.new_context(**options)
-        context.set_default_timeout(_PATIENCE_MS)
+    with serving(create_app(services)) as url, _context(browser, **options) as context:
         made = Portal(services, url, context)
         context.on("request", made.watch)
-        try:
-            yield made
-        finally:
-            context.close()
+        yield made
     assert made.foreign == []
     assert [each for each in made.said if not each.startswith("Failed to load resource")] == []

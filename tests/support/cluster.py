@@ -6,7 +6,6 @@ a supervisor would do it.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,10 +35,12 @@ from retrieval.open_generations import OpenGenerations
 from tests.support.encoders import hashing_encoders
 from tests.support.events import sent_events
 from tests.support.fault_folder import VARIABLE, FaultFolder
+from tests.support.ports import free_port
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.vector_servers import VectorServer, vector_server
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
+_PATIENCE_SECONDS = 120.0
 _VALKEY: dict[bool, dict[str, str]] = {True: {"appendonly": "yes", "appendfsync": "always"}, False: {}}
 
 
@@ -292,17 +293,11 @@ def running_cluster(
             raise
 
 
-def wait_until(true: Callable[[], bool], *, seconds: float, what: str) -> float:
-    """Seconds it took. Fails with `what` was waited for."""
+def wait_until(true: Callable[[], bool], *, what: str, seconds: float = _PATIENCE_SECONDS) -> float:
+    """Seconds it took. Fails with `what` was waited for, after longer than a busy machine takes."""
     start = time.monotonic()
     while not true():
         if time.monotonic() - start > seconds:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.05)
     return time.monotonic() - start
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

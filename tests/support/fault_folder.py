@@ -10,10 +10,23 @@ import time
 from pathlib import Path
 
 from ingest import faultpoints
-from tests.support.fault_points import FAULT_POINTS, RUN_FAULT_POINTS, SLACK_FAULT_POINTS, WEBHOOK_FAULT_POINTS
+from tests.support.fault_points import (
+    FAULT_POINTS,
+    RUN_FAULT_POINTS,
+    SLACK_FAULT_POINTS,
+    SLACK_FILE_FAULT_POINTS,
+    WEBHOOK_FAULT_POINTS,
+)
 
 VARIABLE = "LEADLINE_TEST_FAULTS"
 _HELD_SECONDS = 30.0
+_POINTS = {
+    *FAULT_POINTS,
+    *RUN_FAULT_POINTS,
+    *SLACK_FAULT_POINTS,
+    *SLACK_FILE_FAULT_POINTS,
+    *WEBHOOK_FAULT_POINTS,
+}
 
 
 class FaultFolder:
@@ -25,7 +38,7 @@ class FaultFolder:
 
     def arm(self, point: str, *, skip: int = 0) -> None:
         """Stop whoever reaches `point` after it was passed `skip` times."""
-        if point not in {**FAULT_POINTS, **RUN_FAULT_POINTS, **SLACK_FAULT_POINTS, **WEBHOOK_FAULT_POINTS}:
+        if point not in _POINTS:
             raise ValueError(f"there is no fault point {point!r}")
         waiting = self.folder / "next"
         waiting.write_text(str(skip))

@@ -56,6 +56,18 @@ SLACK_FAULT_POINTS: dict[str, str] = {
     "slack.sent": "Slack has the message, and the catalog does not know it",
     "slack.posted": "the catalog knows the message",
     "slack.streaming": "a stream has a part of the text",
+    "slack.removed": "a message that was shown is gone from Slack, and the catalog has it",
     "slack.answered": "the reply is in memory only",
     "slack.finished": "the reply is in Slack whole, and the question has not ended",
+}
+# Fault points of files from Slack, in the order in which they are passed; the last one when a file is deleted there.
+SLACK_FILE_FAULT_POINTS: dict[str, str] = {
+    "slack.files_stored": "the files are committed, and Slack has no answer yet",
+    "slack.file_posting": "the message is noted as on its way, and was not sent",
+    "slack.file_posted": "Slack has the message, and the catalog does not know it",
+    "slack.file_fetched": "all bytes are on disk, and nothing was committed",
+    "slack.file_accepted": "the document is committed, and the file does not name it",
+    "slack.file_taken": "the file names its document, and nothing more was said",
+    "slack.file_told": "the message says how far the files are, and the step has not ended",
+    "slack.file_deleted": "the document is deleted, and nothing was said",
 }

@@ -124,5 +124,5 @@ def harbour(home: Path, model: Model, **settings: object) -> Iterator[Harbour]:
             for name, content in (("harbour.md", HARBOUR), ("orders.csv", ORDERS)):
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
             made = Client(http=http)
-            wait_until(lambda: made.get("/v1/status")["documents"] == {"ready": 2}, seconds=60, what="both are ready")
+            wait_until(lambda: made.get("/v1/status")["documents"] == {"ready": 2}, what="both are ready")
             yield Harbour(url, key, made, services, server)

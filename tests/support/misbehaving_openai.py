@@ -16,7 +16,7 @@ class MisbehavingOpenAI(ThreadingHTTPServer):
 
     `requests` are the bodies in the order of their arrival; `hung_up` counts clients that left before their answer's
     end, and `under_way` those that wait for one. `served` is its list of models, or the status instead of one, and
-    `looks` how often that was asked for.
+    `looks` how often that was asked for. With a `release` it is one of vLLM.
     """
 
     daemon_threads = True
@@ -27,6 +27,7 @@ class MisbehavingOpenAI(ThreadingHTTPServer):
         self.behaviours: list[Behaviour] = [replies("ok")]
         self.requests: list[dict[str, Any]] = []
         self.served: list[dict[str, Any]] | int = 404
+        self.release = ""
         self.looks = 0
         self.hung_up = 0
         self.under_way = 0
@@ -56,6 +57,9 @@ class Request(BaseHTTPRequestHandler):
         return None
 
     def do_GET(self) -> None:
+        if self.path == "/version":  # as vLLM has it, beside /v1
+            self._json({"version": self.server.release}) if self.server.release else self.refuse(404)
+            return
         self.server.looks += 1
         if isinstance(self.server.served, int):
             self.refuse(self.server.served)

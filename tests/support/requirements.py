@@ -13,9 +13,14 @@ from rlm.sandbox.port import SandboxForm
 # Each program, the Debian package that has it, and a command that succeeds where it can be used.
 _PROGRAMS = {
     "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
+    "docker-compose": ("docker-compose", ("docker-compose", "version")),
+    "helm": ("", ("helm", "version")),
+    "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
+# Where a program comes from that Debian does not have.
+_ELSEWHERE = {"helm": "make helm, or https://helm.sh/docs/intro/install"}
 # For a fixture: every form of the sandbox, the hardened one where it can be had.
 SANDBOX_FORMS = [
     pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxForm.BUBBLEWRAP else [])
@@ -42,7 +47,7 @@ def unusable(name: str) -> str:
     """Why the program cannot be used; empty where it can."""
     package, command = _PROGRAMS[name]
     if shutil.which(name) is None:
-        return f"needs {package}: apt install {package}"
+        return f"needs {package}: apt install {package}" if package else f"needs {name}: {_ELSEWHERE[name]}"
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"{name} cannot be used here: {tried.stderr.strip()}" if tried.returncode else ""
 

@@ -13,6 +13,7 @@ from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from rlm.llm.port import LanguageModel
+from tests.support.catalogs import migrated_sqlite
 from tests.support.serving import serving
 
 
@@ -21,6 +22,7 @@ def running(
     home: Path, *, language_model: LanguageModel | None = None, **settings: object
 ) -> Iterator[tuple[Services, Client]]:
     """Services on `home` with a client that holds a key of the default tenant."""
+    migrated_sqlite(home / "catalog.sqlite")
     made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, **settings})
     with (
         open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,

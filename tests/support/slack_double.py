@@ -5,76 +5,62 @@ over, methods beyond their tier. `transcript` writes a conversation down as peop
 """
 
 import asyncio
-import hashlib
-import hmac
 import itertools
 import json
 import queue
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote
 
-import httpx
 from fastapi import FastAPI
-from slack_sdk.errors import SlackObjectFormationError
-from slack_sdk.models.blocks import Block
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.slack.manifest import SCOPES
 from tests.support.serving import serving
+from tests.support.slack_posts import BOT, Posted, RefusedError, add_to_stream, checked, written
+from tests.support.slack_sender import TEAM
 
-TEAM, BOT, BOT_TOKEN, SECRET = "T0HARBOUR", "U0BOT", "xoxb-of-the-bot", "a signing secret"
+BOT_TOKEN = "xoxb-of-the-bot"
 APP_TOKEN = "xapp-of-the-app"
 CLIENT_ID, CLIENT_SECRET, CODE = "1.2", "a client secret", "a code"
 # Seconds after which Slack ends a stream.
 STREAM_SECONDS = 300.0
-_SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
-_KNOWN_BLOCKS = frozenset(
-    {
-        "input",
-        "section",
-        "context",
-        "context_actions",
-        "actions",
-        "alert",
-        "carousel",
-        "card",
-        "markdown",
-        "header",
-        "divider",
-    }
-)
+_SESSIONS = frozenset({"processing", "active", "suspended", "closed"})
+_STATUS_SECONDS = 120.0
 
 
 @dataclass
-class Posted:
-    """A message in a channel; `streaming_since` while it is a stream."""
+class RemoteFile:
+    """A file that somebody has uploaded; `facts` are what `files.info` tells of it besides."""
 
-    channel: str
-    ts: str
+    id: str
+    name: str
+    content: bytes
     user: str
-    text: str = ""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    thread_ts: str | None = None
-    metadata: dict[str, Any] | None = None
-    streaming_since: float | None = None
-    edits: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    fetched: int = 0
+    deleted: bool = False
 
 
 @dataclass
 class Fault:
-    """What happens to the next call of a method: a `status` is answered; `done` calls take effect before."""
+    """What happens to the next call of a method: a `status` is answered, after `seconds`, or the `error` of a refusal.
 
-    status: int
+    Calls that are `done` take effect before.
+    """
+
+    status: int = 200
     done: bool = False
     retry_after: float = 0.0
+    seconds: float = 0.0
+    error: str = ""
 
 
 class SlackDouble:
@@ -87,9 +73,15 @@ class SlackDouble:
         self.user_groups: list[dict[str, Any]] = []
         self.messages: dict[str, list[Posted]] = defaultdict(list)
         self.statuses: list[tuple[str, str, str]] = []
+        self.sessions: dict[tuple[str, str], list[str]] = defaultdict(list)  # states of a thread's session, in order
+        self.clock: Callable[[], float] = time.time
+        self._status_at: dict[tuple[str, str], tuple[float, str]] = {}
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.refused: list[str] = []
+        self.files: dict[str, RemoteFile] = {}
+        self.bodies: list[tuple[str, dict[str, Any]]] = []  # all that was ever sent to be shown, with its method
+        self.tokens: list[str] = []  # that somebody wanted to fetch a file with, anywhere
         self.views: dict[str, dict[str, Any]] = {}  # the home of each user, and the last modal
         self.streams_for = STREAM_SECONDS
         self.url = ""
@@ -123,6 +115,57 @@ class SlackDouble:
         }
         return self.event(event | ({"thread_ts": thread} if thread else {}))
 
+    def stops(self, user: str, channel: str, thread: str) -> dict[str, Any]:
+        """Press the button that stops a session: Slack ends the bot's streams in the thread, and sends an event."""
+        with self.lock:
+            streams = [each for each in self.replies(channel, thread) if self._is_streaming(each)]
+            for each in streams:
+                self._sealed(each)
+        stopped = {"channel": channel, "thread_ts": thread, "streaming_message_ts": [each.ts for each in streams]}
+        return self.event({"type": "agent_session_stopped", "user": user, **stopped})
+
+    def uploads(self, user: str, name: str, content: bytes, **facts: Any) -> str:  # noqa: ANN401 - JSON
+        """Upload a file, which nobody sees before it is shared; returns its id."""
+        identifier = f"F0{next(self._numbers):06}"
+        with self.lock:
+            self.files[identifier] = RemoteFile(identifier, name, content, user, facts)
+        return identifier
+
+    def shares(self, user: str, channel: str, *files: str, text: str = "", thread: str | None = None) -> dict[str, Any]:
+        """Put a message with files into a channel; returns the body of its event."""
+        body = self.says(user, channel, text, thread=thread)
+        described = [self._described(self.files[each]) for each in files]
+        with self.lock:
+            self.messages[channel][-1].files = [self.files[each].name for each in files]
+        body["event"] |= {"subtype": "file_share", "files": described, "upload": False}
+        return body
+
+    def deletes_file(self, identifier: str) -> dict[str, Any]:
+        """Delete a file; returns the body of the event."""
+        self.files[identifier].deleted = True
+        return self.event({"type": "file_deleted", "file_id": identifier, "event_ts": self._ts()})
+
+    def deletes_message(self, channel: str, ts: str) -> dict[str, Any]:
+        """Delete a message: one with replies becomes a tombstone."""
+        with self.lock:
+            has_replies = any(each.thread_ts == ts for each in self.messages[channel])
+            message = next(each for each in self.messages[channel] if each.ts == ts)
+            message.text, message.files = "This message was deleted.", []
+            if not has_replies:
+                self.messages[channel].remove(message)
+        changed = {
+            "type": "message",
+            "channel": channel,
+            "channel_type": self.channels[channel]["kind"],
+            "hidden": True,
+        }
+        before = {"ts": ts, "user": message.user, "text": ""}
+        if has_replies:
+            stone = {"subtype": "tombstone", "user": "USLACKBOT", "ts": ts, "thread_ts": ts, "text": message.text}
+            return self.event(changed | {"subtype": "message_changed", "message": stone, "previous_message": before})
+        deleted = {"subtype": "message_deleted", "deleted_ts": ts, "previous_message": before}
+        return self.event(changed | deleted)
+
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Wrap an event as Slack sends it."""
         return {
@@ -145,7 +188,19 @@ class SlackDouble:
     def transcript(self, channel: str) -> str:
         """Write a channel down: who says what, in which thread, with the blocks of the bot's messages."""
         with self.lock:
-            return "\n".join(_written(each) for each in self.messages[channel]) + "\n"
+            return "\n".join(written(each) for each in self.messages[channel]) + "\n"
+
+    def shown(self, channel: str, thread: str) -> str:
+        """Write down what a thread shows of the bot now: its messages, its status, and the button to stop it."""
+        with self.lock:
+            self._seal_old(channel)
+            lines = [written(each) for each in self.replies(channel, thread)]
+            at, status = self._status_at.get((channel, thread), (0.0, ""))
+            if status and self.clock() - at < _STATUS_SECONDS:
+                lines.append(f"    (Leadline {status})")
+            if (self.sessions[channel, thread] or [""])[-1] == "processing":
+                lines.append("    (button: Stop)")
+            return "\n".join(lines) + "\n"
 
     # The Web API.
 
@@ -162,7 +217,15 @@ class SlackDouble:
                 return self._exchanged(body)
             if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
                 return JSONResponse({"ok": False, "error": "invalid_auth"})
-            return self._answered(method, body)
+            with self.lock:
+                fault = self._fault(method, body)
+            answer = self._answered(method, body, fault)
+            await asyncio.sleep(fault.seconds if fault is not None else 0)
+            return answer
+
+        @app.get("/files-pri/{identifier}/{name:path}")
+        async def fetch(identifier: str, request: Request) -> Response:
+            return self._fetched(identifier, request)
 
         @app.websocket("/socket")
         async def socket(websocket: WebSocket) -> None:
@@ -175,6 +238,41 @@ class SlackDouble:
         envelope = f"envelope-{next(self._events)}"
         self._outgoing.put({"envelope_id": envelope, "type": "events_api", "payload": dict(body)})
         return envelope
+
+    def _described(self, file: RemoteFile) -> dict[str, Any]:
+        """What Slack says of a file, in an event and by `files.info`."""
+        address = f"{self.url.removesuffix('api/')}files-pri/{file.id}/{quote(file.name, safe='') or 'file'}"
+        usual = {
+            "id": file.id,
+            "name": file.name,
+            "title": file.name,
+            "mimetype": "application/octet-stream",
+            "filetype": "binary",
+            "mode": "hosted",
+            "is_external": False,
+            "user": file.user,
+            "size": len(file.content),
+            "url_private": address,
+            "url_private_download": address,
+        }
+        return usual | file.facts
+
+    def _fetched(self, identifier: str, request: Request) -> Response:
+        """A file's bytes for who may read it; everybody else is sent to sign in."""
+        with self.lock:
+            self.tokens.append(request.headers.get("authorization", ""))
+            fault = self.faults["files"].popleft() if self.faults["files"] else None
+            file = self.files.get(identifier)
+        if fault is not None:
+            return _faulty(fault)
+        if file is None or file.deleted:
+            return Response("not found", 404)
+        if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
+            return Response("", 302, {"Location": f"{self.url.removesuffix('api/')}?redir=/files-pri"})
+        if redirect := file.facts.get("_redirect"):
+            return Response("", 302, {"Location": redirect})
+        file.fetched += 1
+        return Response(file.content, media_type=file.facts.get("mimetype", "application/octet-stream"))
 
     def _opened(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {APP_TOKEN}":
@@ -207,23 +305,33 @@ class SlackDouble:
         with suppress(WebSocketDisconnect):
             receiving.result()
 
-    def _answered(self, method: str, body: dict[str, Any]) -> Response:
+    def _fault(self, method: str, body: Mapping[str, Any]) -> Fault | None:
+        """Return the next fault of a method, or of a method in one channel: `chat.update C0QUAY`."""
+        for name in (method, f"{method} {body.get('channel') or body.get('channel_id')}"):
+            if self.faults[name]:
+                return self.faults[name].popleft()
+        return None
+
+    def _answered(self, method: str, body: dict[str, Any], fault: Fault | None) -> Response:
         with self.lock:
             self.calls[method] += 1
-            fault = self.faults[method].popleft() if self.faults[method] else None
-            if fault is not None and not fault.done:
+            if method.startswith(("chat.", "assistant.", "agents.", "views.")):
+                self.bodies.append((method, body))
+            if fault is not None and not fault.done and fault.status != 200:
                 return _faulty(fault)
             try:
+                if fault is not None and fault.error:
+                    raise RefusedError(fault.error)
                 handler = getattr(self, "_" + method.replace(".", "_"), None)
                 if handler is None:
-                    raise _RefusedError("unknown_method")
+                    raise RefusedError("unknown_method")
                 answer = handler(body)
-            except _RefusedError as error:
+            except RefusedError as error:
                 self.refused.append(f"{method}: {error}")
                 return JSONResponse({"ok": False, "error": str(error)})
         return (
             _faulty(fault)
-            if fault is not None
+            if fault is not None and fault.status != 200
             else JSONResponse({"ok": True, **answer}, headers={"x-oauth-scopes": ",".join(self.scopes)})
         )
 
@@ -232,8 +340,33 @@ class SlackDouble:
 
     def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["user"] not in self.people:
-            raise _RefusedError("user_not_found")
+            raise RefusedError("user_not_found")
         return {"user": {"id": body["user"], **self.people[body["user"]]}}
+
+    def _files_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "files:read" not in self.scopes:
+            raise RefusedError("missing_scope")
+        file = self.files.get(body["file"])
+        if file is None:
+            raise RefusedError("file_not_found")
+        if file.deleted:
+            raise RefusedError("file_deleted")
+        return {"file": self._described(file)}
+
+    def _conversations_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        kind = self.channels[body["channel"]]["kind"]
+        return {"channel": {"id": body["channel"], "is_channel": kind == "channel", "is_private": kind != "channel"}}
+
+    def _users_conversations(self, body: dict[str, Any]) -> dict[str, Any]:
+        kinds = {"public_channel": "channel", "private_channel": "group"}
+        wanted = {kinds[each] for each in body["types"].split(",")}
+        joined = [
+            {"id": each, "is_private": found["kind"] == "group"}
+            for each, found in self.channels.items()
+            if found["kind"] in wanted and {body["user"], BOT} <= set(found["members"])
+        ]
+        return {"channels": joined, "response_metadata": {"next_cursor": ""}}
 
     def _usergroups_list(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"usergroups": self.user_groups}
@@ -262,17 +395,25 @@ class SlackDouble:
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
         self.statuses.append((body["channel_id"], body["thread_ts"], body["status"]))
+        self._status_at[body["channel_id"], body["thread_ts"]] = self.clock(), body["status"]
         return {}
 
+    def _agents_sessions_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel_id"])
+        if not body.get("thread_ts") or body["status"] not in _SESSIONS or len(body.get("title", "")) > 200:
+            raise RefusedError("invalid_arguments")
+        self.sessions[body["channel_id"], body["thread_ts"]].append(body["status"])
+        return {"status": body["status"]}
+
     def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
-        _checked(body["view"]["blocks"])
+        checked(body["view"]["blocks"])
         self.views[body["user_id"]] = body["view"]
         return {}
 
     def _views_open(self, body: dict[str, Any]) -> dict[str, Any]:
-        _checked(body["view"]["blocks"])
+        checked(body["view"]["blocks"])
         if not body.get("trigger_id"):
-            raise _RefusedError("invalid_trigger_id")
+            raise RefusedError("invalid_trigger_id")
         self.views["modal"] = body["view"]
         return {}
 
@@ -283,69 +424,85 @@ class SlackDouble:
             self._ts(),
             BOT,
             str(body.get("text", "")),
-            _checked(body.get("blocks") or []),
+            checked(body.get("blocks") or []),
             body.get("thread_ts"),
             body.get("metadata"),
         )
-        self.messages[body["channel"]].append(message)
+        self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_delete(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        self.messages[message.channel].remove(message)
+        return {}
 
     def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if self._is_streaming(message):
-            raise _RefusedError("streaming_message_cannot_be_updated")
-        message.text, message.blocks = str(body.get("text", "")), _checked(body.get("blocks") or [])
+            raise RefusedError("streaming_message_cannot_be_updated")
+        message.text, message.blocks = str(body.get("text", "")), checked(body.get("blocks") or [])
         message.metadata = body.get("metadata") or message.metadata
+        message.title, message.tasks, message.is_broken = "", {}, False
         message.edits += 1
         return {"channel": message.channel, "ts": message.ts}
 
     def _chat_startStream(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel"])
         if not body.get("thread_ts"):
-            raise _RefusedError("thread_ts_required")
+            raise RefusedError("thread_ts_required")
         if self.channels[body["channel"]]["kind"] != "im" and not body.get("recipient_user_id"):
-            raise _RefusedError("missing_recipient_user_id")
-        text = _markdown(body)
-        message = Posted(body["channel"], self._ts(), BOT, text, thread_ts=body["thread_ts"])
-        message.streaming_since = time.monotonic()
-        self.messages[body["channel"]].append(message)
+            raise RefusedError("missing_recipient_user_id")
+        message = Posted(body["channel"], self._ts(), BOT, thread_ts=body["thread_ts"])
+        add_to_stream(message, body)
+        message.streaming_since = self.clock()
+        self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
 
     def _chat_appendStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
-            raise _RefusedError("message_not_in_streaming_state")
-        message.text += _markdown(body)
+            raise RefusedError("message_not_in_streaming_state")
+        add_to_stream(message, body)
         return {}
 
     def _chat_stopStream(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
         if not self._is_streaming(message):
-            raise _RefusedError("message_not_in_streaming_state")
-        message.text += _markdown(body)
-        message.streaming_since = None
+            raise RefusedError("message_not_in_streaming_state")
+        add_to_stream(message, body)
+        self._sealed(message)
         return {}
 
     def _is_streaming(self, message: Posted) -> bool:
         since = message.streaming_since
-        return since is not None and time.monotonic() - since < self.streams_for
+        return since is not None and self.clock() - since < self.streams_for
+
+    def _sealed(self, message: Posted) -> None:
+        message.streaming_since = None
+        message.is_broken = any(task["status"] != "complete" for task in message.tasks.values())
+
+    def _seal_old(self, channel: str) -> None:
+        for each in self.messages[channel]:
+            if each.streaming_since is not None and not self._is_streaming(each):
+                self._sealed(each)
+
+    def _arrived(self, message: Posted) -> None:
+        """Put a message of the bot's into its channel, which takes away the status of its thread."""
+        self.messages[message.channel].append(message)
+        self._status_at.pop((message.channel, message.thread_ts or ""), None)
 
     def _message(self, body: dict[str, Any]) -> Posted:
         for each in self.messages[body["channel"]]:
             if each.ts == body["ts"] and each.user == BOT:
                 return each
-        raise _RefusedError("message_not_found")
+        raise RefusedError("message_not_found")
 
     def _known(self, channel: str) -> None:
         if channel not in self.channels:
-            raise _RefusedError("channel_not_found")
+            raise RefusedError("channel_not_found")
 
     def _ts(self) -> str:
-        return f"{time.time():.3f}{next(self._numbers):03}"
-
-
-class _RefusedError(Exception):
-    """Slack's word for why not."""
+        return f"{self.clock():.3f}{next(self._numbers):03}"
 
 
 def _body(request: Request, raw: bytes) -> dict[str, Any]:
@@ -370,119 +527,6 @@ def _history(found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
             for each in shown
         ]
     }
-
-
-def _markdown(body: Mapping[str, Any]) -> str:
-    text = str(body.get("markdown_text") or "")
-    if len(text) > _MARKDOWN:
-        raise _RefusedError("msg_too_long")
-    return text
-
-
-def _checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the blocks if Slack would take them."""
-    if len(blocks) > _BLOCKS:
-        raise _RefusedError("invalid_blocks")
-    try:
-        for parsed in Block.parse_all(blocks):
-            parsed.validate_json()
-    except SlackObjectFormationError as error:
-        raise _RefusedError(f"invalid_blocks: {error}") from error
-    for block in blocks:
-        if block["type"] not in _KNOWN_BLOCKS:
-            raise _RefusedError(f"invalid_blocks: {block['type']}")
-        if block["type"] in ("section", "alert") and not 1 <= len(block["text"]["text"]) <= _SECTION:
-            raise _RefusedError("invalid_blocks: text")
-    return blocks
-
-
-def _written(message: Posted) -> str:
-    begin = "    " if message.thread_ts and message.thread_ts != message.ts else ""
-    who = "Leadline" if message.user == BOT else message.user
-    lines = [message.text] if not message.blocks else [line for block in message.blocks for line in _lines(block)]
-    first, *rest = "\n".join(lines).split("\n")
-    return "\n".join([f"{begin}{who}: {first}", *(f"{begin}    {line}".rstrip() for line in rest)])
-
-
-def _lines(block: Mapping[str, Any]) -> Iterator[str]:
-    match block["type"]:
-        case "section" | "alert":
-            mark = f"({block['level']}) " if block["type"] == "alert" else ""
-            yield mark + block["text"]["text"]
-        case "context":
-            yield " · ".join(each["text"] for each in block["elements"])
-        case "carousel":
-            for card in block["elements"]:
-                said = [card[part]["text"] for part in ("title", "subtitle", "body") if part in card]
-                links = [each["url"] for each in card.get("actions", ())]
-                yield "card: " + " | ".join([*said, *links])
-        case "actions":
-            yield "buttons: " + ", ".join(each["text"]["text"] for each in block["elements"])
-        case "context_actions":
-            yield "(feedback)"
-
-
-class Sender:
-    """Sends signed requests to an app, as Slack does."""
-
-    def __init__(self, url: str, secret: str = SECRET) -> None:
-        self._secret = secret
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
-
-    def event(
-        self, body: Mapping[str, Any], *, retry: int = 0, at: float | None = None, seconds: float = 30
-    ) -> httpx.Response:
-        raw = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        if retry:
-            headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
-        return self._send(raw, headers, at, seconds)
-
-    def form(self, fields: Mapping[str, str]) -> httpx.Response:
-        return self._send(urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, None)
-
-    def command(self, user: str, text: str, trigger: str = "1.2.abc") -> httpx.Response:
-        """Send `/ask` with a text."""
-        fields = {"command": "/ask", "text": text, "user_id": user, "team_id": TEAM, "trigger_id": trigger}
-        return self.form({**fields, "channel_id": "C0", "response_url": "https://slack.invalid/"})
-
-    def press(self, user: str, action: str, value: str, channel: str) -> httpx.Response:
-        """Press a button of a message."""
-        payload = {
-            "type": "block_actions",
-            "team": {"id": TEAM},
-            "user": {"id": user},
-            "channel": {"id": channel},
-            "trigger_id": f"9.{action}.{value}",
-            "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
-        }
-        return self.form({"payload": json.dumps(payload)})
-
-    def choose(self, user: str, action: str, channel: str) -> httpx.Response:
-        """Choose a conversation in a menu."""
-        chosen = {
-            "action_id": action,
-            "block_id": "b",
-            "type": "conversations_select",
-            "selected_conversation": channel,
-        }
-        payload = {"type": "block_actions", "team": {"id": TEAM}, "user": {"id": user}, "trigger_id": "5.choose"}
-        return self.form({"payload": json.dumps({**payload, "actions": [chosen]})})
-
-    def submit(self, user: str, view: Mapping[str, Any], values: Mapping[str, Any]) -> httpx.Response:
-        """Send a form with values, by block."""
-        state = {"values": {block: {"value": value} for block, value in values.items()}}
-        payload = {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": user}}
-        return self.form({"payload": json.dumps({**payload, "view": {**view, "state": state}})})
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 30) -> httpx.Response:
-        stamp = str(int(time.time() if at is None else at))
-        signed = hmac.new(self._secret.encode(), f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
-        signature = {"x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signed}"}
-        return self._http.post("/slack/events", content=raw, headers=headers | signature, timeout=seconds)
 
 
 @contextmanager

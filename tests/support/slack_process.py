@@ -9,16 +9,20 @@ from api.embedded import open_embedded
 from api.language_model import RemoteLanguageModel
 from api.main import create_app
 from api.settings import Settings
+from api.slack import live
 from retrieval.embedding import HashingEmbedder
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
-from tests.support.slack_double import BOT_TOKEN, SECRET
+from tests.support.slack_double import BOT_TOKEN
+from tests.support.slack_sender import SECRET
 
 
-def main(home: str, model_url: str, slack_url: str, port: str) -> None:
+def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: str = "") -> None:
     arm_from_environment()
+    if stream_seconds:
+        live.STREAM_SECONDS = float(stream_seconds)
     profile = ModelProfile("scripted", 32_000, 4_000)
     model = RemoteLanguageModel(model_url, ChatModel(remote_chat_model(model_url, profile), profile))
     settings = Settings.model_validate(

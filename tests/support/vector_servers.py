@@ -7,7 +7,6 @@ server or wants several nodes is skipped without a program.
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,11 @@ import httpx
 import pytest
 from qdrant_client import QdrantClient
 
+from tests.support.ports import free_port
 from tests.support.qdrant_double import QdrantDouble
 
 VARIABLE = "LEADLINE_TEST_QDRANT"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _SCHEMES = ("http://", "https://")
 
 
@@ -94,7 +94,7 @@ class QdrantNode:
     ) -> None:
         self._folder = folder
         self._headers = {"api-key": api_key} if api_key else {}
-        http, grpc, self._p2p = (_free_port() for _ in range(3))
+        http, grpc, self._p2p = (free_port() for _ in range(3))
         self.url = f"http://127.0.0.1:{http}"
         service = {"HOST": "127.0.0.1", "HTTP_PORT": str(http), "GRPC_PORT": str(grpc), "API_KEY": api_key or ""}
         storage = {"STORAGE_PATH": str(folder / "storage"), "SNAPSHOTS_PATH": str(folder / "snapshots")}
@@ -142,7 +142,7 @@ class QdrantNode:
 
     def _reap(self) -> None:
         assert self._process is not None
-        self._process.wait(30)
+        self._process.wait(120)
         self._process = None
 
     def _is_ready(self) -> bool:
@@ -246,9 +246,3 @@ def _wait_until(true: Callable[[], bool], what: Callable[[], str]) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {_START_SECONDS:.0f} s: {what()}")
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

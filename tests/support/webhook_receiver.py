@@ -39,7 +39,7 @@ class Receiver:
         return [Verifier(secret).verify(body, headers) for headers, body in self.got]
 
     def wait_for(self, count: int) -> None:
-        wait_until(lambda: len(self.got) >= count, seconds=30, what=f"{count} messages arrive")
+        wait_until(lambda: len(self.got) >= count, what=f"{count} messages arrive")
 
 
 @contextmanager

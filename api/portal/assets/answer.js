@@ -1,10 +1,10 @@
 // An answer: its sentences with how each was checked, its sources, its table, and what was searched for it.
-import { el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { el, foreign, money, number, onDemand, plural, readable, say, trouble } from './dom.js'
 import { chartOf } from './chart.js'
 import { feedbackOf } from './feedback.js'
 import { blocks, showInTurns } from './markdown.js'
 import { csv, download, tableOf } from './record_table.js'
-import { get } from './rest.js'
+import { behind, figures } from './records_behind.js'
 import { openSource } from './source.js'
 import { pointsIn, unitsAt } from './spans.js'
 
@@ -15,13 +15,11 @@ const CHECKS = {
   unsupported: ['!', 'Not supported', 'The cited text does not support this sentence.'],
   unchecked: ['○', 'Not checked', 'Nothing is cited for this sentence.'],
 }
-const ROWS_AT_ONCE = 500
-const MOST_ROWS = 100_000
 
 // `again` asks the question again; `given` is what the reader said of it, and who `reads` another's answer says nothing.
 export function answerOf(answer, again, { given = null, reads = false } = {}) {
   const made = el('div', { class: 'answer-part' })
-  made.append(...heading(answer), text(answer), ...computed(answer), under(answer, again, { given, reads }))
+  made.append(...heading(answer), text(answer), ...computed(answer, reads), under(answer, again, { given, reads }))
   return made
 }
 
@@ -30,7 +28,8 @@ function heading(answer) {
   if (answer.status === 'not_found') {
     return notice('', 'Not in these documents', `The model read ${plural(answer.searched.read, 'passage')} of ${plural(answer.searched.documents.length, 'document')} and says that they do not answer this. What was searched is listed below; other words, or more documents, may help.`)
   }
-  if (answer.status === 'partial' || !answer.finished) return notice('warn', 'Not complete', 'A limit ended the work, or a part is missing in the documents. What was found stands below.')
+  if (!answer.finished) return notice('warn', 'Not complete', 'A limit ended the work before it was done. What was found until then stands below.')
+  if (answer.status === 'partial') return notice('warn', 'Not complete', 'These documents do not answer a part of the question, or a part of them could not be judged. What was found stands below.')
   if (answer.status === 'extractive') return notice('', 'Quotations', 'No language model is set up, so these are the passages that fit best, word for word.')
   return []
 }
@@ -41,20 +40,26 @@ function text(answer) {
   // Spans count code points; where all are of the basic plane, as mostly, these are the units of a string.
   const basic = answer.text.length === pointsIn(answer.text)
   const units = (points) => (basic ? points : unitsAt(answer.text, points))
-  const sentences = answer.sentences.map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
+  const sentences = said(answer).map((each) => ({ ...each, start: units(each.start), end: units(each.end) }))
     .sort((a, b) => a.start - b.start)
     .map((each) => ({
       start: each.start, end: each.end, quotes: each.quotes, style: each.check === 'unsupported' ? 'unsupported-text' : '',
-      mark: () => (/^#{1,6}\s/.test(each.text) ? null : mark(each)),
+      mark: () => (isTitle(each) ? null : mark(each)),
     }))
   // A marker opens what its own sentence rests on.
   const quotes = (number, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === number)
-  showInTurns(made, blocks(answer.text), {
+  showInTurns(made, blocks(answer.text).filter((block) => !answer.table || block.kind !== 'table'), {
     sentences,
     cite: (number, at) => cited.has(number) && citeButton(cited.get(number), quotes(number, at)),
   })
   return made
 }
+
+// The rows of a computed table stand below the text, where each figure can be pressed, and not in it, too.
+const said = (answer) => answer.sentences.filter((each) => !answer.table || !each.text.startsWith('|'))
+
+// A heading, or the bold words that begin a paragraph or an item of a list: they state nothing by themselves.
+const isTitle = ({ text, check }) => check === 'unchecked' && /^(#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\2[.:]?$)/.test(text.trim())
 
 export function citeButton(citation, quotes, { name = 'Source', hint } = {}) {
   const title = citation.deleted ? 'no longer shown' : [citation.title, citation.place].filter(Boolean).join(', ')
@@ -79,14 +84,14 @@ function mark(sentence) {
   return button
 }
 
-function computed(answer) {
+function computed(answer, reads) {
   const { table } = answer
   if (!table) return []
   const shown = table.rows.length < table.total_rows ? `The first ${number(table.rows.length)} of ${plural(table.total_rows, 'row')}` : plural(table.total_rows, 'row')
   const filled = Object.entries(table.semantic_columns)
   return [el('section', { 'aria-label': 'Computed table' },
-    tableOf(table.columns, table.rows, { caption: 'Computed table' }),
-    el('p', { class: 'small soft', text: shown }),
+    tableOf(table.columns, table.rows, { caption: 'Rows of the computed table', opens: reads || !answer.id ? null : figures(answer) }),
+    el('p', { class: 'small soft', text: !reads && table.records?.length ? `${shown}. Press a figure to see the records behind it.` : shown }),
     table.rows.length === table.total_rows ? chartOf(table.columns, table.rows) : null,
     filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
     el('div', { class: 'row' },
@@ -94,73 +99,23 @@ function computed(answer) {
     el('details', {}, el('summary', { text: 'How it was computed' }), el('pre', { tabindex: 0 }, el('code', { text: readable(table.sql) }))))]
 }
 
-function behind(answer) {
-  if (!answer.rows_behind_total || !answer.id) return null
-  const body = el('div')
-  return el('details', { ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) rows(answer, body, null) } },
-    el('summary', { text: `${plural(answer.rows_behind_total, 'record')} behind it` }), body)
-}
-
-async function rows(answer, body, cursor) {
-  try {
-    const page = await get(`/v1/answers/${answer.id}/rows`, { limit: 50, cursor })
-    const names = columnsOf(page.rows)
-    body.replaceChildren(
-      tableOf(['row', ...names], page.rows.map((row) => [row.row, ...names.map((name) => (row.gone ? 'deleted since' : row.values[name]))]), { caption: 'Records behind the answer' }),
-      el('div', { class: 'row' },
-        cursor ? el('button', { type: 'button', text: 'First records', onclick: () => rows(answer, body, null) }) : null,
-        page.next_cursor ? el('button', { type: 'button', text: 'Next records', onclick: () => rows(answer, body, page.next_cursor) }) : null,
-        el('button', { type: 'button', text: 'Download all records (CSV)', onclick: (event) => allRows(answer, event.target) })))
-  } catch (error) {
-    body.replaceChildren(trouble(error))
-  }
-}
-
-async function allRows(answer, button) {
-  button.disabled = true
-  const found = []
-  let cursor = null
-  try {
-    do {
-      const page = await get(`/v1/answers/${answer.id}/rows`, { limit: ROWS_AT_ONCE, cursor })
-      found.push(...page.rows)
-      cursor = page.next_cursor
-    } while (cursor && found.length < MOST_ROWS)
-    const names = columnsOf(found)
-    download('records.csv', csv(['document', 'row', ...names], found.map((row) => [row.document_id, row.row, ...names.map((name) => row.values[name])])), 'text/csv;charset=utf-8')
-    if (cursor) say(`The file has the first ${number(found.length)} records.`)
-  } catch (error) {
-    button.after(trouble(error))
-  } finally {
-    button.disabled = false
-  }
-}
-
-const columnsOf = (records) => [...new Set(records.flatMap((row) => Object.keys(row.values)))]
-
 function under(answer, again, { given, reads }) {
-  const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), answer.sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
+  const sentences = said(answer).filter((each) => !isTitle(each))
+  const counts = Object.entries(CHECKS).map(([check, [, name]]) => [name.toLowerCase(), sentences.filter((each) => each.check === check).length]).filter(([, count]) => count)
   return el('div', { class: 'under' },
-    counts.length ? el('p', { text: `${plural(answer.sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
+    counts.length ? el('p', { text: `${plural(sentences.length, 'sentence')}: ${counts.map(([name, count]) => `${number(count)} ${name}`).join(', ')}` }) : null,
     answer.notes.map((note) => el('p', {}, foreign(note))),
     el('div', { class: 'row' },
       el('button', { type: 'button', class: 'quiet', text: 'Copy with sources', onclick: () => copy(answer) }),
       again ? el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: again }) : null),
     reads ? null : feedbackOf(answer, given),
-    answer.citations.length ? onDemand(plural(answer.citations.length, 'source'), () => sources(answer), answer.citations.length <= 5) : null,
+    answer.citations.length ? onDemand(titled(plural(answer.citations.length, 'source')), () => sources(answer), answer.citations.length <= 5) : null,
     reads ? null : behind(answer),
-    answer.searched.read_passages?.length ? onDemand(`${plural(answer.searched.read_passages.length, 'passage')} that the model read`, () => passages(answer.searched.read_passages)) : null,
-    el('details', { open: answer.status === 'not_found' }, el('summary', { text: 'What was searched' }), searched(answer)))
+    answer.searched.read_passages?.length ? onDemand(titled(`${plural(answer.searched.read_passages.length, 'passage')} that the model read`), () => passages(answer.searched.read_passages)) : null,
+    onDemand(titled('What was searched'), () => searched(answer), answer.status === 'not_found'))
 }
 
-// What is made only once it is opened: answers can be long, and pages have many of them.
-function onDemand(title, make, open = false) {
-  const made = el('details', { open }, el('summary', { text: title }))
-  const fill = () => { if (made.childElementCount === 1) made.append(make()) }
-  if (open) fill()
-  else made.addEventListener('toggle', fill, { once: true })
-  return made
-}
+const titled = (text) => el('summary', { text })
 
 function passages(read) {
   return el('div', {},
@@ -189,7 +144,7 @@ function searched(answer) {
       `: ${plural(each.passages, 'passage')}, ${number(each.read)} read`))) : null,
     coverage ? el('p', { text: `Of about ${number(coverage.tokens_in_scope)} tokens, a model read ${number(coverage.tokens_read)}, code searched ${number(coverage.tokens_searched)}, and ${number(coverage.tokens_unopened)} were not opened.` }) : null,
     answer.reasons.map((reason) => el('p', {}, foreign(reason))),
-    el('p', { text: `${plural(answer.usage.calls, 'call')} of the model, ${number(answer.usage.prompt_tokens + answer.usage.completion_tokens)} tokens${answer.dollars ? `, $${answer.dollars.toFixed(4)}` : ''}.` }))
+    el('p', { text: `${plural(answer.usage.calls, 'call')} of the model, ${number(answer.usage.prompt_tokens + answer.usage.completion_tokens)} tokens${answer.dollars ? `, ${money(answer.dollars)}` : ''}.` }))
 }
 
 async function copy(answer) {

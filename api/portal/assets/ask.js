@@ -1,10 +1,10 @@
 // A conversation: questions, answers as they are written, and the source of each sentence beside them.
 import { answerOf } from './answer.js'
-import { byId, confirmed, el, foreign, number, plural, readable, say, trouble } from './dom.js'
+import { byId, confirmed, el, foreign, inTurns, number, plural, readable, say, trouble } from './dom.js'
 import { Growing } from './markdown.js'
 import { events, get, may, post, send } from './rest.js'
 import { openShares } from './shares.js'
-import { closeSource } from './source.js'
+import { closable } from './source.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
@@ -34,14 +34,16 @@ async function turns() {
   if (!conversation) return
   let cursor = null
   const found = []
+  if (!byId('turns').hasChildNodes()) byId('turns').append(el('p', { class: 'working', text: 'Loading…' }))
   try {
     do {
       const page = await get(`/v1/conversations/${conversation}`, { limit: TURNS, cursor })
       named(page.title)
       answered = page.answered
-      found.push(...page.turns.map((each) => turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
+      await inTurns(page.turns, (each) => found.push(turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
       cursor = page.next_cursor
     } while (cursor)
+    if (stopping) found.push(byId('turns').lastElementChild)  // what was asked meanwhile
     byId('turns').replaceChildren(...found)
     byId('turns').lastElementChild?.scrollIntoView({ block: 'start' })
   } catch (error) {
@@ -89,7 +91,7 @@ function empty(state) {
   place.hidden = Boolean(conversation) || byId('turns').hasChildNodes()
   if (searchable) {
     place.replaceChildren(el('h2', { text: onlyTitle ? 'What would you like to know of it?' : 'What would you like to know?' }),
-      el('p', { text: `${plural(searchable, 'document')} can be asked. Answers come with numbered sources, which open beside them at the very words.` }))
+      el('p', { text: `${onlyTitle ? `Only “${readable(onlyTitle).slice(0, 80)}” is looked at` : `${plural(searchable, 'document')} can be asked`}. Answers come with numbered sources, which open beside them at the very words.` }))
   } else {
     place.replaceChildren(el('h2', { text: 'Nothing to ask yet' }),
       el('p', { text: 'Add a few documents first; each can be asked about as soon as it is searchable.' }),
@@ -266,8 +268,7 @@ byId('share').addEventListener('click', () => openShares({ conversation }, { goe
 document.addEventListener('visibilitychange', lookAgain)
 addEventListener('pageshow', (event) => { if (event.persisted) lookAgain() })
 byId('stop')?.addEventListener('click', () => stopping?.abort())
-byId('close-beside').addEventListener('click', shut)
-addEventListener('keydown', (event) => { if (event.key === 'Escape' && !byId('beside').hidden && !document.querySelector('dialog[open]')) shut() })
+closable()
 byId('show-history').addEventListener('click', (event) => {
   event.currentTarget.setAttribute('aria-expanded', String(byId('desk').classList.toggle('with-history')))
 })
@@ -281,14 +282,6 @@ byId('forget').addEventListener('click', async () => {
     byId('trouble').replaceChildren(trouble(error))
   }
 })
-
-// Closes the source, and goes back to the marker that opened it.
-function shut() {
-  closeSource()
-  const marker = document.querySelector('.cite[aria-pressed="true"]')
-  marker?.setAttribute('aria-pressed', 'false')
-  marker?.focus()
-}
 
 history()
 prepare()

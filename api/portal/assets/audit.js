@@ -1,5 +1,5 @@
 // The audit log: filtered, a page at a time, verified, and exported.
-import { byId, el, foreign, number, plural, time, trouble } from './dom.js'
+import { byId, el, foreign, money, number, plural, time, trouble } from './dom.js'
 import { Pager } from './pager.js'
 import { get } from './rest.js'
 
@@ -26,20 +26,13 @@ function filters() {
   }
 }
 
-const pager = new Pager(async (cursor) => {
-  try {
-    const page = await get('/v1/audit', { ...filters(), limit: PAGE, cursor })
-    byId('trouble').replaceChildren()
-    byId('rows').replaceChildren(...page.entries.map(row))
-    byId('table').hidden = !page.entries.length
-    byId('empty').hidden = Boolean(page.entries.length)
-    byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
-    const kept = Object.entries(filters()).filter(([, value]) => value)
-    byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
+const pager = new Pager((cursor) => get('/v1/audit', { ...filters(), limit: PAGE, cursor }), (page) => {
+  byId('rows').replaceChildren(...page.entries.map(row))
+  byId('table').hidden = !page.entries.length
+  byId('empty').hidden = Boolean(page.entries.length)
+  byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
+  const kept = Object.entries(filters()).filter(([, value]) => value)
+  byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
 })
 
 function row(entry) {
@@ -56,7 +49,7 @@ function row(entry) {
 // A value of an entry's details as people read it.
 function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
-  if (name.startsWith('dollars') && typeof value === 'number') return `$${(value / NANODOLLARS).toFixed(2)}`
+  if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || 'none'
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key} ${plain(key, each)}`).join(', ') || 'none'
   return typeof value === 'number' ? number(value) : String(value)
@@ -87,8 +80,8 @@ async function verify(button) {
 let typing
 byId('action').append(...ACTIONS.map((each) => el('option', { value: each, text: each })))
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
-byId('filters').addEventListener('change', () => pager.first())
-byId('filters').addEventListener('input', (event) => { if (event.target.type !== 'date') { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
+byId('filters').addEventListener('change', () => { clearTimeout(typing); pager.first() })
+byId('filters').addEventListener('input', (event) => { if (event.target.matches('input:not([type="date"])')) { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
 byId('filters').addEventListener('reset', () => setTimeout(() => pager.first()))
 byId('verify').addEventListener('click', (event) => verify(event.currentTarget))
 pager.again()

@@ -18,6 +18,9 @@ let found = null
 let from = 0
 let to = 0
 let outlineCursor = null
+let reads = 0 // counts how often the text was shown anew: what was asked for before is not shown in it
+let opened = 0
+let deleting = false
 
 const fail = (error, retry) =>
   byId('trouble').replaceChildren(trouble(error, retry ? el('button', { type: 'button', text: 'Try again', onclick: retry }) : null))
@@ -26,6 +29,7 @@ async function load() {
   try {
     found = await get(`/v1/documents/${id}`)
   } catch (error) {
+    if (deleting) return // the receipt says it
     byId('document').hidden = true
     fail(error, error.status === 404 ? null : load)
     return
@@ -124,6 +128,7 @@ async function openTo() {
 }
 
 async function read() {
+  reads += 1
   outlineCursor = null
   byId('outline').replaceChildren()
   try {
@@ -136,21 +141,28 @@ async function read() {
 }
 
 async function open(start) {
+  opened += 1
   from = to = start
   byId('text').replaceChildren()
   await later()
 }
 
 async function later() {
-  const text = await textOf(id, to, to + PORTION)
+  const mine = opened
+  const begin = to
+  const text = await textOf(id, begin, begin + PORTION)
+  if (mine !== opened || begin !== to) return // another part was opened meanwhile, or this one was asked for twice
   byId('text').append(...marked(text, to, cited))
   to += pointsIn(text)
   edges()
 }
 
 async function earlier() {
-  const start = Math.max(0, from - PORTION)
-  const text = await textOf(id, start, from)
+  const mine = opened
+  const end = from
+  const start = Math.max(0, end - PORTION)
+  const text = await textOf(id, start, end)
+  if (mine !== opened || end !== from) return
   const height = document.documentElement.scrollHeight
   byId('text').prepend(...marked(text, start, cited))
   scrollBy(0, document.documentElement.scrollHeight - height)
@@ -164,7 +176,10 @@ function edges() {
 }
 
 async function outline() {
-  const page = await get(`/v1/documents/${id}/outline`, { limit: 300, cursor: outlineCursor })
+  const mine = reads
+  const cursor = outlineCursor
+  const page = await get(`/v1/documents/${id}/outline`, { limit: 300, cursor })
+  if (mine !== reads || cursor !== outlineCursor) return
   byId('outline').append(...page.entries.map(entry))
   outlineCursor = page.next_cursor
   byId('outline-more').hidden = !outlineCursor
@@ -192,8 +207,11 @@ async function jump(start) {
 }
 
 async function tables() {
+  const mine = reads
   const page = await get(`/v1/documents/${id}/tables`, { limit: 50 })
-  byId('tables').hidden = !page.tables.length
+  if (mine !== reads) return
+  byId('tables').hidden = byId('to-tables').hidden = !page.tables.length
+  byId('to-tables').textContent = page.tables.length === 1 ? 'To its table' : 'To its tables'
   byId('table-list').replaceChildren(...page.tables.map((table) => {
     const body = el('div')
     return el('details', { class: 'more', ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) rows(table, body, null) } },
@@ -220,7 +238,7 @@ let stop = () => {}
 function follow() {
   stop()
   stop = followed(`/v1/documents/${id}/events`, {
-    told: (body) => { found = body; if (found.state === 'deleted') load(); else show() },
+    told: (body) => { if (deleting) return; found = body; if (found.state === 'deleted') load(); else show() },
     lost: async () => { await load(); return !byId('document').hidden && UNDER_WAY.has(found?.state) },
   })
 }
@@ -249,8 +267,10 @@ byId('cancel')?.addEventListener('click', async () => {
 })
 byId('delete')?.addEventListener('click', async () => {
   if (!await confirmed('Delete this document?', removes(found), 'Delete')) return
+  deleting = true
   try {
     const receipt = await removeDocument(id)
+    stop()
     byId('document').hidden = true
     byId('trouble').replaceChildren(el('div', { class: 'notice', role: 'status' }, el('strong', { text: 'Deleted' }),
       el('dl', { class: 'facts' }, [
@@ -260,6 +280,7 @@ byId('delete')?.addEventListener('click', async () => {
       ].flatMap(([name, value]) => [el('dt', { text: name }), el('dd', {}, value)])),
       el('a', { href: '/library', text: 'Back to the library' })))
   } catch (error) {
+    deleting = false
     fail(error)
   }
 })

@@ -25,6 +25,29 @@ export function readable(text) {
   return String(text ?? '').replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '\u00b7')
 }
 
+const MOMENT_MS = 12
+
+// Does something with each item, and lets the page answer between as many as a moment holds.
+export async function inTurns(items, work) {
+  let until = performance.now() + MOMENT_MS
+  for (const each of items) {
+    if (performance.now() > until) {
+      await new Promise((resolve) => setTimeout(resolve))
+      until = performance.now() + MOMENT_MS
+    }
+    work(each)
+  }
+}
+
+// What is made only once it is opened: pages have many of them, and they can be long.
+export function onDemand(summary, make, open = false) {
+  const made = el('details', { open }, summary)
+  const fill = () => { if (made.childElementCount === 1) made.append(...[make()].flat(2).filter(Boolean)) }
+  if (open) fill()
+  else made.addEventListener('toggle', fill, { once: true })
+  return made
+}
+
 let pending
 export function say(text) {
   const place = byId('said')
@@ -60,6 +83,11 @@ const whole = new Intl.NumberFormat(LOCALE)
 const dated = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' })
 const percents = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 0 })
 
+const dollars = new Intl.NumberFormat(LOCALE, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 })
+const days = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeZone: 'UTC' })
+
+export const money = (value) => dollars.format(value)
+export const day = (iso) => days.format(new Date(iso))
 export const number = (value) => (value === null || value === undefined ? '–' : whole.format(value))
 export const percent = (fraction) => percents.format(fraction)
 export const time = (iso) => (iso ? dated.format(new Date(iso)) : '–')

@@ -13,18 +13,12 @@ const STATES = { live: ['good', 'Live'], expired: ['soft waiting', 'Expired'], r
 let mine = null
 
 const pager = new Pager(async (cursor) => {
-  try {
-    const [page, me] = await Promise.all([get('/v1/keys', { limit: PAGE, cursor }), mine ?? get('/v1/me')])
-    mine = me
-    byId('trouble').replaceChildren()
-    draw(page.keys)
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
-})
+  const [page, me] = await Promise.all([get('/v1/keys', { limit: PAGE, cursor }), mine ?? get('/v1/me')])
+  mine = me
+  return page
+}, draw)
 
-function draw(keys) {
+function draw({ keys }) {
   const shown = byId('ended').checked ? keys : keys.filter((each) => each.state === 'live')
   byId('rows').replaceChildren(...shown.map(row))
   byId('table').hidden = !shown.length
@@ -39,7 +33,7 @@ function row(key) {
       el('code', { text: key.id }), key.user ? [' of ', foreign(key.user)] : null, key.id === mine?.key ? ' (you are signed in with it)' : '')),
     el('td', { 'data-label': 'May', text: inWords(key.scopes) }),
     el('td', {}, el('span', { class: `status ${kind}`, text: state }), key.successor ? el('div', { class: 'small soft', text: `followed by ${key.successor}` }) : null),
-    el('td', { class: 'small', 'data-label': 'Last used', text: key.last_used_at ? time(key.last_used_at) : 'not yet' }),
+    el('td', { class: 'small', 'data-label': 'Last used', text: key.id === mine?.key ? 'now, by you' : key.last_used_at ? time(key.last_used_at) : 'not yet' }),
     el('td', { class: 'small', 'data-label': 'Ends', text: key.expires_at ? time(key.expires_at) : key.revoked_at ? time(key.revoked_at) : 'never' }),
     el('td', { class: 'act' }, key.state === 'live' ? el('div', { class: 'row' },
       action('Change', key, change), action('Rotate', key, rotate), action('Revoke', key, revoke)) : null))

@@ -17,7 +17,6 @@ let shown = []
 let total = null
 let counted = ''
 let pending
-let asked = 0
 const picked = new Set()
 let allPicked = false
 
@@ -34,23 +33,20 @@ function filters() {
 const filtered = () => Object.values(filters()).some((value) => value.length)
 
 const pager = new Pager(async (cursor) => {
-  const mine = ++asked
   const wanted = filters()
   // Counting costs as much as the page: it is done again when the first page is shown, not while pages are turned.
   const counting = !cursor || counted !== JSON.stringify(wanted)
-  try {
-    const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
-    if (mine !== asked) return undefined
-    shown = page.documents
-    if (counting) { total = page.total; counted = JSON.stringify(wanted) }
-    byId('trouble').replaceChildren()
-    draw()
-    return page.next_cursor
-  } catch (error) {
-    if (mine === asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: load })))
-    return undefined
+  const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
+  return { ...page, counted: counting ? JSON.stringify(wanted) : null }
+}, (page) => {
+  shown = page.documents
+  if (page.counted) {
+    if (total !== null && total !== page.total) totals()
+    total = page.total
+    counted = page.counted
   }
-}, (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`)
+  draw()
+}, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
 
 async function load() {
   await pager.again()
@@ -79,6 +75,7 @@ function draw() {
   }
   byId('table').hidden = !shown.length
   byId('empty').hidden = Boolean(shown.length)
+  byId('filters').hidden = !shown.length && !filtered()
   for (const head of document.querySelectorAll('[data-order]')) {
     const [first, second] = head.dataset.order.split(' ')
     const now = byId('order').value

@@ -32,14 +32,15 @@ export function show(parsed, context) {
 }
 
 // Shows blocks in a place, at once as many as a moment holds and then more after each frame: a long answer must not keep
-// the page from answering.
+// the page from answering. Until all are there, the place says that it is busy.
 export function showInTurns(place, parsed, context) {
   const shown = new Shown(context)
   let at = 0
+  place.setAttribute('aria-busy', 'true')
   const turn = () => {
     const until = performance.now() + TURN_MS
     do {
-      if (at >= parsed.length) return
+      if (at >= parsed.length) { place.removeAttribute('aria-busy'); return }
       place.append(shown.block(parsed[at]))
       at += 1
     } while (performance.now() < until)
@@ -251,7 +252,7 @@ class Shown {
   flush(place, source) {
     while (this.next < this.sentences.length && this.sentences[this.next].end <= source) {
       const mark = this.sentences[this.next].mark?.()
-      if (mark) place.append(mark)
+      if (mark) place.append(el('span', { class: 'kept' }, '\u2060', mark))  // on the line on which its sentence ends
       this.next += 1
     }
   }

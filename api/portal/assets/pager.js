@@ -1,15 +1,16 @@
 // Pages of a listing that has cursors: forward by the last one, and back by those that were used.
-import { byId, number } from './dom.js'
+import { byId, el, number, trouble } from './dom.js'
 
 export class Pager {
-  // `load(cursor)` asks for a page and returns its next cursor; `describe(number)` says which page is shown.
-  constructor(load, describe = (page) => `Page ${number(page)}`) {
-    this.load = load
-    this.describe = describe
+  // `load(cursor)` asks for a page, which `draw(page)` shows; `describe(number)` says which one it is.
+  constructor(load, draw, { describe = (page) => `Page ${number(page)}`, retry = () => this.again() } = {}) {
+    Object.assign(this, { load, draw, describe, retry })
     this.cursors = [null]
     this.next = null
-    byId('next').addEventListener('click', () => { this.cursors.push(this.next); this.again() })
-    byId('previous').addEventListener('click', () => { this.cursors.pop(); this.again() })
+    this.asked = 0
+    // A second click while the page is on its way goes no further.
+    byId('next').addEventListener('click', () => { if (this.next !== this.cursor) this.cursors.push(this.next); this.again() })
+    byId('previous').addEventListener('click', () => { if (this.page > 1) this.cursors.pop(); this.again() })
   }
 
   get cursor() {
@@ -26,9 +27,19 @@ export class Pager {
     return this.again()
   }
 
+  // Shows the page anew. Where another one was asked for meanwhile, that one is shown, whichever comes first.
   async again() {
-    const next = await this.load(this.cursor)
-    if (next !== undefined) this.shown(next)
+    this.asked += 1
+    const mine = this.asked
+    try {
+      const page = await this.load(this.cursor)
+      if (mine !== this.asked) return
+      byId('trouble').replaceChildren()
+      this.draw(page)
+      this.shown(page.next_cursor)
+    } catch (error) {
+      if (mine === this.asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: this.retry })))
+    }
   }
 
   shown(next) {

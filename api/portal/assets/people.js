@@ -17,18 +17,11 @@ const ROLES = [['reader', 'reads'], ['writer', 'reads and uploads'], ['admin', '
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
 const button = (text, whom, act) => el('button', { type: 'button', class: 'quiet', text, 'aria-label': readable(`${text}: ${whom}`), onclick: () => act().catch(fail) })
 
-const pager = new Pager(async (cursor) => {
-  try {
-    const page = await get('/v1/users', { limit: PAGE, cursor })
-    byId('trouble').replaceChildren()
-    byId('rows').replaceChildren(...page.users.map(row))
-    byId('table').hidden = !page.users.length
-    byId('empty').hidden = Boolean(page.users.length)
-    byId('empty').replaceChildren(el('h2', { text: 'Nobody yet' }), el('p', { text: 'Add the first person, then make them a link that signs them in.' }))
-    return page.next_cursor
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: () => pager.again() })))
-  }
+const pager = new Pager((cursor) => get('/v1/users', { limit: PAGE, cursor }), (page) => {
+  byId('rows').replaceChildren(...page.users.map(row))
+  byId('table').hidden = !page.users.length
+  byId('empty').hidden = Boolean(page.users.length)
+  byId('empty').replaceChildren(el('h2', { text: 'Nobody yet' }), el('p', { text: 'Add the first person, then make them a link that signs them in.' }))
 })
 
 function row(person) {

@@ -1,17 +1,31 @@
 // Rows of a table: as a page of them, and as CSV that no spreadsheet takes for formulas.
 import { el, foreign } from './dom.js'
 
-export function tableOf(columns, rows, { caption, marked = () => false } = {}) {
+const SHORT = 20
+
+// `opens` says of a cell what pressing its figure opens: its name for those who cannot see it, and how.
+export function tableOf(columns, rows, { caption, marked = () => false, opens = null } = {}) {
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption ?? 'Table' },
     el('table', { class: 'records' },
       el('thead', {}, el('tr', {}, columns.map((name, at) => el('th', { scope: 'col', class: typeof rows[0]?.[at] === 'number' ? 'right' : null }, foreign(name))))),
-      el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map(cell))))))
+      el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map((value, column) => cell(value, opens && pressed(row, at, column, opens))))))))
 }
 
-function cell(value) {
+// What can be pressed: each figure, and in a row without figures its first cell.
+function pressed(row, at, column, opens) {
+  const figure = row.map((value) => typeof value === 'number' || /^-?\d+(\.\d+)?$/.test(value))
+  return figure[column] || (column === 0 && !figure.includes(true)) ? opens(at, column, row[column]) : null
+}
+
+function cell(value, opening) {
+  if (opening) {
+    const button = el('button', { type: 'button', class: 'figure', 'aria-label': opening.words, title: opening.words, onclick: opening.open }, foreign(value ?? '–'))
+    return el('td', { class: typeof value === 'number' ? 'right' : null }, button)
+  }
   // As it is: a thousands separator would make years of them.
   if (typeof value === 'number') return el('td', { class: 'right', text: String(value) })
-  return el('td', {}, value === null || value === undefined ? '' : foreign(typeof value === 'object' ? JSON.stringify(value) : value))
+  const text = value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return el('td', { class: text.length <= SHORT ? 'short' : null }, text && foreign(text))
 }
 
 // A cell that a spreadsheet would compute begins with an apostrophe (OWASP, CSV injection). Numbers stay numbers.

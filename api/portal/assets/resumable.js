@@ -13,6 +13,10 @@ export async function sendInParts(upload, changed) {
   if (upload.where) offset = await arrived(upload)
   else await begin(upload)
   while (true) {
+    if (upload.state === 'cancelled') {
+      forget(upload)
+      throw new Problem({ code: 'cancelled' }, -1)
+    }
     const answer = await add(upload, offset, changed)
     if (answer.body.code === 'upload_offset') {
       offset = await arrived(upload)
@@ -73,11 +77,14 @@ function add(upload, offset, changed) {
     request.onabort = () => reject(new Problem({ code: 'cancelled' }, -1))
     upload.abort = () => {
       request.abort()
-      send('DELETE', upload.where, { more: TUS }).catch(() => {}) // else it expires
+      forget(upload)
     }
     request.send(upload.file.slice(offset))
   })
 }
+
+// Ends an upload that is not wanted any more; else it expires.
+const forget = (upload) => send('DELETE', upload.where, { more: TUS }).catch(() => {})
 
 async function became(path) {
   const document = await get(path)

@@ -1,14 +1,17 @@
 // The steps of a run as they were logged, each sub-call below the code that made it; its budget and coverage as bars.
-import { el, foreign, number, plural, readable, span } from './dom.js'
+import { el, foreign, inTurns, money, number, onDemand, plural, readable, span } from './dom.js'
 import { openSource } from './source.js'
 
 const SHOWN_CALLS = 200
+const LATEST = 5
 export const STATES = {
   queued: ['soft waiting', 'Waiting'], running: ['soft waiting', 'Working'], paused: ['warn-ink', 'Waits for you'],
   completed: ['good', 'Complete'], partial: ['warn-ink', 'Not complete'], failed: ['bad bad-ink', 'Failed'], cancelled: ['soft', 'Cancelled'],
 }
 export const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost', 'paused', 'budget', 'raised']
 export const BUDGETS = { calls: 'calls of the model', prompt_tokens: 'tokens read', completion_tokens: 'tokens written', tokens: 'tokens', dollars: 'dollars', seconds: 'seconds' }
+// The purposes of calls as they are logged, in plain words; those that are not here are plain words.
+const PURPOSES = { root: 'Writes the next code', llm_query: 'Reads a part for the code', judge: 'Checks sentences', route: 'Decides how to answer', condense: 'Makes the question stand alone', rewrite: 'Looks for other words', plan: 'Plans a computation', answer: 'Writes the answer' }
 const STRATEGIES = { direct: 'Reads passages', table: 'Computes over tables', recursive: 'Works through the documents' }
 
 export const stateOf = (run) => el('span', { class: `status ${STATES[run.state]?.[0] ?? 'soft'}`, text: STATES[run.state]?.[1] ?? run.state })
@@ -29,7 +32,7 @@ const usedOf = (run) => ({ ...run.usage, tokens: run.usage.prompt_tokens + run.u
 
 // How much of a limit is spent, in words.
 export function spentOf(run, name) {
-  const figure = (value) => (name === 'dollars' ? `$${Number(value).toFixed(2)}` : number(Math.round(value)))
+  const figure = (value) => (name === 'dollars' ? money(Number(value)) : number(Math.round(value)))
   return `${figure(usedOf(run)[name])} of ${figure(run.budget[name])}${name === 'dollars' ? '' : ` ${BUDGETS[name]}`}`
 }
 
@@ -46,24 +49,46 @@ export class Steps {
   constructor(place) {
     this.place = place
     this.calls = []
+    this.latest = null
+    this.seen = 0
+    this.waiting = []
+    this.working = null
   }
 
+  // Steps may come by the thousand at once, so they are shown, and `body()` is read, a moment's worth at a time.
   add(kind, body) {
-    const made = this.step(kind, body)
-    if (made) this.place.append(made)
+    this.waiting.push(() => this.step(kind, body()))
+    this.working ??= this.show()
   }
 
-  // Shows the calls that no code has claimed.
+  // Shows the calls that no code has claimed; resolves once all is shown.
   end() {
-    if (this.calls.length) this.place.append(el('li', {}, el('ol', { class: 'calls' }, this.calls.slice(-SHOWN_CALLS))))
-    this.calls = []
+    this.waiting.push(() => {
+      const rest = this.claimed()
+      return rest.length ? el('li', {}, callsOf(rest)) : null
+    })
+    this.working ??= this.show()
+    return this.working
+  }
+
+  async show() {
+    while (this.waiting.length) {
+      const some = this.waiting
+      this.waiting = []
+      await inTurns(some, (make) => {
+        const made = make()
+        if (made) this.place.append(made)
+      })
+    }
+    this.showLatest()
+    this.working = null
   }
 
   step(kind, body) {
     if (body.withheld) return note('A step that is no longer shown, because a document of it was closed to you')
     switch (kind) {
       case 'call':
-      case 'lost': this.calls.push(call(kind, body)); return null
+      case 'lost': this.calls.push([kind, body]); return null
       case 'cell': return this.cell(body)
       case 'condensed': return note(`Understood as: ${readable(body.question)}`)
       case 'routed': return note(`${STRATEGIES[body.strategy] ?? body.strategy}. ${readable(body.reason ?? '')} ${readable(body.estimate ?? '')}`)
@@ -79,16 +104,48 @@ export class Steps {
     }
   }
 
-  cell(body) {
-    const mine = this.calls
-    this.calls = []
-    return el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, el('details', {},
-      el('summary', {}, `Code ${number(body.number)}${body.depth ? `, level ${number(body.depth)}` : ''}${body.part ? ` (${readable(body.part)})` : ''}: `,
-        body.error ? el('span', { class: 'bad-ink', text: 'an error, which the model sees' }) : plural(body.sub_calls ?? mine.length, 'sub-call'), ` in ${number(Math.round(body.seconds))} s`),
-      body.note ? el('p', {}, foreign(body.note)) : null, code(body.code), body.output ? [el('p', { class: 'small soft', text: 'Output' }), code(body.output)] : null,
-      body.error ? code(body.error) : null, mine.length ? el('ol', { class: 'calls' }, mine.slice(-SHOWN_CALLS)) : null,
-      mine.length > SHOWN_CALLS ? el('p', { class: 'hint', text: `and ${plural(mine.length - SHOWN_CALLS, 'earlier one')}` }) : null))
+  // A sub-call is logged before the code that made it: until that has ended, the latest ones stand at the end.
+  showLatest() {
+    const fresh = this.calls.slice(this.seen).slice(-LATEST)
+    if (!fresh.length) return
+    this.seen = this.calls.length
+    this.latest ??= el('li', {}, el('p', { class: 'small soft' }), el('ol', { class: 'calls' }))
+    const [title, list] = this.latest.children
+    title.textContent = `${plural(this.calls.length, 'call')} of the model so far, the latest:`
+    list.append(...fresh.map((each) => call(...each)))
+    while (list.childElementCount > LATEST) list.firstElementChild.remove()
+    this.place.append(this.latest)
   }
+
+  claimed() {
+    const calls = this.calls
+    this.calls = []
+    this.seen = 0
+    this.latest?.remove()
+    this.latest = null
+    return calls
+  }
+
+  cell(body) {
+    const mine = this.claimed()
+    const title = el('summary', {}, `Code ${number(body.number)}${body.depth ? `, level ${number(body.depth)}` : ''}${body.part ? ` (${readable(body.part)})` : ''}: `,
+      body.error ? el('span', { class: 'bad-ink', text: 'an error, which the model sees' }) : plural(body.sub_calls ?? mine.length, 'sub-call'), ` in ${number(Math.round(body.seconds))} s`)
+    return el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, onDemand(title, () => [
+      body.note ? el('p', {}, foreign(body.note)) : null, code(body.code), body.output ? [el('p', { class: 'small soft', text: 'Output' }), code(body.output)] : null,
+      body.error ? code(body.error) : null, mine.length ? callsOf(mine) : null]))
+  }
+}
+
+// The latest sub-calls; earlier ones on demand.
+function callsOf(calls) {
+  const made = el('ol', { class: 'calls' }, calls.slice(-SHOWN_CALLS).map((each) => call(...each)))
+  const earlier = calls.slice(0, -SHOWN_CALLS)
+  if (!earlier.length) return made
+  const more = el('button', { type: 'button', class: 'quiet', text: `Show ${plural(earlier.length, 'earlier one')}`, onclick: () => {
+    more.remove()
+    inTurns(earlier.reverse(), (each) => made.prepend(call(...each)))
+  } })
+  return el('div', {}, more, made)
 }
 
 const limits = (added) => Object.entries(added ?? {}).map(([name, amount]) => `${number(Number(amount))} ${BUDGETS[name] ?? name}`).join(', ')
@@ -97,9 +154,9 @@ const code = (text) => (text ? el('pre', { tabindex: 0 }, el('code', { class: 'f
 
 function call(kind, body) {
   const tokens = (body.usage?.prompt_tokens ?? 0) + (body.usage?.completion_tokens ?? 0)
-  return el('li', {}, el('details', {},
-    el('summary', {}, foreign(body.purpose ?? 'A call'), ` · ${body.cached ? 'kept, costs nothing' : plural(tokens, 'token')}`, kind === 'lost' || body.code ? el('span', { class: 'bad-ink', text: ' · came to nothing' }) : null),
-    code(body.prompt), read(body), body.text ? [el('p', { class: 'small soft', text: 'Reply' }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null))
+  const title = el('summary', {}, foreign(PURPOSES[body.purpose] ?? body.purpose ?? 'A call'), ` · ${body.cached ? 'kept, costs nothing' : plural(tokens, 'token')}`, kind === 'lost' || body.code ? el('span', { class: 'bad-ink', text: ' · came to nothing' }) : null)
+  return el('li', {}, onDemand(title, () => [
+    code(body.prompt), read(body), body.text ? [el('p', { class: 'small soft', text: 'Reply' }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null]))
 }
 
 // The text of documents that stood in the prompt.

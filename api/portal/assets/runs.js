@@ -4,7 +4,7 @@ import { byId, el, foreign, number, readable, say, time, trouble } from './dom.j
 import { get, may, post } from './rest.js'
 import { barsOf, BUDGETS, goesOn, KINDS, spentOf, STATES, stateOf, Steps } from './run_steps.js'
 import { openShares } from './shares.js'
-import { closeSource } from './source.js'
+import { closable } from './source.js'
 
 const LOOK_MS = 3000
 const AT_ONCE = 50
@@ -17,9 +17,9 @@ let older = null
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
 
 const row = (run) => el('tr', {},
-  el('td', {}, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, stateOf(run)),
+  el('td', { class: 'named' }, el('a', { href: `/runs/${run.id}` }, foreign(run.question))), el('td', {}, stateOf(run)),
   el('td', { class: 'small', text: time(run.created_at) }),
-  el('td', { class: 'right', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))
+  el('td', { class: 'right', 'data-label': 'Tokens', text: number(run.usage.prompt_tokens + run.usage.completion_tokens) }))
 
 async function list() {
   try {
@@ -144,7 +144,7 @@ function follow() {
   byId('steps-part').hidden = false
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => {
-      steps.add(kind, JSON.parse(event.data).body ?? {})
+      steps.add(kind, () => JSON.parse(event.data).body ?? {})
       if (kind === 'paused') look()
     })
   }
@@ -155,7 +155,7 @@ function follow() {
   })
 }
 
-byId('close-beside').addEventListener('click', closeSource)
+closable()
 byId('share')?.addEventListener('click', () => openShares({ run: id }))
 byId('cancel')?.addEventListener('click', async (event) => {
   event.target.disabled = true

@@ -1,9 +1,9 @@
 // What somebody of the tenant shows by a link: a conversation, or a run, as far as it is open to whoever reads it.
 import { answerOf } from './answer.js'
-import { byId, el, number, plural, readable, time, trouble } from './dom.js'
+import { byId, el, inTurns, number, plural, readable, time, trouble } from './dom.js'
 import { get } from './rest.js'
 import { barsOf, stateOf, Steps } from './run_steps.js'
-import { closeSource } from './source.js'
+import { closable } from './source.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
@@ -18,7 +18,7 @@ function about(shared, what) {
 async function conversation(first) {
   let page = first
   while (true) {
-    byId('turns').append(...page.turns.map((each) => turnOf(each.question, answerOf(each.answer, null, { reads: true }))))
+    await inTurns(page.turns, (each) => byId('turns').append(turnOf(each.question, answerOf(each.answer, null, { reads: true }))))
     if (!page.next_cursor) return
     page = await get(`/v1/shared/${id}`, { limit: TURNS, cursor: page.next_cursor })
   }
@@ -34,11 +34,11 @@ async function run(shared) {
   byId('steps-part').hidden = false
   do {
     const page = await get(`/v1/shared/${id}/events`, { limit: 1000, cursor })
-    for (const each of page.events) steps.add(each.kind, each.body)
+    for (const each of page.events) steps.add(each.kind, () => each.body)
     if (!page.events.length) break
     cursor = page.next_cursor
   } while (cursor)
-  steps.end()
+  await steps.end()
   if (!shared.run.ended_at) byId('steps').append(el('li', { class: 'small soft', text: `It goes on: ${plural(shared.run.usage.calls, 'call')} so far, ${number(shared.run.events)} steps. Load the page again to see more.` }))
 }
 
@@ -49,4 +49,4 @@ try {
 } catch (error) {
   byId('trouble').replaceChildren(trouble(error, el('a', { href: '/', text: 'To your own conversations' })))
 }
-byId('close-beside').addEventListener('click', closeSource)
+closable()

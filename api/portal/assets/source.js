@@ -7,13 +7,11 @@ import { marked, textOf } from './spans.js'
 const AROUND = 1_200
 const MOST_PAGES = 20
 let asked = 0
+let opener = null
 
 export async function openSource(citation, quotes, { name = 'Source', hint } = {}) {
-  const mine = ++asked
+  const mine = show(`${name} ${citation.number}`)
   const body = byId('beside-body')
-  byId('beside').hidden = false
-  byId('desk').classList.add('with-source')
-  byId('beside-title').textContent = `${name} ${citation.number}`
   if (citation.deleted) {
     body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: 'No longer shown' }), 'The document was deleted or closed to you since this was answered.'))
     return focus()
@@ -47,13 +45,39 @@ export async function openSource(citation, quotes, { name = 'Source', hint } = {
   }
 }
 
-export function closeSource() {
-  asked += 1
-  byId('beside').hidden = true
-  byId('desk').classList.remove('with-source')
+// Shows something else than a source beside the answer.
+export function openBeside(title, fill) {
+  show(title)
+  const shown = el('div', {}, el('p', { class: 'soft', text: 'Loading…' }))
+  byId('beside-body').replaceChildren(shown)
+  byId('beside').scrollTop = 0
+  focus()
+  fill(shown)
+}
+
+function show(title) {
+  if (!byId('beside').contains(document.activeElement)) opener = document.activeElement
+  byId('beside').hidden = false
+  byId('desk').classList.add('with-source')
+  byId('beside-title').textContent = title
+  return ++asked
 }
 
 const focus = () => byId('beside').focus({ preventScroll: true })
+
+// Closes what stands beside, and goes back to what opened it.
+function close() {
+  asked += 1
+  byId('beside').hidden = true
+  byId('desk').classList.remove('with-source')
+  document.querySelector('.cite[aria-pressed="true"]')?.setAttribute('aria-pressed', 'false')
+  opener?.focus()
+}
+
+export function closable() {
+  byId('close-beside').addEventListener('click', close)
+  addEventListener('keydown', (event) => { if (event.key === 'Escape' && !byId('beside').hidden && !document.querySelector('dialog[open]')) close() })
+}
 
 async function words(citation, spans, start, end) {
   const from = Math.max(0, start - AROUND)
@@ -106,10 +130,11 @@ function sheet(citation, page, boxes) {
   const place = el('figure', { class: 'sheet' })
   const image = el('img', {
     src: `/v1/documents/${citation.document_id}/pages/${page}/image?version=${citation.version_id}`,
-    alt: `Page ${page} with the cited words marked`, loading: 'lazy',
+    alt: `Page ${page} with the cited words marked`,
   })
   image.addEventListener('error', () => place.remove())
   image.addEventListener('load', () => {
+    place.lastElementChild.remove()
     for (const box of boxes) {
       const mark = el('div', { class: 'box' })
       Object.assign(mark.style, {
@@ -119,6 +144,6 @@ function sheet(citation, page, boxes) {
       place.append(mark)
     }
   })
-  place.append(image)
+  place.append(image, el('p', { class: 'small soft', text: `Page ${page}…` }))
   return place
 }

@@ -9,8 +9,8 @@ const WORDS = {
   parsing: 'Reading the file',
   chunking: 'Dividing the text',
   indexing: 'Indexing words',
-  searchable: 'Searchable by words',
-  embedding: 'Searchable by words',
+  searchable: 'Can be asked',
+  embedding: 'Can be asked',
   ready: 'Ready',
   failed: 'Failed',
   cancelled: 'Cancelled',
@@ -23,7 +23,7 @@ export function words(document) {
   if (replaced && UNDER_WAY.has(state)) return `New content ${percent(progress.fraction)}; the old one is searchable`
   if (replaced && state === 'failed') return 'Replacing it failed; the old content is searchable'
   if (state === 'accepted' && progress.queue_position !== null) return `Waiting, ${progress.queue_position} before it`
-  if (SEARCHABLE.has(state)) return `${WORDS[state]}, meaning ${percent(progress.fraction)}`
+  if (SEARCHABLE.has(state)) return `${WORDS[state]}, search by meaning ${percent(progress.fraction)}`
   return WORDS[state] ?? state
 }
 

@@ -54,6 +54,7 @@ export class Uploads {
     for (const each of uploads) each.batch = batch.id
     this.batches.set(batch.id, { id: batch.id, closed: false, left: null })
     this.#next()
+    this.#close(batch.id) // all of it may have been cancelled meanwhile
   }
 
   #next() {
@@ -81,10 +82,12 @@ export class Uploads {
         return
       }
       if (status >= 400) throw new Problem(body, status)
+      const cancelled = upload.state === 'cancelled'
       this.#follow(upload.batch)
       upload.document = body
       upload.state = body.duplicate && !UNDER_WAY.has(body.state) ? 'duplicate' : body.state
       upload.duplicate = body.duplicate
+      if (cancelled && UNDER_WAY.has(body.state)) await this.cancel(upload) // it had arrived before that was said
     } catch (error) {
       if (upload.state === 'cancelled') return
       const passes = error.status === 0 || (upload.where && PASSING.has(error.status))

@@ -1,5 +1,5 @@
 // What was used by day and key, what is left of quotas, and what goes on now.
-import { byId, bytes, el, foreign, number, plural, time, trouble } from './dom.js'
+import { byId, bytes, day, el, foreign, money, number, plural, time, trouble } from './dom.js'
 import { csv, download } from './record_table.js'
 import { get, may } from './rest.js'
 
@@ -14,7 +14,9 @@ const COLUMNS = [
   ['dollars', 'Cost'], ['documents', 'Documents added'], ['bytes', 'Bytes added'],
 ]
 const BY_COLLECTION = COLUMNS.filter(([column]) => ['questions', 'prompt_tokens', 'completion_tokens', 'dollars'].includes(column))
+const BY_CHANNEL = [['questions', 'Questions'], ['answers', 'Answers'], ['files', 'Files shared'], ...COLUMNS.filter(([column]) => ['prompt_tokens', 'completion_tokens', 'dollars'].includes(column))]
 const HOW = {
+  channel: 'Channels of Slack by their ids; U… is what a user asked with /ask.',
   collection: 'A question counts in each collection of which it was given documents, with all of its tokens. Only what is kept is counted: answers and runs that were deleted, or are older than they are kept, are not.',
   day: 'Days are those of UTC. What answers under way have spent is counted when they end.',
 }
@@ -23,12 +25,12 @@ const STATES = {
   ready: ['good', 'Ready'], loading: ['warn-ink waiting', 'Loading'], none: ['soft waiting', 'None is set up'],
   stopped: ['bad bad-ink', 'Stopped: leadline doctor says why'], unavailable: ['bad bad-ink', 'Does not answer'], away: ['bad bad-ink', 'Does not answer'],
 }
-const cost = new Intl.NumberFormat(navigator.languages, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 })
 let used = []
 let asked = []
+let inSlack = []
 let names = new Map()
 
-const shown = (name, value) => (name === 'dollars' ? cost.format(value) : name === 'bytes' ? bytes(value) : number(value))
+const shown = (name, value) => (name === 'dollars' ? money(value) : name === 'bytes' ? bytes(value) : number(value))
 
 async function quotas() {
   const found = (await get('/v1/quotas')).quotas
@@ -66,15 +68,23 @@ async function readiness() {
   return (await response.json()).parts ?? {}
 }
 
-async function usage() {
-  const since = new Date(Date.now() - (Number(byId('period').value) - 1) * 86_400_000).toISOString().slice(0, 10)
+async function paged(path, since) {
   const found = []
   let cursor = null
   do {
-    const page = await get('/v1/usage', { since, limit: 500, cursor })
+    const page = await get(path, { since, limit: 500, cursor })
     found.push(...page.usage)
     cursor = page.next_cursor
   } while (cursor && found.length < MOST_ROWS)
+  return found
+}
+
+async function usage() {
+  const since = new Date(Date.now() - (Number(byId('period').value) - 1) * 86_400_000).toISOString().slice(0, 10)
+  const found = await paged('/v1/usage', since)
+  inSlack = may('admin') ? await paged('/v1/usage/slack', since) : []
+  byId('by-channel').hidden = !inSlack.length
+  if (!inSlack.length && byId('by').value === 'channel') byId('by').value = 'day'
   asked = (await get('/v1/usage/collections', { since })).collections
   used = found.map((each) => ({ ...each, questions: each.answers + each.runs }))
   draw()
@@ -84,18 +94,18 @@ function grouped() {
   const by = byId('by').value
   if (by === 'collection') return asked.map((each) => [each.collection, each])
   const sums = new Map()
-  for (const each of used) {
-    const name = by === 'day' ? each.day : each.key_id ?? ''
-    const sum = sums.get(name) ?? Object.fromEntries(COLUMNS.map(([column]) => [column, 0]))
-    for (const [column] of COLUMNS) sum[column] += each[column]
+  for (const each of by === 'channel' ? inSlack : used) {
+    const name = by === 'day' ? each.day : by === 'channel' ? each.channel : each.key_id ?? ''
+    const sum = sums.get(name) ?? Object.fromEntries(columns().map(([column]) => [column, 0]))
+    for (const [column] of columns()) sum[column] += each[column]
     sums.set(name, sum)
   }
   const rows = [...sums].map(([name, sum]) => [name, sum])
   return by === 'day' ? rows : rows.sort((a, b) => b[1].prompt_tokens + b[1].completion_tokens - a[1].prompt_tokens - a[1].completion_tokens)
 }
 
-const columns = () => (byId('by').value === 'collection' ? BY_COLLECTION : COLUMNS)
-const title = (name) => (byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
+const columns = () => ({ collection: BY_COLLECTION, channel: BY_CHANNEL }[byId('by').value] ?? COLUMNS)
+const title = (name) => (byId('by').value === 'day' ? day(name) : byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
 
 function draw() {
   const rows = grouped()
@@ -105,8 +115,8 @@ function draw() {
   byId('table').hidden = !rows.length
   byId('empty').hidden = Boolean(rows.length)
   byId('download').disabled = !rows.length
-  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${cost.format(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
-  byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: 'Day', key: 'Key', collection: 'Collection' }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
+  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${money(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
+  byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: 'Day', key: 'Key', collection: 'Collection', channel: 'Channel' }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
   byId('rows').replaceChildren(...rows.map(([name, sum]) => el('tr', {},
     el('th', { scope: 'row' }, foreign(title(name))),
     el('td', { class: 'middle' }, el('progress', { max: most, value: sum.prompt_tokens + sum.completion_tokens, 'aria-label': 'Share of tokens' })),
@@ -136,5 +146,5 @@ const all = () => Promise.all([quotas(), now(), usage(), stored(), keyNames()]).
 byId('choices').addEventListener('submit', (event) => event.preventDefault())
 byId('period').addEventListener('change', () => usage().catch(fail))
 byId('by').addEventListener('change', draw)
-byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...columns().map(([column]) => column)], grouped().map(([name, sum]) => [title(name), ...columns().map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
+byId('download').addEventListener('click', () => download('usage.csv', csv([byId('by').value, ...columns().map(([column]) => column)], grouped().map(([name, sum]) => [byId('by').value === 'day' ? name : title(name), ...columns().map(([column]) => sum[column])])), 'text/csv;charset=utf-8'))
 all()

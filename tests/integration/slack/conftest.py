@@ -9,9 +9,12 @@ import pytest
 
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour
-from tests.support.slack_double import BOT_TOKEN, SECRET, TEAM, Posted, Sender, SlackDouble, slack_double
+from tests.support.slack_double import BOT_TOKEN, SlackDouble, slack_double
+from tests.support.slack_posts import Posted
+from tests.support.slack_sender import SECRET, TEAM, Sender
 
 PUBLIC_URL = "https://leadline.example.org"
+METRICS_TOKEN = "a-token-for-prometheus"
 _numbers = itertools.count(1)
 
 
@@ -33,8 +36,8 @@ class Workspace:
         return str(event["event"]["ts"])
 
     def finals(self, channel: str | None = None, thread: str | None = None) -> list[Posted]:
-        """The bot's messages with blocks, as only whole replies have them."""
-        return [each for each in self.slack.replies(channel or self.channel, thread) if each.blocks]
+        """The bot's whole replies."""
+        return [each for each in self.slack.replies(channel or self.channel, thread) if each.is_whole]
 
     def answered(self, thread: str | None = None, *, channel: str | None = None, count: int = 1) -> list[Posted]:
         """Wait for so many whole replies, and until nothing is under way."""
@@ -42,10 +45,19 @@ class Workspace:
         self.quiet()
         return self.finals(channel, thread)
 
+    def shares(
+        self, user: str, *files: str, text: str = "", channel: str | None = None, thread: str | None = None
+    ) -> str:
+        """Share files, and return the message's timestamp once the bot has acknowledged it."""
+        event = self.slack.shares(user, channel or self.channel, *files, text=text, thread=thread)
+        assert self.sender.event(event).status_code == 200
+        return str(event["event"]["ts"])
+
     def quiet(self) -> None:
-        """Wait until no question waits or is being answered."""
-        store = self.harbour.services.slack
-        wait_until(lambda: store.open_questions() == 0, seconds=120, what="all questions have ended")
+        """Wait until no question or file waits or is being worked on."""
+        services = self.harbour.services
+        open_ones = services.slack.open_questions, services.slack_files.open_shares
+        wait_until(lambda: sum(count() for count in open_ones) == 0, seconds=120, what="everything has ended")
 
 
 @pytest.fixture(scope="package")
@@ -71,6 +83,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         slack_bot_token=BOT_TOKEN,
         slack_api_url=slack.url,
         public_url=PUBLIC_URL,
+        metrics_token=METRICS_TOKEN,
     ) as made:
         wait_until(lambda: made.services.slack.workspace(TEAM) is not None, seconds=120, what="Slack is connected")
         yield made

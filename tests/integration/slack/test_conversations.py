@@ -9,7 +9,7 @@ import pytest
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP
-from tests.support.slack_double import BOT
+from tests.support.slack_posts import BOT
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ def test_what_turns_to_others_or_comes_from_programs_is_no_question(workspace: W
     assert len(workspace.finals()) == 1
 
 
-def test_a_question_is_stopped_by_slacks_own_button(workspace: Workspace) -> None:
+def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -> None:
     workspace.model.pause.clear()
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     store = workspace.harbour.services.slack
@@ -91,11 +91,42 @@ def test_a_question_is_stopped_by_slacks_own_button(workspace: Workspace) -> Non
         seconds=30,
         what="the run has begun",
     )
-    stop = {"type": "agent_session_stopped", "channel": workspace.channel, "thread_ts": thread, "user": "U0ANN"}
-    assert workspace.sender.event(workspace.slack.event(stop)).status_code == 200
+    for _ in range(2):  # pressed twice
+        assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
     (reply,) = workspace.answered(thread)
     workspace.model.pause.set()
-    assert "It was stopped." in reply.text
+    assert reply.text == "Stopped before there was an answer. Ask again whenever you like."
+    sessions = workspace.slack.sessions[workspace.channel, thread]
+    assert (sessions[0], sessions[-1]) == ("processing", "active")
+    assert workspace.slack.refused == []
+
+
+def test_a_stream_that_is_stopped_says_so_in_its_place(workspace: Workspace) -> None:
+    workspace.harbour.model.piece_seconds = 0.2
+    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    wait_until(
+        lambda: any(each.streaming_since and each.tasks for each in workspace.slack.replies(workspace.channel)),
+        seconds=120,
+        what="a stream with cards has begun",
+    )
+    assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
+    (reply,) = workspace.answered(thread)
+    assert reply.text.startswith("Stopped before")
+    assert len(workspace.slack.replies(workspace.channel)) == 1
+
+
+def test_a_stop_that_comes_late_changes_no_answer_and_ends_the_session(workspace: Workspace) -> None:
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    (reply,) = workspace.answered(thread)
+    before, edits = reply.blocks, reply.edits
+    sessions = workspace.slack.sessions[workspace.channel, thread]
+    sessions.append("processing")  # as if Slack had not heard that the work was over
+    assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
+    wait_until(lambda: sessions[-1] == "active", seconds=30, what="the session is over")
+    workspace.quiet()
+    (after,) = workspace.slack.replies(workspace.channel)
+    assert (after.blocks, after.edits) == (before, edits)
 
 
 def test_links_lead_to_the_portal_at_the_span_and_to_nothing_else(workspace: Workspace) -> None:

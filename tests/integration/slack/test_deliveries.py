@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.slack.conftest import Workspace
+from tests.integration.slack.conftest import METRICS_TOKEN, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, Fault, Sender
+from tests.support.slack_double import Fault
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import Sender
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +117,20 @@ def test_starting_streams_too_often_is_answered_by_a_plain_message(workspace: Wo
     workspace.answered(thread)
     (reply,) = workspace.slack.replies(workspace.channel)
     assert reply.edits == 0
+
+
+def test_questions_without_a_reply_are_a_metric(workspace: Workspace) -> None:
+    def waiting() -> str:
+        headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        found = workspace.harbour.client.http.get("/metrics", headers=headers).raise_for_status().text
+        return next(line for line in found.splitlines() if line.startswith("leadline_slack_questions "))
+
+    workspace.model.pause.clear()
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    assert waiting() == "leadline_slack_questions 1.0"
+    workspace.model.pause.set()
+    workspace.answered(thread)
+    assert waiting() == "leadline_slack_questions 0.0"
 
 
 def test_a_channel_that_is_gone_is_given_up(workspace: Workspace) -> None:

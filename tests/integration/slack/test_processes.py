@@ -13,17 +13,9 @@ from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
 from tests.support.serving import serving
-from tests.support.slack_double import (
-    APP_TOKEN,
-    BOT,
-    BOT_TOKEN,
-    CLIENT_ID,
-    CLIENT_SECRET,
-    CODE,
-    SECRET,
-    Sender,
-    SlackDouble,
-)
+from tests.support.slack_double import APP_TOKEN, BOT_TOKEN, CLIENT_ID, CLIENT_SECRET, CODE, Fault, SlackDouble
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import SECRET, Sender
 
 pytestmark = pytest.mark.slow
 
@@ -88,10 +80,21 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         sender = Sender(made.url)
         event = slack.says("U0ANN", "C0LINKED", f"<@{BOT}> {KEEPER}")
         assert sender.event(event).status_code == 200
-        wait_until(lambda: any(each.blocks for each in slack.replies("C0LINKED")), seconds=120, what="it is answered")
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0LINKED")), seconds=120, what="it is answered")
         assert sender.event(slack.event({"type": "app_uninstalled"})).status_code == 200
         assert made.services.slack.workspace("T0HARBOUR") is None
         sender.close()
+
+
+def test_a_service_hears_from_slack_once_slack_is_back(tmp_path: Path, slack: SlackDouble) -> None:
+    slack.faults["auth.test"].append(Fault(503))
+    settings = {"slack_app_token": APP_TOKEN, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
+    with harbour(tmp_path / "home", Model(), **settings) as made:
+        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, seconds=120, what="it is connected")
+        slack.channel("C0BACK", "U0ANN")
+        envelope = slack.push(slack.says("U0ANN", "C0BACK", f"<@{BOT}> {KEEPER}"))
+        wait_until(lambda: envelope in slack.acknowledged, seconds=120, what="an event is acknowledged")
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0BACK")), seconds=120, what="it is answered")
 
 
 def test_a_service_starts_while_slack_is_away(tmp_path: Path) -> None:

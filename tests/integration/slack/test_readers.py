@@ -4,15 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.slack.messages import GO_AHEAD
+from ingest.slack import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER
-from tests.support.slack_double import BOT
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import TEAM
 
 pytestmark = pytest.mark.slow
 
 PRIVATE = b"# Wages\n\nWho kept the lighthouse was paid ZEBRAWOOD crowns a year.\n"
 WORD = "ZEBRAWOOD"
+TIDES = b"# Tides\n\nWho kept the lighthouse wrote the TIDEMARK down.\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,3 +102,49 @@ def test_a_button_of_another_workspace_does_nothing(workspace: Workspace) -> Non
     workspace.sender.form({"payload": payload})
     workspace.quiet()
     assert "D0EVE" not in workspace.slack.channels
+
+
+def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them(workspace: Workspace) -> None:
+    """The audience may read a document as the run begins, and not all of it as the run ends."""
+    services, client = workspace.harbour.services, workspace.harbour.client
+    people = ("U0CARL", "carl@harbour.example"), ("U0DORA", "dora@harbour.example")
+    for identifier, mail in people:
+        workspace.slack.person(identifier, mail)
+        services.identities.users.create("default", mail, ["pilots"])
+    made = client.http.post("/v1/documents", params={"name": "pilots.md", "readers": "group:pilots"}, content=TIDES)
+    path = f"/v1/documents/{made.json()['id']}"
+    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
+    workspace.slack.channel(workspace.channel, *(identifier for identifier, _ in people))
+    workspace.slack.person("U0EVE")
+    read(workspace)
+    workspace.model.pause.clear()
+    thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
+    wait_until(lambda: "TIDEMARK" in str(workspace.harbour.model.requests), seconds=30, what="the model reads it")
+    workspace.slack.channels[workspace.channel]["members"].append("U0EVE")
+    workspace.model.pause.set()
+    (reply,) = workspace.answered(thread)
+    client.http.delete(path).raise_for_status()
+    assert "not everybody here may see" in reply.text
+    assert "TIDEMARK" not in str(workspace.slack.messages[workspace.channel])
+    assert "lighthouse was Ada" not in str(reply)
+
+
+def test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button(workspace: Workspace) -> None:
+    store = workspace.harbour.services.slack
+    known = store.workspace(TEAM)
+    assert known is not None
+    store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
+    event = workspace.slack.says("U0BOB", workspace.channel, KEEPER)
+    assert workspace.sender.shortcut("U0BOB", event, "7.1").is_success
+    workspace.quiet()
+    assert workspace.slack.replies(workspace.channel) == []
+    assert workspace.sender.shortcut("U0ANN", event, "7.2").is_success
+    (reply,) = workspace.answered(event["event"]["ts"])
+    assert reply.metadata is not None
+    question = reply.metadata["event_payload"]["question"]
+    assert workspace.sender.press("U0BOB", GO_AHEAD, question, workspace.channel).is_success
+    workspace.quiet()
+    assert len(workspace.finals()) == 1
+    for _ in range(2):
+        assert workspace.sender.press("U0ANN", GO_AHEAD, question, workspace.channel).is_success
+    assert len(workspace.answered(event["event"]["ts"], count=2)) == 2

@@ -11,7 +11,9 @@ from api.slack.home import CHOOSE
 from api.slack.manifest import SCOPES, manifest
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER, LAMP
-from tests.support.slack_double import BOT, BOT_TOKEN, SECRET, SlackDouble
+from tests.support.slack_double import BOT_TOKEN, SlackDouble
+from tests.support.slack_posts import BOT
+from tests.support.slack_sender import SECRET
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +31,7 @@ def test_a_channels_members_set_what_is_asked_there_and_when(workspace: Workspac
     assert workspace.slack.views["U0ANN"]["type"] == "home"
     assert workspace.sender.choose("U0ANN", CHOOSE, workspace.channel).status_code == 200
     form = workspace.slack.views["modal"]
-    assert [each["block_id"] for each in form["blocks"]] == ["collections", "strategy", "when", "askers"]
+    assert [each["block_id"] for each in form["blocks"]] == ["collections", "strategy", "when", "askers", "files"]
     only = {"selected_options": [{"value": "mention_only"}]}
     assert workspace.sender.submit(
         "U0ANN", form, chosen({"when": only, "askers": {"selected_users": ["U0ANN"]}})

@@ -74,7 +74,7 @@ class QdrantDouble:
 
     def _reap(self) -> None:
         process = self._running()
-        process.wait(30)
+        process.wait(120)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -83,9 +83,9 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
     server.served = 503
     chat = ChatModel(remote_chat_model(server.url, PROFILE), PROFILE)
     model = RemoteLanguageModel(server.url, chat, look_seconds=0.2)
-    wait_until(lambda: model.state()["state"] == "away", seconds=20, what="it is seen to be away")
+    wait_until(lambda: model.state()["state"] == "away", what="it is seen to be away")
     server.served = []
-    wait_until(lambda: model.state()["state"] == "ready", seconds=20, what="it is seen to be back")
+    wait_until(lambda: model.state()["state"] == "ready", what="it is seen to be back")
     patient = RemoteLanguageModel(server.url, chat, look_seconds=1_000)
     assert patient.wait_seen(20)
     looks = server.looks

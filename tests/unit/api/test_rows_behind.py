@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rlm.answers import TableRows
+from rlm.answers import CellRecords, ResultTable, TableRows
 from rlm.events import Completed
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
@@ -86,3 +86,30 @@ def test_rows_of_another_tenants_answer_are_nobodys(api: AskedApi) -> None:
     given = asked(api, TableRows("d", "v", 0, (1,)))
     found = api.http.get(f"/v1/answers/{given['id']}/rows", headers=api.stranger)
     assert (found.status_code, found.json()["code"]) == (404, "answer_not_found")
+
+
+def test_the_rows_behind_one_number_are_those_of_its_cell_else_those_of_its_row(api: AskedApi) -> None:
+    table = ResultTable(("ship", "n", "late"), (("a", 3, 1), ("b", 2, 0)), 2, "SELECT 1")
+    cells = (
+        CellRecords(1, None, (TableRows("d", "v", 0, (1, 2, 5)),)),
+        CellRecords(1, 2, (TableRows("d", "v", 0, (5,)),)),
+        CellRecords(2, None, (TableRows("e", "w", 0, (7, 8)),)),
+    )
+    api.answers.scripts = [[Completed(answer(table=table, cells_behind=cells))]]
+    given: dict[str, Any] = api.ask()
+    assert given["table"]["records"] == [
+        {"row": 1, "column": None, "count": 3},
+        {"row": 1, "column": 2, "count": 1},
+        {"row": 2, "column": None, "count": 2},
+    ]
+
+    def behind(**cell: int) -> list[int]:
+        page = api.get(f"/v1/answers/{given['id']}/rows", **cell)
+        assert page["total"] == len(page["rows"])
+        return [each["row"] for each in page["rows"]]
+
+    assert (behind(row=1), behind(row=1, column=1), behind(row=1, column=2)) == ([1, 2, 5], [1, 2, 5], [5])
+    assert behind(row=2, column=2) == [7, 8]
+    for wrong in ({"row": 3}, {"row": 1, "column": 3}, {"column": 1}):
+        refused = api.http.get(f"/v1/answers/{given['id']}/rows", params=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")

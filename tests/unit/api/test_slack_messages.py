@@ -1,5 +1,6 @@
 """Replies in Slack keep Slack's limits, and nothing in them is a link, a mention or a channel that is not ours."""
 
+import json
 import re
 from typing import Any
 
@@ -11,13 +12,15 @@ from slack_sdk.models.blocks import Block
 from api.answer_schemas import AnswerOut
 from api.rendering import inert_markdown, inert_mrkdwn
 from api.slack.intake import plain_question
-from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces
+from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal, new_key
 from ingest.errors import LeadlineError
-from rlm.answers import answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Sentence, answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
+# Slack refuses the blocks of a message that take so much as JSON: https://github.com/slackapi/bolt-js/issues/2509
+REFUSED_CHARS = 13_200
 
 
 def shown(text: str) -> AnswerOut:
@@ -54,6 +57,28 @@ def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
         assert all(len(each["text"]["text"]) <= SECTION_CHARS for each in message.blocks if each["type"] == "section")
 
 
+def test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes() -> None:
+    cited = tuple(
+        Citation(number, "d", "v", "船" * 200, (), 2, 4, 19, "灯" * 400, True, "頁" * 100) for number in range(1, 31)
+    )
+    text = "\n\n".join(
+        f"段落{number} " + "灯台守はアダであった。" * 20 + f"[{number % 30 + 1}]" for number in range(200)
+    )
+    body = answer_json(answer("d", text=text, citations=cited))
+    messages = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    for message in messages:
+        assert len(json.dumps(message.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
+        plain = plainer(message)
+        assert len(json.dumps(plain.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
+        for block in Block.parse_all(plain.blocks):
+            block.validate_json()
+    whole = "".join(
+        each["text"]["text"] for message in messages for each in message.blocks if each["type"] == "section"
+    )
+    assert [int(each) for each in re.findall(r"段落(\d+)", whole)] == list(range(200))
+    assert [[block["type"] for block in each.blocks].count("context_actions") for each in messages[-2:]] == [0, 1]
+
+
 def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> None:
     text = "\n\n".join(f"Paragraph {number} " + "words " * 60 for number in range(20))
     assert all(piece.startswith("Paragraph") for piece in pieces(text, 1_000))
@@ -62,6 +87,37 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
     assert len(cut) > 3
     assert all(piece.startswith("```\n") and piece.endswith("\n```") for piece in cut)
     assert re.findall(r"\d+", "".join(cut)) == [str(number) for number in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ([Check.VERIFIED], "The sentence is verified."),
+        ([Check.VERIFIED] * 3, "All 3 sentences are verified."),
+        (
+            [Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED],
+            "Of 3 sentences, 2 are verified, 1 is not supported.",
+        ),
+        ([Check.UNCHECKED, Check.COMPUTED], "Of 2 sentences, 1 is computed, 1 is without a source."),
+    ],
+)
+def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said: str) -> None:
+    sentences = tuple(Sentence("It was.", 0, 7, (1,), check) for check in checks)
+    body = answer_json(answer("d", sentences=sentences))
+    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    assert said in [
+        each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
+    ]
+
+
+def test_an_answer_that_met_a_limit_says_what_to_do() -> None:
+    sentence = Sentence("No answer was found.", 0, 20)
+    body = answer_json(answer("d", sentences=(sentence,), citations=(), finished=False, status=AnswerStatus.PARTIAL))
+    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    small = [each["text"] for block in message.blocks for each in block.get("elements", ()) if "text" in each]
+    assert small == [
+        "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
+    ]
 
 
 def test_a_cut_tears_no_link() -> None:

@@ -62,7 +62,7 @@ def test_a_missed_deadline_leaves_the_order_and_says_so() -> None:
     over = threading.Event()
 
     def wait(passages: Sequence[str]) -> Sequence[float]:
-        over.wait(20)
+        over.wait(120)
         return [0.0] * len(passages)
 
     with reranking(wait, seconds=0.05) as made:
@@ -78,7 +78,7 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
 
     def wait(passages: Sequence[str]) -> Sequence[float]:
         under_way.release()
-        over.wait(20)
+        over.wait(120)
         return [1.0] * len(passages)
 
     with reranking(wait, seconds=0.2) as made:
@@ -88,9 +88,9 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
         over.set()
         made._deadline_seconds = 20.0
         for _ in range(4):
-            assert under_way.acquire(timeout=20)
+            assert under_way.acquire(timeout=120)
         assert list(made.scores("x", ["y"])) == [1.0]
-        assert under_way.acquire(timeout=20)
+        assert under_way.acquire(timeout=120)
     assert not under_way.acquire(blocking=False)  # those two that waited behind the four were never begun
 
 

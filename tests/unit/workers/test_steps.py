@@ -62,13 +62,13 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None]) -> str:
     threads.start()
     try:
         fine = worker.upload(book(1), "fine.txt")
-        wait_until(lambda: worker.state(fine) is VersionState.READY, seconds=60, what="the other one is ready")
+        wait_until(lambda: worker.state(fine) is VersionState.READY, what="the other one is ready")
 
         def failed() -> bool:
             wake(worker.engine)  # instead of the pause before another attempt
             return worker.state(hung) is VersionState.FAILED
 
-        wait_until(failed, seconds=60, what="the hung one has failed")
+        wait_until(failed, what="the hung one has failed")
     finally:
         threads.stop(timeout_seconds=5)
     failure = worker.catalog.document("ann", hung.id).version.failure

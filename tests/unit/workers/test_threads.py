@@ -70,12 +70,11 @@ def test_threads_outlive_a_catalog_that_was_away(worker: WorkerFixture) -> None:
         kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
         wait_until(
             lambda: all(jobs.asked[kind] for kind in kinds) and jobs.asked["recover"] > 1,
-            seconds=30,
             what="every thread has failed, and the leases were looked after again",
         )
         jobs.away = False
         document = worker.upload(book(1))
-        wait_until(lambda: worker.state(document) is VersionState.READY, seconds=60, what="the document is ready")
+        wait_until(lambda: worker.state(document) is VersionState.READY, what="the document is ready")
     finally:
         threads.stop()
 
@@ -90,9 +89,9 @@ def test_a_service_tidies_up_soon_after_its_start_and_outlives_what_that_raises(
     threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell(), tidy=tidy)
     threads.start()
     try:
-        wait_until(tidied.is_set, seconds=30, what="old answers were looked for")
+        wait_until(tidied.is_set, what="old answers were looked for")
         document = worker.upload(book(1))
-        wait_until(lambda: worker.state(document) is VersionState.READY, seconds=60, what="the document is ready")
+        wait_until(lambda: worker.state(document) is VersionState.READY, what="the document is ready")
     finally:
         threads.stop()
 
@@ -127,9 +126,9 @@ def test_a_worker_that_stops_waits_for_no_catalog(worker: WorkerFixture) -> None
     runner = JobRunner(jobs, worker.ingest, stopping=stopping.is_set)
     working = threading.Thread(target=runner.once, args=(JobKind.INGEST,))
     working.start()
-    wait_until(lambda: bool(jobs.asked["postpone"]), seconds=30, what="the catalog was asked to postpone the job")
+    wait_until(lambda: bool(jobs.asked["postpone"]), what="the catalog was asked to postpone the job")
     stopping.set()
-    working.join(30)
+    working.join(120)
     assert not working.is_alive()
 
 

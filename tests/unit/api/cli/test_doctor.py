@@ -77,3 +77,25 @@ def test_another_models_server_is_a_finding_and_is_asked_nothing(server: Misbeha
     server.served = [{"id": "other"}]
     assert "other" in found(server, tmp_path)["language model"].advice
     assert server.requests == []
+
+
+def test_a_release_of_vllm_with_an_advisory_is_named_with_the_one_that_mends_it(
+    server: MisbehavingOpenAI, tmp_path: Path
+) -> None:
+    server.served = [{"id": "m"}]
+    server.behaviours = [says('{"works": true}')]
+    server.release = "0.31.0"
+    finding = found(server, tmp_path)["model server"]
+    assert finding.found.startswith("vLLM 0.31.0, ")
+    assert "PYSEC-2026-4344" in finding.advice
+    assert "fixed in 0.33.0" in finding.advice
+
+
+def test_a_release_of_vllm_without_advisories_is_well_and_other_servers_have_none(
+    server: MisbehavingOpenAI, tmp_path: Path
+) -> None:
+    server.served = [{"id": "m"}]
+    server.behaviours = [says('{"works": true}')]
+    assert "model server" not in found(server, tmp_path)
+    server.release = "0.33.0"
+    assert found(server, tmp_path)["model server"].advice == ""

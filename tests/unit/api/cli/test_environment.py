@@ -77,6 +77,13 @@ def test_a_secret_that_is_given_twice_or_not_readable_stops_the_start(
         from_environment(ClusterSettings)
 
 
+def test_an_empty_file_is_as_if_it_were_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty token would let in whoever sends none."""
+    (tmp_path / "empty").write_text("\n")
+    monkeypatch.setenv("LEADLINE_METRICS_TOKEN_FILE", str(tmp_path / "empty"))
+    assert read_settings().metrics_token is None
+
+
 def test_every_variable_that_is_described_is_known() -> None:
     described = set(re.findall(r"`(LEADLINE_[A-Z_]+)`", (ROOT / "docs" / "settings.md").read_text()))
     described |= set(re.findall(r"`(LEADLINE_[A-Z_]+)`", (ROOT / "deploy" / "README.md").read_text()))

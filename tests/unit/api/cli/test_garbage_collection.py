@@ -1,6 +1,17 @@
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from api.cli.serving import startup_kept
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_out_yet() -> Iterator[None]:
+    """The suite itself leaves modules and tests out of collections."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_what_was_made_before_is_left_out_of_collections_until_the_end() -> None:
@@ -20,3 +31,11 @@ def test_it_ends_with_the_block_even_if_that_fails() -> None:
     except KeyError:
         pass
     assert gc.get_freeze_count() == 0
+
+
+def test_a_service_for_one_command_leaves_out_what_its_caller_had_left_out_and_collects_nothing() -> None:
+    gc.freeze()
+    collected = gc.get_stats()[2]["collections"]
+    with startup_kept(collect=False):
+        assert gc.get_stats()[2]["collections"] == collected
+    assert gc.get_freeze_count() > 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -92,3 +93,10 @@ def test_collections_are_granted_and_opened_by_command(leadline: Leadline, tmp_p
     with open_catalog(tmp_path) as opened:
         opened.identities.grants.grant("default", "staff", "user:ann", Role.READER)
     assert "user:ann (reader)" in leadline("collections", "list")
+
+
+def test_the_schema_is_brought_to_this_release_as_a_step_of_its_own(leadline: Leadline, tmp_path: Path) -> None:
+    assert not (tmp_path / "catalog.sqlite").exists()
+    head = ScriptDirectory("ingest/catalog/migrations").get_current_head()
+    assert f"schema {head}" in leadline("migrate")
+    assert (tmp_path / "catalog.sqlite").exists()

@@ -20,7 +20,7 @@ def test_cancelling_gives_up_what_is_in_flight_and_sends_no_more(scheduler: SubC
     bound = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget)
     thread, ends = started(lambda: bound.run(calls(50), cancelled=gone.is_set))
     for _ in range(4):
-        assert held.asked.acquire(timeout=10)
+        assert held.asked.acquire(timeout=120)
     gone.set()
     thread.join()
     assert isinstance(ends[0], RunCancelledError)
@@ -66,7 +66,7 @@ def test_closing_the_service_ends_runs_that_wait(clock: Time) -> None:
     scheduler, held = SubCallScheduler(clock=clock, sleep=clock.sleep), Held()
     bound = scheduler.bind(chat(held.answer), PROFILE, tenant_id="ann", budget=Budget(Limits()))
     thread, ends = started(lambda: bound.run(calls(2)))
-    assert held.asked.acquire(timeout=10)
+    assert held.asked.acquire(timeout=120)
     scheduler.close()
     scheduler.close()
     thread.join()

@@ -76,12 +76,12 @@ def test_when_the_first_of_two_equal_calls_is_cancelled_the_second_is_answered(s
     model = chat(held.answer)
     bound = [scheduler.bind(model, PROFILE, tenant_id="ann", budget=Budget(Limits())) for _ in range(2)]
     first, first_end = started(lambda: bound[0].run([call("q")], cancelled=gone.is_set))
-    assert held.asked.acquire(timeout=10)
+    assert held.asked.acquire(timeout=120)
     second, second_end = started(lambda: bound[1].run([call("q")]))
     gone.set()
     first.join()
     assert isinstance(first_end[0], RunCancelledError)
-    assert held.asked.acquire(timeout=10)  # the second now asks for itself
+    assert held.asked.acquire(timeout=120)  # the second now asks for itself
     held.let.set()
     second.join()
     assert second_end == [[SubReply("re q", Usage(1, 20, 5))]]

@@ -133,7 +133,7 @@ def test_a_single_call_goes_before_those_of_a_batch(scheduler: SubCallScheduler)
     model = chat(held.answer)
     scan, _ = started(lambda: run(scheduler, model, calls(40)))
     for _ in range(4):
-        assert held.asked.acquire(timeout=10)
+        assert held.asked.acquire(timeout=120)
     single, _ = started(lambda: run(scheduler, model, [call("somebody waits")]))
     until(lambda: scheduler._models["m"].rate_limit.waiting(Priority.INTERACTIVE) == 1)
     held.let.set()
@@ -193,7 +193,7 @@ def test_a_large_run_does_not_starve_a_small_one(scheduler: SubCallScheduler) ->
     model = chat(held.answer)
     large, _ = started(lambda: run(scheduler, model, [call(f"large {number}") for number in range(400)]))
     for _ in range(4):
-        assert held.asked.acquire(timeout=10)
+        assert held.asked.acquire(timeout=120)
     small, _ = started(lambda: run(scheduler, model, [call(f"small {number}") for number in range(20)]))
     rate_limit = scheduler._models["m"].rate_limit
     until(lambda: rate_limit.waiting(Priority.INTERACTIVE_BATCH) == 2)

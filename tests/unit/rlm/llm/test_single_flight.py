@@ -96,7 +96,7 @@ class Asking:
 
 
 def codes(asking: Asking) -> list[str]:
-    return [each.code for each in asking.end.result(timeout=30) if isinstance(each, SubFailure)]
+    return [each.code for each in asking.end.result(timeout=120) if isinstance(each, SubFailure)]
 
 
 class Two(Protocol):
@@ -110,7 +110,7 @@ def two(scheduler: SubCallScheduler) -> Iterator[Two]:
 
     def ask(held: Held, call: SubCall = CALL, limits: Limits = UNLIMITED) -> tuple[Asking, Asking]:
         first = Asking(scheduler, held, pool, call, limits)
-        assert held.asked.wait(timeout=30)
+        assert held.asked.wait(timeout=120)
         second = Asking(scheduler, held, pool, call, UNLIMITED)
         second.wait_until_begun()
         held.wait_some_turns()
@@ -124,8 +124,8 @@ def test_two_runs_that_ask_the_same_at_once_are_one_request_that_one_of_them_pay
     held = Held()
     first, second = two(held)
     held.let.set()
-    assert first.end.result(timeout=30) == [SubReply("re q", Usage(1, 20, 5))]
-    assert second.end.result(timeout=30) == [SubReply("re q", Usage(1, 20, 5), cached=True)]
+    assert first.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5))]
+    assert second.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5), cached=True)]
     assert len(held.chat.prompts) == 1
     assert (first.budget.spent.calls, second.budget.spent.calls) == (1, 0)
 
@@ -147,7 +147,7 @@ def test_a_run_does_not_fail_because_another_one_has_no_time_to_come_again(two: 
     first, second = two(held, limits=Limits(seconds=45.0))
     held.let.set()
     assert codes(first) == ["language_model_unavailable"]
-    assert second.end.result(timeout=30) == [SubReply("re q", Usage(1, 20, 5))]
+    assert second.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5))]
 
 
 def test_a_run_does_not_fail_because_another_one_cannot_ask_once_more(two: Two) -> None:
@@ -155,7 +155,7 @@ def test_a_run_does_not_fail_because_another_one_cannot_ask_once_more(two: Two) 
     first, second = two(held, replace(CALL, schema=SCHEMA), Limits(calls=1))
     held.let.set()
     assert codes(first) == ["language_model_output"]
-    assert second.end.result(timeout=30) == [SubReply('{"n": 1}', Usage(2, 40, 10))]
+    assert second.end.result(timeout=120) == [SubReply('{"n": 1}', Usage(2, 40, 10))]
 
 
 def test_a_run_whose_reply_was_another_ones_that_is_cancelled_asks_for_itself(two: Two) -> None:
@@ -164,8 +164,8 @@ def test_a_run_whose_reply_was_another_ones_that_is_cancelled_asks_for_itself(tw
     asked_before = len(held.chat.prompts)
     first.gone.set()
     with pytest.raises(RunCancelledError):
-        first.end.result(timeout=30)
+        first.end.result(timeout=120)
     held.let.set()
-    assert second.end.result(timeout=30) == [SubReply("re q", Usage(1, 20, 5))]
+    assert second.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5))]
     assert (asked_before, len(held.chat.prompts), held.chat.given_up) == (1, 2, 1)
     assert second.budget.spent.calls == 1

@@ -49,7 +49,7 @@ def test_pieces_come_while_the_model_still_writes(server: MisbehavingOpenAI, cal
     def behave(request: Request) -> None:
         request.begin()
         request.piece("It ")
-        assert seen.wait(20)
+        assert seen.wait(120)
         request.piece("is.", "stop")
         request.usage(20, 5)
 

@@ -209,3 +209,27 @@ def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them() -> Non
 
 def test_requests_and_answers_are_json(orders: SqlTable) -> None:
     assert json.dumps(_query(orders, "SELECT 'é\n\"'").rows) == json.dumps([['é\n"']])
+
+
+@pytest.mark.parametrize(
+    ("sql", "records"),
+    [
+        (
+            "SELECT customer, count(*) AS n FROM orders GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1",
+            [{None: [(1, 1), (3, 3)]}],
+        ),
+        ("SELECT count(*) FILTER (WHERE id = 2) AS two FROM orders WHERE id < 4", [{None: [(1, 3)], 0: [(2, 2)]}]),
+        ("SELECT count(*) FROM orders WHERE id > 99", [{None: []}]),
+        ("SELECT count(*) FROM orders a JOIN orders b USING (id)", None),
+        ("WITH x AS (SELECT id FROM orders) SELECT count(*) FROM x WHERE id IN (SELECT * FROM x)", None),
+        ("WITH x AS (SELECT 1 FROM orders) SELECT (SELECT count(*) FROM (SELECT DISTINCT * FROM x)) FROM x", None),
+    ],
+)
+def test_a_result_comes_with_the_records_behind_its_rows_and_stays_what_it_is_without(
+    orders: SqlTable, sql: str, records: object
+) -> None:
+    found = SqlEngine().query([orders], sql, max_rows=10, traced_rows=10)
+    plain = _query(orders, sql)
+    assert (found.columns, found.rows, found.total_rows) == (plain.columns, plain.rows, plain.total_rows)
+    assert (found.records and list(found.records.rows)) == records
+    assert plain.records is None

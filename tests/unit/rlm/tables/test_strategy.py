@@ -389,3 +389,15 @@ def test_a_classifier_labels_most_of_a_large_table_and_the_count_has_a_range(tmp
     assert draft.result.interval.low <= truth <= draft.result.interval.high
     assert any("classifier" in note for note in draft.notes)
     assert any("between" in note for note in draft.notes)
+
+
+def test_each_number_of_a_result_names_the_records_behind_it(asking: Asking) -> None:
+    sql = (
+        "SELECT customer, count(*) AS n, count(*) FILTER (WHERE late) AS late FROM messages GROUP BY customer "
+        "ORDER BY n DESC, customer LIMIT 2"
+    )
+    draft = asking(plan(sql, "By customer:", columns=[LATE]), rule=complains).ask()
+    assert draft.table is not None
+    assert draft.table.rows == (("Ann", 3, 3), ("Bob", 1, 0))
+    found = {(each.row, each.column): [part.rows for part in each.parts] for each in draft.cells_behind}
+    assert found == {(1, None): [(1, 3, 6)], (1, 2): [(1, 3, 6)], (2, None): [(2,)]}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.sql_child import SqlNotOneSelectError, behind, require_select
+from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, require_select, traced
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +124,62 @@ def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
     engine: duckdb.DuckDBPyConnection, sql: str
 ) -> None:
     assert behind(engine, sql) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT count(*) FROM orders WHERE customer = 'Ann'", [[1, 3]]),
+        ("SELECT customer, sum(sum) FROM orders GROUP BY ALL ORDER BY 2 DESC LIMIT 2", [[2], [1, 3]]),
+        ("SELECT customer FROM orders GROUP BY 1 HAVING count(*) > 1", [[1, 3]]),
+        ("SELECT DISTINCT customer FROM orders ORDER BY customer", [[1, 3], [2], [4]]),
+        ("SELECT id FROM orders ORDER BY sum DESC LIMIT 2", [[2], [1]]),
+        ("SELECT *, rank() OVER (ORDER BY sum) AS r FROM orders ORDER BY r", [[3], [4], [1], [2]]),
+        ("SELECT max(n) FROM (SELECT count(*) AS n FROM orders WHERE id > 1 GROUP BY customer)", [[2, 3, 4]]),
+        ("WITH x AS (SELECT * FROM orders WHERE id > 1) SELECT * FROM x ORDER BY id", [[2], [3], [4]]),
+        (
+            "WITH x AS (SELECT customer AS c, count(*) AS n FROM orders GROUP BY 1), y AS (SELECT * FROM x) "
+            "SELECT n, count(*) FROM y GROUP BY n ORDER BY n",
+            [[2, 4], [1, 3]],
+        ),
+    ],
+)
+def test_each_row_of_a_result_names_its_own_records_and_the_result_stays_what_it_is(
+    engine: duckdb.DuckDBPyConnection, sql: str, rows: list[list[int]]
+) -> None:
+    made = traced(engine, sql)
+    assert made is not None
+    assert made.table == "orders"
+    found = engine.execute(made.sql).fetchall()
+    assert [sorted(row[-1]) for row in found] == rows
+    assert [row[:-1] for row in found] == engine.execute(sql).fetchall()
+
+
+def test_a_cell_that_rests_on_some_records_of_its_row_names_them(engine: duckdb.DuckDBPyConnection) -> None:
+    made = traced(
+        engine,
+        "SELECT count(*) AS n, count(*) FILTER (WHERE sum > 5) AS many, "
+        "sum(CASE WHEN id = 4 THEN 1 ELSE 0 END) AS four, count_if(id < 3) AS few, "
+        "sum(CASE WHEN id = 4 THEN 1 ELSE 2 END) AS all_of_them FROM orders",
+    )
+    assert made is not None
+    assert made.columns == (1, 2, 3)
+    (row,) = engine.execute(made.sql).fetchall()
+    assert row[:5] == (4, 2, 1, 2, 7)
+    assert [sorted(each) for each in row[5:]] == [[1, 2, 3, 4], [1, 2], [4], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT count(*) FROM orders a JOIN orders b USING (id)",
+        "SELECT id FROM orders UNION SELECT id FROM orders",
+        "SELECT DISTINCT ON (customer) id FROM orders",
+        "SELECT DISTINCT count(*) FROM orders GROUP BY customer",
+        "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x WHERE n < 3) SELECT * FROM x",
+        "nonsense",
+    ],
+)
+def test_where_the_records_of_a_row_are_not_plain_none_are_named(engine: duckdb.DuckDBPyConnection, sql: str) -> None:
+    assert traced(engine, sql) is None

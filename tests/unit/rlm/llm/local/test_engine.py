@@ -32,7 +32,7 @@ class Asked:
         self.ticket: Ticket = engine.submit(request, self._events.put)
 
     def next(self) -> Event:
-        return self._events.get(timeout=20)
+        return self._events.get(timeout=120)
 
     def answer(self) -> tuple[str, Event]:
         """All text and the last event."""
@@ -83,7 +83,7 @@ def test_a_request_cancelled_in_its_prefill_stays_until_its_first_token() -> Non
     engine = engine_on(pipeline)
     given_up = Asked(engine, request("give up"))
     gate.release()
-    assert pipeline.stepped.acquire(timeout=20)
+    assert pipeline.stepped.acquire(timeout=120)
     given_up.ticket.cancel()
     gate.release(1000)
     assert Asked(engine, request()).answer()[0] == "abc"
@@ -138,7 +138,7 @@ def test_a_broken_pipeline_fails_everybody_and_says_so_once() -> None:
     asked = [Asked(engine, request()) for _ in range(3)]
     pipeline.broken = True
     gate.release(10)
-    assert broken.wait(20)
+    assert broken.wait(120)
     for each in asked:
         _, failed = each.answer()
         assert isinstance(failed, Failed)

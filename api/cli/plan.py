@@ -1,0 +1,166 @@
+"""`leadline plan`: machines, GPUs and time for documents and questions; `leadline plan model`: a GPU's memory."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.sizing.checkpoint import CheckpointError
+from api.sizing.constants import Gpu, read_constants
+from api.sizing.memory import GIB, MemoryPlan, ServerOptions, plan_memory, read_profile
+from api.sizing.models import find_model, model_names
+from api.sizing.service import Plan, Wanted, make_plan
+from ingest.errors import LeadlineError
+
+app = typer.Typer(help="Say what documents, questions and models take, before a machine is rented.")
+
+_LENGTHS = (4096, 8192, 32_768, 131_072)
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+GpuName = Annotated[str, typer.Option("--gpu", help="The kind of GPU, such as l4, rtx-4090, h100 or h200.")]
+
+
+class PlanError(LeadlineError):
+    """A plan is asked for that cannot be made."""
+
+    code = "plan"
+    default_hint = "`leadline plan --help` shows what a plan needs."
+
+
+@app.callback(invoke_without_command=True)
+def documents_and_questions(
+    context: typer.Context,
+    documents: Annotated[int | None, typer.Option(help="How many documents.", min=1)] = None,
+    tokens: Annotated[float | None, typer.Option(help="Tokens of a document, on average.", min=1)] = None,
+    pages: Annotated[
+        float | None, typer.Option(help="Pages of a document, on average; instead of tokens.", min=1)
+    ] = None,
+    questions: Annotated[float, typer.Option(help="Questions in the busiest hour; 0: none are asked.", min=0)] = 0,
+    model: Annotated[str, typer.Option(help="A model's name or checkpoint; see `leadline plan model --list`.")] = "",
+    gpu: GpuName = "h100",
+    gpus: Annotated[int, typer.Option(help="GPUs of one model server (tensor parallel).", min=1)] = 1,
+    gpu_price: Annotated[float | None, typer.Option(help="What an hour of one GPU costs you.", min=0)] = None,
+    within: Annotated[float, typer.Option(help="Hours within which all is to be indexed.", min=0.1)] = 24.0,
+    answers_within: Annotated[
+        float, typer.Option(help="Seconds within which 95 of 100 answers are wanted.", min=1)
+    ] = 30.0,
+    cores: Annotated[int, typer.Option(help="Processors of a machine.", min=1)] = 16,
+    memory: Annotated[float, typer.Option(help="Memory of a machine in GB.", min=1)] = 64.0,
+    dimension: Annotated[int, typer.Option(help="Numbers of a vector.", min=1)] = 384,
+    as_json: AsJson = False,
+) -> None:
+    """Plan for documents and questions: one process or a cluster, its machines, and the next bottleneck."""
+    if context.invoked_subcommand is not None:
+        return
+    if documents is None or (tokens is None) == (pages is None):
+        raise PlanError("A plan needs --documents, and --tokens or --pages of one of them.")
+    if questions and not model:
+        raise PlanError("A plan for questions needs a --model.", hint="`leadline plan model --list` names those known.")
+    constants = read_constants()
+    wanted = Wanted(
+        documents=documents,
+        tokens_each=tokens if tokens is not None else (pages or 0) * constants["page_tokens"],
+        questions_an_hour=questions,
+        index_hours=within,
+        answer_seconds=answers_within,
+        cores=cores,
+        memory_gb=memory,
+        dimension=dimension,
+    )
+    server = plan_memory(find_model(model), find_gpu(gpu), _served(gpus)) if model else None
+    plan = make_plan(wanted, server, constants)
+    _print_plan(plan, gpu_price, as_json)
+
+
+@app.command("model")
+def model_memory(
+    model: Annotated[str, typer.Argument(help="A name, a checkpoint's folder or its config.json.")] = "",
+    profile: Annotated[Path | None, typer.Option(help="A profile, such as deploy/vllm/profiles/one-24gb.yaml.")] = None,
+    gpu: GpuName = "h100",
+    gpus: Annotated[int | None, typer.Option(help="GPUs of the server (tensor parallel).", min=1)] = None,
+    quantization: Annotated[str | None, typer.Option(help="Quantize when loading, such as fp8.")] = None,
+    cache_dtype: Annotated[str | None, typer.Option("--kv-cache-dtype", help="The cache's type, such as fp8.")] = None,
+    window: Annotated[int | None, typer.Option("--max-model-len", help="The window in tokens.", min=1)] = None,
+    length: Annotated[list[int] | None, typer.Option(help="Tokens of a sequence; may be given again.", min=1)] = None,
+    known: Annotated[bool, typer.Option("--list", help="List the models and GPUs that are known by name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute what of a GPU's memory a vLLM server's weights and cache take, and how many sequences fit."""
+    if known:
+        print("\n".join(model_names()))
+        print("\n".join(f"{each.id}: {each.name}" for each in read_constants().gpus.values()))
+        return
+    options = read_profile(profile) if profile is not None else ServerOptions()
+    changes: dict[str, Any] = {
+        "model": model or None,
+        "tensor_parallel_size": gpus,
+        "quantization": quantization,
+        "kv_cache_dtype": cache_dtype,
+        "max_model_len": window,
+    }
+    options = replace(options, **{name: value for name, value in changes.items() if value is not None})
+    if not options.model:
+        raise PlanError("No model is named.", hint="Name one, or a --profile that has one; --list names those known.")
+    _print_memory(plan_memory(find_model(options.model), find_gpu(gpu), options), length or _LENGTHS, as_json)
+
+
+def find_gpu(name: str) -> Gpu:
+    """Return a kind of GPU. Raises `CheckpointError`, which lists the known."""
+    gpus = read_constants().gpus
+    if name.lower() not in gpus:
+        raise CheckpointError(f"The GPU {name!r} is not known.", hint=f"Give one of {', '.join(gpus)}.")
+    return gpus[name.lower()]
+
+
+def _served(gpus: int) -> ServerOptions:
+    """Return the options of a server for answers, as the profiles have them."""
+    return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
+
+
+def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> None:
+    at_once = {length: plan.at_once(length) for length in lengths if length <= plan.window}
+    figures = {
+        "model": plan.checkpoint.name,
+        "gpu": plan.gpu.name,
+        "gpus": plan.gpus,
+        "parameters": plan.checkpoint.parameters,
+        "active_parameters": plan.checkpoint.active,
+        "weights_gib": round(plan.weights / GIB, 2),
+        "running_gib": round(plan.running / GIB, 2),
+        "cache_gib": round(plan.cache / GIB, 2),
+        "cache_bytes_a_token": round(plan.cache_token_bytes),
+        "cache_tokens": plan.tokens,
+        "at_once": at_once,
+    }
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        table = Table("each GPU", "GiB", "how", title=f"{plan.checkpoint.name} on {plan.gpus} x {plan.gpu.name}")
+        table.add_row("weights", f"{plan.weights / GIB:.2f}", f"{plan.checkpoint.parameters / 1e9:.1f} billion weights")
+        table.add_row("running", f"{plan.running / GIB:.2f}", "an estimate: vLLM measures it when it starts")
+        share = f"{plan.options.gpu_memory_utilization:.0%} of {plan.gpu.memory_gib:g} GiB, less these"
+        table.add_row("cache", f"{plan.cache / GIB:.2f}", share)
+        Console().print(table)
+        print(f"A token takes {plan.cache_token_bytes / 1024:.0f} KiB of cache on each GPU; {plan.tokens:,} fit.")
+        for tokens, count in at_once.items():
+            print(f"  {count:>4} sequences of {tokens:,} tokens at once")
+    if not plan.fits:
+        raise PlanError(
+            f"Not one sequence of {plan.window:,} tokens fits.",
+            hint="Take a smaller window, an FP8 cache, a quantized checkpoint, or more GPUs.",
+        )
+
+
+def _print_plan(plan: Plan, gpu_price: float | None, as_json: bool) -> None:
+    rows = plan.rows(gpu_price)
+    if as_json:
+        print(json.dumps({name: value for name, value, _ in rows}))
+        return
+    table = Table("what", "how much", "how")
+    for name, value, how in rows:
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), how)
+    Console().print(table)

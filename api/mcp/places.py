@@ -1,0 +1,16 @@
+"""The path of the protocol, and where its requests work."""
+
+from dataclasses import dataclass
+
+from api.answer_threads import AnswerThreads
+from api.turns import Turns
+
+PATH = "/mcp"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where answers are made in this process, and where long waits are counted."""
+
+    threads: AnswerThreads
+    streams: Turns

@@ -1,0 +1,68 @@
+"""The SDK's server as an ASGI application; imported when the first request comes."""
+
+from mcp.server.auth.provider import AccessToken, TokenVerifier
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl
+from starlette.types import ASGIApp
+
+from api.admission import Identify
+from api.mcp.places import PATH, Places
+from api.mcp.server import make_server
+from api.services import Services
+from api.settings import Settings
+from ingest.identity import Principal
+
+
+class KeyVerifier(TokenVerifier):
+    """Verifies API keys, and tokens of the identity provider, as bearer tokens of the protocol."""
+
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        caller = await self._identify(token)
+        return None if caller is None else _access(token, caller)
+
+
+def make_application(
+    services: Services, identify: Identify, places: Places
+) -> tuple[Server[dict[str, object]], ASGIApp]:
+    """Make the server, whose session manager runs, and its application.
+
+    Each request stands alone, at both dates of the protocol, so that any replica can answer it.
+    """
+    settings = services.settings
+    server = make_server(services, places)
+    return server, server.streamable_http_app(
+        streamable_http_path=PATH,
+        stateless_http=True,
+        max_request_body_size=settings.max_body_bytes,
+        # Hosts are checked by the endpoint, with an error that says what to set.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        auth=auth_settings(settings),
+        token_verifier=KeyVerifier(identify),
+    )
+
+
+def auth_settings(settings: Settings) -> AuthSettings:
+    """Return what the SDK is told of authorization; without a provider it announces none."""
+    public, issuer = settings.public_url, settings.oidc_issuer
+    announced = public is not None and issuer is not None
+    return AuthSettings(
+        issuer_url=AnyHttpUrl(issuer if announced and issuer else "http://localhost"),
+        resource_server_url=AnyHttpUrl(f"{public.rstrip('/')}{PATH}") if announced and public else None,
+        validate_token_resource=False,  # `api.oidc` checks the audience itself
+    )
+
+
+def _access(token: str, caller: Principal) -> AccessToken:
+    return AccessToken(
+        token=token,
+        client_id=caller.key_id or caller.owner,
+        scopes=sorted(caller.scopes),
+        expires_at=None if caller.expires_at is None else int(caller.expires_at),
+        subject=caller.owner,
+        claims={"tenant": caller.tenant_id},
+    )

@@ -1,0 +1,270 @@
+"""Sizes of a language model, computed from the `config.json` of its checkpoint: weights, and cache of keys and values.
+
+Dense and mixture-of-experts decoders are known; attention with grouped queries (GQA), with latent keys and values (MLA,
+DeepSeek), over a sliding window, and linear attention with a state of fixed size (Qwen3-Next).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ingest.errors import LeadlineError
+
+_BF16_BYTES = 2.0
+_BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}
+"""Bits of a weight of a linear layer; the two formats of four bits share a scale among 32 and among 16 weights."""
+_GROUPED = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin"})
+_DEFAULT_GROUP = 128
+_CACHE_BYTES = {"auto": 2.0, "bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
+# The cache of keys and values of these layers is a state of fixed size.
+_LINEAR_LAYERS = frozenset({"linear_attention", "mamba"})
+_WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
+
+
+class CheckpointError(LeadlineError):
+    """A checkpoint's configuration cannot be read, or is of a kind whose memory is not known here."""
+
+    code = "checkpoint"
+    default_hint = "Name a checkpoint's folder, its config.json, or one of the models that `leadline plan model` lists."
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Bytes that one sequence keeps: for each token, for each of its last `window` tokens, and whatever its length."""
+
+    token_bytes: float
+    windowed_token_bytes: float = 0.0
+    window: int = 0
+    state_bytes: float = 0.0
+
+    def sequence_bytes(self, tokens: int) -> float:
+        """Return the bytes of a sequence of so many tokens."""
+        return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A decoder's sizes. `linear` counts weights that quantization makes smaller, `other` those that it leaves alone.
+
+    `active` weights are read for one token: all, or of a mixture of experts those that are chosen. `experts` is the
+    part of `linear` in routed experts. `cached_heads` is the number of heads of keys and values that GPUs can share
+    out; 1 for a latent cache, which every GPU has whole.
+    """
+
+    name: str
+    linear: int
+    other: int
+    active: int
+    experts: int
+    layers: int
+    hidden: int
+    widest: int
+    vocabulary: int
+    cached_heads: int
+    cache: Cache
+    context_tokens: int
+    bits: float
+    experts_only: bool = False
+    stated_bytes: int | None = None
+
+    @property
+    def parameters(self) -> int:
+        return self.linear + self.other
+
+    @property
+    def weight_bytes(self) -> float:
+        """The bytes that its index states; computed where there is none."""
+        if self.stated_bytes is not None:
+            return float(self.stated_bytes)
+        quantized = self.experts if self.experts_only else self.linear
+        return quantized * self.bits / 8 + (self.parameters - quantized) * _BF16_BYTES
+
+    @property
+    def active_bytes(self) -> float:
+        """The bytes of weights that are read to write one token of one sequence."""
+        return self.weight_bytes * self.active / self.parameters
+
+    def quantized(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
+        """Return it as a server loads it that is told to quantize, and to keep the cache in `cache_dtype`.
+
+        Raises `CheckpointError` for a method whose size is not known.
+        """
+        if cache_dtype not in _CACHE_BYTES:
+            raise CheckpointError(f"The cache's type {cache_dtype!r} is not known: {', '.join(_CACHE_BYTES)}.")
+        factor = _CACHE_BYTES[cache_dtype] / _BF16_BYTES
+        cache = replace(
+            self.cache,
+            token_bytes=self.cache.token_bytes * factor,
+            windowed_token_bytes=self.cache.windowed_token_bytes * factor,
+        )
+        if method is None:
+            return replace(self, cache=cache)
+        return replace(self, cache=cache, bits=_bits({"quant_method": method}), experts_only=False, stated_bytes=None)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a folder with `config.json`, or that file. Raises `CheckpointError`."""
+    file = path / "config.json" if path.is_dir() else path
+    index = file.with_name("model.safetensors.index.json")
+    try:
+        config = json.loads(file.read_text("utf-8"))
+        total = json.loads(index.read_text("utf-8"))["metadata"].get("total_size") if index.exists() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{file} holds no object.")
+    name = path.name if path.is_dir() else file.parent.name
+    return replace(checkpoint_of(config, name=name), stated_bytes=total)
+
+
+def checkpoint_of(config: Mapping[str, Any], *, name: str) -> Checkpoint:
+    """Return the sizes of a model of this configuration. Raises `CheckpointError`."""
+    text = {**config, **(config.get("text_config") or {})}
+    try:
+        return _Sizes(text, name).checkpoint()
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(f"The configuration of {name} is not that of a known decoder: {error!r}.") from error
+
+
+class _Sizes:
+    """Counts weights and cache of one configuration."""
+
+    def __init__(self, config: Mapping[str, Any], name: str) -> None:
+        self._config = config
+        self._name = name
+        self.hidden = int(config["hidden_size"])
+        self.layers = int(config["num_hidden_layers"])
+        self.heads = int(config["num_attention_heads"])
+        self.cached_heads = int(config.get("num_key_value_heads") or self.heads)
+        self.head = int(config.get("head_dim") or self.hidden // self.heads)
+        self.inner = int(config.get("intermediate_size") or 0)
+
+    def checkpoint(self) -> Checkpoint:
+        kinds = [self._kind(layer) for layer in range(self.layers)]
+        attention = sum(self._attention(kind) for kind in kinds)
+        dense, routed, chosen = map(sum, zip(*(self._feed_forward(layer) for layer in range(self.layers)), strict=True))
+        embedding = int(self._config["vocab_size"]) * self.hidden
+        tied = bool(self._config.get("tie_word_embeddings", False))
+        other = embedding * (1 if tied else 2) + self.hidden * (2 * self.layers + 1)
+        quantization = self._config.get("quantization_config") or {}
+        return Checkpoint(
+            name=self._name,
+            linear=attention + dense + routed,
+            other=other,
+            # An embedding is looked up; its transpose, the head, is multiplied with.
+            active=attention + dense + chosen + embedding,
+            experts=routed,
+            layers=self.layers,
+            hidden=self.hidden,
+            widest=max(self.inner, self._expert_inner * int(self._config.get("num_experts_per_tok") or 1)),
+            vocabulary=int(self._config["vocab_size"]),
+            cached_heads=1 if self._latent else self.cached_heads,
+            cache=self._cache(kinds),
+            context_tokens=int(self._config.get("max_position_embeddings") or 0),
+            bits=_bits(quantization),
+            experts_only=quantization.get("quant_method") == "mxfp4",
+        )
+
+    @property
+    def _latent(self) -> int:
+        return int(self._config.get("kv_lora_rank") or 0)
+
+    @property
+    def _experts(self) -> int:
+        names = ("num_local_experts", "num_experts", "n_routed_experts")
+        return next((int(self._config[name]) for name in names if self._config.get(name)), 0)
+
+    @property
+    def _expert_inner(self) -> int:
+        return int(self._config.get("moe_intermediate_size") or self.inner) if self._experts else 0
+
+    def _kind(self, layer: int) -> str:
+        stated: Sequence[str] = self._config.get("layer_types") or ()
+        if stated:
+            return stated[layer]
+        if not self._config.get("sliding_window") or self._config.get("use_sliding_window") is False:
+            return "full_attention"
+        every = int(self._config.get("sliding_window_pattern") or 0)
+        return "full_attention" if every and (layer + 1) % every == 0 else "sliding_attention"
+
+    def _attention(self, kind: str) -> int:
+        if kind in _LINEAR_LAYERS:
+            keys, values = self._linear_widths()
+            return self.hidden * (2 * keys + 2 * values) + values * self.hidden
+        if self._latent:
+            return self._latent_attention()
+        queries, cached = self.heads * self.head, self.cached_heads * self.head
+        has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
+        gated = queries if self._config.get("model_type") == "qwen3_next" else 0
+        biases = queries + 2 * cached if has_bias else 0
+        return self.hidden * (2 * queries + gated + 2 * cached) + biases
+
+    def _latent_attention(self) -> int:
+        config = self._config
+        rope, plain, value = (int(config[f"{part}_head_dim"]) for part in ("qk_rope", "qk_nope", "v"))
+        narrow = int(config.get("q_lora_rank") or 0)
+        wide = self.heads * (plain + rope)
+        queries = self.hidden * narrow + narrow * wide if narrow else self.hidden * wide
+        cached = self.hidden * (self._latent + rope) + self._latent * self.heads * (plain + value)
+        return queries + cached + self.heads * value * self.hidden
+
+    def _feed_forward(self, layer: int) -> tuple[int, int, int]:
+        """Return the weights that every token reads, those of routed experts, and those of the chosen ones."""
+        if not self._is_sparse(layer):
+            return 3 * self.hidden * self.inner, 0, 0
+        expert = 3 * self.hidden * self._expert_inner
+        shared = int(self._config.get("shared_expert_intermediate_size") or 0)
+        shared += int(self._config.get("n_shared_experts") or 0) * self._expert_inner
+        always = self.hidden * self._experts + 3 * self.hidden * shared
+        return always, self._experts * expert, int(self._config.get("num_experts_per_tok") or 1) * expert
+
+    def _is_sparse(self, layer: int) -> bool:
+        if not self._experts or layer in (self._config.get("mlp_only_layers") or ()):
+            return False
+        step = int(self._config.get("decoder_sparse_step") or self._config.get("moe_layer_freq") or 1)
+        return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
+
+    def _cache(self, kinds: Sequence[str]) -> Cache:
+        """Return the cache in 16 bits, as `auto` keeps it."""
+        linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
+        windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
+        numbers = 2 * self.cached_heads * self.head
+        if self._latent:
+            numbers = self._latent + int(self._config["qk_rope_head_dim"])
+        return Cache(
+            token_bytes=(len(kinds) - linear - windowed) * numbers * _BF16_BYTES,
+            windowed_token_bytes=windowed * numbers * _BF16_BYTES,
+            window=int(self._config.get("sliding_window") or self._config.get("attention_chunk_size") or 0),
+            state_bytes=linear * self._state_numbers() * _BF16_BYTES if linear else 0.0,
+        )
+
+    def _linear_widths(self) -> tuple[int, int]:
+        config = self._config
+        keys = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
+        return keys, int(config["linear_num_value_heads"]) * int(config["linear_value_head_dim"])
+
+    def _state_numbers(self) -> int:
+        keys, values = self._linear_widths()
+        remembered = values * int(self._config["linear_key_head_dim"])
+        return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
+
+
+def _bits(quantization: Mapping[str, Any]) -> float:
+    """Return the bits of a weight of a linear layer, with its share of the scales. Raises `CheckpointError`."""
+    method = str(quantization.get("quant_method") or "none").lower()
+    if method == "none":
+        return 8 * _BF16_BYTES
+    if method in _GROUPED:
+        width = float(quantization.get("bits") or quantization.get("w_bit") or 4)
+        group = int(quantization.get("group_size") or quantization.get("q_group_size") or _DEFAULT_GROUP)
+        return width + (16 + width) / (group if group > 0 else _DEFAULT_GROUP)
+    if method == "compressed-tensors":
+        groups = [each["weights"] for each in quantization["config_groups"].values() if each.get("weights")]
+        weights = max(groups, key=lambda each: float(each["num_bits"]))
+        group = int(weights.get("group_size") or 0)
+        return float(weights["num_bits"]) + (16 / group if group > 0 else 0)
+    if method in _BITS:
+        return _BITS[method]
+    raise CheckpointError(f"The size of weights quantized by {method!r} is not known.")

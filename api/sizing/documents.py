@@ -1,0 +1,116 @@
+"""What documents take: chunks, processor time to index, memory and disk, for one process and for a cluster."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from api.sizing.constants import Constants
+
+_FLOAT_BYTES = 4
+_GB = 1e9
+# A node's memory that vectors may take; the rest is for the words' index, requests and the system.
+_VECTOR_SHARE = 0.5
+_MOST_EMBEDDED_CHUNKS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as they count for plans; `uploaded_bytes` are those of the files."""
+
+    documents: int
+    tokens: int
+    uploaded_bytes: int
+    chunks: int
+
+
+def corpus_of(documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None) -> Corpus:
+    """Estimate chunks, and the size of files of plain text where no size is known.
+
+    The last chunk of a document is half full on average.
+    """
+    chunks = documents * max(1.0, tokens_each / constants["chunk_tokens"] + 0.5)
+    size = tokens_each * constants["token_bytes"] if bytes_each is None else bytes_each
+    return Corpus(documents, ceil(documents * tokens_each), ceil(documents * size), ceil(chunks))
+
+
+@dataclass(frozen=True)
+class EmbeddedNeeds:
+    """What one process takes for documents: all of them in its index, whether or not anybody asks."""
+
+    processor_seconds: float
+    memory_bytes: float
+    disk_bytes: float
+
+    def seconds(self, cores: float) -> float:
+        """Return the time to index on an otherwise idle machine; encoder and parsers use all of its cores."""
+        return self.processor_seconds / cores
+
+
+def embedded_needs(corpus: Corpus, constants: Constants) -> EmbeddedNeeds:
+    """Return what the embedded service takes: a part for the process, and so much for a document, chunk and token."""
+
+    def total(name: str) -> float:
+        return (
+            constants[f"{name}_empty"]
+            + corpus.documents * constants[f"{name}_a_document"]
+            + corpus.chunks * constants[f"{name}_a_chunk"]
+            + corpus.tokens * constants[f"{name}_a_token"]
+        )
+
+    return EmbeddedNeeds(
+        processor_seconds=total("processor_seconds"),
+        memory_bytes=total("memory_bytes"),
+        disk_bytes=total("disk_bytes") + corpus.uploaded_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The kind of machine that a cluster is made of."""
+
+    cores: int = 16
+    memory_gb: float = 64.0
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """How the vector server keeps an index, and `reason` why so."""
+
+    nodes: int
+    shards: int
+    replicas: int
+    quantization: Literal["none", "int8"]
+    memory_bytes: float
+    disk_bytes: float
+    reason: str
+
+
+def plan_index(corpus: Corpus, machine: Machine, constants: Constants, *, dimension: int, available: bool) -> IndexPlan:
+    """Choose nodes, shards, copies and quantization; `available` wants every part on two nodes.
+
+    Vectors in full stay while they fit into three nodes: they are the exact ones. Past that, copies of one byte a
+    number are searched, and the best are compared again from disk.
+    """
+    replicas = 2 if available else 1
+    overhead, most = constants["vector_overhead"], 3 if available else 1
+    room = machine.memory_gb * _GB * _VECTOR_SHARE
+    full = corpus.chunks * dimension * _FLOAT_BYTES * overhead * replicas
+    quantized = full / _FLOAT_BYTES
+    words = corpus.chunks * constants["disk_bytes_a_chunk"] * replicas
+    least = 3 if available else 1
+    if full <= room * most:
+        nodes, memory, kind = least, full, "none"
+        reason = f"vectors in full fit into the memory of {nodes}"
+    else:
+        nodes, memory, kind = max(least, ceil(quantized / room)), quantized, "int8"
+        reason = f"in full they would take {ceil(full / room)} nodes' memory"
+    disk = corpus.chunks * dimension * (_FLOAT_BYTES + (1 if kind == "int8" else 0)) * replicas + words
+    shards = 1 if nodes == 1 else 2 * nodes
+    quantization: Literal["none", "int8"] = "int8" if kind == "int8" else "none"
+    return IndexPlan(nodes, shards, replicas, quantization, memory, disk, reason)
+
+
+def fits_one_process(corpus: Corpus, machine_memory_bytes: float, constants: Constants) -> bool:
+    """True if the embedded service is enough: searches compare with every vector, quick up to a million."""
+    needs = embedded_needs(corpus, constants)
+    return corpus.chunks <= _MOST_EMBEDDED_CHUNKS and needs.memory_bytes <= machine_memory_bytes * _VECTOR_SHARE

@@ -1,0 +1,115 @@
+"""What of a GPU's memory a vLLM server has for its cache, and how many sequences of a length fit into it.
+
+vLLM measures the memory of a run itself when it starts, and prints the tokens that fit ("GPU KV cache size"). This says
+it before a machine is rented: weights and cache are exact, the part for running is an estimate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from api.sizing.checkpoint import Checkpoint, CheckpointError
+from api.sizing.constants import Gpu
+
+GIB = 1024.0**3
+# vLLM's block of the cache.
+_BLOCK_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The options of vLLM that decide on memory, with vLLM's defaults."""
+
+    model: str = ""
+    max_model_len: int = 0
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    gpu_memory_utilization: float = 0.92
+    tensor_parallel_size: int = 1
+    quantization: str | None = None
+    kv_cache_dtype: str = "auto"
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes on each GPU, and what fits: `tokens` of sequences as long as the window."""
+
+    gpu: Gpu
+    gpus: int
+    weights: float
+    running: float
+    cache: float
+    cache_token_bytes: float
+    checkpoint: Checkpoint
+    options: ServerOptions
+
+    @property
+    def fits(self) -> bool:
+        """True if at least one sequence as long as the window fits."""
+        return self.sequences(self.window) >= 1
+
+    @property
+    def window(self) -> int:
+        return self.options.max_model_len or self.checkpoint.context_tokens
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of sequences as long as the window that the cache holds."""
+        return int(self.sequences(self.window) * self.window)
+
+    def sequences(self, tokens: int) -> float:
+        """Return how many sequences of so many tokens the cache holds at once."""
+        if self.cache <= 0:
+            return 0.0
+        whole = -(-tokens // _BLOCK_TOKENS) * _BLOCK_TOKENS
+        return self.cache / _on_each_gpu(self.checkpoint, self.checkpoint.cache.sequence_bytes(whole), self.gpus)
+
+    def at_once(self, tokens: int) -> int:
+        """Return how many of them run at once: as many as fit, and at most `max_num_seqs`."""
+        return min(int(self.sequences(tokens)), self.options.max_num_seqs)
+
+
+def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
+    """Share out a GPU's memory. Raises `CheckpointError` where the heads cannot be shared out among the GPUs."""
+    gpus = options.tensor_parallel_size
+    if checkpoint.cached_heads > 1 and checkpoint.cached_heads % gpus and gpus % checkpoint.cached_heads:
+        raise CheckpointError(
+            f"{checkpoint.cached_heads} heads of keys and values cannot be shared out among {gpus} GPUs.",
+            hint="Set tensor-parallel-size to a divisor or a multiple of it.",
+        )
+    served = checkpoint.quantized(options.quantization, options.kv_cache_dtype)
+    weights = served.weight_bytes / gpus
+    # Two layers' inputs and outputs in 16 bits, and the scores of the next token in 32 bits, twice: as they come, and
+    # as probabilities.
+    activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
+    scores = options.max_num_seqs * served.vocabulary * 4 * 2
+    running = activations + scores + gpu.context_bytes
+    cache = gpu.memory_bytes * options.gpu_memory_utilization - weights - running
+    token = _on_each_gpu(served, served.cache.token_bytes + served.cache.windowed_token_bytes, gpus)
+    return MemoryPlan(gpu, gpus, weights, running, cache, token, served, options)
+
+
+def _on_each_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
+    """Return one GPU's part: heads are shared out, and copied where there are fewer than GPUs."""
+    return cached / min(gpus, checkpoint.cached_heads)
+
+
+def read_profile(path: Path) -> ServerOptions:
+    """Read the options of a file for `vllm serve --config`. Raises `CheckpointError`."""
+    try:
+        read = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(read, Mapping):
+        raise CheckpointError(f"{path} holds no options.", hint="See the files in deploy/vllm/profiles.")
+    return options_of(read)
+
+
+def options_of(read: Mapping[str, Any]) -> ServerOptions:
+    """Return the options among those of a profile that decide on memory; the rest is left alone."""
+    named = {str(name).replace("-", "_"): value for name, value in read.items()}
+    known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}
+    return ServerOptions(**known)

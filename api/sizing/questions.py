@@ -1,0 +1,145 @@
+"""What questions take: the time of a model server by its GPU, and how many servers an hour's questions need."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from api.sizing.constants import Constants
+from api.sizing.memory import MemoryPlan
+from api.sizing.simulation import Report, Simulation, Station
+
+# Questions of one simulation: its 95th percentile moves by some percent from seed to seed.
+_QUESTIONS = 4_000
+_MOST_REPLICAS = 4096
+# Work that comes faster than this share of what all places can do at once waits without end.
+_STEADY_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Question:
+    """The work of one answer: `calls` of the model, each reading and writing so many tokens."""
+
+    calls: int
+    prompt_tokens: float
+    completion_tokens: float
+    cached_share: float
+
+
+def direct_answer(constants: Constants) -> Question:
+    """Return the work of a direct answer: it is written once and judged once."""
+    return Question(
+        calls=int(constants["calls_of_an_answer"]),
+        prompt_tokens=constants["prompt_tokens_of_a_call"],
+        completion_tokens=constants["completion_tokens_of_a_call"],
+        cached_share=constants["cached_share_of_a_prompt"],
+    )
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """The speed of one model server by its roofline: reading is bound by arithmetic, writing by memory.
+
+    A batch shares the arithmetic of reading. One step of writing reads the weights once for the whole batch; of a
+    mixture of experts, those that any of its tokens chose.
+    """
+
+    plan: MemoryPlan
+    constants: Constants
+
+    @property
+    def read_speed(self) -> float:
+        """Tokens of prompts a second."""
+        flops = self.plan.gpu.teraflops * 1e12 * self.plan.gpus * self.constants["reading_efficiency"]
+        return flops / (2 * self.plan.checkpoint.active)
+
+    def step_seconds(self, busy: float, tokens: float) -> float:
+        """Return the time of one step of writing for `busy` sequences of so many tokens."""
+        made = self.plan.checkpoint
+        touched: float = 1 - (1 - made.active / made.parameters) ** max(1.0, busy)
+        moved = made.weight_bytes * touched + busy * made.cache.sequence_bytes(int(tokens))
+        bandwidth = self.plan.gpu.gigabytes_a_second * 1e9 * self.plan.gpus * self.constants["writing_efficiency"]
+        return moved / bandwidth
+
+    def call_seconds(self, question: Question, busy: float) -> float:
+        """Return the time of one call while `busy` are under way, itself included."""
+        reading = question.prompt_tokens * (1 - question.cached_share) / self.read_speed
+        steps = question.completion_tokens / self.constants["tokens_a_step"]
+        length = question.prompt_tokens + question.completion_tokens
+        return max(1.0, busy) * reading + steps * self.step_seconds(busy, length)
+
+    def at_once(self, question: Question) -> int:
+        """Return how many calls of this kind one server takes at once."""
+        return self.plan.at_once(ceil(question.prompt_tokens + question.completion_tokens))
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """Model servers, processors for searches, and the simulation that was good enough."""
+
+    replicas: int
+    api_cores: int
+    engine_cores: int
+    report: Report
+    gpu_seconds: float
+
+
+def stations(
+    server: ModelServer, question: Question, constants: Constants, *, replicas: int, rate: float
+) -> list[Station]:
+    """Return the stations that a question passes: the API, the vector engine, and the model once for each call."""
+    api, engine = constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"]
+    each = server.at_once(question)
+    alone = server.call_seconds(question, 1)
+
+    def slowdown(busy: int) -> float:
+        return server.call_seconds(question, busy / replicas) / alone
+
+    return [
+        Station("API", cores_for(rate, api), api),
+        Station("vector engine", cores_for(rate, engine), engine),
+        Station(
+            "model server",
+            replicas * each,
+            alone,
+            visits=question.calls,
+            slowdown=slowdown,
+            failing_seconds=constants["server_failing_days"] * 86_400,
+            repair_seconds=constants["server_repair_seconds"],
+        ),
+    ]
+
+
+def cores_for(rate: float, seconds: float, *, share: float = 0.6) -> int:
+    """Return the processors that so many pieces of work a second keep busy for this share of the time."""
+    return max(1, ceil(rate * seconds / share))
+
+
+def plan_service(
+    server: ModelServer, question: Question, constants: Constants, *, questions_an_hour: float, p95_seconds: float
+) -> ServicePlan | None:
+    """Return the fewest model servers with which 95 of 100 answers come in time; None if no number does."""
+    rate = questions_an_hour / 3600
+    if server.at_once(question) < 1 or question.calls * server.call_seconds(question, 1) > p95_seconds:
+        return None
+
+    def simulate(replicas: int) -> Report | None:
+        made = stations(server, question, constants, replicas=replicas, rate=rate)
+        if rate > min(station.most for station in made) * _STEADY_SHARE:
+            return None
+        report = Simulation(made, rate=rate, seconds=_QUESTIONS / rate).run()
+        return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
+
+    replicas, report = 1, simulate(1)
+    while report is None:
+        replicas *= 2
+        if replicas > _MOST_REPLICAS:
+            return None
+        report = simulate(replicas)
+    few, best = replicas // 2, (replicas, report)
+    while best[0] - few > 1:
+        middle = (few + best[0]) // 2
+        tried = simulate(middle)
+        few, best = (middle, best) if tried is None else (few, (middle, tried))
+    replicas, report = best
+    cores = (constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"])
+    gpu_seconds = 3600 * replicas * server.plan.gpus / questions_an_hour
+    return ServicePlan(replicas, cores_for(rate, cores[0]), cores_for(rate, cores[1]), report, gpu_seconds)

@@ -1,0 +1,145 @@
+"""A whole plan: from documents and questions to machines, GPUs, time and cost."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from api.sizing.constants import Constants
+from api.sizing.documents import (
+    Corpus,
+    EmbeddedNeeds,
+    IndexPlan,
+    Machine,
+    corpus_of,
+    embedded_needs,
+    fits_one_process,
+    plan_index,
+)
+from api.sizing.memory import MemoryPlan
+from api.sizing.questions import ModelServer, ServicePlan, direct_answer, plan_service
+
+Row = tuple[str, int | str, str]
+# One process answers what one machine's searches take; more than this needs others beside it.
+_ONE_PROCESS_QUESTIONS = 3_600
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan is for."""
+
+    documents: int
+    tokens_each: float
+    questions_an_hour: float = 0.0
+    index_hours: float = 24.0
+    answer_seconds: float = 30.0
+    cores: int = 16
+    memory_gb: float = 64.0
+    dimension: int = 384
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is needed. `index` is None where one process does it all, `service` if nobody asks, or nothing does."""
+
+    wanted: Wanted
+    corpus: Corpus
+    needs: EmbeddedNeeds
+    index: IndexPlan | None
+    server: MemoryPlan | None
+    service: ServicePlan | None
+
+    @property
+    def ingest_cores(self) -> int:
+        """The processors that index everything in the hours that were given."""
+        return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
+
+    def rows(self, gpu_price: float | None) -> list[Row]:
+        """Return name, figure and reason of everything in the plan."""
+        rows = [*self._documents(), *(self._one_process() if self.index is None else self._cluster(self.index))]
+        if self.wanted.questions_an_hour:
+            rows += self._questions(gpu_price)
+        return rows
+
+    def _documents(self) -> list[Row]:
+        return [
+            ("documents", self.corpus.documents, f"{self.wanted.tokens_each:,.0f} tokens each"),
+            ("tokens", self.corpus.tokens, ""),
+            ("chunks", self.corpus.chunks, ""),
+        ]
+
+    def _one_process(self) -> list[Row]:
+        hours = self.needs.seconds(self.wanted.cores) / 3600
+        return [
+            ("processes", 1, "`leadline up`: up to a million chunks, every vector compared with"),
+            ("memory_gb", f"{self.needs.memory_bytes / 1e9:.1f}", "of the process, without a language model"),
+            ("disk_gb", f"{self.needs.disk_bytes / 1e9:.1f}", "originals of plain text, texts, catalog, index"),
+            ("hours_to_index", f"{hours:.2f}", f"{self.wanted.cores} idle processors"),
+        ]
+
+    def _cluster(self, index: IndexPlan) -> list[Row]:
+        hours = self.needs.processor_seconds / 3600 / (self.ingest_cores or 1)
+        machines = ceil(self.ingest_cores / self.wanted.cores)
+        shared = self.needs.disk_bytes - index.disk_bytes / index.replicas
+        return [
+            ("ingest_machines", machines, f"{self.ingest_cores:,} processors, only while documents come"),
+            ("hours_to_index", f"{hours:.1f}", "with these"),
+            ("index_nodes", index.nodes, index.reason),
+            ("index_shards", index.shards, "LEADLINE_QDRANT_SHARDS"),
+            ("index_replicas", index.replicas, "LEADLINE_QDRANT_REPLICAS"),
+            ("index_quantization", index.quantization, "LEADLINE_QDRANT_QUANTIZATION"),
+            ("index_memory_gb", f"{index.memory_bytes / 1e9:.1f}", "vectors of all nodes"),
+            ("index_disk_gb", f"{index.disk_bytes / 1e9:.1f}", "of all nodes"),
+            ("shared_disk_gb", f"{max(0.0, shared) / 1e9:.1f}", "originals of plain text, texts, catalog"),
+        ]
+
+    def _questions(self, gpu_price: float | None) -> list[Row]:
+        service = self.service
+        if service is None or self.server is None:
+            within = f"{self.wanted.answer_seconds:g} s"
+            return [
+                (
+                    "gpus",
+                    "none suffice",
+                    f"not 95 of 100 answers come within {within}: try a faster GPU or more of them",
+                )
+            ]
+        gpus = service.replicas * self.server.gpus
+        report = service.report
+        loads = ", ".join(f"{each.name} {each.load:.0%}" for each in report.stations)
+        return [
+            ("gpus", gpus, f"{service.replicas} servers of {self.server.gpus} x {self.server.gpu.name}"),
+            ("api_processors", service.api_cores, "busy for 60 % of the time"),
+            ("engine_processors", service.engine_cores, "busy for 60 % of the time"),
+            ("answer_seconds_p50", f"{report.seconds[0.5]:.1f}", f"of {report.answered:,} simulated questions"),
+            ("answer_seconds_p95", f"{report.seconds[0.95]:.1f}", ""),
+            ("next_bottleneck", report.bottleneck, f"of what each can do: {loads}"),
+            ("gpu_seconds_a_question", f"{service.gpu_seconds:.2f}", "in the busiest hour"),
+            *(
+                [("cost_of_a_question", f"{service.gpu_seconds / 3600 * gpu_price:.5f}", "GPUs alone")]
+                if gpu_price
+                else []
+            ),
+        ]
+
+
+def make_plan(wanted: Wanted, server: MemoryPlan | None, constants: Constants) -> Plan:
+    """Choose one process or a cluster, and as few machines as do it."""
+    corpus = corpus_of(wanted.documents, wanted.tokens_each, constants)
+    needs = embedded_needs(corpus, constants)
+    one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)
+    one = (
+        one
+        and wanted.questions_an_hour <= _ONE_PROCESS_QUESTIONS
+        and needs.seconds(wanted.cores) <= wanted.index_hours * 3600
+    )
+    machine = Machine(wanted.cores, wanted.memory_gb)
+    index = None if one else plan_index(corpus, machine, constants, dimension=wanted.dimension, available=True)
+    service = None
+    if server is not None and wanted.questions_an_hour:
+        service = plan_service(
+            ModelServer(server, constants),
+            direct_answer(constants),
+            constants,
+            questions_an_hour=wanted.questions_an_hour,
+            p95_seconds=wanted.answer_seconds,
+        )
+    return Plan(wanted, corpus, needs, index, server, service)

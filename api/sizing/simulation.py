@@ -1,0 +1,233 @@
+"""A simulation of a service event by event: questions come, and pass one station after the other.
+
+Stations are queues with a number of places: the API's processes, the vector engine, the model server with its batch.
+A place of the model server slows down as others are taken beside it. Places fail and come back; work that a failed
+place held begins again. The station nearest to what it can do at most is the next bottleneck.
+"""
+
+import heapq
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Station:
+    """A queue, first come first served, in front of `places` that work side by side.
+
+    `seconds` is the mean time of one piece of work on an idle station; with `busy` places taken it takes
+    `seconds * slowdown(busy)`. Where `queue` pieces wait already, the next is refused. A place fails after a mean of
+    `failing_seconds` (0: never) and is back after `repair_seconds`.
+    """
+
+    name: str
+    places: int
+    seconds: float
+    visits: int = 1
+    slowdown: Callable[[int], float] = field(default=lambda busy: 1.0)
+    queue: int | None = None
+    failing_seconds: float = 0.0
+    repair_seconds: float = 0.0
+    fixed: bool = False
+
+    @property
+    def most(self) -> float:
+        """The questions a second that it can do at most, with all places taken."""
+        return self.places / (self.visits * self.seconds * self.slowdown(self.places))
+
+
+@dataclass(frozen=True)
+class StationReport:
+    """`load` is the share of what the station can do at most; `busy` the share of places at work, with failed ones left
+    out; `waiting` the mean of pieces that wait, and `wait_seconds` the mean wait of one visit.
+    """
+
+    name: str
+    load: float
+    busy: float
+    waiting: float
+    wait_seconds: float
+    refused: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a simulation: seconds from question to answer by quantile, and each station's load."""
+
+    arrived: int
+    answered: int
+    refused: int
+    seconds: dict[float, float]
+    stations: tuple[StationReport, ...]
+
+    @property
+    def bottleneck(self) -> str:
+        """The station with the highest load: the first that more questions would overload."""
+        return max(self.stations, key=lambda station: station.load).name
+
+
+class _Queue:
+    """The state of one station, and sums over time."""
+
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self.waiting: deque[tuple[float, _Question]] = deque()
+        self.busy = 0
+        self.up = station.places
+        self.busy_area = self.waiting_area = self.up_area = 0.0
+        self.waits = 0.0
+        self.visits = self.refused = 0
+        self.changed = 0.0
+        # Work under way by its number, so that a failure can take one back.
+        self.under_way: dict[int, _Question] = {}
+
+    def pass_time(self, now: float) -> None:
+        elapsed = now - self.changed
+        self.busy_area += self.busy * elapsed
+        self.waiting_area += len(self.waiting) * elapsed
+        self.up_area += self.up * elapsed
+        self.changed = now
+
+    def report(self, rate: float) -> StationReport:
+        total = self.changed or 1.0
+        return StationReport(
+            self.station.name,
+            load=rate / self.station.most,
+            busy=self.busy_area / self.up_area if self.up_area else 1.0,
+            waiting=self.waiting_area / total,
+            wait_seconds=self.waits / self.visits if self.visits else 0.0,
+            refused=self.refused,
+        )
+
+
+@dataclass
+class _Question:
+    begun: float
+    stop: int = 0
+
+
+class Simulation:
+    """One run: `rate` questions a second for `seconds`, each through `stations` in their order.
+
+    Times between arrivals, and of work, are exponential unless a station is `fixed`. The first tenth of the time warms
+    up and is not counted.
+    """
+
+    def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
+        self._queues = [_Queue(station) for station in stations]
+        self._route = [index for index, station in enumerate(stations) for _ in range(station.visits)]
+        self._rate, self._end, self._warm_up = rate, seconds, seconds / 10
+        self._random = random.Random(seed)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._now = 0.0
+        self._arrived = self._refused = 0
+        self._took: list[float] = []
+
+    def run(self) -> Report:
+        """Run to the end; what is under way then counts as neither answered nor refused."""
+        self._after(self._random.expovariate(self._rate), self._arrive)
+        for queue in self._queues:
+            for _ in range(queue.station.places):
+                self._plan_failure(queue)
+        self._after(self._warm_up, self._forget)
+        while self._events and self._events[0][0] <= self._end:
+            self._now, _, happen = heapq.heappop(self._events)
+            happen()
+        self._now = self._end
+        for queue in self._queues:
+            queue.pass_time(self._end)
+            queue.changed = self._end - self._warm_up
+        took = sorted(self._took)
+        quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}
+        reports = tuple(queue.report(self._rate) for queue in self._queues)
+        return Report(self._arrived, len(took), self._refused, quantiles, reports)
+
+    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self._now + seconds, next(self._numbers), happen))
+
+    def _forget(self) -> None:
+        self._arrived = self._refused = 0
+        self._took.clear()
+        for queue in self._queues:
+            queue.pass_time(self._now)
+            queue.busy_area = queue.waiting_area = queue.up_area = queue.waits = 0.0
+            queue.visits = queue.refused = 0
+
+    def _arrive(self) -> None:
+        self._arrived += 1
+        self._visit(_Question(self._now))
+        self._after(self._random.expovariate(self._rate), self._arrive)
+
+    def _visit(self, question: _Question) -> None:
+        if question.stop == len(self._route):
+            self._took.append(self._now - question.begun)
+            return
+        queue = self._queues[self._route[question.stop]]
+        queue.pass_time(self._now)
+        if queue.busy < queue.up:
+            self._begin(queue, question, self._now)
+        elif queue.station.queue is not None and len(queue.waiting) >= queue.station.queue:
+            queue.refused += 1
+            self._refused += 1
+        else:
+            queue.waiting.append((self._now, question))
+
+    def _begin(self, queue: _Queue, question: _Question, since: float) -> None:
+        queue.busy += 1
+        queue.visits += 1
+        queue.waits += self._now - since
+        number = next(self._numbers)
+        queue.under_way[number] = question
+        mean = queue.station.seconds * queue.station.slowdown(queue.busy)
+        seconds = mean if queue.station.fixed else self._random.expovariate(1 / mean)
+        self._after(seconds, lambda: self._finish(queue, number))
+
+    def _finish(self, queue: _Queue, number: int) -> None:
+        question = queue.under_way.pop(number, None)
+        if question is None:  # its place failed meanwhile
+            return
+        queue.pass_time(self._now)
+        queue.busy -= 1
+        self._fill(queue)
+        question.stop += 1
+        self._visit(question)
+
+    def _fill(self, queue: _Queue) -> None:
+        while queue.waiting and queue.busy < queue.up:
+            since, question = queue.waiting.popleft()
+            self._begin(queue, question, since)
+
+    def _plan_failure(self, queue: _Queue) -> None:
+        if queue.station.failing_seconds:
+            self._after(self._random.expovariate(1 / queue.station.failing_seconds), lambda: self._fail(queue))
+
+    def _fail(self, queue: _Queue) -> None:
+        queue.pass_time(self._now)
+        queue.up -= 1
+        if queue.busy > queue.up:  # a place that had work: it begins again, before all that wait
+            number = self._random.choice(list(queue.under_way))
+            queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
+            queue.busy -= 1
+        self._after(queue.station.repair_seconds, lambda: self._repair(queue))
+
+    def _repair(self, queue: _Queue) -> None:
+        queue.pass_time(self._now)
+        queue.up += 1
+        self._fill(queue)
+        self._plan_failure(queue)
+
+
+def erlang_c(places: int, load: float) -> float:
+    """Return the probability that work waits in M/M/c: `load` is the rate of arrivals times the mean time of work.
+
+    Source: A. K. Erlang, 1917, by the recursion of Erlang B, which does not overflow.
+    """
+    blocked = 1.0
+    for each in range(1, places + 1):
+        blocked = load * blocked / (each + load * blocked)
+    return blocked / (1 - load / places * (1 - blocked))

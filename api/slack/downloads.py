@@ -1,0 +1,134 @@
+"""Reads files from Slack with the bot's token, which goes to Slack's own hosts and to nobody else.
+
+What a file is, `files.info` says (https://docs.slack.dev/reference/objects/file-object); its bytes are at
+`url_private_download`. Whoever may not read a file is sent to a page to sign in at, which is never followed or kept.
+"""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
+
+_TIMEOUT = httpx.Timeout(15.0, read=60.0)
+# A file that takes longer is begun again, and refused after some tries.
+_WHOLE_SECONDS = 900.0
+_BLOCK_BYTES = 1 << 18
+_HTML = "text/html"
+_CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
+_SHARE_ITSELF = "Download it, and share the file itself."
+# Kinds of files whose content Slack does not hand over as a file.
+_OWN_KINDS = {
+    "canvas": "a canvas",
+    "quip": "a canvas",
+    "list": "a list",
+    "post": "a post",
+    "space": "a post",
+    "huddle_transcript": "a huddle's notes",
+}
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file in Slack, as it is now."""
+
+    name: str
+    media_type: str
+    size: int
+    url: str
+
+
+def remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
+    """Return what is to be read of a file, from Slack's description of it. Raises `FileRefusedError`."""
+    kinds = {str(body.get("mode") or ""), str(body.get("filetype") or "")}
+    if "tombstone" in kinds or body.get("file_access") == "file_not_found":
+        raise FileRefusedError("It was deleted in Slack.", hint="Share it again if it is needed.")
+    if "hidden_by_limit" in kinds:
+        raise FileRefusedError("Slack hides it: the workspace's plan keeps only newer files.", hint=_SHARE_ITSELF)
+    if body.get("is_external") or "external" in kinds:
+        raise FileRefusedError("It is kept elsewhere, and Slack has only a link to it.", hint=_SHARE_ITSELF)
+    if own := next((_OWN_KINDS[kind] for kind in kinds if kind in _OWN_KINDS), None):
+        raise FileRefusedError(f"It is {own}, which Slack does not hand over as a file.", hint=_SHARE_ITSELF)
+    if body.get("file_access") not in (None, "", "visible"):
+        raise FileRefusedError("Slack does not let the bot see it.", hint="Share it in a channel that the bot is in.")
+    url = str(body.get("url_private_download") or body.get("url_private") or "")
+    if not url:
+        raise FileRefusedError("Slack hands over no copy of it.", hint=_SHARE_ITSELF)
+    size = int(body.get("size") or 0)
+    if size > max_bytes:
+        raise too_large(f"The file is larger than the limit of {max_bytes:,} bytes.")
+    name = str(body.get("name") or body.get("title") or "unnamed")
+    return RemoteFile(name, str(body.get("mimetype") or ""), size, url)
+
+
+def too_large(detail: str) -> FileRefusedError:
+    return FileRefusedError(detail, hint="Share it in smaller parts.")
+
+
+def blocks(
+    file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
+) -> Generator[bytes]:
+    """Yield the bytes of a file as they come, until the process stops.
+
+    Raises `FileRefusedError`, `SlackBusyError`, and `SlackUnavailableError` for a file that may come another time.
+    """
+    if not is_slacks(file.url, api_url):
+        raise FileRefusedError("Its address is none of Slack's, where the bot's token would go.", hint=_SHARE_ITSELF)
+    begun, size = time.monotonic(), 0
+    try:
+        with (
+            httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as http,
+            http.stream(
+                "GET", file.url, headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+            ) as response,
+        ):
+            _require_file(response, file)
+            for block in response.iter_bytes(_BLOCK_BYTES):
+                size += len(block)
+                if not going_on():
+                    raise SlackUnavailableError("The service stops; another process goes on.")
+                if time.monotonic() - begun > _WHOLE_SECONDS:
+                    raise SlackUnavailableError("Slack sends a file too slowly.")
+                yield block
+    except httpx.HTTPError as error:
+        raise SlackUnavailableError(f"Slack did not send a file: {type(error).__name__}.") from error
+    if size < file.size:
+        raise SlackUnavailableError(f"Slack sent {size:,} bytes of {file.size:,}.")
+
+
+def is_slacks(url: str, api_url: str) -> bool:
+    """True for an address at the Web API's own server, or by TLS at the server of files beside it."""
+    try:
+        asked, api = urlsplit(url), urlsplit(api_url)
+        _ = asked.port  # raises for what is no number
+    except ValueError:
+        return False
+    if asked.username is not None or asked.password is not None:
+        return False
+    of_api = (asked.scheme, asked.netloc) == (api.scheme, api.netloc)
+    return of_api or (asked.scheme == "https" and asked.netloc == f"files.{api.hostname}")
+
+
+def _require_file(response: httpx.Response, file: RemoteFile) -> None:
+    """Raise if the response has something else than the file's bytes."""
+    status = response.status_code
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        raise SlackBusyError("Slack sends no more files.", _seconds(response.headers.get("Retry-After")))
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise SlackUnavailableError(f"Slack failed to send a file ({status}).")
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        raise FileRefusedError("It was deleted in Slack.", hint="Share it again if it is needed.")
+    is_page = response.headers.get("Content-Type", "").startswith(_HTML) and not file.media_type.startswith(_HTML)
+    if status != httpx.codes.OK or is_page:
+        raise FileRefusedError("Slack does not let the bot read it.", hint=_CHECK)
+
+
+def _seconds(written: str | None) -> float:
+    try:
+        return float(written or 1)
+    except ValueError:
+        return 1.0

@@ -1,0 +1,374 @@
+"""Makes documents of the files that people share with the bot, and deletes those that are deleted in Slack.
+
+Any process may take a step with any message's files: fetch one, look how far its document is, say so in the thread.
+Every step begins with what the catalog knows, so a process that dies loses none of it.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from api.services import Services
+from api.slack.downloads import RemoteFile, blocks, remote_file, too_large
+from api.slack.errors import (
+    FileRefusedError,
+    SlackBusyError,
+    SlackError,
+    SlackRefusedError,
+    SlackUnavailableError,
+)
+from api.slack.file_messages import Seen, files_message
+from api.slack.notice import Notice
+from api.slack.people import People, channel_group
+from api.slack.web import OpenWeb, SlackWeb
+from api.threads import Threads
+from ingest.catalog.slack_files import LEASE_SECONDS
+from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
+from ingest.errors import (
+    CatalogUnavailableError,
+    DocumentNotFoundError,
+    LeadlineError,
+    LeaseLostError,
+    StorageQuotaExceededError,
+    UploadTooLargeError,
+)
+from ingest.faultpoints import reach
+from ingest.identity import Principal
+from ingest.intake import TEMPORARY, UploadRequest
+from ingest.slack import SLACK_KEY, Workspace
+from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 8
+_THREADS, _FETCHES = 4, 4
+_LOOK_SECONDS = 1.0
+_RENEWALS = 3  # in the time of a lease
+# How long nothing is looked at, soon after the message and later.
+_SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
+_LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
+# After so many attempts in a row that failed for no known reason, or that Slack broke off, a file is refused.
+_ATTEMPTS = 8
+_DIRECT = "D"  # how ids of direct messages begin
+_MISSING = frozenset({"file_not_found", "file_deleted"})
+_NOBODY = FileRefusedError(
+    "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
+    hint="Ask whoever runs Leadline to add you, or share it in a channel.",
+)
+_CLOSED = "The collection {!r} is not open to everybody here, so nobody could ask about it."
+_OTHER_COLLECTION = "Choose another collection for files in my home tab."
+
+
+class FileWork:
+    """Takes steps while it runs, so many at once. `wake` has it look at once; it looks every second besides."""
+
+    def __init__(self, served: Services, people: People, open_web: OpenWeb) -> None:
+        self._served = served
+        self._people = people
+        self._open_web = open_web
+        self._threads, self._fetches = Threads(_THREADS), Threads(_FETCHES)
+        self._wake = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take steps until it is cancelled; those under way are then put back for another process."""
+        try:
+            while True:
+                self._wake.clear()
+                with suppress(CatalogUnavailableError):
+                    await self._take()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _take(self) -> None:
+        room = AT_ONCE - len(self._under_way)
+        if room <= 0 or not self._served.accepting:
+            return
+        for share in await self._threads.run(partial(self._served.slack_files.claim, limit=room)):
+            task = asyncio.create_task(self._hold(share))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _hold(self, share: FileShare) -> None:
+        """Take a step while the lease is renewed; who loses the lease writes nothing more."""
+        step = _Step(self._served, self._people, self._open_web, self._threads, self._fetches, share)
+        with structlog.contextvars.bound_contextvars(slack_share=share.id, tenant=share.shared.tenant_id):
+            work, renewal = asyncio.create_task(step.take()), asyncio.create_task(self._renewed(share))
+            try:
+                await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:  # the process stops: another goes on at once
+                await _ended(work, renewal)
+                await step.hand_over()
+                raise
+            finally:
+                await _ended(work, renewal)
+
+    async def _renewed(self, share: FileShare) -> None:
+        """Renew the lease until it is lost, or was not renewed for all of its time."""
+        renewed_at = time.monotonic()
+        while time.monotonic() - renewed_at < LEASE_SECONDS:
+            await asyncio.sleep(LEASE_SECONDS / _RENEWALS)
+            try:
+                await self._threads.run(self._served.slack_files.renew, share)
+                renewed_at = time.monotonic()
+            except CatalogUnavailableError:
+                continue
+            except LeaseLostError:
+                return
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Step:
+    """One step with the files of one message."""
+
+    def __init__(
+        self, served: Services, people: People, open_web: OpenWeb, threads: Threads, fetches: Threads, share: FileShare
+    ) -> None:
+        self._served = served
+        self._store = served.slack_files
+        self._people = people
+        self._open_web = open_web
+        self._threads = threads
+        self._fetches = fetches
+        self._share = share
+
+    async def take(self) -> None:
+        """Go on with the files, and put them back for the next step or end them. Raises nothing."""
+        try:
+            await self._gone_on()
+        except LeaseLostError:
+            return
+        except SlackRefusedError as error:
+            log.warning("Slack takes no word on files", reason=error.reason)
+            await self._end(ShareState.GIVEN_UP, error.reason)
+        except (SlackError, CatalogUnavailableError, *TEMPORARY) as error:
+            await self._put_back(error)
+        except Exception:
+            log.exception("files from Slack were not gone on with")
+            await self._put_back(SlackError("a fault of ours"))
+
+    async def hand_over(self) -> None:
+        """Let another process take the next step at once."""
+        with suppress(LeaseLostError, CatalogUnavailableError):
+            await self._threads.run(self._store.put_back, self._share, 0.0)
+
+    async def _gone_on(self) -> None:
+        shared = self._share.shared
+        workspace = await self._threads.run(self._served.slack.workspace, shared.team_id)
+        if workspace is None:
+            await self._end(ShareState.GIVEN_UP, "workspace_gone")
+            return
+        await self._delete_gone()
+        web = self._open_web(workspace)
+        notice = Notice(web, self._store, workspace, self._threads)
+        self._share = await notice.recovered(self._share)
+        self._share = await notice.shown(self._share, files_message(await self._threads.run(self._seen)))
+        late = await self._take_waiting(web, workspace)
+        seen = await self._threads.run(self._seen)
+        for each in seen:
+            if each.file not in self._share.files:
+                await self._change(each.file)
+        self._share = await notice.shown(self._share, files_message(seen))
+        reach("slack.file_told")
+        if late is not None:
+            raise late
+        if all(file.has_ended for file in self._share.files):
+            await self._end(ShareState.ENDED)
+        else:
+            soon = time.time() - self._share.created_at < _SOON
+            await self._threads.run(self._store.put_back, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
+
+    async def _take_waiting(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
+        """Take the files that wait; returns why some have to wait longer, which keeps no other back."""
+        late: LeadlineError | None = None
+        for file in self._share.files:
+            if file.state is FileState.WAITING and file.gone_at is None:
+                try:
+                    await self._change(await self._taken(web, workspace, file))
+                except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
+                    late = error
+                    await self._change(replace(file, said=Failure(error.code, error.told[0])))
+                reach("slack.file_taken")
+        return late
+
+    async def _taken(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
+        """Make a document of a file, or refuse it. Raises what may be over another time."""
+        try:
+            described = (await web.call("files.info", file=file.file_id)).get("file") or {}
+            settings = self._served.settings
+            remote = remote_file(described, max_bytes=settings.max_upload_bytes)
+            file = replace(file, name=remote.name)
+            request, audience = await self._request(web, workspace, remote)
+            document_id = await self._fetches.run(self._received, web, request, remote)
+        except SlackRefusedError as error:
+            return _refused(file, _unreadable(error))
+        except StorageQuotaExceededError as error:  # time alone makes no room
+            return _refused(file, error)
+        except (SlackUnavailableError, SlackBusyError, *TEMPORARY) as error:
+            if self._share.failures + 1 < _ATTEMPTS or isinstance(error, SlackBusyError):
+                raise
+            return _refused(file, FileRefusedError(f"It could not be fetched. {error.told[0]}", hint="Share it again."))
+        except CatalogUnavailableError:
+            raise
+        except LeadlineError as error:
+            return _refused(file, error)
+        return replace(file, state=FileState.TAKEN, document_id=document_id, audience=audience, said=NOTHING_SAID)
+
+    async def _request(self, web: SlackWeb, workspace: Workspace, remote: RemoteFile) -> tuple[UploadRequest, Audience]:
+        """Return what is uploaded, and for whom: what is shared where only some read is seen by those alone.
+
+        Raises `SlackError`, `FileRefusedError` among them.
+        """
+        shared = self._share.shared
+        sharer = await self._people.asker(web, workspace, shared.channel, shared.user_id)
+        audience, readers, sender = await self._audience(web, workspace, sharer)
+        settings = await self._threads.run(self._served.slack.settings, shared.team_id, shared.channel)
+        collection = settings.files_to or next(iter(settings.collections), self._served.settings.slack_collection)
+        if not sender.collections.may_read(collection):
+            raise FileRefusedError(_CLOSED.format(collection), hint=_OTHER_COLLECTION)
+        request = UploadRequest(
+            shared.tenant_id,
+            collection,
+            remote.name,
+            declared_type=remote.media_type or None,
+            attributes={"source": "slack", "slack_channel": shared.channel},
+            key_id=f"{SLACK_KEY}{shared.channel}",
+            readers=readers,
+            sender=sender.readers,
+            collections=sharer.collections,
+        )
+        return request, audience
+
+    async def _audience(
+        self, web: SlackWeb, workspace: Workspace, sharer: Principal
+    ) -> tuple[Audience, frozenset[str] | None, Principal]:
+        """Return who may see a file of this channel, and a principal that sees what they all see."""
+        shared = self._share.shared
+        own = frozenset({f"user:{sharer.user}"} if sharer.user is not None else ())
+        if shared.channel.startswith(_DIRECT):
+            if not own:
+                raise _NOBODY
+            return Audience.SHARER, own, sharer
+        everybody = await self._people.audience(web, workspace, shared.channel)
+        described = (await web.call("conversations.info", channel=shared.channel)).get("channel") or {}
+        if described.get("is_channel") and not described.get("is_private", True):
+            return Audience.TENANT, None, everybody
+        members = f"group:{channel_group(shared.team_id, shared.channel)}"
+        return Audience.CHANNEL, own | {members}, everybody
+
+    def _received(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
+        """Take a file in as every upload is, and return its document's id."""
+        served = self._served
+        read = blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
+        try:
+            with served.intake.receive(request) as upload:
+                for block in read:
+                    upload.write(block)
+                reach("slack.file_fetched")
+                document = upload.accept().document
+        except UploadTooLargeError as error:
+            raise too_large(error.detail) from error
+        finally:
+            read.close()
+        reach("slack.file_accepted")
+        served.doorbell.ring(JobKind.INGEST)
+        return document.id
+
+    def _seen(self) -> list[Seen]:
+        """Look how far each file's document is; one that has ended ends the file."""
+        return [self._seen_of(file) for file in self._share.files]
+
+    def _seen_of(self, file: SharedFile) -> Seen:
+        if file.document_id is None or file.state is FileState.GONE:
+            return Seen(file)
+        catalog, tenant = self._served.catalog, self._share.shared.tenant_id
+        try:
+            document = catalog.document(tenant, file.document_id)
+        except DocumentNotFoundError:
+            if file.state is FileState.TAKEN:
+                file = replace(file, state=FileState.FAILED, name="", said=Failure("deleted", "It was deleted here."))
+            return Seen(file)
+        version = document.version
+        if file.state is FileState.TAKEN and version.state not in IN_PROGRESS:
+            if version.state is VersionState.READY:
+                return Seen(replace(file, state=FileState.READY), document)
+            said = version.failure or Failure("cancelled", "Its processing was cancelled.", "Share it again.")
+            return Seen(replace(file, state=FileState.FAILED, said=said), document)
+        return Seen(file, document, catalog.progress(document) if file.state is FileState.TAKEN else None)
+
+    async def _delete_gone(self) -> None:
+        """Do what has to follow for each file that was deleted in Slack."""
+        for file in self._share.files:
+            if file.gone_at is not None and file.state is not FileState.GONE:
+                await self._change(await self._threads.run(self._deleted, file))
+                reach("slack.file_deleted")
+
+    def _deleted(self, file: SharedFile) -> SharedFile:
+        """Delete a file's document if it came from Slack alone, and nothing in Slack is it any more."""
+        served, tenant = self._served, self._share.shared.tenant_id
+        gone = replace(file, state=FileState.GONE)
+        if file.document_id is None:
+            return replace(gone, said=Failure("", "Nothing of it is kept."), name="")
+        if not served.settings.slack_delete_files:
+            return replace(gone, said=Failure("", "Its document stays, as this service is set."))
+        try:
+            document = served.catalog.document(tenant, file.document_id)
+            if not document.key_id.startswith(SLACK_KEY):
+                return replace(gone, said=Failure("", "Its document stays: it had been uploaded to Leadline before."))
+            if self._store.is_used(file.document_id):
+                return replace(gone, said=Failure("", "Its document stays: the same file is shared elsewhere too."))
+            receipt = served.delete(tenant, file.document_id, None)
+            served.doorbell.ring(JobKind.COLLECT)
+        except DocumentNotFoundError:
+            return replace(gone, said=Failure("", "Its document had been deleted before."), name="")
+        said = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
+        return replace(gone, said=Failure("deleted", said), name="")
+
+    async def _change(self, file: SharedFile) -> None:
+        self._share = await self._threads.run(self._store.changed, self._share, file)
+
+    async def _put_back(self, error: LeadlineError) -> None:
+        """Try again later; what nobody waits for any more is given up."""
+        if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
+            file.gone_at is not None and not file.has_ended for file in self._share.files
+        ):
+            await self._end(ShareState.GIVEN_UP, error.code)
+            return
+        pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._share.failures + 1, 10))
+        if isinstance(error, SlackBusyError):
+            pause = max(pause, error.seconds)
+        log.warning("files from Slack wait", code=error.code, error=str(error), seconds=pause)
+        with suppress(LeaseLostError, CatalogUnavailableError):  # the lease runs out
+            await self._threads.run(partial(self._store.put_back, self._share, pause, failed=True))
+
+    async def _end(self, state: ShareState, error_code: str | None = None) -> None:
+        with suppress(LeaseLostError, CatalogUnavailableError):
+            await self._threads.run(self._store.end, self._share, state, error_code)
+
+
+def _refused(file: SharedFile, error: LeadlineError) -> SharedFile:
+    return replace(file, state=FileState.REFUSED, said=Failure(error.code, *error.told))
+
+
+def _unreadable(error: SlackRefusedError) -> FileRefusedError:
+    """Return why Slack told nothing about a file."""
+    if error.reason in _MISSING:
+        return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")
+    hint = "Ask whoever set the app up to run leadline slack check."
+    return FileRefusedError(f"Slack does not let the bot read it ({error.reason}).", hint=hint)

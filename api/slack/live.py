@@ -1,0 +1,251 @@
+"""What a thread shows while its question is being answered: what is being done, in cards, and what is written so far.
+
+It is shown as a stream while Slack takes that. A stream ends before Slack would end it, and the same message goes on by
+updates, which show the whole again, so that nothing is lost; a message more every few minutes would ring each time.
+Nothing of this is a part of the answer: what Slack refuses, or has no time for, is not shown.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from api.rendering import inert_markdown, inert_mrkdwn
+from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
+from api.slack.messages import SECTION_CHARS, Blocks, Message, context, pieces, section
+from api.slack.reply import Reply
+from api.slack.steps import Card, Steps, plan_block
+from api.slack.web import SlackWeb
+from ingest.faultpoints import reach
+from ingest.runs import RunEvent
+from ingest.slack import Surface
+
+log = structlog.get_logger(__name__)
+
+# Slack ends a stream after about five minutes.
+STREAM_SECONDS = 240.0
+# All streams of a workspace take a hundred pieces a minute and more, of which text is seen to grow; updates are fifty.
+_TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
+# Up to here a person waits without losing the thread of thought, and the status is enough (Nielsen, Usability
+# Engineering, 1993, chapter 5).
+CARDS_AFTER_SECONDS = 10.0
+# Slack takes away a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
+_STATUS_SECONDS = 90.0
+# A message takes some 10,600 bytes of a stream, as measured by others: https://github.com/openclaw/openclaw/pull/143882
+_STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
+_TITLE_CHARS = 200
+# What notifications say of a message that shows how far the work is.
+PROGRESS = "Still at it."
+
+
+class Live:
+    """Shows one run. Between `begin` and `end` each `show` takes an event, and each `refresh` draws if it is time."""
+
+    def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds of the epoch."""
+        self._reply = reply
+        self._web = reply.web
+        self._clock = clock
+        self._asked_at = reply.question.created_at
+        self._steps = Steps()
+        self._draft = ""
+        self._waits = False
+        self._may_stream = bool(reply.thread_ts) and not reply.messages
+        self._is_left = reply.question.attempt > 1  # a stream of an earlier attempt may be open
+        self._has_cards = True
+        self._streamed_since: float | None = None
+        self._sent_bytes = 0
+        self._sent: tuple[str, list[Card], str] = ("", [], "")
+        self._shown_at = float("-inf")
+        self._is_gone = False  # somebody deleted the message in Slack
+        self._status, self._status_at = "", float("-inf")
+
+    async def begin(self) -> None:
+        """Say at once that the question is being answered; Slack shows its button to stop from then on."""
+        await self._session("processing")
+        await self._say("is looking for the answer…")
+
+    def show(self, event: RunEvent) -> None:
+        """Take the next event of the run."""
+        self._steps.take(event.kind, event.body)
+        if event.kind == "draft":
+            text = str(event.body.get("text", ""))
+            self._draft = self._draft + text if event.body.get("from") else text
+
+    async def refresh(self, *, waits: bool = False) -> None:
+        """Draw what has changed, no more often than Slack takes it; `waits` says that nobody works on the run now."""
+        self._waits = waits
+        if self._steps.status:
+            await self._say(self._steps.status)
+        now = self._clock()
+        view = self._view()
+        pause = _UPDATE_SECONDS
+        if self._is_streaming:
+            pause = _CARDS_SECONDS if view[2] == self._sent[2] else _TEXT_SECONDS
+        if self._is_gone or view == self._sent or (self._reply.messages and now - self._shown_at < pause):
+            return
+        if not self._reply.messages and not view[2] and now - self._asked_at < CARDS_AFTER_SECONDS:
+            return
+        self._shown_at = now
+        try:
+            await self._draw(*view)
+        except SlackRefusedError as error:
+            log.info("progress not shown", reason=error.reason)
+            self._refused()
+        except SlackBusyError as error:
+            self._may_stream = False
+            self._shown_at = now + error.seconds
+        except SlackUnavailableError as error:
+            if self._reply.question.posted.since is not None:
+                raise  # whether a message is there is to be found out
+            log.info("progress not shown", error=str(error))
+            self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
+
+    async def end(self) -> None:
+        """End the stream, if there is one; one that Slack has ended is at its end too."""
+        self._is_left |= self._is_streaming
+        self._streamed_since, self._may_stream = None, False
+        if not self._reply.messages or not self._is_left:
+            return
+        # A card that is not done when its stream ends is shown as a failure.
+        done = [card.chunk(begins=False) for card in self._steps.cards(ended=True)] if self._has_cards else []
+        for chunks in [done, []] if done else [[]]:
+            try:
+                about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
+                await self._web.call("chat.stopStream", **about, **({"chunks": chunks} if chunks else {}))
+            except SlackRefusedError as error:
+                log.debug("the stream had ended, or has no cards", reason=error.reason)
+                continue
+            break
+        self._is_left = False
+
+    def was_shown_for_long(self, ended_at: float | None) -> bool:
+        """True if a message was shown for longer than a stream lasts when the run ended."""
+        shown = self._reply.messages
+        return bool(shown) and ended_at is not None and ended_at - float(shown[0]) > STREAM_SECONDS
+
+    async def leave(self) -> None:
+        """Say that nothing is being done any more, once the reply is there."""
+        await self._session("active")
+
+    def _refused(self) -> None:
+        """Show less: no cards where none were taken, then no stream; a stream that is refused has ended."""
+        if self._is_streaming:
+            self._streamed_since, self._may_stream, self._is_left = None, False, True
+        elif self._has_cards and not self._reply.messages:
+            self._has_cards = False
+        else:
+            self._may_stream = False
+
+    @property
+    def _is_streaming(self) -> bool:
+        return self._streamed_since is not None
+
+    def _view(self) -> tuple[str, list[Card], str]:
+        """Return a title, the cards, and as much of the draft as ends with a word."""
+        minutes = int(self._clock() - self._asked_at) // 60
+        title = "Waiting to go on" if self._waits else "Looking for the answer"
+        title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
+        return title, self._steps.cards(), self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
+
+    async def _draw(self, title: str, cards: list[Card], draft: str) -> None:
+        if self._streamed_since is not None:
+            is_over = self._clock() - self._streamed_since >= STREAM_SECONDS
+            chunks = self._chunks(title, cards, draft)
+            if is_over or not draft.startswith(self._sent[2]) or self._sent_bytes + _size(chunks) > _STREAM_BYTES:
+                await self.end()
+            elif chunks:
+                await self._append(chunks)
+        if not self._is_streaming and self._reply.messages:
+            if self._is_left:
+                await self.end()
+            self._is_gone = not await self._reply.update(0, self._message(title, cards, draft))
+        elif not self._is_streaming and (draft or self._has_cards):
+            if self._may_stream:
+                await self._start(title, cards, draft)
+            elif self._clock() - self._asked_at >= CARDS_AFTER_SECONDS:
+                await self._reply.post(self._message(title, cards, draft), 0)
+        self._sent = (title, cards, draft)
+
+    def _chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
+        """Return what a stream does not show yet."""
+        chunks: list[dict[str, Any]] = []
+        if self._has_cards:
+            shown = {card.id: card for card in self._sent[1]}
+            chunks += [{"type": "plan_update", "title": title}] if title != self._sent[0] else []
+            chunks += [card.chunk(begins=card.id not in shown) for card in cards if card != shown.get(card.id)]
+        new = draft[len(self._sent[2]) :]
+        return [*chunks, {"type": "markdown_text", "text": inert_markdown(new)}] if new else chunks
+
+    async def _start(self, title: str, cards: list[Card], draft: str) -> None:
+        asked = self._reply.question.asked
+        recipient = {"recipient_team_id": asked.team_id, "recipient_user_id": asked.user_id}
+        if asked.surface is Surface.DIRECT:
+            recipient = {}
+        chunks = self._chunks(title, cards, draft)
+        if _size(chunks) > _STREAM_BYTES:
+            self._may_stream = False
+            return
+        await self._reply.post_once("chat.startStream", **self._content(chunks), **recipient)
+        self._streamed_since, self._sent_bytes = self._clock(), _size(chunks)
+
+    async def _append(self, chunks: list[dict[str, Any]]) -> None:
+        about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
+        await self._web.call("chat.appendStream", **about, **self._content(chunks))
+        self._sent_bytes += _size(chunks)
+        reach("slack.streaming")
+
+    def _content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return chunks as arguments; a stream is all chunks or all text: `streaming_mode_mismatch`."""
+        if self._has_cards:
+            return {"chunks": chunks, "task_display_mode": "plan"} if not self._is_streaming else {"chunks": chunks}
+        return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
+
+    def _message(self, title: str, cards: list[Card], draft: str) -> Message:
+        """Return the whole as a message that is no stream, with the end of a long draft."""
+        blocks: Blocks = [plan_block(title, cards)] if cards and self._has_cards else [context(f"{title}.")]
+        tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
+        mark = "…" if len(tail) < len(draft) else ""
+        blocks += [section(piece) for piece in pieces(mark + inert_mrkdwn(tail), SECTION_CHARS)] if tail.strip() else []
+        return Message(blocks, PROGRESS)
+
+    async def _say(self, text: str) -> None:
+        """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""
+        if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
+            return
+        if text == self._status and self._clock() - self._status_at < _STATUS_SECONDS:
+            return
+        self._status, self._status_at = text, self._clock()
+        await _quietly(
+            self._web, "assistant.threads.setStatus", self._reply.channel, self._reply.thread_ts, status=text
+        )
+
+    async def _session(self, status: str) -> None:
+        """Set the state of the thread's session, which is begun with the question as its title."""
+        if self._reply.thread_ts:
+            asked = self._reply.question.asked
+            about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
+            await set_session(self._web, self._reply.channel, self._reply.thread_ts, status, **about)
+
+
+async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
+    """Set the state of a thread's session, on which Slack's button to stop depends; where that fails it is no fault."""
+    await _quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
+
+
+async def _quietly(web: SlackWeb, method: str, channel: str, thread_ts: str, **body: str) -> None:
+    try:
+        await web.call(method, channel_id=channel, thread_ts=thread_ts, **body)
+    except SlackError as error:
+        log.debug("state not shown", method=method, error=str(error))
+
+
+def _size(chunks: list[dict[str, Any]]) -> int:
+    """Return how many bytes chunks count for in their message; details count twice."""
+    return sum(
+        len(str(value).encode()) * (2 if key == "details" else 1)
+        for chunk in chunks
+        for key, value in chunk.items()
+        if key in ("title", "details", "text")
+    )

@@ -1,0 +1,106 @@
+"""The one message that says what becomes of a message's files: posted once, whatever dies in between, then replaced."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
+from api.slack.messages import Message
+from api.slack.web import SlackWeb
+from api.threads import Threads
+from ingest.catalog.slack_files import SlackFiles
+from ingest.faultpoints import reach
+from ingest.slack import Workspace
+from ingest.slack_files import FileShare
+
+EVENT_TYPE = "leadline_files"
+# How far Slack's clock may be behind ours.
+_CLOCKS_APART_SECONDS = 60.0
+# What a message that is gone, or that never may be changed, is called.
+_UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+
+
+class Notice:
+    """Posts and replaces the message. Every method raises `SlackError`s and `LeaseLostError`."""
+
+    def __init__(self, web: SlackWeb, store: SlackFiles, workspace: Workspace, threads: Threads) -> None:
+        self._web = web
+        self._store = store
+        self._workspace = workspace
+        self._threads = threads
+
+    async def recovered(self, share: FileShare) -> FileShare:
+        """Find out what became of a message that was on its way when its process died."""
+        if share.posting_since is None:
+            return share
+        shared = share.shared
+        found = await self._web.call(
+            "conversations.replies",
+            channel=shared.channel,
+            ts=shared.thread_ts,
+            oldest=f"{share.posting_since - _CLOCKS_APART_SECONDS:.6f}",
+            limit=15,
+            include_all_metadata=True,
+        )
+        mine = [each["ts"] for each in found.get("messages", ()) if self._is_of(share, each)]
+        return await self._threads.run(self._store.posted, share, mine[0] if mine else None)
+
+    async def shown(self, share: FileShare, message: Message) -> FileShare:
+        """Have the message say this; nothing is sent that it says already."""
+        digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
+        if digest == share.shown:
+            return share
+        if share.reply_ts is None or not await self._updated(share, message):
+            share = await self._posted(share, message)
+        return await self._threads.run(self._store.shown, share, digest)
+
+    async def _updated(self, share: FileShare, message: Message) -> bool:
+        """Replace the message; false if Slack has it no more."""
+        try:
+            await self._web.call(
+                "chat.update",
+                channel=share.shared.channel,
+                ts=share.reply_ts,
+                blocks=message.blocks,
+                text=message.text,
+                metadata=_metadata(share),
+            )
+        except SlackRefusedError as error:
+            if error.reason not in _UNCHANGEABLE:
+                raise
+            return False
+        return True
+
+    async def _posted(self, share: FileShare, message: Message) -> FileShare:
+        """Post the message, and record it. Where it is not known whether it is there, the next attempt looks."""
+        share = await self._threads.run(self._store.posting, share)
+        reach("slack.file_posting")
+        try:
+            found = await self._web.call(
+                "chat.postMessage",
+                channel=share.shared.channel,
+                thread_ts=share.shared.thread_ts,
+                blocks=message.blocks,
+                text=message.text,
+                metadata=_metadata(share),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        except SlackUnavailableError:
+            raise
+        except SlackError:
+            await self._threads.run(self._store.posted, share, None)
+            raise
+        reach("slack.file_posted")
+        return await self._threads.run(self._store.posted, share, str(found["ts"]))
+
+    def _is_of(self, share: FileShare, message: Mapping[str, Any]) -> bool:
+        metadata = message.get("metadata") or {}
+        payload = metadata.get("event_payload") or {}
+        is_bots = message.get("user") == self._workspace.bot_user_id
+        return is_bots and metadata.get("event_type") == EVENT_TYPE and payload.get("share") == share.id
+
+
+def _metadata(share: FileShare) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"share": share.id}}

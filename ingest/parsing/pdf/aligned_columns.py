@@ -1,0 +1,261 @@
+"""Makes a table of rows that no grid is drawn around: its columns are what no gap parts in hardly any of its rows."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ingest.parsing.pdf.content import Rule, median, merged_rules
+from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left
+from ingest.parsing.pdf.tables import (
+    Table,
+    Words,
+    cell_text,
+    header_rows,
+    is_currency,
+    is_symbol,
+    is_value,
+    is_year,
+    opens,
+)
+
+_NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
+_FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
+FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
+COMMON = 0.4  # of the type size: gaps that rows share are at least so wide
+_CROSSED = 0.12  # of the rows that have a gap: as many may cross it
+_WHOLE = 0.9  # of the table's width: a longer rule is under all columns, and says nothing of one
+_WIDER = 1.2  # times the gaps between words: a gap between the headers of two columns
+_PROSE_CHARS = 80
+
+
+@dataclass(frozen=True)
+class Column:
+    """The edges of a column, in points."""
+
+    left: float
+    right: float
+
+
+class TableBuilder:
+    """Makes a table of a group of rows."""
+
+    def __init__(self, rows: Sequence[Row], rules: Sequence[Rule]) -> None:
+        self._rows = rows
+        self._size = median(row.size for row in rows)
+        self.is_list = False  # true once its rows have turned out to be notes with their marks, or numbered formulas
+        self._left = min(row.left for row in rows)
+        self._right = max(row.right for row in rows)
+        top, bottom = rows[0].top, rows[-1].bottom
+        near = merged_rules(rule for rule in rules if rule.level and top <= rule.at <= bottom)
+        self._rules = [rule for rule in near if rule.end - rule.start < _WHOLE * (self._right - self._left)]
+
+    def table(self) -> Table | None:
+        """Return the table; None if the rows are none."""
+        columns = self.columns()
+        if len(columns) < 2:
+            return None
+        lines = [self._in_columns(row, columns) for row in self._rows]
+        headers = header_rows(lines)
+        columns = _with_signs(columns, lines[headers:])
+        for number in range(headers):
+            lines[number] = self._header(self._rows[number], columns)
+        lines, headers = _continued(lines, headers)
+        if not self._is_table(lines, headers):
+            return None
+        if is_right_to_left(word for line in lines for cell in line for word in cell):
+            lines = [line[::-1] for line in lines]
+        return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
+
+    def columns(self) -> list[Column]:
+        """Return the columns: what stands between the gaps that hardly any row crosses."""
+        voters = [row for row in self._rows if len(row.cells) > 1]
+        valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
+        if len(valued) > 1:
+            voters = valued
+        width = int(self._right - self._left) + 2
+        gaps, crossed = np.zeros(width, np.int32), np.zeros(width, np.int32)
+        for row in voters:
+            bare = _bare(row.cells)
+            for left, right in bare:
+                crossed[int(left - self._left) : int(right - self._left) + 1] += 1
+            for (_, left), (right, _) in pairwise(bare):
+                gaps[int(left - self._left) + 1 : int(right - self._left)] += 1
+        free = (gaps >= min(2, len(voters))) & (crossed <= _CROSSED * gaps)
+        columns, start = [], 0
+        least = max(1, int(COMMON * self._size))
+        for first, last in _runs(free):
+            if last - first >= least:
+                columns.append(Column(self._left + start, self._left + first))
+                start = last
+        columns.append(Column(self._left + start, self._right))
+        return columns
+
+    def _in_columns(self, row: Row, columns: Sequence[Column]) -> list[Words]:
+        line: list[Words] = [[] for _ in columns]
+        for cell in row.cells:
+            for part in self._parts(cell, columns, signs_lead=not is_currency(row.words[-1].text)):
+                at = _column_of(part, columns)
+                line[at] = [*line[at], *in_reading_order(part.words)]
+        return line
+
+    def _parts(self, cell: Cell, columns: Sequence[Column], *, signs_lead: bool = False) -> list[Cell]:
+        """Cut a cell between columns, where its words leave room there.
+
+        With `signs_lead`, a currency sign behind a number is that of the next column's.
+        """
+        parts = [Cell([cell.words[0]])]
+        for before, word in pairwise(cell.words):
+            cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
+            leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
+            if leads or (cut and word.left - before.right >= 0.4 * self._size):
+                parts.append(Cell([word]))
+            else:
+                parts[-1].words.append(word)
+        return parts
+
+    def _header(self, row: Row, columns: Sequence[Column]) -> list[Words]:
+        """Return a header's row, with each cell in every column that it stands over."""
+        line: list[Words] = [[] for _ in columns]
+        for cell in row.cells:
+            for part in self._header_parts(cell, columns):
+                for number in self._stands_over(row, part, columns):
+                    line[number] = [*line[number], *in_reading_order(part.words)]
+        return line
+
+    def _header_parts(self, cell: Cell, columns: Sequence[Column]) -> list[Cell]:
+        """Cut a header's cell into as many parts as it stands over columns, if gaps wider than all others part them."""
+        over = sum(_overlap(cell, column) > 0 for column in columns)
+        gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
+        chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
+        if over < 2 or len(gaps) < over - 1 or chosen[0][0] < COMMON * self._size:
+            return [cell]
+        if others and others[-1][0] * _WIDER > chosen[0][0]:
+            return self._parts(cell, columns)
+        cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
+        return [Cell(cell.words[start:end]) for start, end in pairwise(cuts)]
+
+    def _stands_over(self, row: Row, cell: Cell, columns: Sequence[Column]) -> list[int]:
+        left, right = cell.left, cell.right
+        below = [
+            rule
+            for rule in self._rules
+            if row.bottom - 1 <= rule.at <= row.bottom + FARTHEST * row.size
+            and rule.start <= left + 2
+            and rule.end >= right - 2
+            and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in row.cells) == 1
+        ]
+        if below:
+            nearest = min(below, key=lambda rule: rule.at)
+            left, right = nearest.start, nearest.end
+            over = [n for n, column in enumerate(columns) if left <= (column.left + column.right) / 2 <= right]
+        else:
+            over = [n for n, column in enumerate(columns) if min(right, column.right) - max(left, column.left) > 0]
+        middle = (cell.left + cell.right) / 2
+        return over or [
+            min(
+                range(len(columns)),
+                key=lambda number: abs((columns[number].left + columns[number].right) / 2 - middle),
+            )
+        ]
+
+    def _is_table(self, lines: Sequence[Sequence[Words]], headers: int) -> bool:
+        body = [[cell_text(cell) for cell in line] for line in lines[headers:]]
+        full = [line for line in body if sum(map(bool, line)) > 1]
+        values = sum(is_value(cell) and not is_year(cell) for line in full for cell in line[1:])
+        if not values and len(lines[0]) == 2 and all(_is_note_mark(cell_text(line[0])) for line in lines if line[0]):
+            self.is_list = True
+            return False
+        if len(lines[0]) == 2 and _number_formulas([cell_text(line[1]) for line in lines if line[1]]):
+            self.is_list = True
+            return False
+        if values >= 2 or (values and headers):
+            return True
+        longest = median(len(cell) for line in body for cell in line if cell)
+        return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+
+
+def _number_formulas(texts: Sequence[str]) -> bool:
+    """True for the numbers (1), (2), (3) at the edge of a column, which count formulas."""
+    found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
+    numbers = [int(match[1]) for match in found if match]
+    return len(numbers) == len(texts) > 1 and all(other == one + 1 for one, other in pairwise(numbers))
+
+
+def _is_note_mark(text: str) -> bool:
+    return is_mark(text) or _NOTE.fullmatch(text) is not None
+
+
+def has_value(cell: Cell) -> bool:
+    """True for a number that is not a year's."""
+    text = cell_text(cell.words)
+    return is_value(text) and not is_year(text)
+
+
+def _overlap(cell: Cell, column: Column) -> float:
+    return min(cell.right, column.right) - max(cell.left, column.left)
+
+
+def _runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], free, [False])).astype(np.int8)))
+    return list(zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _column_of(part: Cell, columns: Sequence[Column]) -> int:
+    """Return the column of a part of a row: a sign's is that of its number, words' the first that they reach into."""
+    numbers = range(len(columns))
+    if is_symbol(part.text):
+        middle = (part.left + part.right) / 2
+        if opens(part.text):
+            return next((number for number in numbers if columns[number].right > middle), len(columns) - 1)
+        return next((number for number in reversed(numbers) if columns[number].left < middle), 0)
+    nearest = max(numbers, key=lambda number: _overlap(part, columns[number]))
+    if is_value(part.text):
+        return nearest
+    return next((number for number in numbers if _overlap(part, columns[number]) > 0), nearest)
+
+
+def _bare(cells: Sequence[Cell]) -> list[tuple[float, float]]:
+    """Return where each cell stands without the signs around its number, which may reach into the gaps."""
+    bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
+    return [(words[0].left, max(word.right for word in words)) for words in bare if words]
+
+
+def _with_signs(columns: Sequence[Column], lines: Sequence[Sequence[Words]]) -> list[Column]:
+    """Return the columns as wide as their values are with their signs."""
+    wide = []
+    for number, column in enumerate(columns):
+        values = [word for line in lines if is_value(cell_text(line[number])) for word in line[number]]
+        left, right = (word.left for word in values), (word.right for word in values)
+        wide.append(Column(min(left, default=column.left), max(right, default=column.right)))
+    return wide
+
+
+def _continued(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
+    """Join the rows of a header, and rows that go on in the next one."""
+    width = len(lines[0])
+    header = [[word for line in lines[:headers] for word in line[number]] for number in range(width)]
+    joined = [header] if headers else []
+    for line in lines[headers:]:
+        before = joined[-1] if len(joined) > min(headers, 1) else None
+        if before is not None and _goes_on(before, line):
+            for number, cell in enumerate(line):
+                before[number] = [*before[number], *cell]
+        else:
+            joined.append([list(cell) for cell in line])
+    return joined, min(headers, 1)
+
+
+def _goes_on(before: Sequence[Words], line: Sequence[Words]) -> bool:
+    """True if a row is the rest of the one before: its label begins in the middle of a sentence, or it has none."""
+    label, rest = line[0], [cell for cell in line[1:] if cell]
+    if label:
+        begins = label[0].text[:1]
+        if not (begins.islower() or begins in ")]") or not before[0]:
+            return False
+        return not rest or not any(before[1:])
+    return all(not is_value(cell_text(cell)) for cell in rest) and all(
+        before[number] for number, cell in enumerate(line) if cell
+    )

@@ -1,0 +1,289 @@
+"""The syntax of a model's SELECT: what it may read, and which records its result rests on.
+
+Statements are read, changed and written by the engine's own parser, as trees of JSON.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import _duckdb as duckdb
+
+from ingest.tables import ROW_NUMBER
+
+# The table functions that make tables from their arguments alone.
+_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
+_REFUSED_FUNCTIONS = frozenset({"current_setting", "getenv", "getvariable", "write_log"})
+_REFUSED_NODES = {
+    "INSERT_QUERY_NODE": "writes",
+    "UPDATE_QUERY_NODE": "writes",
+    "DELETE_QUERY_NODE": "writes",
+    "MERGE_QUERY_NODE": "writes",
+    "SHOW_REF": "describes tables instead of reading them",
+}
+_ROW_ALIAS = "__row"
+# The columns that name records: of a whole row, and with a number behind it of one of its cells.
+_RECORDS = "__records"
+
+Node = dict[str, Any]
+
+
+class SqlNotOneSelectError(ValueError):
+    """The SQL is not one SELECT over the tables alone; the message says why."""
+
+
+def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
+    """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
+    statement = _parse(engine, sql)
+    known = {name.casefold() for name in tables} | {name.casefold() for name in _named_queries(statement)}
+    for node in _nodes(statement):
+        kind, function = node.get("type"), str(node.get("function_name", "")).casefold()
+        if isinstance(kind, str) and (kind in _REFUSED_NODES or kind.endswith("_QUERY_NODE")):
+            raise SqlNotOneSelectError(f"The SQL {_REFUSED_NODES.get(kind, 'does more than select')}.")
+        if kind == "BASE_TABLE":
+            name, elsewhere = str(node["table_name"]), node["schema_name"] not in ("", "main") or node["catalog_name"]
+            if elsewhere or name.casefold() not in known:
+                raise SqlNotOneSelectError(f"There is no table {name!r} here.")
+        if kind == "TABLE_FUNCTION":
+            called = str(node["function"].get("function_name", "")).casefold()
+            if called not in _TABLE_FUNCTIONS:
+                raise SqlNotOneSelectError(f"The SQL reads from {called}(), and may read the given tables only.")
+        if function in _REFUSED_FUNCTIONS:
+            raise SqlNotOneSelectError(f"The SQL calls {function}().")
+
+
+def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
+    """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
+
+    Groups and their conditions are left out, so all rows that pass WHERE are behind an aggregate. A SELECT without
+    aggregates keeps its order and limit: the rows behind it are the rows it shows.
+    """
+    try:
+        node = _parse(engine, sql)["node"]
+    except (SqlNotOneSelectError, duckdb.Error):
+        return None
+    while _reads_query_alone(node):
+        node = node["from_table"]["subquery"]["node"]
+    if not _reads_one_table(node):
+        return None
+    if _aggregates(engine, node):
+        rows = _column(ROW_NUMBER)
+        bare: Node = {"modifiers": [], "group_expressions": [], "group_sets": [], "having": None, "qualify": None}
+        return _as_sql(engine, {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]})
+    shown = {**node, "select_list": [*node["select_list"], _column(ROW_NUMBER, alias=_ROW_ALIAS)]}
+    inner = _as_sql(engine, shown)
+    return f"SELECT {_ROW_ALIAS} AS {ROW_NUMBER} FROM ({inner})" if inner else None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A SELECT that also gives the numbers of the records of `table` that each row of its result rests on.
+
+    They are in lists after its own columns: first those of the row, then those of the cells in `columns`, which rest
+    on some of them only.
+    """
+
+    sql: str
+    table: str
+    columns: tuple[int, ...]
+
+
+def traced(engine: duckdb.DuckDBPyConnection, sql: str) -> Traced | None:
+    """Extend a SELECT so that its result names its records; None if it reads more than one table at its root.
+
+    A list of numbers is one more aggregate, or one more column. A query inside FROM or WITH is extended the same way,
+    and its lists are joined. The rows are mostly what they were, but whoever runs it compares them: what else reads
+    the same query of WITH may see the column.
+    """
+    try:
+        node = deepcopy(_parse(engine, sql)["node"])
+        table = _trace(engine, node, {})
+        if table is None:
+            return None
+        cells = tuple(_trace_cells(engine, node))
+    except (SqlNotOneSelectError, duckdb.Error, KeyError):
+        return None
+    written = _as_sql(engine, node)
+    return Traced(written, table, cells) if written else None
+
+
+def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]) -> str | None:
+    """Add the list of records to a query's columns; return the table that they are from, None if that is not plain."""
+    if node["type"] != "SELECT_NODE":
+        return None
+    named = named | {entry["key"].casefold(): entry["value"] for entry in node["cte_map"]["map"]}
+    source = node.get("from_table") or {}
+    inner = named.get(str(source.get("table_name", "")).casefold()) if source.get("type") == "BASE_TABLE" else None
+    if inner is not None:
+        table = _trace_once(engine, inner, {key: each for key, each in named.items() if each is not inner})
+    elif source.get("type") == "SUBQUERY":
+        table = _trace(engine, source["subquery"]["node"], named)
+    else:
+        table = str(source["table_name"]) if source.get("type") == "BASE_TABLE" else None
+    if table is None or not _without_distinct(engine, node):
+        return None
+    is_list = inner is not None or source["type"] == "SUBQUERY"
+    if is_list:
+        for each in node["select_list"]:
+            if each["type"] == "STAR":
+                each["exclude_list"] = [*each["exclude_list"], _RECORDS]
+    if _aggregates(engine, node):
+        listed = f"flatten(list({_RECORDS}))" if is_list else f"list({ROW_NUMBER})"
+    else:
+        listed = _RECORDS if is_list else f"[{ROW_NUMBER}]"
+    node["select_list"].append(_expression(engine, f"{listed} AS {_RECORDS}"))
+    return table
+
+
+def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str, Node]) -> str | None:
+    """Trace a query of WITH, which several queries may read."""
+    if "traced" not in named:
+        named["traced"] = _trace(engine, named["query_node"], others)
+    table: str | None = named["traced"]
+    return table
+
+
+def _without_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
+    """Write DISTINCT as groups, which a list of records does not tell apart; False if it cannot be written so."""
+    distinct = [each for each in node["modifiers"] if each["type"] == "DISTINCT_MODIFIER"]
+    if not distinct:
+        return True
+    node["modifiers"] = [each for each in node["modifiers"] if each["type"] != "DISTINCT_MODIFIER"]
+    if any(each["distinct_on_targets"] for each in distinct) or _aggregates(engine, node) or _has_window(node):
+        return False
+    node["aggregate_handling"] = "FORCE_AGGREGATES"
+    return True
+
+
+def _has_window(node: Node) -> bool:
+    return any(each.get("class") == "WINDOW" for each in _nodes(node["select_list"]))
+
+
+def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]:
+    """Add a list for each aggregate that takes some records of its row only; yield the numbers of its columns."""
+    own = node["select_list"][:-1]
+    if not _aggregates(engine, node) or any(each["type"] == "STAR" for each in own):
+        return
+    for at, each in enumerate(own):
+        condition = _condition(each) if each.get("class") == "FUNCTION" else None
+        if condition is None:
+            continue
+        listed = deepcopy(node["select_list"][len(own)])
+        inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
+        inner["filter"] = deepcopy(condition)
+        listed["alias"] = f"{_RECORDS}_{at}"
+        node["select_list"].append(listed)
+        yield at
+
+
+def _condition(call: Node) -> Node | None:
+    """Return the condition under which an aggregate takes a record, None if it takes each."""
+    arguments = [each["expression"] for each in call["arguments"]]
+    if call["filter"] is not None:
+        return dict(call["filter"])
+    if str(call["function_name"]).casefold() in ("count_if", "countif"):
+        return dict(arguments[0])
+    case = arguments[0] if len(arguments) == 1 and arguments[0].get("class") == "CASE" else None
+    if case is None or len(case["case_checks"]) != 1 or not _adds_nothing(call, case["else_expr"]):
+        return None
+    return dict(case["case_checks"][0]["when_expr"])
+
+
+def _adds_nothing(call: Node, otherwise: Node) -> bool:
+    """True if the value that a CASE has otherwise does not count in an aggregate: NULL, or 0 in a sum."""
+    text = str(otherwise.get("literal", {}).get("text", otherwise.get("value", {}).get("value"))).casefold()
+    null = otherwise.get("literal", {}).get("kind") == "NULL" or otherwise.get("value", {}).get("is_null") is True
+    return otherwise.get("class") == "CONSTANT" and (
+        null or (str(call["function_name"]).casefold() == "sum" and text in ("0", "0.0"))
+    )
+
+
+def _expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
+    (found,) = _parse(engine, f"SELECT {sql}")["node"]["select_list"]
+    return dict(found)
+
+
+def _parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
+    """Return the syntax tree of the one statement."""
+    found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    tree: Node = json.loads(found[0]) if found else {"error": True}
+    if tree["error"] and tree.get("error_type") == "not implemented":
+        raise SqlNotOneSelectError("Only a SELECT is run.")
+    if tree["error"]:
+        raise duckdb.ParserException(str(tree.get("error_message", "the SQL cannot be read")))
+    if len(tree["statements"]) != 1:
+        raise SqlNotOneSelectError("Only one SELECT is run, and there are several statements.")
+    return dict(tree["statements"][0])
+
+
+def _as_sql(engine: duckdb.DuckDBPyConnection, node: Node) -> str | None:
+    tree = {"error": False, "statements": [{"node": node, "named_param_map": []}]}
+    found = engine.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()
+    return str(found[0]) if found else None
+
+
+def _nodes(tree: object) -> Iterator[Node]:
+    waiting = [tree]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+
+
+def _named_queries(statement: Node) -> Iterator[str]:
+    """Yield the names that WITH gives to queries, anywhere."""
+    for node in _nodes(statement):
+        if isinstance(named := node.get("cte_map"), dict):
+            yield from (str(entry["key"]) for entry in named["map"])
+        if node.get("type") == "RECURSIVE_CTE_NODE":
+            yield str(node.get("cte_name", ""))
+
+
+def _reads_query_alone(node: Node) -> bool:
+    source = node.get("from_table") or {}
+    plain = source.get("type") == "SUBQUERY" and not node.get("where_clause") and not node["cte_map"]["map"]
+    return bool(plain and node["type"] == "SELECT_NODE")
+
+
+def _reads_one_table(node: Node) -> bool:
+    source = node.get("from_table") or {}
+    alone = node["type"] == "SELECT_NODE" and source.get("type") == "BASE_TABLE" and not node["cte_map"]["map"]
+    return bool(alone and not node["sample"] and not source.get("sample"))
+
+
+def _aggregates(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
+    """True if the SELECT makes one row of several: it has groups, DISTINCT, or an aggregate outside windows."""
+    distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
+    if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
+        return True
+    listed = engine.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'").fetchall()
+    aggregates = {name for (name,) in listed}
+    return any(name in aggregates for name in _functions(node["select_list"]))
+
+
+def _functions(tree: object) -> Iterator[str]:
+    """Yield the functions that an expression calls itself, not in a window or a query inside it."""
+    if isinstance(tree, list):
+        for each in tree:
+            yield from _functions(each)
+    elif isinstance(tree, dict) and tree.get("class") not in ("SUBQUERY", "WINDOW"):
+        if tree.get("class") == "FUNCTION":
+            yield str(tree["function_name"]).casefold()
+        for each in tree.values():
+            yield from _functions(each)
+
+
+def _column(name: str, alias: str = "") -> Node:
+    return {
+        "class": "COLUMN_REF",
+        "type": "COLUMN_REF",
+        "alias": alias,
+        "query_location": 0,
+        "query_location_length": 0,
+        "column_names": [name],
+    }

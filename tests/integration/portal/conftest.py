@@ -1,0 +1,43 @@
+"""A browser for all of these tests, and for each a service of its own with the portal open in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from api.client import Client
+from api.services import Services
+from tests.support.browser import Portal, chromium, portal
+from tests.support.portal_pages import WrittenAnswers
+from tests.support.service import running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def services(service: tuple[Services, Client]) -> Services:
+    return service[0]
+
+
+@pytest.fixture
+def said(service: tuple[Services, Client]) -> WrittenAnswers:
+    made = WrittenAnswers()
+    service[0].answering = made
+    return made
+
+
+@pytest.fixture
+def opened(service: tuple[Services, Client], browser: Browser) -> Iterator[Portal]:
+    with portal(service[0], browser) as made:
+        yield made

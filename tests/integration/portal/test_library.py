@@ -1,0 +1,172 @@
+"""Signing in, uploading and finding documents, in a real browser over a real service."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from api.services import DEFAULT_TENANT
+from tests.support.browser import Portal
+from tests.support.cluster import wait_until
+from tests.support.cutting_proxy import Cutting
+from tests.support.portal_pages import WHALE, choose, files, serious
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
+
+
+def test_a_link_signs_in_once_and_leads_to_where_documents_are_added(opened: Portal) -> None:
+    link, page = opened.link(), opened.page()
+    page.goto(link)
+    expect(page.get_by_role("heading", name="No documents yet")).to_be_visible()
+    assert page.url == f"{opened.url}/library"
+    cookie = opened.context.cookies()[0]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    opened.context.clear_cookies()
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("This link was used before")
+    assert "#" not in page.url
+
+
+def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were(opened: Portal) -> None:
+    _, key = opened.services.keys.issue(DEFAULT_TENANT, "hers")
+    page = opened.page()
+    page.goto(f"{opened.url}/library?of=here")
+    page.get_by_label("API key").fill("ll_wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not valid")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    assert page.url == f"{opened.url}/library?of=here"
+    page.wait_for_selector("#empty h2")
+    other = opened.context.new_page()
+    other.goto(f"{opened.url}/library")
+    other.wait_for_selector("#empty h2")
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("button", name="Sign out everywhere").click()
+    page.wait_for_url("**/sign-in")
+    other.get_by_label("Order").select_option("oldest")
+    expect(other.get_by_role("dialog")).to_contain_text("Your session has ended")
+    other.get_by_role("dialog").get_by_label("API key").fill(key)
+    other.keyboard.press("Enter")
+    expect(other.get_by_role("dialog")).to_have_count(0)
+    assert other.url == f"{opened.url}/library"
+    opened.context.clear_cookies()
+    page.goto(f"{opened.url}/sign-in?to=//evil.example/")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    assert page.url == f"{opened.url}/library"
+
+
+def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(opened: Portal, tmp_path: Path) -> None:
+    page = opened.signed_in()
+    some = files(
+        tmp_path,
+        ("whale.md", WHALE),
+        ("empty.md", ""),
+        ("picture.bin", bytes(range(256)) * 20),
+        *((f"note {number}.txt", f"Note {number} is about ship {number}.") for number in range(20)),
+    )
+    choose(page, *some)
+    wait_until(
+        lambda: "21 of 23 files searchable, 21 ready" in page.inner_text("#uploads-sum"),
+        what="all are ready",
+    )
+    refused = page.locator("#upload-list li", has_text="empty.md")
+    expect(refused.locator(".why")).to_contain_text("empty")
+    expect(page.locator("#upload-list li", has_text="picture.bin")).to_contain_text("Not accepted")
+    expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
+    expect(page.locator("#rows tr", has_text="The Whale")).to_contain_text("Ready")
+    page.get_by_label("Name or title contains").fill("WHALE")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    choose(page, some[0])
+    expect(page.locator("#upload-list")).to_contain_text("Already there, nothing was added")
+    assert serious(page) == []
+
+
+def test_dropped_folders_and_pasted_text_are_uploaded(opened: Portal) -> None:
+    page = opened.signed_in()
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer()
+          data.items.add(new File(['The anchor is red.'], 'anchor.txt'))
+          data.items.add(new File(['x'], '.DS_Store'))
+          dispatchEvent(new DragEvent('dragenter', { dataTransfer: data }))
+          dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }))
+        }"""
+    )
+    expect(page.locator("#rows tr", has_text="anchor.txt")).to_be_visible()
+    expect(page.locator("#uploads-sum")).to_contain_text("1 hidden file skipped")
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer()
+          data.setData('text/plain', 'A pasted sentence about sails.')
+          document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true }))
+        }"""
+    )
+    expect(page.locator("#rows tr", has_text="Pasted")).to_be_visible()
+
+
+def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(opened: Portal, tmp_path: Path) -> None:
+    page = opened.signed_in()
+    choose(page, *files(tmp_path, ("whale.md", WHALE)))
+    expect(page.locator("#rows tr")).to_contain_text("Ready")
+    page.locator("#rows").get_by_role("link", name="The Whale").click()
+    expect(page.locator("#text")).to_contain_text("The whale was white.")
+    page.get_by_role("button", name="Ship").click()
+    expect(page.locator("#text")).not_to_contain_text("The whale was white.")
+    assert serious(page) == []
+    document = page.url.rpartition("/")[2]
+    start = WHALE.index("white")
+    page.goto(f"{page.url}?start={start}&end={start + 5}")
+    expect(page.locator("#text mark")).to_have_text("white")
+    page.set_input_files("#replacement", files(tmp_path, ("whale2.md", WHALE.replace("white", "grey"))))
+    expect(page.locator("#text")).to_contain_text("The whale was grey.")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Removed for good")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status").filter(has_text="Receipt")).to_be_visible()
+    page.goto(f"{opened.url}/library/{document}")
+    expect(page.get_by_role("alert")).to_contain_text("no document")
+
+
+def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> None:
+    _, key = opened.services.keys.issue(DEFAULT_TENANT, "reader", scopes=["read"])  # type: ignore[list-item]
+    page = opened.page()
+    page.goto(f"{opened.url}/sign-in")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/library")
+    expect(page.locator("#empty")).to_contain_text("Somebody whose key has the scope")
+    expect(page.get_by_role("button", name="Choose files")).to_be_hidden()
+
+
+def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp_path: Path) -> None:
+    lines = "".join(f"Buoy {number} of the chart lies at {number * 7919 % 100_003}.\n" for number in range(260_000))
+    cutting = Cutting(opened.url, after=4_000_000)
+    opened.url = cutting.url
+    try:
+        page = opened.signed_in()
+        choose(page, *files(tmp_path, ("chart.txt", lines)))
+        wait_until(lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), what="it has become a document")
+    finally:
+        cutting.close()
+    (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
+    assert cutting.cuts >= 1
+    assert opened.services.blobs.path(document.version.blob_key).read_text() == lines
+    expect(page.locator("#upload-list")).to_contain_text("chart.txt")
+
+
+def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(opened: Portal, tmp_path: Path) -> None:
+    page = opened.signed_in()
+    opened.context.route("**/v1/documents**", lambda route: route.abort())
+    choose(page, *files(tmp_path, ("late.txt", "It came late.")))
+    expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
+    page.get_by_label("Order").select_option("oldest")
+    expect(page.locator("#trouble")).to_contain_text("Leadline does not answer")
+    opened.context.unroute("**/v1/documents**")
+    expect(page.locator("#rows tr")).to_contain_text("Ready")
+    expect(page.locator("#trouble")).to_be_empty()

@@ -1,0 +1,248 @@
+"""Usage, keys, people and the audit log, in a real browser over a real service."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from api.client import Client
+from api.services import DEFAULT_TENANT, Services
+from ingest.catalog.database import write
+from ingest.catalog.quota_rows import add_usage
+from ingest.identity import Scope
+from ingest.quotas import Account, Quota
+from tests.support.browser import Portal, portal
+from tests.support.portal_pages import serious
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
+
+PAGES = ("/usage", "/keys", "/people", "/audit")
+HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
+
+
+def dialog_of(page: Page, button: str) -> None:
+    page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
+
+
+def spent(services: Services, key_id: str, **amounts: int) -> None:
+    """Usage of today, as work that has ended charges it."""
+    engine = services.catalog._engine
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    with write(engine) as connection:
+        add_usage(connection, Account(DEFAULT_TENANT, key_id), day, **amounts)
+
+
+def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services, client = service
+    key, _ = services.keys.issue(DEFAULT_TENANT, "nightly upload")
+    spent(services, key.id, answers=3, runs=1, prompt_tokens=4000, completion_tokens=500, nanodollars=2_500_000_000)
+    spent(services, "", answers=1, prompt_tokens=100)
+    services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
+    client.http.post("/v1/documents", params={"name": "a.txt", "collection": "ships"}, content=b"A ship.")
+    page = opened.signed_in("/usage")
+    expect(page.locator("#quotas")).to_contain_text("5,400 of 10,000 left")
+    expect(page.locator("#sums")).to_contain_text("5 questions, 4,600 tokens, $2.50")
+    page.get_by_label("By", exact=True).select_option("key")
+    expect(page.locator("#rows tr", has_text="nightly upload")).to_contain_text("4,000")
+    expect(page.locator("#rows tr", has_text="without a key")).to_contain_text("100")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    written = Path(waiting.value.path()).read_text().splitlines()
+    assert written[1].startswith("nightly upload,4,")
+    expect(page.locator("#stored tr", has_text="ships")).to_contain_text("7 B")
+    expect(page.locator("#now")).to_contain_text("Language model")
+    assert serious(page) == []
+
+
+def test_usage_of_slack_is_shown_by_channel_where_there_is_any(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    page = opened.signed_in("/usage")
+    expect(page.locator("#by-channel")).to_have_attribute("hidden", "")
+    spent(service[0], "slack:C0QUAY", runs=2, prompt_tokens=700, nanodollars=1_000_000_000)
+    page.reload()
+    page.get_by_label("By", exact=True).select_option("channel")
+    expect(page.locator("#rows tr", has_text="C0QUAY")).to_contain_text("$1.00")
+    expect(page.locator("#columns")).to_contain_text("Files shared")
+
+
+def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) -> None:
+    services, page = opened.services, opened.signed_in("/keys")
+    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill("phone")
+    page.get_by_label("Ask").check()
+    page.get_by_label("Ends", exact=True).select_option("30")
+    dialog_of(page, "Make")
+    secret = page.locator(".secret").input_value()
+    made = services.keys.check(secret)
+    assert made is not None
+    assert made.scopes == {Scope.READ, Scope.ASK}
+    assert made.expires_at is not None
+    page.keyboard.press("Escape")
+    expect(page.locator(".secret")).to_be_visible()
+    dialog_of(page, "I have kept it")
+    row = page.locator("#rows tr", has_text="phone")
+    expect(row).to_contain_text("read, ask")
+    assert secret not in page.content()
+    row.get_by_role("button", name="Change").click()
+    page.get_by_role("dialog").get_by_label("Ask").uncheck()
+    dialog_of(page, "Change")
+    expect(row).not_to_contain_text("ask")
+    row.get_by_role("button", name="Rotate").click()
+    page.get_by_label("The old one ends").select_option("0")
+    dialog_of(page, "Rotate")
+    rotated = page.locator(".secret").input_value()
+    dialog_of(page, "I have kept it")
+    assert services.keys.check(secret) is None
+    assert services.keys.check(rotated) is not None
+    row.get_by_role("button", name="Revoke").click()
+    dialog_of(page, "Revoke")
+    expect(row).to_have_count(0)
+    assert services.keys.check(rotated) is None
+    page.get_by_label("show revoked and expired ones").check()
+    expect(row).to_have_count(2)
+    assert serious(page) == []
+
+
+def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(opened: Portal) -> None:
+    page = opened.signed_in("/people")
+    expect(page.locator("#empty")).to_contain_text("Nobody yet")
+    page.get_by_role("button", name="Add somebody").click()
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill("ann")
+    page.get_by_role("dialog").get_by_label("Groups").fill("hr, captains")
+    dialog_of(page, "Add")
+    page.get_by_label("Read and ask", exact=False).first.check()
+    dialog_of(page, "Make the link")
+    link = page.locator(".secret").input_value()
+    dialog_of(page, "I have kept it")
+    row = page.locator("#rows tr", has_text="ann")
+    expect(row).to_contain_text("read, ask")
+    expect(page.locator("#groups")).to_contain_text("captains 1")
+    with opened.somebody_else(link) as hers:
+        expect(hers.locator("#account")).to_have_text("ann")
+        expect(hers.get_by_role("link", name="Manage")).to_have_count(0)
+        page.reload()
+        expect(row).to_contain_text("1 browser")
+        row.get_by_role("button", name="Groups").click()
+        page.get_by_role("dialog").get_by_label("Groups").fill("captains")
+        dialog_of(page, "Change")
+        expect(row).not_to_contain_text("hr")
+        row.get_by_role("button", name="Sign out").click()
+        dialog_of(page, "Sign out")
+        expect(row).to_contain_text("nowhere")
+        hers.goto(f"{opened.url}/library")
+        hers.wait_for_url("**/sign-in?to=%2Flibrary")
+    row.get_by_role("button", name="Remove").click()
+    dialog_of(page, "Remove")
+    expect(page.locator("#empty")).to_contain_text("Nobody yet")
+    assert serious(page) == []
+
+
+def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services, Client], opened: Portal) -> None:
+    services, client = service
+    client.http.post("/v1/documents", params={"name": "a.txt", "collection": "plans"}, content=b"A plan.")
+    page = opened.signed_in("/people")
+    place = page.locator("details.collection", has_text="plans")
+    expect(place).to_contain_text("open to everybody")
+    place.locator("summary").click()
+    place.get_by_role("button", name="Give a role").click()
+    expect(page.get_by_role("dialog")).to_contain_text("closed to everybody else")
+    page.get_by_label("Name, or id of the key").fill("hr")
+    dialog_of(page, "Give")
+    expect(place.locator("tr", has_text="group:hr")).to_contain_text("reads")
+    assert serious(page) == []
+    place.get_by_role("button", name="Take away").click()
+    expect(page.get_by_role("dialog")).to_contain_text("open to everybody")
+    dialog_of(page, "Take away")
+    expect(place.locator("tbody")).to_have_count(0)
+    assert services.identities.grants.grants(DEFAULT_TENANT, "plans") == []
+
+
+def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Services, Client], opened: Portal) -> None:
+    services, _ = service
+    for number in range(60):
+        services.identities.users.create(DEFAULT_TENANT, f"person {number}")
+    page = opened.signed_in("/audit")
+    expect(page.locator("#rows tr").first).to_contain_text("session.begun")
+    page.get_by_label("Action").select_option("user.created")
+    expect(page.locator("#rows tr")).to_have_count(50)
+    expect(page.locator("#rows tr").first).to_contain_text("person 59")
+    page.evaluate("for (let n = 0; n < 2; n += 1) document.getElementById('next').click()")  # as a double click does
+    expect(page.locator("#page")).to_have_text("Page 2")
+    expect(page.locator("#rows tr")).to_have_count(10)
+    page.wait_for_timeout(300)  # longer than typing is waited for: choosing an action is no typing
+    expect(page.locator("#rows tr")).to_have_count(10)
+    page.get_by_label("Done by").fill("nobody at all")
+    expect(page.locator("#empty")).to_contain_text("No entries")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#rows tr")).to_have_count(50)
+    page.get_by_label("Action").select_option("user.created")
+    expect(page.locator("#export")).to_have_attribute("href", "/v1/audit/export?action=user.created")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Export").click()
+    lines = Path(waiting.value.path()).read_text().splitlines()
+    assert [json.loads(line)["details"]["name"] for line in lines] == [f"person {number}" for number in range(60)]
+    page.get_by_role("button", name="Verify").click()
+    expect(page.locator("#verified")).to_contain_text("Nothing was changed or taken out")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.locator("#verified")).to_contain_text("noted at the last check is there")
+    assert serious(page) == []
+    with write(services.catalog._engine) as connection:
+        connection.exec_driver_sql("UPDATE audit SET action = 'user.deleted' WHERE sequence = 5")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.locator("#verified")).to_contain_text("not as it was written")
+
+
+def test_who_administers_nothing_is_offered_nothing_of_it(opened: Portal) -> None:
+    _, key = opened.services.keys.issue(DEFAULT_TENANT, "reader", scopes=[Scope.READ])
+    page = opened.page()
+    page.goto(f"{opened.url}/sign-in")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    page.get_by_role("link", name="Usage").click()
+    expect(page.locator("#now")).to_contain_text("Documents")
+    expect(page.get_by_role("navigation", name="Manage")).to_have_count(0)
+    for path in PAGES[1:]:
+        page.goto(f"{opened.url}{path}")
+        expect(page.get_by_text("needs the scope “admin”")).to_be_visible()
+        assert serious(page) == []
+
+
+def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
+    service: tuple[Services, Client], browser: Browser
+) -> None:
+    services, client = service
+    user = services.identities.users.create(DEFAULT_TENANT, HOSTILE, [HOSTILE, "g" * 200])
+    key, _ = services.keys.issue(DEFAULT_TENANT, HOSTILE, user=user.name)
+    spent(services, key.id, answers=1, prompt_tokens=1)
+    services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
+    collection = "c" * 128
+    client.http.post("/v1/documents", params={"name": f"{HOSTILE}.txt", "collection": collection}, content=b"A plan.")
+    client.http.put(f"/v1/collections/{collection}/grants/user:{HOSTILE[:20]}", json={"role": "reader"})
+    for width, height in ((360, 740), (3840, 2160)):
+        with portal(services, browser, viewport={"width": width, "height": height}) as opened:
+            page = opened.signed_in()
+            for path in (*PAGES, "/library"):
+                page.goto(f"{opened.url}{path}")
+                if path == "/usage":
+                    page.get_by_label("By", exact=True).select_option("key")
+                    expect(page.locator("#rows tr", has_text="<img")).to_have_count(1)
+                elif path == "/people":
+                    page.locator("details.collection summary").click()
+                    expect(page.locator("details.collection td").first).to_be_visible()
+                    expect(page.locator("#rows tr", has_text="<img")).to_have_count(1)
+                    page.get_by_role("button", name="Sign-in link").click()
+                    expect(page.get_by_role("dialog")).to_contain_text("<img")
+                else:
+                    expect(page.locator("#rows tr", has_text="NNNNNNNN").first).to_be_visible()
+                page.wait_for_load_state("networkidle")
+                assert page.evaluate("document.title").startswith("pwned") is False
+                assert page.evaluate("document.querySelectorAll('main :is(script, style, img, iframe)').length") == 0
+                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, (path, width)
+                assert serious(page) == [], (path, width)

@@ -1,0 +1,133 @@
+"""Many documents in the library: sorted, filtered, and one action on those that were chosen or that match."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.client import Client
+from api.services import Services
+from tests.support.browser import Portal
+from tests.support.cluster import wait_until
+from tests.support.portal_pages import serious
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
+
+BUSY = {"accepted", "parsing", "chunking", "indexing", "searchable", "embedding"}
+MANY = 53
+
+
+def sent(client: Client, *files: tuple[str, bytes]) -> list[str]:
+    ids = [client.http.post("/v1/documents", params={"name": name}, content=body).json()["id"] for name, body in files]
+    wait_until(lambda: not BUSY & set(client.get("/v1/status")["documents"]), what="all have ended")
+    return ids
+
+
+def first_rows(page: Page, *names: str) -> None:
+    for at, name in enumerate(names):
+        expect(page.locator("#rows tr").nth(at)).to_contain_text(name)
+
+
+def test_documents_are_sorted_by_their_columns_and_pages_say_where_they_are(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    files = [(f"note {number}.txt", b"x" * (number + 1) + b" y") for number in range(MANY)]
+    sent(service[1], *files, ("broken.pdf", b"%PDF-1.7 nothing"))
+    page = opened.signed_in("/library")
+    expect(page.locator("#page")).to_have_text("1 to 50 of 54")
+    page.get_by_role("button", name="Document", exact=True).click()
+    first_rows(page, "broken.pdf", "note 0.txt", "note 1.txt", "note 2.txt")
+    expect(page.locator("th[aria-sort='ascending']")).to_have_text("Document")
+    page.get_by_role("button", name="Next page").click()
+    expect(page.locator("#page")).to_have_text("51 to 54 of 54")
+    first_rows(page, "note 49.txt", "note 50.txt")
+    page.get_by_role("button", name="Previous page").click()
+    page.get_by_role("button", name="Document", exact=True).click()
+    first_rows(page, "note 52.txt", "note 51.txt")
+    page.get_by_role("button", name="Size", exact=True).click()
+    first_rows(page, "note 52.txt", "note 51.txt")
+    page.get_by_role("button", name="Status", exact=True).click()
+    first_rows(page, "broken.pdf")
+    page.get_by_label("Type").select_option("application/pdf")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    assert serious(page) == []
+
+
+def test_all_that_match_are_deleted_after_it_is_said_what_goes(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    sent(service[1], *((f"draft {number}.txt", f"Draft {number}.".encode()) for number in range(MANY)), ("k.txt", b"K"))
+    page = opened.signed_in("/library")
+    expect(page.locator("#chosen")).to_be_hidden()
+    page.get_by_label("Name or title contains").fill("draft")
+    expect(page.locator("#page")).to_have_text("1 to 50 of 53")
+    page.get_by_label("Choose all on this page").check()
+    expect(page.locator("#chosen-count")).to_have_text("50 documents chosen")
+    page.get_by_role("button", name="Choose all 53 that match").click()
+    expect(page.locator("#chosen-count")).to_have_text("All 53 documents that match")
+    page.get_by_role("button", name="Delete", exact=True).first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Removed for good: 53 documents")
+    expect(dialog).to_contain_text("53 passages")
+    assert serious(page) == []
+    dialog.get_by_role("button", name="Keep as they are").click()
+    expect(page.locator("#chosen-count")).to_have_text("All 53 documents that match")
+    page.get_by_role("button", name="Delete", exact=True).first.click()
+    dialog.get_by_role("button", name="Delete 53").click()
+    expect(page.locator("#empty")).to_contain_text("Nothing matches", timeout=120_000)
+    page.get_by_role("button", name="Show all documents").click()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    first_rows(page, "k.txt")
+
+
+def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services, client = service
+    services.identities.users.create("default", "eve", ["hr"])
+    broken, note = sent(client, ("broken.pdf", b"%PDF-1.7 nothing"), ("note.txt", b"A note."))
+    page = opened.signed_in("/library")
+    page.get_by_label("Choose all on this page").check()
+    page.get_by_role("button", name="Retry what failed").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 document that failed is read again")
+    expect(dialog).to_contain_text("1 other did not fail")
+    before = client.get(f"/v1/documents/{broken}")["version"]
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog).to_have_count(0)
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
+    page.get_by_label("Choose note.txt").check()
+    page.get_by_role("button", name="Who may see them").click()
+    page.get_by_label("Only these people and groups").check()
+    page.get_by_label("Add somebody").fill("group:hr")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    dialog.get_by_role("button", name="Go on").click()
+    expect(dialog).to_contain_text("from now on group:hr")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr"]
+
+
+def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    client = service[1]
+    (note,) = sent(client, ("note.txt", b"A note."))
+    client.http.put(f"/v1/documents/{note}", content=b"Another note.", headers={"If-Match": "*"})
+    wait_until(lambda: client.get(f"/v1/documents/{note}")["state"] == "ready", what="it is replaced")
+    page = opened.signed_in(f"/library/{note}")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    page.get_by_text("Versions", exact=True).click()
+    expect(page.locator("#versions tbody tr")).to_have_count(2)
+    expect(page.locator("#versions tbody tr").first).to_contain_text("searches find this one")
+    page.get_by_role("button", name="Who may see it").click()
+    page.get_by_label("Only these people and groups").check()
+    page.get_by_label("People and groups, one a line").fill("user:ann\ngroup:hr")
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    page.get_by_text("Details", exact=True).click()
+    expect(page.locator("#facts")).to_contain_text("group:hr, user:ann")
+    assert serious(page) == []
+    (broken,) = sent(client, ("broken.pdf", b"%PDF-1.7 nothing"))
+    page.goto(f"{opened.url}/library/{broken}")
+    before = client.get(f"/v1/documents/{broken}")["version"]
+    page.get_by_role("button", name="Try again").click()
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
+    expect(page.locator("#notices .bad")).to_be_visible()

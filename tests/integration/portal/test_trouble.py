@@ -1,0 +1,273 @@
+"""What goes wrong while somebody works in the portal, and working in it by keyboard alone, in a real browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from api.client import Client
+from api.portal.links import own_key
+from api.services import DEFAULT_TENANT, Services
+from ingest.documents import JobKind
+from ingest.quotas import Account, Quota
+from rlm.events import Completed
+from tests.support.browser import Portal
+from tests.support.cluster import wait_until
+from tests.support.portal_pages import (
+    TEXT,
+    WHALE,
+    WrittenAnswers,
+    choose,
+    files,
+    ready_document,
+    wait_for_answer,
+    written,
+)
+from tests.support.relay import Relay, relayed
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
+
+LARGE = b"The ship sailed on and on.\n" * 80_000
+
+
+@pytest.fixture
+def line(opened: Portal) -> Iterator[Relay]:
+    """The line to the service, which can be cut."""
+    with relayed(opened.url) as made:
+        opened.url = made.url
+        yield made
+
+
+def end_sessions(services: Services) -> None:
+    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{own_key(services.keys, DEFAULT_TENANT).id}")
+
+
+def tabbed_to(page: Page, name: str, *, most: int = 60) -> None:
+    """Press Tab until what has the focus is called so."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        called = page.evaluate(
+            "document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent"
+            " ?? document.activeElement.textContent"
+        )
+        if called.strip() == name:
+            return
+    raise AssertionError(f"Tab leads to nothing that is called {name!r}")
+
+
+def test_an_upload_is_cancelled_and_tried_again(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    services, client = service
+    page = opened.signed_in("/library")
+    services.jobs.pause(JobKind.INGEST)
+    choose(page, *files(tmp_path, ("whale.md", WHALE)))
+    item = page.locator("#upload-list li", has_text="whale.md")
+    expect(item.get_by_role("link", name="whale.md")).to_be_visible()  # it has arrived, and waits to be read
+    item.get_by_role("button", name="Cancel").click()
+    expect(item).to_contain_text("Cancelled")
+    services.jobs.resume(JobKind.INGEST)
+    item.get_by_role("button", name="Retry").click()
+    expect(item).to_contain_text("Ready")
+    assert [each["state"] for each in client.get("/v1/documents")["documents"]] == ["ready"]
+
+
+def test_a_service_that_goes_away_in_mid_upload_is_waited_for_and_gets_the_whole_file(
+    service: tuple[Services, Client], opened: Portal, line: Relay, tmp_path: Path
+) -> None:
+    page = opened.signed_in("/library")
+    line.cut_after(1 << 20)
+    choose(page, *files(tmp_path, ("large.txt", LARGE)))
+    expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
+    assert line.is_cut.is_set()
+    assert service[1].get("/v1/documents")["documents"] == []
+    line.mend()
+    expect(page.locator("#upload-list")).to_contain_text("Ready")
+    (document,) = service[1].get("/v1/documents")["documents"]
+    assert document["size_bytes"] == len(LARGE)
+
+
+def test_progress_goes_on_after_its_stream_was_cut_and_after_the_service_was_away(
+    service: tuple[Services, Client], opened: Portal, line: Relay, tmp_path: Path
+) -> None:
+    services = service[0]
+    page = opened.signed_in("/library")
+    services.jobs.pause(JobKind.INGEST)
+    with page.expect_request("**/events"):
+        choose(page, *files(tmp_path, ("whale.md", WHALE)))
+    expect(page.locator("#upload-list")).to_contain_text("Waiting")
+    opened.context.route("**/events", lambda route: route.fulfill(status=503, body="starting"))
+    with page.expect_response(lambda response: response.url.endswith("/events") and response.status == 503):
+        line.cut()
+        line.mend()
+    opened.context.unroute("**/events")
+    services.jobs.resume(JobKind.INGEST)
+    expect(page.locator("#upload-list")).to_contain_text("Ready")
+
+
+def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_was_typed(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services, client = service
+    said = WrittenAnswers()
+    services.answering = said
+    document = ready_document(client)
+    said.events = [Completed(written(document, TEXT))]
+    key, secret = services.keys.issue(DEFAULT_TENANT, "hers")
+    page = opened.page()
+    page.goto(f"{opened.url}/sign-in")
+    page.get_by_label("API key").fill(secret)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#account")
+    page.goto(f"{opened.url}/ask")
+    page.wait_for_load_state("networkidle")  # else what the page asks for at first is refused, and asks to sign in
+    page.get_by_label("Your question").fill("A long question that nobody wants to type twice?")
+    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    page.get_by_label("Your question").press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Your session has ended")
+    dialog.get_by_label("API key").fill("ll_wrong")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("not valid")
+    dialog.get_by_label("API key").fill(secret)
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+    assert [each.question for each in said.requests] == ["A long question that nobody wants to type twice?"]
+    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    page.get_by_label("Your question").fill("And another?")
+    page.get_by_label("Your question").press("Enter")
+    dialog.get_by_role("button", name="Not now").click()
+    expect(page.locator("#session-ended")).to_be_visible()
+    page.get_by_role("button", name="Edit and ask again").last.click()
+    assert page.get_by_label("Your question").input_value() == "And another?"
+    page.get_by_role("button", name="Sign in again").click()
+    _, other = services.keys.issue(DEFAULT_TENANT, "somebody else’s")
+    dialog.get_by_label("API key").fill(other)
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("this page is somebody else’s")
+
+
+def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(opened: Portal) -> None:
+    page = opened.signed_in("/library")
+    page.get_by_label("into").fill("typed")
+    end_sessions(opened.services)
+    page.get_by_label("Order").select_option("name")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="I have signed in").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not signed in")
+    opened.signed_in()
+    page.bring_to_front()
+    dialog.get_by_role("button", name="I have signed in").click()
+    expect(dialog).to_have_count(0)
+    assert page.get_by_label("into").input_value() == "typed"
+
+
+def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    services, client = service
+    client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode())
+    services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
+    page = opened.signed_in("/library")
+    choose(page, *files(tmp_path, ("note.txt", "One more.")))
+    refused = page.locator("#upload-list li", has_text="note.txt")
+    expect(refused).to_contain_text("Not accepted")
+    expect(refused.locator(".why")).to_contain_text("quota documents is 1")
+    page.goto(f"{opened.url}/ask")
+    page.get_by_label("Your question").fill("What colour was the whale?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("quota tokens_per_day is 0")
+    page.goto(f"{opened.url}/usage")
+    expect(page.locator("#quotas li", has_text="Tokens today")).to_contain_text("0 of 0 left")
+
+
+def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    page, held = opened.signed_in("/library"), list[Route]()
+    opened.context.route("**/v1/uploads", lambda route: held.append(route))
+    services, client = service
+    services.jobs.pause(JobKind.INGEST)
+    choose(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
+    page.get_by_role("button", name="Cancel large.txt").click()
+    with page.expect_response(lambda response: response.request.method == "DELETE") as gone:
+        wait_until(lambda: page.evaluate("true") and len(held) == 2, what="both are begun")
+        for each in held:
+            each.continue_()
+    assert gone.value.status == 204
+    expect(page.locator("#upload-list").get_by_role("link", name="other.txt")).to_be_visible()
+    assert [each["name"] for each in client.get("/v1/documents")["documents"]] == ["other.txt"]
+
+
+def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    document, held = ready_document(service[1], WHALE), list[Route]()
+    page = opened.signed_in()
+    opened.context.route("**/content?*", lambda route: held.append(route))
+    with page.expect_request("**/content?*"):
+        page.goto(f"{opened.url}/library/{document['id']}")
+    with page.expect_request("**/content?*"):
+        page.get_by_role("button", name="Ship").click()
+    with page.expect_response("**/content?*"):
+        held[1].continue_()
+    with page.expect_response("**/content?*"):
+        held[0].continue_()
+    expect(page.locator("#text")).to_contain_text("The ship was called Pequod.")
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#text")).not_to_contain_text("The whale was white.")
+
+
+def test_the_receipt_of_a_document_that_was_followed_stays(service: tuple[Services, Client], opened: Portal) -> None:
+    services, client = service
+    services.jobs.pause(JobKind.INGEST)
+    document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode()).json()["id"]
+    page = opened.signed_in()
+    with page.expect_request("**/events"):
+        page.goto(f"{opened.url}/library/{document}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    receipt = page.get_by_role("status").filter(has_text="Receipt")
+    expect(receipt).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(receipt).to_be_visible()
+
+
+def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], opened: Portal, tmp_path: Path) -> None:
+    services, client = service
+    page = opened.signed_in("/library")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    tabbed_to(page, "Choose files")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(files(tmp_path, ("whale.md", TEXT)))
+    expect(page.locator("#rows tr")).to_contain_text("Ready")
+    document = client.get("/v1/documents")["documents"][0]
+    said = WrittenAnswers()
+    services.answering = said
+    said.events = [Completed(written(document, TEXT))]
+    page.reload()
+    page.wait_for_selector("#rows tr")
+    tabbed_to(page, "Ask")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ask")
+    expect(page.get_by_label("Your question")).to_be_focused()
+    page.keyboard.type("What colour was the whale?")
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+    page.locator(".turn").evaluate("turn => { turn.tabIndex = -1; turn.focus() }")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#beside")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#beside")).to_be_hidden()
+    expect(page.locator(".cite").first).to_be_focused()
+    services.jobs.pause(JobKind.RUN)
+    run = client.post("/v1/answers", {"question": "What colour was the whale?", "background": True})["id"]
+    page.goto(f"{opened.url}/runs/{run}")
+    expect(page.locator("#cancel")).to_be_visible()
+    tabbed_to(page, "Cancel")
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Cancelled")

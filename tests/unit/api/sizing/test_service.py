@@ -1,0 +1,89 @@
+"""Plans from a laptop to ten billion tokens."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.sizing.constants import read_constants
+from api.sizing.documents import Machine, corpus_of, embedded_needs, plan_index
+from api.sizing.memory import MemoryPlan, ServerOptions, plan_memory
+from api.sizing.models import find_model
+from api.sizing.questions import ModelServer, direct_answer, plan_service
+from api.sizing.service import Wanted, make_plan
+
+CONSTANTS = read_constants()
+
+
+def server(gpu: str = "h100", model: str = "Qwen/Qwen3-30B-A3B-Instruct-2507-FP8") -> MemoryPlan:
+    return plan_memory(find_model(model), CONSTANTS.gpus[gpu], ServerOptions(max_model_len=32_768, max_num_seqs=64))
+
+
+def test_every_constant_says_where_it_comes_from() -> None:
+    assert all(each.unit and each.source for each in CONSTANTS.figures.values())
+    used = {name for name in CONSTANTS.figures if CONSTANTS.figures[name].origin == "measured"}
+    assert {"processor_seconds_a_token", "memory_bytes_empty", "disk_bytes_a_chunk"} <= used
+
+
+def test_a_laptops_documents_are_one_process_without_a_gpu() -> None:
+    plan = make_plan(Wanted(2_000, 1_000), None, CONSTANTS)
+    assert plan.index is None
+    names = [name for name, _, _ in plan.rows(None)]
+    assert "processes" in names
+    assert "gpus" not in names
+
+
+def test_ten_billion_tokens_are_a_cluster_whose_vectors_are_quantized_and_held_twice() -> None:
+    plan = make_plan(Wanted(2_000_000, 5_000, questions_an_hour=10_000), server(), CONSTANTS)
+    assert plan.index is not None
+    assert plan.corpus.tokens == 10_000_000_000
+    assert (plan.index.quantization, plan.index.replicas) == ("int8", 2)
+    assert plan.index.nodes >= 3
+    assert plan.ingest_cores * plan.wanted.index_hours * 3600 >= plan.needs.processor_seconds
+    rows = {name: value for name, value, _ in plan.rows(2.5)}
+    assert float(rows["cost_of_a_question"]) > 0
+
+
+def test_vectors_stay_in_full_while_they_fit() -> None:
+    small = corpus_of(200_000, 1_000, CONSTANTS)
+    index = plan_index(small, Machine(), CONSTANTS, dimension=384, available=True)
+    assert (index.quantization, index.nodes) == ("none", 3)
+    large = plan_index(small, Machine(memory_gb=4), CONSTANTS, dimension=1024, available=True)
+    assert large.quantization == "int8"
+
+
+def test_more_of_anything_never_takes_less() -> None:
+    needs = [embedded_needs(corpus_of(count, 500, CONSTANTS), CONSTANTS) for count in (0, 1, 100, 10_000)]
+    assert needs == sorted(needs, key=lambda each: (each.processor_seconds, each.memory_bytes, each.disk_bytes))
+
+
+def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
+    made = ModelServer(server(), CONSTANTS)
+
+    def replicas(rate: float, seconds: float) -> int:
+        plan = plan_service(made, direct_answer(CONSTANTS), CONSTANTS, questions_an_hour=rate, p95_seconds=seconds)
+        assert plan is not None
+        assert plan.report.seconds[0.95] <= seconds
+        return plan.replicas
+
+    assert replicas(1_000, 30) == 1
+    assert 1 < replicas(50_000, 30) <= replicas(50_000, 10)
+    assert replicas(50_000, 30) < replicas(200_000, 30)
+
+
+def test_what_no_number_of_servers_can_do_is_no_plan() -> None:
+    made = ModelServer(server("l4", "Qwen/Qwen2.5-72B-Instruct"), CONSTANTS)
+    question = direct_answer(CONSTANTS)
+    assert plan_service(made, question, CONSTANTS, questions_an_hour=10, p95_seconds=60) is None
+    quick = ModelServer(server(), CONSTANTS)
+    assert plan_service(quick, question, CONSTANTS, questions_an_hour=10, p95_seconds=0.1) is None
+
+
+@pytest.mark.parametrize("busy", [1, 8, 64])
+def test_speculation_shortens_writing_and_not_reading(busy: int) -> None:
+    made = ModelServer(server(), CONSTANTS)
+    figures = {**CONSTANTS.figures, "tokens_a_step": replace(CONSTANTS.figures["tokens_a_step"], value=2.0)}
+    faster = ModelServer(server(), replace(CONSTANTS, figures=figures))
+    question = direct_answer(CONSTANTS)
+    reading = replace(question, completion_tokens=0)
+    assert faster.call_seconds(question, busy) < made.call_seconds(question, busy)
+    assert faster.call_seconds(reading, busy) == made.call_seconds(reading, busy)

@@ -1,0 +1,154 @@
+"""What starts a vLLM server, and the gate in front of it, without vLLM."""
+
+import asyncio
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from rlm.llm.vllm_advisories import advisories_of
+
+FOLDER = Path(__file__).parents[3] / "deploy" / "vllm"
+FOR_ANSWERS = ("one-24gb", "one-h100", "four-h100", "draft", "cpu")
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+start, used_paths = loaded("start"), loaded("used_paths")
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401
+    async def answer(request: Request) -> JSONResponse:
+        return JSONResponse({}, int(request.query_params.get("status", 200)))
+
+    routes = [Route(f"/{path}", answer, methods=["GET", "POST"]) for path in ("{path:path}",)]
+
+    def asking(method: str, path: str, *, key: str = "", expected: str = "right") -> httpx.Response:
+        monkeypatch.setenv("VLLM_API_KEY", expected)
+        app = used_paths.UsedPaths(Starlette(routes=routes))
+
+        async def send() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://vllm") as client:
+                return await client.request(method, path, headers={"Authorization": f"Bearer {key}"} if key else {})
+
+        return asyncio.run(send())
+
+    return asking
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/v1/rerank", "/score", "/v2/rerank"])
+def test_what_leadline_asks_for_is_open_to_who_has_the_key(path: str, ask: Any) -> None:  # noqa: ANN401
+    assert ask("POST", path, key="right").status_code == 200
+    assert ask("POST", path, key="wrong").status_code == 401
+    assert ask("POST", path).status_code == 401
+    assert ask("POST", path, expected="").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/completions",
+        "/tokenize",
+        "/collective_rpc",
+        "/sleep",
+        "/v1/load_lora_adapter",
+        "/pause",
+        "/v1/chat/completions/",
+    ],
+)
+def test_everything_else_is_closed_with_the_key_too(path: str, ask: Any) -> None:  # noqa: ANN401
+    assert ask("POST", path, key="right").status_code == 404
+
+
+def test_a_probe_needs_no_key_and_metrics_do(ask: Any) -> None:  # noqa: ANN401
+    assert ask("GET", "/health").status_code == 200
+    assert ask("GET", "/metrics").status_code == 401
+    assert ask("GET", "/metrics", key="right").status_code == 200
+
+
+def test_a_refusal_of_a_full_server_says_when_to_come_again(ask: Any) -> None:  # noqa: ANN401
+    assert ask("POST", "/v1/chat/completions?status=503", key="right").headers["retry-after"] == "2"
+    assert "retry-after" not in ask("POST", "/v1/chat/completions?status=400", key="right").headers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host", "environment", "key", "said"),
+    [
+        (["--trust-remote-code"], "127.0.0.1", {}, "", "--trust-remote-code"),
+        (["--trust_remote_code=true"], "127.0.0.1", {}, "", "--trust-remote-code"),
+        ([], "0.0.0.0", {}, "key", "reachable from everywhere"),
+        ([], "::", {}, "key", "reachable from everywhere"),
+        ([], "8.8.8.8", {}, "key", "reachable from everywhere"),
+        ([], "gpu.example.org", {}, "key", "reachable from everywhere"),
+        ([], "10.0.0.5", {}, "", "--api-key-file"),
+        ([], "127.0.0.1", {"VLLM_SERVER_DEV_MODE": "1"}, "", "VLLM_SERVER_DEV_MODE"),
+    ],
+)
+def test_what_is_not_safe_is_refused_with_what_to_do(
+    arguments: list[str], host: str, environment: dict[str, str], key: str, said: str
+) -> None:
+    (found,) = start.refusals(arguments, host, environment, key=key)
+    assert said in found
+
+
+@pytest.mark.parametrize(("host", "key"), [("127.0.0.1", ""), ("localhost", ""), ("10.0.0.5", "k"), ("fd00::1", "k")])
+def test_a_private_address_with_a_key_is_fine(host: str, key: str) -> None:
+    assert start.refusals(["--max-num-seqs", "4"], host, {"VLLM_SERVER_DEV_MODE": "0"}, key=key) == []
+
+
+def test_the_command_line_overrides_no_address_of_the_starter() -> None:
+    (found,) = start.refusals(["--host=0.0.0.0"], "127.0.0.1", {}, key="k")
+    assert "--host" in found
+
+
+def test_a_profile_cannot_ask_for_code_of_a_repository(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("model: x\ntrust-remote-code: true  # no\nenforce-eager: false\n")
+    flags = start._flags_of(profile)
+    assert flags == ["--model", "--trust-remote-code"]
+    assert start.refusals(flags, "127.0.0.1", {}, key="")
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_profile_finishes_what_it_writes_and_trusts_no_code(path: Path) -> None:
+    options = yaml.safe_load(path.read_text())
+    assert options["shutdown-timeout"] > 0
+    assert start.refusals(start._flags_of(path), "127.0.0.1", {}, key="") == []
+    if path.stem in FOR_ANSWERS:
+        assert options["scheduling-policy"] == "priority"
+        assert options["enable-prefix-caching"]
+        assert options["structured-outputs-config"] == {"backend": "xgrammar", "disable_any_whitespace": True}
+        assert options["max-num-queued-reqs"] >= 1
+
+
+def test_containers_run_a_release_without_advisories_close_their_port_and_have_the_key_as_a_file() -> None:
+    compose = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+    server = compose["services"]["vllm"]
+    image, _, release = server["image"].partition(":v")
+    assert (image, advisories_of(release)) == ("vllm/vllm-openai", [])
+    assert "ports" not in server
+    assert "--api-key-file" in server["command"]
+    assert server["secrets"] == ["vllm_api_key"]
+    seconds = int(server["stop_grace_period"].removesuffix("s"))
+    for path in (FOLDER / "profiles").glob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["shutdown-timeout"] < seconds
+    mounted = {each.partition(":")[0] for each in server["volumes"] if each.startswith(".")}
+    assert all((FOLDER / path).exists() for path in mounted)
