@@ -9,13 +9,14 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
 from api.embedded import open_embedded
 from api.index_access import open_index_access
+from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.backup import make_backup, verify_backup, verify_contents
 from ingest.blob_stores import SEALED_NOTE, open_blobs
@@ -129,7 +130,7 @@ class CatalogOf(CatalogCopies):
         self._own.dispose()
 
 
-def restored(folder: Path, home: Path, environment: dict[str, object]) -> None:
+def restored(folder: Path, home: Path, environment: dict[str, Any]) -> None:
     home.mkdir()
     settings = Settings.model_validate({"home": home, "llm": "none", **environment})
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
@@ -147,7 +148,9 @@ def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_buc
 ) -> None:
     environment = {**bucket_environment(server, "resumable"), "blob_keys": new_key()}
     headers = {"Tus-Resumable": "1.0.0"}
-    with running(tmp_path / "home", **environment) as (_, client):
+    with running(tmp_path / "home", **environment) as (services, client):
+        _, key = services.keys.issue(DEFAULT_TENANT, "a test")
+        headers["Authorization"] = f"Bearer {key}"  # an upload is its sender's
         made = client.http.post(
             "/v1/uploads",
             headers={**headers, "Upload-Length": str(len(TEXT)), "Upload-Metadata": "filename aGFyYm91ci5tZA=="},
@@ -178,10 +181,10 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
         sealed = services.blobs
         assert isinstance(sealed, SealedBlobs)
-        keys = [key for kind in ("original", "text", "tables") for key in sealed.keys(kind)]
-        assert [sealed.reseal(key) for key in keys] == [True] * len(keys)
+        files = [key for kind in ("original", "text", "tables") for key in sealed.keys(kind)]
+        assert [sealed.reseal(key) for key in files] == [True] * len(files)
         sealed.reseal_note()
-        assert [sealed.reseal(key) for key in keys] == [False] * len(keys)
+        assert [sealed.reseal(key) for key in files] == [False] * len(files)
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
     with running(tmp_path, blob_keys=second) as (_, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from moto.server import ThreadedMotoServer
@@ -32,7 +33,7 @@ def bucket_settings(url: str, prefix: str = "here", **more: object) -> BlobSetti
     return BlobSettings.model_validate(bucket_environment(url, prefix) | more)
 
 
-def bucket_environment(url: str, prefix: str = "here") -> dict[str, object]:
+def bucket_environment(url: str, prefix: str = "here") -> dict[str, Any]:
     """The same, as settings by their names."""
     return {
         "blobs": f"s3://{BUCKET}/{prefix}",
