@@ -95,6 +95,7 @@ def test_a_run_of_an_earlier_release_goes_by_todays_strategy_and_its_answer_of_a
         ]
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_catalog_together_migrate_it_once(empty_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=open_and_close, args=(empty_url,)) for _ in range(3)]

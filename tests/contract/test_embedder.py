@@ -138,6 +138,7 @@ def test_the_original_and_its_int8_form_point_the_same_way(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread a priority")
 @pytest.mark.skipif(os.getpriority(os.PRIO_PROCESS, 0) >= NICENESS, reason="these tests run with a low priority")
+@pytest.mark.slow
 def test_threads_that_embed_documents_stand_back_and_their_callers_do_not(encoder_files: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     made = embedded_encoder(ModelStore(encoder_files))

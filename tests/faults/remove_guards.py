@@ -294,6 +294,29 @@ GUARDS = (
         "::test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were",
     ),
     Guard(
+        "a file that was cancelled before its first part is not sent",
+        "api/portal/assets/resumable.js",
+        "    if (upload.state === 'cancelled') {",
+        "    if (false) {",
+        "tests/integration/portal/test_trouble.py"
+        "::test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent",
+    ),
+    Guard(
+        "the part of a text that was asked for last is shown",
+        "api/portal/assets/document.js",
+        "if (mine !== opened || begin !== to) return //",
+        "//",
+        "tests/integration/portal/test_trouble.py"
+        "::test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_first",
+    ),
+    Guard(
+        "a double click turns one page",
+        "api/portal/assets/pager.js",
+        "if (this.next !== this.cursor) this.cursors.push(this.next)",
+        "this.cursors.push(this.next)",
+        "tests/integration/portal/test_manage.py::test_the_log_is_filtered_turned_verified_and_exported",
+    ),
+    Guard(
         "webhooks reach no private address",
         "ingest/destinations.py",
         "        if not _is_public(address):\n",
@@ -997,6 +1020,13 @@ GUARDS = (
         "tests/integration/slack/test_live.py::test_what_was_deleted_in_slack_is_posted_again_in_order_and_once",
     ),
     Guard(
+        "a reply that Slack lets nobody change is posted anew",
+        "api/slack/reply.py",
+        '            log.info("a message was not changed", reason=error.reason)\n            return False\n',
+        "            raise\n",
+        "tests/integration/slack/test_live.py::test_a_message_that_may_not_be_changed_is_posted_anew",
+    ),
+    Guard(
         "a reply whose blocks Slack refuses is given in plain ones",
         "api/slack/reply.py",
         "            await self.post(plainer(message), number)\n",
@@ -1038,14 +1068,7 @@ GUARDS = (
         "api/slack/downloads.py",
         "    if not is_slacks(file.url, api_url):",
         "    if False:",
-        "tests/integration/slack/test_files.py::test_what_cannot_be_taken_is_refused_in_words",
-    ),
-    Guard(
-        "an address with a user's name is none of Slack's",
-        "api/slack/downloads.py",
-        "    if asked.username is not None or asked.password is not None:",
-        "    if False:",
-        "tests/unit/api/test_slack_downloads.py::test_the_token_goes_to_slacks_own_servers_alone",
+        "tests/unit/api/test_slack_downloads.py::test_nothing_is_asked_of_a_server_that_is_not_slacks",
     ),
     Guard(
         "a private channel's file is open to its members alone",
@@ -1082,7 +1105,7 @@ GUARDS = (
         "api/slack/file_messages.py",
         'inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS])',
         '" ".join(file.name.split())[:_NAME_CHARS]',
-        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+        "tests/unit/api/test_slack_file_messages.py::test_a_hundred_files_are_one_message_that_slack_takes",
     ),
     Guard(
         "nothing is unfurled of what is said of files",

@@ -108,6 +108,7 @@ def test_what_the_documents_do_not_say_is_never_marked_as_verified(client: Clien
     assert answer["searched"]["read"] > 0
 
 
+@pytest.mark.slow
 def test_a_streamed_answer_is_the_same_answer(client: Client) -> None:
     question = "Who planted the pear trees on the south wall?"
     events = streamed_answer(client, question=question)

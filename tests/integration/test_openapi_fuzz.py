@@ -22,7 +22,7 @@ from tests.support.service import listening, running
 
 pytestmark = pytest.mark.slow
 
-CASES = 8
+CASES = 5
 # A test has ten minutes, so the operations are shared out among several.
 PARTS = 4
 # Something that the service needs is away, which it says; that is no fault of its own.
@@ -75,7 +75,7 @@ def test_no_request_that_the_description_allows_or_forbids_is_a_fault_of_ours(
                 _try(operation.as_strategy(mode, **given_ids), session, faults, asked)
     assert faults == {}
     assert len(operations) >= 100
-    assert asked.total() >= 5 * len(operations[part::PARTS])
+    assert asked.total() >= 3 * len(operations[part::PARTS])
     assert asked[200] > 0 or mode is schemathesis.GenerationMode.NEGATIVE
 
 

@@ -99,6 +99,7 @@ def _environment(tmp_path: Path, encoder_files: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("_environment")
+@pytest.mark.slow
 def test_the_command_line_reranks_by_late_interaction_and_says_when_it_could_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,9 +46,11 @@ def test_a_question_is_answered_with_a_citation_that_was_checked(chat_server: Vl
         answer = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"}, timeout=600).json()
     assert answer["status"] == "answered", answer
     assert "1819" in answer["text"]
-    assert [citation["name"] for citation in answer["citations"]][:1] == ["whale.md"]
-    quoted = [quote for sentence in answer["sentences"] for quote in sentence["quotes"]]
-    assert quoted
+    (citation, *_) = answer["citations"]
+    assert citation["title"] == "The Whale"
+    assert "1819" in citation["quote"]
+    assert citation["quote"] in WHALE.decode()
+    assert any(sentence["quotes"] for sentence in answer["sentences"])
     assert answer["usage"]["calls"] >= 1
 
 

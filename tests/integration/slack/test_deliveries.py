@@ -109,6 +109,26 @@ def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
     assert "Ada Brandt kept it" in str(reply.blocks)
 
 
+def test_whatever_slack_says_while_a_reply_streams_it_ends_whole_and_once(workspace: Workspace) -> None:
+    faults = {
+        "chat.startStream": Fault(500, done=True),
+        "chat.appendStream": Fault(error="message_not_in_streaming_state"),
+        "chat.stopStream": Fault(503),
+        "chat.update": Fault(error="a_word_that_nobody_knows"),
+    }
+    workspace.harbour.model.piece_seconds = 0.05
+    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
+    channels = [f"{workspace.channel}{number}" for number in range(len(faults))]
+    for channel, (method, fault) in zip(channels, faults.items(), strict=True):
+        workspace.slack.channel(channel, "U0ANN")
+        workspace.slack.faults[f"{method} {channel}"].append(fault)
+        workspace.says("U0ANN", f"<@{BOT}> {KEEPER}", channel=channel)
+    for channel in channels:
+        workspace.answered(channel=channel)
+        (reply,) = workspace.slack.replies(channel)
+        assert "Ada Brandt kept it" in str(reply.blocks)
+
+
 def test_starting_streams_too_often_is_answered_by_a_plain_message(workspace: Workspace) -> None:
     workspace.harbour.model.piece_seconds = 0.05
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 6

@@ -136,7 +136,8 @@ def test_each_profile_finishes_what_it_writes_and_trusts_no_code(path: Path) -> 
         assert options["scheduling-policy"] == "priority"
         assert options["enable-prefix-caching"]
         assert options["structured-outputs-config"] == {"backend": "xgrammar", "disable_any_whitespace": True}
-        assert options["max-num-queued-reqs"] >= 1
+        # vLLM counts the requests that it writes, too.
+        assert options["max-num-queued-reqs"] > options["max-num-seqs"]
 
 
 def test_containers_run_a_release_without_advisories_close_their_port_and_have_the_key_as_a_file() -> None:
