@@ -113,7 +113,7 @@ class EncoderSettings(BaseSettings):
     encoder: str | None = Field(
         None,
         description="The encoder of a new index, `minilm` if not set; of one that is there, the encoder it must have. "
-        "`minilm`, `minilm-128`, `sentence-transformers MODEL` or `URL MODEL`, with options: deploy/README.md.",
+        "`minilm`, `minilm-128`, `sentence-transformers MODEL` or `URL MODEL`, with options: docs/encoders.md.",
     )
     encoder_beside: str | None = Field(
         None, description="One more encoder that can be opened: the one that the index is moved to, or came from."

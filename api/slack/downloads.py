@@ -104,10 +104,7 @@ def is_slacks(url: str, api_url: str) -> bool:
     """True for an address at the Web API's own server, or by TLS at the server of files beside it."""
     try:
         asked, api = urlsplit(url), urlsplit(api_url)
-        _ = asked.port  # raises for what is no number
     except ValueError:
-        return False
-    if asked.username is not None or asked.password is not None:
         return False
     of_api = (asked.scheme, asked.netloc) == (api.scheme, api.netloc)
     return of_api or (asked.scheme == "https" and asked.netloc == f"files.{api.hostname}")

@@ -1054,14 +1054,7 @@ GUARDS = (
         "api/slack/downloads.py",
         "    if not is_slacks(file.url, api_url):",
         "    if False:",
-        "tests/integration/slack/test_files.py::test_what_cannot_be_taken_is_refused_in_words",
-    ),
-    Guard(
-        "an address with a user's name is none of Slack's",
-        "api/slack/downloads.py",
-        "    if asked.username is not None or asked.password is not None:",
-        "    if False:",
-        "tests/unit/api/test_slack_downloads.py::test_the_token_goes_to_slacks_own_servers_alone",
+        "tests/unit/api/test_slack_downloads.py::test_nothing_is_asked_of_a_server_that_is_not_slacks",
     ),
     Guard(
         "a private channel's file is open to its members alone",
@@ -1098,7 +1091,7 @@ GUARDS = (
         "api/slack/file_messages.py",
         'inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS])',
         '" ".join(file.name.split())[:_NAME_CHARS]',
-        "tests/security/test_slack_bot.py::test_hostile_names_of_files_are_inert_in_the_thread",
+        "tests/unit/api/test_slack_file_messages.py::test_a_hundred_files_are_one_message_that_slack_takes",
     ),
     Guard(
         "nothing is unfurled of what is said of files",

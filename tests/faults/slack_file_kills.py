@@ -20,6 +20,7 @@ from tests.support.cluster import wait_until
 from tests.support.fault_folder import FaultFolder
 from tests.support.fault_points import SLACK_FILE_FAULT_POINTS
 from tests.support.slack_posts import BOT, Posted
+from tests.support.slack_sender import TEAM
 
 _SECONDS = 90.0
 _DELETED = "slack.file_deleted"
@@ -53,6 +54,17 @@ def trial(killed: Killed, point: str) -> tuple[list[Posted], int]:
     return killed.slack.replies(channel), sum(each.name == name for each in _documents(killed))
 
 
+def connect(killed: Killed) -> None:
+    """Let the service know its workspace, without which it hears nothing."""
+
+    def is_known() -> bool:
+        with open_catalog(killed.folder / "home") as opened:
+            return opened.slack.workspace(TEAM) is not None
+
+    with killed._service():
+        wait_until(is_known, seconds=_SECONDS, what="Slack is connected")
+
+
 def _told(killed: Killed, channel: str, words: str) -> bool:
     return any(words in each.text for each in killed.slack.replies(channel))
 
@@ -66,10 +78,11 @@ def main() -> None:
     configure_logging(logging.ERROR)
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="leadline-slack-") as folder, killed_services(Path(folder)) as services:
+        connect(services)
         for point in SLACK_FILE_FAULT_POINTS:
             messages, documents = trial(services, point)
             wrong += (len(messages), documents) != (1, int(point != _DELETED))
-            print(f"{point:<20} messages {len(messages)}, documents {documents}")
+            print(f"{point:<20} messages {len(messages)}, documents {documents}", flush=True)
     print(f"{wrong} wrong")
     sys.exit(int(bool(wrong)))
 

@@ -142,7 +142,7 @@ def test_no_injection_gets_a_link_a_mention_an_image_or_an_unfurled_page_into_sl
 ) -> None:
     slack.bodies.clear()
     served.model.piece_seconds = 0.01
-    everything = list(injections())[::3]  # each payload in three or four of ten carriers, which differ
+    everything = list(injections())[::7]  # each payload, and each carrier
     channels: dict[str, list[Injection]] = {}
     for at in range(0, len(everything), _AT_ONCE):
         channels[f"{CHANNEL}{at}"] = some = everything[at : at + _AT_ONCE]
@@ -164,13 +164,13 @@ def test_hostile_names_of_files_are_inert_in_the_thread(slack: SlackDouble, serv
     names = [*PAYLOADS, "<!channel> <@U0ANN> <#C0TRAPS|general>.md", "https://evil.test/a.md", "a\u202eb.md", "*_~`.md"]
     for number, name in enumerate(names):
         good = f"# Harbour {number}\n\nThe harbours of the north are old.\n".encode()
-        for content in (good, b"\x00\x01 of no known type", b"%PDF-1.7\n1 0 obj\nendobj\n" + good):
-            file = slack.uploads("U0ANN", name.replace("\n", " "), content, title=name)
-            slack.channel("C0NAMES", "U0ANN")
-            assert sender.event(slack.shares("U0ANN", "C0NAMES", file, text=f"<@{BOT}>")).status_code == 200
+        content = (good, b"\x00\x01 of no known type", b"%PDF-1.7\n1 0 obj\nendobj\n" + good)[number % 3]
+        file = slack.uploads("U0ANN", name.replace("\n", " "), content, title=name)
+        slack.channel("C0NAMES", "U0ANN")
+        assert sender.event(slack.shares("U0ANN", "C0NAMES", file, text=f"<@{BOT}>")).status_code == 200
     quiet(served)
     said = [each.text for each in slack.replies("C0NAMES")]
-    assert len(said) == 3 * len(names)
+    assert len(said) == len(names)
     assert {"is ready", "was not taken", "could not be read"} == {
         words for words in ("is ready", "was not taken", "could not be read") if any(words in each for each in said)
     }

@@ -80,6 +80,12 @@ class Part:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def stop(self, seconds: float) -> int:
+        """SIGTERM, as a supervisor sends it, and the exit status. Fails if it takes longer."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(seconds)
+
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -110,6 +116,7 @@ class Cluster:
     url: str
     key: str
     mover: Part
+    replicas: dict[int, Part]  # every API process by its port, the first one too
     _http: httpx.Client = field(init=False)
     _open: OpenGenerations = field(init=False)
 
@@ -222,6 +229,8 @@ def running_cluster(
     persistent_valkey: bool = True,
     start_workers: bool = True,
     start_beat: bool = True,
+    apis: int = 1,
+    llm: str = "none",
     encoder: str | None = None,
 ) -> Iterator[Cluster]:
     """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named."""
@@ -243,7 +252,7 @@ def running_cluster(
             "LEADLINE_QDRANT_URL": qdrant.url,
             "LEADLINE_HOME": str(home / "shared"),
             "LEADLINE_PORT": str(port),
-            "LEADLINE_LLM": "none",
+            "LEADLINE_LLM": llm,
             "LEADLINE_MIN_FREE_BYTES": "0",
             "LEADLINE_LEASE_SECONDS": str(lease_seconds),
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
@@ -255,14 +264,18 @@ def running_cluster(
             environment["LEADLINE_ENCODER"] = encoder
         (home / "shared").mkdir(exist_ok=True)
 
-        def part(*arguments: str, name: str, start: bool = True) -> Part:
-            made = Part(arguments, environment, home / f"{name}.log")
+        def part(*arguments: str, name: str, start: bool = True, **changed: str) -> Part:
+            made = Part(arguments, {**environment, **changed}, home / f"{name}.log")
             stack.callback(made.kill)
             if start:
                 made.start()
             return made
 
         api = part("api", name="api")
+        replicas = {port: api}
+        for n in range(1, apis):
+            other = free_port()
+            replicas[other] = part("api", name=f"api-{n}", LEADLINE_PORT=str(other))
         mover = part("move", name="mover", start=False)
         staff = [
             part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
@@ -280,6 +293,7 @@ def running_cluster(
             engine=engine,
             jobs=Jobs(engine, lease_seconds=lease_seconds),
             mover=mover,
+            replicas=replicas,
             home=home,
             url=f"http://127.0.0.1:{port}",
             key=key,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.slack.downloads import is_slacks, remote_file
+from api.slack.downloads import RemoteFile, blocks, is_slacks, remote_file
 from api.slack.errors import FileRefusedError
 
 API = "https://slack.com/api/"
@@ -58,3 +58,8 @@ def test_a_file_is_what_slack_says_of_it_by_now() -> None:
     assert remote_file({**GOOD, "file_access": "visible", "mimetype": "text/markdown"}, max_bytes=100).size == 3
     assert remote_file({**GOOD, "name": "", "title": "A"}, max_bytes=100).name == "A"
     assert remote_file({**GOOD, "name": None, "mode": "snippet"}, max_bytes=100).name == "unnamed"
+
+
+def test_nothing_is_asked_of_a_server_that_is_not_slacks() -> None:
+    with pytest.raises(FileRefusedError, match="none of Slack's"):
+        next(blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))

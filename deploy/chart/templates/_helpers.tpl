@@ -1,0 +1,141 @@
+{{- define "leadline.name" -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Labels that select the pods of a component: (list $ "api"). */}}
+{{- define "leadline.selector" -}}
+app.kubernetes.io/name: leadline
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* The same on one line. */}}
+{{- define "leadline.match" -}}
+{{ include "leadline.selector" . | fromYaml | toJson }}
+{{- end }}
+
+{{- define "leadline.labels" -}}
+{{ include "leadline.selector" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
+{{- end }}
+
+{{/* An image of `images`, by its digest where there is one: (list $ "api"). */}}
+{{- define "leadline.image" -}}
+{{- $image := index (index . 0).Values.images (index . 1) -}}
+{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag }}{{ end }}
+{{- end }}
+
+{{/* Secret keys that are mounted into our processes. */}}
+{{- define "leadline.secretKeys" -}}
+{{- $keys := without .Values.secrets.keys "KEDA_DATABASE_URL" -}}
+{{- if .Values.postgresql.enabled }}{{ $keys = append (without $keys "LEADLINE_DATABASE_URL") "LEADLINE_DATABASE_URL" }}{{ end -}}
+{{- if not (has "LEADLINE_DATABASE_URL" $keys) }}{{ fail "secrets.keys lacks LEADLINE_DATABASE_URL: put it into the Secret that secrets.name names, or set postgresql.enabled" }}{{ end -}}
+{{- if and .Values.secrets.keys (not .Values.secrets.name) }}{{ fail "secrets.name is empty: name the Secret that has the keys of secrets.keys" }}{{ end -}}
+{{- if and .Values.slack.enabled (not (or (has "LEADLINE_SLACK_SIGNING_SECRET" $keys) (has "LEADLINE_SLACK_APP_TOKEN" $keys))) }}{{ fail "slack.enabled needs LEADLINE_SLACK_SIGNING_SECRET or LEADLINE_SLACK_APP_TOKEN among secrets.keys" }}{{ end -}}
+{{ $keys | toJson }}
+{{- end }}
+
+{{- define "leadline.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+
+{{/* Security of a container: (list $ "api"), where `true` as third item lets it make user namespaces. */}}
+{{- define "leadline.security" -}}
+{{- $root := index . 0 -}}
+{{- $hardened := and (index . 1) (eq $root.Values.sandbox.form "bubblewrap") -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+seccompProfile: {{ (ternary $root.Values.sandbox.seccompProfile (dict "type" "RuntimeDefault") $hardened) | toJson }}
+{{- if $hardened }}
+appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
+{{- end }}
+{{- end }}
+
+{{/* Environment, mounts and volumes of every process of ours. */}}
+{{- define "leadline.env" -}}
+{{- range $key := include "leadline.secretKeys" . | fromJsonArray }}
+{{- if or $.Values.slack.enabled (not (hasPrefix "LEADLINE_SLACK_" $key)) }}
+- {name: {{ $key }}_FILE, value: {{ printf "/run/secrets/leadline/%s" $key | quote }}}
+{{- end }}
+{{- end }}
+{{- if .Values.modelProfiles }}
+- {name: LEADLINE_MODEL_PROFILES, value: /etc/leadline/models.toml}
+{{- end }}
+{{- end }}
+
+{{- define "leadline.mounts" -}}
+- {name: documents, mountPath: /data}
+- {name: models, mountPath: /models}
+- {name: tmp, mountPath: /tmp}
+- {name: metrics, mountPath: /run/leadline-metrics}
+- {name: secrets, mountPath: /run/secrets/leadline, readOnly: true}
+{{- if .Values.modelProfiles }}
+- {name: settings, mountPath: /etc/leadline, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "leadline.volumes" -}}
+- name: documents
+  persistentVolumeClaim: {claimName: {{ .Values.storage.documents.existingClaim | default (printf "%s-documents" (include "leadline.name" .)) }}}
+- name: models
+  persistentVolumeClaim: {claimName: {{ .Values.storage.models.existingClaim | default (printf "%s-models" (include "leadline.name" .)) }}}
+- {name: tmp, emptyDir: {sizeLimit: 4Gi}}
+- {name: metrics, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
+- name: secrets
+  projected:
+    defaultMode: 288
+    sources:
+      {{- $keys := include "leadline.secretKeys" . | fromJsonArray }}
+      {{- if .Values.postgresql.enabled }}
+      - secret: {name: {{ include "leadline.name" . }}-database, items: [{key: LEADLINE_DATABASE_URL, path: LEADLINE_DATABASE_URL}]}
+      {{- $keys = without $keys "LEADLINE_DATABASE_URL" }}
+      {{- end }}
+      {{- if $keys }}
+      - secret:
+          name: {{ .Values.secrets.name }}
+          items:
+            {{- range $keys }}
+            - {key: {{ . }}, path: {{ . }}}
+            {{- end }}
+      {{- end }}
+{{- if .Values.modelProfiles }}
+- name: settings
+  configMap: {name: {{ include "leadline.name" . }}-settings, items: [{key: models.toml, path: models.toml}]}
+{{- end }}
+{{- end }}
+
+{{/* What a pod of ours begins with: (list $ "component"). */}}
+{{- define "leadline.pod" -}}
+serviceAccountName: {{ include "leadline.name" (index . 0) }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext: {{- include "leadline.podSecurity" (index . 0) | nindent 2 }}
+{{- with (index . 0).Values.images.pullSecrets }}
+imagePullSecrets: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* Waits until the job of the models has brought them; they are on a volume, and asked no server for. */}}
+{{- define "leadline.waitForModels" -}}
+- name: models
+  image: {{ include "leadline.image" (list . "api") }}
+  imagePullPolicy: {{ .Values.images.pullPolicy }}
+  command: [sh, -c, "until leadline models verify > /dev/null 2>&1; do sleep 5; done"]
+  securityContext: {{- include "leadline.security" (list . false) | nindent 4 }}
+  resources: {requests: {cpu: 50m, memory: 256Mi}, limits: {memory: 512Mi}}
+  volumeMounts:
+    - {name: models, mountPath: /models, readOnly: true}
+    - {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{- define "leadline.envFrom" -}}
+- configMapRef: {name: {{ include "leadline.name" . }}-settings}
+{{- end }}
