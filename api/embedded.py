@@ -19,7 +19,7 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.blobs import DirectoryBlobs
+from ingest.blob_stores import open_blobs
 from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
@@ -117,7 +117,7 @@ def open_catalog(
         database_url = sqlite_url(home / "catalog.sqlite")
     engine = open_database(database_url)
     try:
-        if home != Path():
+        if home != Path() and (settings is None or settings.blobs == "folder"):
             refuse_foreign(InstallationRecord(engine), home / "blobs")
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
@@ -179,7 +179,7 @@ def _assemble(
         parts_over(
             url,
             LocalFeed(),
-            DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes),
+            open_blobs(settings, home, min_free_bytes=settings.min_free_bytes),
             lambda: encoders,
             open_store,
             encoder=settings.encoder,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from api.embedded import owned, owner
 from api.settings import Settings
-from ingest.blobs import DirectoryBlobs
+from ingest.blob_stores import open_blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
@@ -169,7 +169,7 @@ def open_index_access(
         sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-        blobs = DirectoryBlobs(home / "blobs")
+        blobs = open_blobs(settings, home)
         store = build.embedded_indexes(home, tie(InstallationRecord(engine), blobs))
         served = owner(home)
         if not mine:
@@ -181,7 +181,7 @@ def open_index_access(
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
-        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations, sparse, blobs.path)
+        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations, sparse)
         yield IndexAccess(records, catalog, encoders, sparse, store, deps, generations)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from api.embedded import owned
 from api.settings import Settings
 from ingest.audit import Action
-from ingest.blobs import DirectoryBlobs
+from ingest.blob_stores import open_blobs
+from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
@@ -15,7 +16,7 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.errors import CatalogUnavailableError
-from ingest.installation import Installation, read_mark, tie, write_mark
+from ingest.installation import Installation, mark, mark_of, tie
 from ingest.quarantine import Quarantine
 from retrieval import build
 from retrieval.generations import IndexStore
@@ -24,26 +25,26 @@ from workers.settings import ClusterSettings
 
 @dataclass(frozen=True)
 class InstallationParts:
-    """A catalog, a blob folder and a store of indexes, whether or not they belong together."""
+    """A catalog, a store of files and a store of indexes, whether or not they belong together."""
 
     catalog: CatalogCopies
     audit: Audit
     record: InstallationRecord
     leftovers: Leftovers
     generations: GenerationRecords
-    blobs: DirectoryBlobs
+    blobs: BlobStore
     store: IndexStore
 
     def ids(self) -> dict[str, str | None]:
         """Return each part's installation, by the part's name; None for a part without an id."""
-        found = {"catalog": self.record.id(), f"blobs in {self.blobs.path('')}": read_mark(self.blobs.path(""))}
+        found = {"catalog": self.record.id(), self.blobs.place: mark_of(self.blobs)}
         for generation in self.generations.live():
             if self.store.size(generation.id) is not None:
                 found[f"index, generation {generation.id}"] = self.store.owner(generation.id)
         return found
 
     def originals(self) -> tuple[int, int]:
-        """Count the originals in the blob folder, and those of them that the catalog does not know."""
+        """Count the originals in the store of files, and those of them that the catalog does not know."""
         keys = list(self.blobs.keys("original"))
         return len(keys), len(self.leftovers.unknown_originals(keys))
 
@@ -53,11 +54,11 @@ class InstallationParts:
 
     def adopt(self) -> str:
         """Give blobs and indexes the catalog's id, whatever they had, and return it; a catalog without one gets one."""
-        marked = read_mark(self.blobs.path(""))
+        marked = mark_of(self.blobs)
         identifier = self.record.id()
         if identifier is None:
             identifier = self.record.claim(marked) if marked else tie(self.record, self.blobs).id
-        write_mark(self.blobs.path(""), identifier, replace=True)
+        mark(self.blobs, identifier, replace=True)
         for generation in self.generations.live():
             self.store.adopt(generation.id)
         self.audit.record(Action.INSTALLATION_CHANGED, f"installation:{identifier}", tenant_id=None)
@@ -96,6 +97,6 @@ def open_installation(
             record,
             Leftovers(engine),
             GenerationRecords(engine),
-            DirectoryBlobs(home / "blobs"),
+            open_blobs(settings if cluster is None else cluster, home),
             store,
         )

@@ -90,6 +90,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.DataFolderBusyError: 503,
     ingest.CatalogLimitError: 503,
     ingest.CatalogError: 500,
+    ingest.BlobStoreError: 503,
     ingest.IngestError: 500,
     retrieval.QueryError: 422,
     retrieval.IndexUnavailableError: 503,

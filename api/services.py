@@ -9,7 +9,7 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.blobs import DirectoryBlobs
+from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -111,7 +111,7 @@ class Services:
     webhooks: Webhooks
     idempotency: IdempotencyKeys
     feed: Feed
-    blobs: DirectoryBlobs
+    blobs: BlobStore
     texts: Texts
     record_tables: RecordReader
     page_images: PageDrawer

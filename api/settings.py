@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
+from ingest.blob_settings import BlobSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.quotas import parse_quotas
@@ -23,7 +24,14 @@ from rlm.sandbox.port import SandboxForm
 
 
 class Settings(
-    EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings, SlackSettings, WebhookSettings
+    EncoderSettings,
+    RetentionSettings,
+    ParserSettings,
+    UpkeepSettings,
+    OidcSettings,
+    SlackSettings,
+    WebhookSettings,
+    BlobSettings,
 ):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 

@@ -5,14 +5,14 @@
     FOLDER/SHA256SUMS       a line for each of these files, as `sha256sum -c` reads it
     FOLDER/manifest.json    what it is a backup of, and counts; written last, so a folder without it is no backup
 
-Files in the blobs are written once, so a hard link is a copy as long as the disk is well. The index is not in it: it is
+Files in a blob folder are written once, so a hard link is a copy as long as the disk is well. Files of a bucket are
+fetched, and sealed ones are opened: a backup is as readable as a disk is. The index is not in it: it is
 made again from the texts.
 """
 
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version as release_of
 from pathlib import Path
 
-from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
+from ingest.blobs import BlobStore, fsync_path, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
-from ingest.errors import BackupError
+from ingest.errors import BackupError, BlobKeyError
 from ingest.texts import version_of
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
@@ -56,7 +56,7 @@ class Manifest:
 
 
 def make_backup(
-    catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced, *, link: bool = True
+    catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced, *, link: bool = True
 ) -> Manifest:
     """Make a backup in a new or empty folder, or go on with one that was broken off there.
 
@@ -125,7 +125,7 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     return wrong
 
 
-def verify_contents(catalog: CatalogCopies, blobs: DirectoryBlobs, advanced: Advanced) -> list[str]:
+def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
     """Read every original of a running installation against its hash, and see that texts are there.
 
     Return what is wrong, each in a sentence; content of documents that are deleted meanwhile is not missed.
@@ -133,20 +133,21 @@ def verify_contents(catalog: CatalogCopies, blobs: DirectoryBlobs, advanced: Adv
     wrong: dict[str, str] = {}
     contents = catalog.contents(tables_by_version(blobs))
     for number, each in enumerate(contents, start=1):
-        path = blobs.path(each.key)
         try:
-            if each.sha256 is not None and sha256_of(path) != each.sha256:
+            if each.sha256 is not None and sha256_of_blocks(blobs.blocks(each.key)) != each.sha256:
                 wrong[each.key] = f"{each.key} has other bytes than were uploaded."
-            elif not path.is_file() and each.required:
+            elif each.required and blobs.size(each.key) is None:
                 wrong[each.key] = f"{each.key} is missing."
-        except FileNotFoundError:
+        except KeyError:
             wrong[each.key] = f"{each.key} is missing."
+        except BlobKeyError as error:
+            wrong[each.key] = error.detail
         advanced("Files", number, len(contents))
     still = {each.key for each in catalog.contents({})} if wrong else set()
     return [sentence for key, sentence in sorted(wrong.items()) if key in still]
 
 
-def tables_by_version(blobs: DirectoryBlobs) -> Mapping[str, Sequence[str]]:
+def tables_by_version(blobs: BlobStore) -> Mapping[str, Sequence[str]]:
     """List the keys of record tables by the version that they are of."""
     found: dict[str, list[str]] = {}
     for key in blobs.keys("tables"):
@@ -181,7 +182,7 @@ def _begin(folder: Path) -> None:
     write_durably(folder / _UNFINISHED, "A backup without manifest.json is not whole.\n")
 
 
-def _take(blobs: DirectoryBlobs, key: str, folder: Path, *, link: bool) -> bool:
+def _take(blobs: BlobStore, key: str, folder: Path, *, link: bool) -> bool:
     """Put a file into the backup unless it is there; return false if the installation has it no more."""
     target = folder / BLOBS / key
     if target.exists():
@@ -190,10 +191,12 @@ def _take(blobs: DirectoryBlobs, key: str, folder: Path, *, link: bool) -> bool:
     draft = target.with_name(f".{target.name}.new")
     draft.unlink(missing_ok=True)
     try:
+        path = blobs.file(key)
         with translating_out_of_room():
-            if not (link and _linked(blobs.path(key), draft)):
-                shutil.copyfile(blobs.path(key), draft)
-    except FileNotFoundError:
+            if not (link and path is not None and _linked(path, draft)):
+                with draft.open("xb") as file:
+                    file.writelines(blobs.blocks(key))
+    except (FileNotFoundError, KeyError):
         return False
     draft.rename(target)
     return True
@@ -210,7 +213,7 @@ def _linked(source: Path, target: Path) -> bool:
     return True
 
 
-def _copy_catalog(catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced) -> Sequence[Content]:
+def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[Content]:
     """Copy the catalog as it is now, and return the files that the copy names."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):

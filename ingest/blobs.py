@@ -1,6 +1,7 @@
 """Bytes by key: uploaded originals, normalized texts and their maps.
 
-The port is `Blobs`; `DirectoryBlobs` keeps each key in a file under one folder that can be moved.
+The port of what stores and reads them is `Blobs`, and that of what keeps them all `BlobStore`. `DirectoryBlobs` keeps
+each key in a file under one folder that can be moved; `ingest.object_blobs` and `ingest.sealed_blobs` are others.
 """
 
 import errno
@@ -11,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeErro
 
 _OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PUTS_AT_ONCE = 16
+BLOCK_BYTES = 4 << 20
 
 
 class Blobs(Protocol):
@@ -44,13 +46,14 @@ class Blobs(Protocol):
 
 @dataclass
 class Incoming:
-    """An upload on its way to disk: counted, hashed and bounded as it arrives."""
+    """An upload on its way to disk: counted, hashed and bounded as it arrives. It is `kept` once it has a key."""
 
     path: Path
     max_bytes: int
     _file: BinaryIO
     size: int = 0
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    kept: bool = False
 
     def write(self, block: bytes) -> None:
         """Add a block. Raises `UploadTooLargeError` at the limit and `StorageFullError` when the disk is full."""
@@ -93,23 +96,87 @@ class Incoming:
         return self._digest.hexdigest()
 
 
-class DirectoryBlobs:
-    """Blobs as files. Every write goes to a temporary name, is fsynced and renamed."""
+class BlobStore(Blobs, Protocol):
+    """Keeps everything of an installation. `local_folder` is on this machine, for files in use; `place` is for people.
 
-    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
-        self._root = root
-        self._root_name = str(root)  # a search reads ten passages, and joining paths took most of the time
-        self._incoming = root / "incoming"
-        self._min_free_bytes = min_free_bytes
-        self._incoming.mkdir(parents=True, exist_ok=True)
+    A key without a slash is a note of the store's own, such as the mark of its installation.
+    """
 
-    def path(self, key: str) -> Path:
-        """Return the file that holds `key`, for parsers that read by path."""
-        return self._root / key
+    local_folder: Path
+
+    @property
+    def place(self) -> str: ...
+
+    def receive(self, *, max_bytes: int) -> AbstractContextManager[Incoming]:
+        """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
+
+    def append(
+        self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
+    ) -> AbstractContextManager[Incoming]:
+        """Open an upload that was begun, to go on after `size` bytes of this `digest`; what it has beyond is cut off.
+
+        What `pause` counted stays at the end of the block unless `keep` took it. Raises `KeyError` when there is no
+        such key.
+        """
+
+    def begun(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of an upload that was begun, in blocks. Raises `KeyError` at the first."""
+
+    def keep(self, incoming: Incoming, key: str) -> None:
+        """Give a finished upload its key, durably. Call inside the block, after `finish`."""
+
+    def copy(self, source: str, key: str) -> None:
+        """Give the content of a key another one besides. Raises `KeyError` when there is no such key."""
+
+    def move(self, source: str, key: str) -> bool:
+        """Give the content of a key another one instead; False if it is gone."""
+
+    def create(self, key: str, content: bytes) -> bytes:
+        """Store a content unless the key has one, and return that which it has now."""
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes a read of the key returns; None when there is no such key."""
+
+    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `end` in blocks of bounded size. Raises `KeyError` at the first."""
+
+    def file(self, key: str) -> Path | None:
+        """Return the path that the content has on this machine, or would have; None for a store without such files."""
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """Open the content as a file of this machine, for the length of the block, to be read by path.
+
+        Raises `KeyError` when there is no such key.
+        """
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
+
+    def age_seconds(self, key: str) -> float:
+        """Seconds since a key was written; 0.0 if it is gone."""
+
+    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+        """Remove the files of uploads whose process was killed; returns how many."""
 
     def require_room(self, size: int = 0) -> None:
         """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
-        free = shutil.disk_usage(self._root).free
+
+    def has_room_to_work(self) -> bool:
+        """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
+
+
+class LocalRoom:
+    """A folder of this machine for files on their way, with its watermarks of free space."""
+
+    def __init__(self, folder: Path, min_free_bytes: int) -> None:
+        self.local_folder = folder
+        self._incoming = folder / "incoming"
+        self._min_free_bytes = min_free_bytes
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
+        free = shutil.disk_usage(self.local_folder).free
         if free - size < self._min_free_bytes:
             raise StorageFullError(
                 f"The disk has {free:,} bytes free, and {self._min_free_bytes:,} are kept in reserve."
@@ -117,18 +184,70 @@ class DirectoryBlobs:
 
     def has_room_to_work(self) -> bool:
         """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
-        return shutil.disk_usage(self._root).free >= self._min_free_bytes // 4
+        return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
     def receive(self, *, max_bytes: int) -> Iterator[Incoming]:
         """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
         self.require_room()
-        path = self._incoming / secrets.token_hex(16)
+        path = self.new_path()
         try:
-            with translating_out_of_room(), path.open("xb") as file:
+            with translating_out_of_room(), path.open("x+b") as file:
                 yield Incoming(path, max_bytes, file)
         finally:
             path.unlink(missing_ok=True)
+
+    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+        """Remove the files of uploads whose process was killed; returns how many.
+
+        While others may be uploading, give an age that no upload reaches.
+        """
+        left = [path for path in self._incoming.iterdir() if _age(path) >= older_than_seconds]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def new_path(self) -> Path:
+        """Return a path for a new file on its way."""
+        return self._incoming / secrets.token_hex(16)
+
+    @contextmanager
+    def spooled(self, blocks: Iterator[bytes]) -> Iterator[Path]:
+        """Write blocks to a file, which is removed at the end of the block."""
+        path = self.new_path()
+        try:
+            with translating_out_of_room(), path.open("xb") as file:
+                file.writelines(blocks)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+class DirectoryBlobs(LocalRoom):
+    """Blobs as files. Every write goes to a temporary name, is fsynced and renamed."""
+
+    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+        super().__init__(root, min_free_bytes)
+        self._root = root
+        self._root_name = str(root)  # a search reads ten passages, and joining paths took most of the time
+
+    @property
+    def place(self) -> str:
+        return f"the blob folder {self._root}"
+
+    def path(self, key: str) -> Path:
+        """Return the file that holds `key`."""
+        return self._root / key
+
+    def file(self, key: str) -> Path | None:
+        return self.path(key)
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        path = self.path(key)
+        if not path.exists():
+            raise KeyError(key)
+        yield path
 
     @contextmanager
     def append(self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int) -> Iterator[Incoming]:
@@ -146,9 +265,13 @@ class DirectoryBlobs:
             incoming.cut(size)
             yield incoming
 
+    def begun(self, key: str) -> Iterator[bytes]:
+        return self.blocks(key)
+
     def keep(self, incoming: Incoming, key: str) -> None:
         """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""
         self._rename(incoming.path, key)
+        incoming.kept = True
 
     def copy(self, source: str, key: str) -> None:
         """Give the content of a key another one besides; where the file system can, without writing it again.
@@ -209,15 +332,40 @@ class DirectoryBlobs:
         # The folder stays, also when it is empty: a `put` may have just made sure that it is there.
         return size
 
-    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Remove the files of uploads whose process was killed; returns how many.
+    def move(self, source: str, key: str) -> bool:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path(source).rename(target)
+        except FileNotFoundError:
+            return False
+        fsync_path(target.parent)
+        return True
 
-        While others may be uploading, give an age that no upload reaches.
-        """
-        left = [path for path in self._incoming.iterdir() if _age(path) >= older_than_seconds]
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+    def create(self, key: str, content: bytes) -> bytes:
+        """Store a content unless the key has one, and return that which it has now."""
+        target, draft = self.path(key), self.path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with translating_out_of_room(), draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        fsync_path(target.parent)
+        return self.read(key)
+
+    def size(self, key: str) -> int | None:
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        return blocks_of(self, key, start, end)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
@@ -235,6 +383,24 @@ class DirectoryBlobs:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
             fsync_path(target.parent)
+
+
+def blocks_of(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
+    """Yield a range of a key's bytes by reads of `BLOCK_BYTES`. Raises `KeyError` at the first."""
+    size = blobs.size(key)
+    if size is None:
+        raise KeyError(key)
+    end = size if end is None else min(end, size)
+    for at in range(start, end, BLOCK_BYTES):
+        yield blobs.read(key, at, min(BLOCK_BYTES, end - at))
+
+
+def sha256_of_blocks(blocks: Iterator[bytes]) -> str:
+    """Return the SHA-256 of what blocks hold, in hex."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -553,6 +553,34 @@ class CatalogLimitError(CatalogError):
     default_hint = "See the database's log; if it names a limit, raise it."
 
 
+class BlobStoreError(IngestError):
+    """The store of files cannot be used."""
+
+    code = "blob_store"
+    public_detail = "The store of files is not available."
+
+
+class BlobStoreUnavailableError(BlobStoreError):
+    """The store of files does not answer, or is too busy to."""
+
+    code = "blob_store_unavailable"
+    default_hint = "Try again in a moment; if it persists, see that LEADLINE_S3_ENDPOINT can be reached from here."
+
+
+class BlobStoreRefusedError(BlobStoreError):
+    """The store of files refuses: credentials, the bucket's name, its region, or the clock of this machine is wrong."""
+
+    code = "blob_store_refused"
+    default_hint = "Check LEADLINE_BLOBS, LEADLINE_S3_REGION and the credentials; `leadline doctor` tries them."
+
+
+class BlobKeyError(BlobStoreError):
+    """Files are sealed with a key that is not among those given, or a sealed file was changed."""
+
+    code = "blob_key"
+    default_hint = "Put the earlier key back behind the new one in LEADLINE_BLOB_KEYS. Without it the files are lost."
+
+
 class DataFolderBusyError(CatalogError):
     """Another process has the data folder open."""
 

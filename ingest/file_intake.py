@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingest.blobs import DirectoryBlobs, Incoming
+from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.files import Files
 from ingest.catalog.quotas import Quotas
 from ingest.errors import QuotaExceededError, UploadError
@@ -17,7 +17,7 @@ from ingest.quotas import Quota
 class FileIntake:
     """The way in for files that belong to no collection yet."""
 
-    def __init__(self, files: Files, blobs: DirectoryBlobs, *, max_bytes: int, quotas: Quotas | None = None) -> None:
+    def __init__(self, files: Files, blobs: BlobStore, *, max_bytes: int, quotas: Quotas | None = None) -> None:
         self._files = files
         self._blobs = blobs
         self._max_bytes = max_bytes

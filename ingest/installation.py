@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.blobs import DirectoryBlobs, fsync_path
+from ingest.blobs import BlobStore, fsync_path
 from ingest.errors import InstallationMismatchError, RestoreUnfinishedError
 
 if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library
@@ -36,38 +36,53 @@ class Installation:
     knows_version: Callable[[Collection[str]], bool]
 
 
-def tie(record: "InstallationRecord", blobs: DirectoryBlobs) -> Installation:
+def tie(record: "InstallationRecord", blobs: BlobStore) -> Installation:
     """Return the installation of a catalog and a blob folder, and mark whichever has no id yet.
 
     Raises `InstallationMismatchError` when they have different ids, and when one without an id does not seem to belong
     to the other. Raises `RestoreUnfinishedError`.
     """
-    folder = blobs.path("")
-    if (folder / RESTORING).exists():
-        raise RestoreUnfinishedError(f"A restore to {folder} was broken off.")
-    recorded, marked = record.id(), read_mark(folder)
+    if blobs.size(RESTORING) is not None:
+        raise RestoreUnfinishedError(f"A restore to {blobs.place} was broken off.")
+    recorded, marked = record.id(), mark_of(blobs)
     if recorded is None or marked is None:
         _require_related(record, blobs)
         recorded = record.claim(marked or str(uuid.uuid4()))
-        marked = write_mark(folder, recorded)
+        marked = mark(blobs, recorded)
     if recorded != marked:
-        raise mismatch(recorded, f"the blob folder {folder}", marked)
+        raise mismatch(recorded, blobs.place, marked)
     return Installation(recorded, record.knows_version)
 
 
-def require_tied(record: "InstallationRecord", folder: Path) -> str:
-    """Return the id that catalog and blob folder have in common now. Raises `InstallationMismatchError`."""
-    recorded, marked = record.id(), read_mark(folder)
+def require_tied(record: "InstallationRecord", blobs: BlobStore) -> str:
+    """Return the id that catalog and blobs have in common now. Raises `InstallationMismatchError`."""
+    recorded, marked = record.id(), mark_of(blobs)
     if recorded is None or recorded != marked:
-        raise mismatch(recorded, f"the blob folder {folder}", marked)
+        raise mismatch(recorded, blobs.place, marked)
     return recorded
 
 
 def refuse_foreign(record: "InstallationRecord", folder: Path) -> None:
-    """Raise `InstallationMismatchError` if both have an id, and not the same."""
+    """Raise `InstallationMismatchError` if the catalog and a blob folder have an id both, and not the same."""
     recorded, marked = record.id(), read_mark(folder)
     if recorded is not None and marked is not None and recorded != marked:
         raise mismatch(recorded, f"the blob folder {folder}", marked)
+
+
+def mark_of(blobs: BlobStore) -> str | None:
+    """Return the id in the mark of a store of files; None without one."""
+    with suppress(KeyError):
+        return blobs.read(MARK).decode().strip() or None
+    return None
+
+
+def mark(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
+    """Mark a store durably unless it is marked, or in any case with `replace`; return the id that it has now."""
+    written = f"{identifier}\n".encode()
+    if replace:
+        blobs.put(MARK, written)
+        return identifier
+    return blobs.create(MARK, written).decode().strip() or identifier
 
 
 def mismatch(recorded: str | None, part: str, marked: str | None) -> InstallationMismatchError:
@@ -103,16 +118,21 @@ def write_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
     return read_mark(folder) or identifier
 
 
-def _require_related(record: "InstallationRecord", blobs: DirectoryBlobs) -> None:
+def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
     """Raise `InstallationMismatchError` if the blobs hold originals and the catalog knows none, or the other way."""
     found = list(islice(blobs.keys("original"), _COMPARED))
     if found and not record.knows_blob(found):
         raise InstallationMismatchError(
-            f"The blob folder {blobs.path('')} holds originals, and the catalog knows none of {len(found):,} of them."
+            f"{_begun(blobs.place)} holds originals, and the catalog knows none of {len(found):,} of them."
         )
     if not found and record.some_originals(1):
         raise InstallationMismatchError(
-            f"The catalog has documents, and the blob folder {blobs.path('')} holds no original.",
-            hint="See that LEADLINE_HOME names the folder they are in, and that its disk is mounted. If the originals "
-            "are lost, `leadline restore` puts a backup back.",
+            f"The catalog has documents, and {blobs.place} holds no original.",
+            hint="See that LEADLINE_HOME or LEADLINE_BLOBS names where they are, and that the disk is mounted. If "
+            "the originals are lost, `leadline restore` puts a backup back.",
         )
+
+
+def _begun(place: str) -> str:
+    """Return the name of a place at the beginning of a sentence."""
+    return place[:1].upper() + place[1:]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from ingest.blobs import DirectoryBlobs, Incoming
+from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.document_scope import Readers
@@ -41,7 +41,6 @@ from ingest.quotas import Account, Quota, Standing
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload
-_BLOCK_BYTES = 1 << 20
 # After these errors it is certain that no row names the bytes.
 _NOT_RECORDED = (
     DocumentNotFoundError,
@@ -106,7 +105,7 @@ class Intake:
     def __init__(
         self,
         catalog: Catalog,
-        blobs: DirectoryBlobs,
+        blobs: BlobStore,
         batches: Batches,
         *,
         max_bytes: int,
@@ -203,10 +202,9 @@ class Intake:
         )
         with self.receive(request) as upload:
             try:
-                with self._blobs.path(version.blob_key).open("rb") as file:
-                    while block := file.read(_BLOCK_BYTES):
-                        upload.write(block)
-            except FileNotFoundError as error:
+                for block in self._blobs.blocks(version.blob_key):
+                    upload.write(block)
+            except KeyError as error:
                 raise DocumentStateError(
                     "The bytes of the document are gone.", hint="Upload the file again."
                 ) from error

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums
-from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
+from ingest.blobs import BlobStore, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.errors import BackupError
-from ingest.installation import RESTORING, write_mark
+from ingest.installation import RESTORING, mark
 
 _READ_BYTES = 1024 * 1024
 
@@ -26,7 +26,7 @@ class RestoredParts:
     catalog: CatalogCopies
     record: InstallationRecord
     generations: GenerationRecords
-    blobs: DirectoryBlobs
+    blobs: BlobStore
 
 
 def restore(
@@ -47,34 +47,34 @@ def restore(
     Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
     """
     manifest, blobs = read_manifest(folder), parts.blobs
-    mark = blobs.path(RESTORING)
-    begun_before = mark.exists() and mark.read_text() == manifest.sums_sha256
+    begun_before = _restoring(blobs) == manifest.sums_sha256
     if not begun_before:
         _require_idle(parts.catalog)
         if not replace:
             _require_empty(parts)
-    mark.write_text(manifest.sums_sha256)
-    fsync_path(mark.parent)
+    blobs.put(RESTORING, manifest.sums_sha256.encode())
     if replace and not begun_before:
         _save_catalog(parts)
     sums = read_sums(folder)
     catalog_digest = sums.pop(CATALOG)
     for number, (path, digest) in enumerate(sums.items(), start=1):
-        _put_back(folder / path, blobs.path(path.removeprefix(f"{BLOBS}/")), digest)
+        _put_back(folder / path, blobs, path.removeprefix(f"{BLOBS}/"), digest)
         advanced("Files", number, len(sums))
     _load_catalog(folder / CATALOG, catalog_digest, parts, advanced)
     if as_new:
         parts.record.replace(str(uuid.uuid4()))
-    write_mark(blobs.path(""), parts.record.id() or manifest.installation, replace=True)
+    mark(blobs, parts.record.id() or manifest.installation, replace=True)
     parts.generations.begin_anew(taken)
     os.sync()  # the files before the end of the restore
-    mark.unlink()
+    blobs.delete(RESTORING)
     return manifest
 
 
 def _load_catalog(catalog: Path, digest: str, parts: RestoredParts, advanced: Advanced) -> None:
     """Load a copy of a backup's catalog; it is brought to this release's schema, and the backup stays as it is."""
-    copy = parts.blobs.path(f"incoming/{uuid.uuid4().hex}")  # what a kill leaves there is removed at the next start
+    copy = (
+        parts.blobs.local_folder / "incoming" / uuid.uuid4().hex
+    )  # what a kill leaves there is removed at the next start
     try:
         _copy(catalog, copy, digest)
         parts.catalog.load(copy, lambda done, total: advanced("Catalog", done, total))
@@ -100,11 +100,30 @@ def _require_empty(parts: RestoredParts) -> None:
 
 def _save_catalog(parts: RestoredParts) -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    parts.catalog.save(parts.blobs.path(f"catalog-replaced-{stamp}.sqlite"), lambda done, total: None)
+    saved = parts.blobs.local_folder / f"catalog-replaced-{stamp}.sqlite"
+    parts.catalog.save(saved, lambda done, total: None)
 
 
-def _put_back(source: Path, target: Path, digest: str) -> None:
+def _restoring(blobs: BlobStore) -> str | None:
+    """Return the hash of the backup that is being put back, or None."""
+    try:
+        return blobs.read(RESTORING).decode()
+    except KeyError:
+        return None
+
+
+def _put_back(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
     """Copy a file to its place, in one step. Raises `BackupError` for a damaged one."""
+    target = blobs.file(key)
+    if target is None:
+        checked = blobs.local_folder / "incoming" / uuid.uuid4().hex
+        try:
+            _copy(source, checked, digest)
+            with checked.open("rb") as file:
+                blobs.put_file(key, file)
+        finally:
+            checked.unlink(missing_ok=True)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:

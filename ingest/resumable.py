@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from ingest.blobs import DirectoryBlobs, Incoming
+from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.uploads import PartialUpload, Uploads
 from ingest.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
@@ -25,7 +25,6 @@ from ingest.quotas import Account
 log = structlog.get_logger(__name__)
 
 _FOLDER = "uploads"
-_BLOCK_BYTES = 1024 * 1024
 # A writer says how far it is after so much, or so long: what a killed process has received since is sent again.
 _STEP_BYTES, _STEP_SECONDS = 16 * 1024 * 1024, 10.0
 _DIGESTS_KEPT = 256
@@ -37,7 +36,7 @@ RequestOf = Callable[[PartialUpload], UploadRequest]
 class ResumableUploads:
     """Begins uploads, adds to them, and makes documents of those that are whole."""
 
-    def __init__(self, rows: Uploads, blobs: DirectoryBlobs, intake: Intake) -> None:
+    def __init__(self, rows: Uploads, blobs: BlobStore, intake: Intake) -> None:
         self._rows = rows
         self._blobs = blobs
         self._intake = intake
@@ -104,7 +103,7 @@ class ResumableUploads:
     def _opened(self, found: PartialUpload, token: str, request: UploadRequest) -> Iterator["UploadWriter"]:
         key = _key(found.id)
         digest = self._digest(found)
-        head = self._blobs.read(key, 0, min(HEAD_BYTES, found.received))
+        head = self._head(key, found.received)
         with (
             self._blobs.append(key, found.received, digest, max_bytes=found.length) as incoming,
             self._intake.go_on(request, incoming, head) as upload,
@@ -132,9 +131,20 @@ class ResumableUploads:
         if size == found.received:
             return kept.copy()
         digest = hashlib.sha256()
-        for start in range(0, found.received, _BLOCK_BYTES):
-            digest.update(self._blobs.read(_key(found.id), start, min(_BLOCK_BYTES, found.received - start)))
+        left = found.received
+        for block in self._blobs.begun(_key(found.id)):
+            digest.update(block[:left])
+            left -= min(left, len(block))
         return digest
+
+    def _head(self, key: str, received: int) -> bytes:
+        """Return the first bytes of what is there."""
+        head, wanted = b"", min(HEAD_BYTES, received)
+        for block in self._blobs.begun(key) if wanted else ():
+            head += block[: wanted - len(head)]
+            if len(head) == wanted:
+                break
+        return head
 
     def _keep(self, identifier: str, received: int, digest: "hashlib._Hash | None") -> None:
         with self._lock:
@@ -196,7 +206,7 @@ class UploadWriter:
         except IngestError as error:
             lasting = isinstance(error, UploadError) and not isinstance(error, TEMPORARY)
             # Once the file has another name, a row may have it. Else its client sends the end again, which tries again.
-            if not lasting and self._incoming.path.exists():
+            if not lasting and not self._incoming.kept:
                 self.cut(self._found.length - 1)
             raise
         self._rows.finish(self._found.id, self._token, accepted.document.id)
@@ -225,7 +235,7 @@ class UploadWriter:
         self._told, self._told_at = self._incoming.size, time.monotonic()
 
 
-def expire_uploads(rows: Uploads, blobs: DirectoryBlobs) -> int:
+def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
     """Remove uploads whose time is over, and files that no upload has, as of a deleted tenant; return how many.
 
     A row is there before its file.

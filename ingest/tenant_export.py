@@ -2,33 +2,30 @@
 
 import hashlib
 import json
-import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any
 
 FORMAT = 1
-_COPIED_BYTES = 1 << 20
 
 Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 
 def write_export(
-    file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable[tuple[str, Path]]
+    file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable[tuple[str, Iterator[bytes]]]
 ) -> dict[str, int]:
     """Write the ZIP in one pass, in bounded memory; returns how many rows of each table and originals it has.
 
-    `originals` are the versions' ids with their files. One that is removed meanwhile is left out.
+    `originals` are the versions' ids with their bytes. One that is removed meanwhile is left out.
     """
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         for name, rows in tables.items():
             counts[name], digests[f"{name}.jsonl"] = _write_rows(archive, f"{name}.jsonl", rows())
-        counts["originals"] = sum(_copy(archive, f"originals/{version}", path) for version, path in originals)
+        counts["originals"] = sum(_copy(archive, f"originals/{version}", blocks) for version, blocks in originals)
         made_at = datetime.fromtimestamp(time.time(), UTC).isoformat()
         manifest = {"format": FORMAT, "tenant": tenant_id, "made_at": made_at, "counts": counts, "sha256": digests}
         archive.writestr("manifest.json", json.dumps(manifest, indent=2))
@@ -46,11 +43,13 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
     return count, digest.hexdigest()
 
 
-def _copy(archive: zipfile.ZipFile, name: str, path: Path) -> bool:
+def _copy(archive: zipfile.ZipFile, name: str, blocks: Iterator[bytes]) -> bool:
     try:
-        source = path.open("rb")
-    except FileNotFoundError:
+        first = next(blocks, b"")
+    except KeyError:
         return False
-    with source, archive.open(name, "w", force_zip64=True) as out:
-        shutil.copyfileobj(source, out, _COPIED_BYTES)
+    with archive.open(name, "w", force_zip64=True) as out:
+        out.write(first)
+        for block in blocks:
+            out.write(block)
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from ingest.blobs import DirectoryBlobs
+from ingest.blob_stores import open_blobs
 from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
@@ -80,7 +80,7 @@ def open_parts(
             parts_over(
                 settings.database_url.get_secret_value(),
                 feed,
-                DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes),
+                open_blobs(settings, settings.home, min_free_bytes=settings.min_free_bytes),
                 lambda: open_encoders(settings),
                 partial(build.server_indexes, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,

@@ -4,6 +4,7 @@ from enum import Enum
 
 from ingest.documents import Failure, JobKind
 from ingest.errors import (
+    BlobStoreError,
     CatalogUnavailableError,
     DocumentNotFoundError,
     GenerationChangedError,
@@ -57,6 +58,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     ParseError: Outcome.FAIL,
     GenerationChangedError: Outcome.WAIT,
     CatalogUnavailableError: Outcome.WAIT,
+    BlobStoreError: Outcome.WAIT,
     StorageFullError: Outcome.WAIT,  # while artifacts are written
     UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,

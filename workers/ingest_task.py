@@ -202,9 +202,10 @@ class IngestTask:
     def _parse(self, job: Job, document: Document, version: Version, *, alone: bool) -> _ParsedVersion:
         deps = self._deps
         store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
-        with span("parse", {"leadline.document": document.id, "leadline.media_type": version.media_type}):
+        attributes = {"leadline.document": document.id, "leadline.media_type": version.media_type}
+        with span("parse", attributes), deps.blobs.local(version.blob_key) as path:
             parsed = self._parser.parse(
-                deps.path_of(version.blob_key),
+                path,
                 version.media_type,
                 name=version.name,
                 unpacking=self._unpacking(document, version, store),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from ingest.blobs import DirectoryBlobs
+from ingest.blobs import BlobStore
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.errors import InstallationMismatchError
@@ -70,7 +70,7 @@ class LeftoverRounds:
         record: InstallationRecord,
         leftovers: Leftovers,
         generations: Generations,
-        blobs: DirectoryBlobs,
+        blobs: BlobStore,
         texts: Texts,
         limits: UpkeepLimits,
         *,
@@ -94,7 +94,7 @@ class LeftoverRounds:
         """
         try:
             with self._generations.indexes() as indexes:
-                identifier = require_tied(self._record, self._blobs.path(""))
+                identifier = require_tied(self._record, self._blobs)
                 self._generations.require_owned(identifier)
                 done = self._round(indexes)
         except InstallationMismatchError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.blobs import DirectoryBlobs
+from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -71,7 +71,7 @@ class Parts:
     outbox: Outbox
     quotas: Quotas
     feed: Feed
-    blobs: DirectoryBlobs
+    blobs: BlobStore
     texts: Texts
     records: GenerationRecords
     store: IndexStore
@@ -81,16 +81,14 @@ class Parts:
 
     def worker_deps(self) -> WorkerDeps:
         """Return the parts that tasks of workers need."""
-        return WorkerDeps(
-            self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse, self.blobs.path
-        )
+        return WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse)
 
 
 @contextmanager
 def parts_over(
     database_url: str,
     feed: Feed,
-    blobs: DirectoryBlobs,
+    blobs: BlobStore,
     open_encoders: Callable[[], Encoders],
     open_store: Callable[[Installation], IndexStore],
     *,

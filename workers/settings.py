@@ -5,6 +5,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
+from ingest.blob_settings import BlobSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
@@ -14,7 +15,13 @@ from retrieval.vector_server_settings import VectorServerSettings
 
 
 class ClusterSettings(
-    EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, VectorServerSettings, WebhookSettings
+    EncoderSettings,
+    RetentionSettings,
+    ParserSettings,
+    UpkeepSettings,
+    VectorServerSettings,
+    WebhookSettings,
+    BlobSettings,
 ):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 

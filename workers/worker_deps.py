@@ -1,10 +1,8 @@
 """The parts that every task of a worker uses, made once where the process is put together."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from ingest.blobs import Blobs
+from ingest.blobs import BlobStore
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.tables import RecordTables
@@ -19,15 +17,14 @@ class Stopping(Exception):
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The stores, the index and the sparse encoder. `path_of` gives the file of an original, which parsers need."""
+    """The stores, the index and the sparse encoder."""
 
     catalog: Catalog
     jobs: Jobs
-    blobs: Blobs
+    blobs: BlobStore
     texts: Texts
     generations: Generations
     sparse: SparseEncoder
-    path_of: Callable[[str], Path]
 
     @property
     def tables(self) -> RecordTables:

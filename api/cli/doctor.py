@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
@@ -25,6 +26,7 @@ from api.cli.fetching import needed
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
+from ingest.blob_stores import open_blobs
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.ocr import is_installed
 from ingest.parsing.sandbox import ParserSandbox
@@ -209,6 +211,25 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", f"{settings.port}: {error.strerror}", "Start with `--port`, or set LEADLINE_PORT.")
         else:
             yield Finding("port", f"{settings.host}:{settings.port} is free")
+
+
+def _blobs(settings: Settings) -> Iterator[Finding]:
+    """Check that the store of files can be read and written, and opens with the keys."""
+    cluster = cluster_named()
+    given, home = (settings, settings.home) if cluster is None else (cluster, cluster.home)
+    if given.blobs == "folder" and given.blob_keys is None and not (home / "blobs").exists():
+        return
+    try:
+        blobs = open_blobs(given, home)
+        key = f"incoming/doctor-{uuid.uuid4().hex}"
+        blobs.put(key, b"It works.")
+        works = blobs.read(key, 3, 5) == b"works"
+        blobs.delete(key)
+    except LeadlineError as error:
+        yield Finding("files", error.detail, error.hint)
+        return
+    sealed = "sealed" if given.blob_keys is not None else "not sealed"
+    yield Finding("files", f"{blobs.place}, {sealed}", "" if works else "A file was not read as it was written.")
 
 
 def _vector_server(_: Settings) -> Iterator[Finding]:
@@ -396,6 +417,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _installation,
     _port,
+    _blobs,
     _vector_server,
     _language_model,
     _helpers,

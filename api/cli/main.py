@@ -70,6 +70,7 @@ COMMANDS = {
         "Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
     ),
     "slack": Target("api.cli.slack:app", "Set the Slack app up, try its tokens, and list its workspaces."),
+    "blobs": Target("api.cli.blobs:app", "Show where files are kept, make keys that seal them, and seal them anew."),
     "installation": Target(
         "api.cli.installation:app",
         "Show which catalog, files and index belong together, and tie them after a deliberate move.",

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from api.cli.cluster import catalog_named
 from api.cli.environment import read_settings
-from ingest.blobs import DirectoryBlobs
+from ingest.blob_stores import open_blobs
 
 Name = Annotated[str, typer.Argument(help="The tenant's name or id.")]
 
@@ -18,7 +18,8 @@ def export(
     file: Annotated[Path, typer.Argument(help="The ZIP to write.")],
 ) -> None:
     """Write a tenant's originals, documents' metadata, conversations, answers, users and keys without secrets."""
-    blobs = DirectoryBlobs(read_settings().home / "blobs")
+    settings = read_settings()
+    blobs = open_blobs(settings, settings.home)
     with catalog_named() as opened:
         identifier = opened.identities.tenants.tenant(tenant).id
         try:
@@ -26,7 +27,7 @@ def export(
         except FileExistsError as error:
             raise typer.BadParameter(f"{file} is there already", param_hint="FILE") from error
         with out:
-            counts = opened.tenants.export(identifier, out, blobs.path)
+            counts = opened.tenants.export(identifier, out, blobs.blocks)
     Console().print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + f": {file}", highlight=False)
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 
 from api.access import Caller, Served
@@ -17,6 +17,7 @@ from api.content_schemas import (
     outline_entries,
 )
 from api.cursors import decode_cursor, encode_cursor
+from api.downloads import download
 from api.outbound import sendable_text
 from api.problems import BadRequestError
 from api.services import Services
@@ -53,7 +54,7 @@ def content(
 
 
 @router.get("/original", response_class=FileResponse)
-def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
+def original(document_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
     document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
@@ -63,8 +64,7 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
     name = version.name.rpartition("/")[2]  # an entry's name is its path, and a file's has no folder in it
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(name), safe='')}"}
-    path = served.blobs.path(version.blob_key)
-    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+    return download(served.blobs, version.blob_key, request, headers)
 
 
 @router.get("/outline")
@@ -130,8 +130,8 @@ def page_image(
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     found = served.catalog.version(active)
-    path = served.blobs.path(found.blob_key)
-    picture = served.page_images.draw(path, found.media_type, page, width, name=found.name)
+    with served.blobs.local(found.blob_key) as path:
+        picture = served.page_images.draw(path, found.media_type, page, width, name=found.name)
     return Response(picture, media_type="image/png", headers=headers)
 
 

@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart
 from api.access import Caller, Served, UploadThreads, Writer, account_of
+from api.downloads import download
 from api.openai.files import file_object, purpose_of
 from api.openai.pages import ObjectId, Order, listed
 from api.outbound import sendable_text
@@ -82,15 +83,14 @@ def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
 
 
 @router.get("/{file_id}/content", response_class=FileResponse)
-def content(file_id: str, caller: Caller, served: Served) -> FileResponse:
+def content(file_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the bytes of a file as they were sent."""
     file = served.files.file(caller, file_id)
-    path = served.blobs.path(file.blob_key)
-    if not path.exists():
+    if served.blobs.size(file.blob_key) is None:
         raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
     name = quote(sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+    return download(served.blobs, file.blob_key, request, headers)
 
 
 @router.delete("/{file_id}")

@@ -1,13 +1,11 @@
 """Seals the tokens of workspaces: who reads the catalog alone cannot use them."""
 
+from base64 import urlsafe_b64encode
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from api.slack.errors import SealError
-
-
-def new_key() -> str:
-    """Return a key that seals."""
-    return Fernet.generate_key().decode()
+from ingest.keyring import KeyRing
 
 
 class Seal:
@@ -15,7 +13,7 @@ class Seal:
 
     def __init__(self, keys: str) -> None:
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys.split()])
+            self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.read(keys).keys])
         except ValueError as error:
             raise SealError(
                 "LEADLINE_SLACK_TOKEN_KEYS has something that is no key.", hint="Make keys with `leadline slack key`."

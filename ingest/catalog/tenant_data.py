@@ -7,7 +7,6 @@ their content from index and blobs; and when nothing of it is left there, its ro
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Engine, delete, select, update
@@ -36,6 +35,7 @@ from ingest.runs import RunState
 from ingest.tenant_export import write_export
 
 _DOCUMENTS_AT_ONCE = 20
+BlocksOf = Callable[[str], Iterator[bytes]]
 _VERSIONS_AT_ONCE = 1_000
 
 
@@ -81,10 +81,10 @@ class TenantData:
         """Make a tenant unusable at once; workers remove it. Raises `TenantNotFoundError`."""
         TenantRemoval(self._engine).begin(tenant_id)
 
-    def export(self, tenant_id: str, file: IO[bytes], path_of: Callable[[str], Path]) -> dict[str, int]:
+    def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
         """Write the tenant's originals and rows, without secrets, to a ZIP; returns how much of each there is.
 
-        `path_of` gives the file of an original. Raises `TenantNotFoundError`.
+        `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError`.
         """
         self.require(tenant_id)
         tables = {
@@ -92,18 +92,18 @@ class TenantData:
             for name in _EXPORTED
             if name in metadata.tables
         }
-        counts = write_export(file, tenant_id, tables, self._originals(tenant_id, path_of))
+        counts = write_export(file, tenant_id, tables, self._originals(tenant_id, blocks_of))
         Audit(self._engine).record(Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts)
         return counts
 
-    def _originals(self, tenant_id: str, path_of: Callable[[str], Path]) -> Iterator[tuple[str, Path]]:
+    def _originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[tuple[str, Iterator[bytes]]]:
         for table in (versions, files):
             query = select(table.c.id, table.c.blob_key).where(table.c.tenant_id == tenant_id)
             query, after = query.order_by(table.c.id).limit(_VERSIONS_AT_ONCE), ""
             while True:
                 with read(self._engine) as connection:
                     rows = connection.execute(query.where(table.c.id > after)).all()
-                yield from ((row.id, path_of(row.blob_key)) for row in rows)
+                yield from ((row.id, blocks_of(row.blob_key)) for row in rows)
                 if len(rows) < _VERSIONS_AT_ONCE:
                     break
                 after = rows[-1].id

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ingest.audit import Action
+from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -132,7 +133,7 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     filled(engine, "bob")
     key = filled(engine, "ann")
     file = io.BytesIO()
-    counts = TenantData(engine).export("ann", file, lambda name: tmp_path / name)
+    counts = TenantData(engine).export("ann", file, DirectoryBlobs(tmp_path).blocks)
     with zipfile.ZipFile(file) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         found = {
@@ -153,4 +154,4 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     assert "secret_sha256" not in whole
     assert Audit(engine).latest(AuditFilter("ann"), limit=1)[0].action == "tenant.exported"
     with pytest.raises(TenantNotFoundError):
-        TenantData(engine).export("eve", io.BytesIO(), lambda name: tmp_path / name)
+        TenantData(engine).export("eve", io.BytesIO(), DirectoryBlobs(tmp_path).blocks)

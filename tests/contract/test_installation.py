@@ -37,7 +37,7 @@ def stored(engine: Engine, blobs: DirectoryBlobs, content: str = "a") -> None:
 
 def test_a_new_installation_gets_one_id_for_all_its_parts(record: InstallationRecord, blobs: DirectoryBlobs) -> None:
     made = tie(record, blobs)
-    assert made.id == record.id() == read_mark(blobs.path("")) == require_tied(record, blobs.path(""))
+    assert made.id == record.id() == read_mark(blobs.path("")) == require_tied(record, blobs)
     assert tie(record, blobs).id == made.id
 
 
@@ -58,7 +58,7 @@ def test_another_ones_blobs_are_refused_and_stay_another_ones(
     with pytest.raises(InstallationMismatchError, match=said):
         refuse_foreign(record, blobs.path(""))
     with pytest.raises(InstallationMismatchError, match=said):
-        require_tied(record, blobs.path(""))
+        require_tied(record, blobs)
     assert (record.id(), read_mark(blobs.path(""))) == (ours, "another")
 
 

@@ -93,9 +93,7 @@ class Simulation:
         self._record = tied(self.engine, blobs)
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16))
-        self._deps = WorkerDeps(
-            self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts(), blobs.path
-        )
+        self._deps = WorkerDeps(self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts())
         self._deleter = Deleter(self.catalog, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)

@@ -33,7 +33,7 @@ class GenerationsFixture(WorkerFixture):
         self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0
         self.open = OpenGenerations(self.records, store, self.encoders, self.sparse, clock=lambda: self.now)
-        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse, self.blobs.path)
+        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse)
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.open, self.texts, self.blobs)

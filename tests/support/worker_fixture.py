@@ -74,7 +74,6 @@ class WorkerFixture:
             self.texts,
             self.generations,
             Bm25Encoder(),
-            self.blobs.path,
         )
         self.ingest, self.embed, self.collect = (
             IngestTask(self.deps, PlainParser()),

@@ -109,7 +109,7 @@ def test_files_that_nobody_recorded_are_put_aside_when_they_are_old_and_listed(w
     with pytest.raises(KeyError):
         worker.blobs.read("original/ab/forgotten")
     assert set(Quarantine(worker.blobs).since()) == strays
-    (manifest,) = worker.blobs.path("quarantine").glob("*/manifest.jsonl")
+    (manifest,) = worker.blobs.path("quarantine").glob("*/manifest-*.jsonl")
     assert manifest.read_text().count('"key"') == len(strays)
 
 

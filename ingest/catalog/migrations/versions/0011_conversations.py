@@ -11,6 +11,7 @@ revision = "0011_conversations"
 down_revision = "0010_asked"
 branch_labels = None
 depends_on = None
+contract = "Made before releases were upgraded while they ran: the table `facts` goes with the answers of old form."
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -10,6 +10,7 @@ revision = "0013_identity"
 down_revision = "0011_conversations"
 branch_labels = None
 depends_on = None
+contract = "Made before releases were upgraded while they ran: tenants need names, and keys need scopes."
 
 _EVERYTHING = '["read", "write", "ask", "admin"]'
 

@@ -1,0 +1,54 @@
+"""Opens the store of files that the settings name, sealed if they have keys."""
+
+from pathlib import Path
+
+from ingest.blob_settings import BlobSettings
+from ingest.blobs import BlobStore, DirectoryBlobs
+from ingest.errors import BlobKeyError, BlobStoreRefusedError
+
+# A note in the folder or bucket that says that files are sealed; without a key they would be read as garbage.
+SEALED_NOTE = "SEALED"
+
+
+def open_blobs(settings: BlobSettings, home: Path, *, min_free_bytes: int = 0) -> BlobStore:
+    """Open the store of files of an installation, whose folders are in `home`.
+
+    Raises `BlobStoreError`: keys that are missing or wrong, a bucket that cannot be used.
+    """
+    blobs = _open_plain(settings, home, min_free_bytes)
+    if settings.blob_keys is None:
+        require_unsealed(blobs)
+        return blobs
+    from ingest.keyring import BadKeyError, KeyRing
+    from ingest.sealed_blobs import SealedBlobs
+
+    try:
+        ring = KeyRing.read(settings.blob_keys.get_secret_value())
+    except BadKeyError as error:
+        raise BlobKeyError(
+            "LEADLINE_BLOB_KEYS has something that is no key.", hint="Make keys with `leadline blobs key`."
+        ) from error
+    sealed = SealedBlobs(blobs, ring)
+    sealed.require_key()
+    return sealed
+
+
+def require_unsealed(blobs: BlobStore) -> None:
+    """Raise `BlobKeyError` for a store with sealed files, where no key is given."""
+    if blobs.size(SEALED_NOTE) is not None:
+        raise BlobKeyError(
+            f"The files in {blobs.place} are sealed, and LEADLINE_BLOB_KEYS is not set.",
+            hint="Set it to the keys that they were sealed with.",
+        )
+
+
+def _open_plain(settings: BlobSettings, home: Path, min_free_bytes: int) -> BlobStore:
+    if settings.blobs == "folder":
+        return DirectoryBlobs(home / "blobs", min_free_bytes=min_free_bytes)
+    try:
+        from ingest.object_blobs import open_bucket
+    except ImportError as error:
+        raise BlobStoreRefusedError(
+            f"{settings.blobs} needs a library that is not installed.", hint="pip install 'leadline[s3]'"
+        ) from error
+    return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes)

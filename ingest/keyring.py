@@ -1,0 +1,52 @@
+"""Keys that seal what is stored: the first one seals, and any of them opens."""
+
+import hashlib
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.fernet import Fernet
+
+_KEY_BYTES = 32
+_ID_BYTES = 8
+
+
+class BadKeyError(ValueError):
+    """Something among the keys is no key."""
+
+
+def new_key() -> str:
+    """Return a key."""
+    return Fernet.generate_key().decode()
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """Keys with their ids; an id says nothing of its key."""
+
+    keys: tuple[bytes, ...]
+
+    @classmethod
+    def read(cls, written: str) -> "KeyRing":
+        """Read keys with white space between them. Raises `BadKeyError`."""
+        try:
+            keys = tuple(urlsafe_b64decode(key) for key in written.split())
+        except ValueError as error:
+            raise BadKeyError(str(error)) from error
+        if not keys or any(len(key) != _KEY_BYTES for key in keys):
+            raise BadKeyError("A key has 32 bytes in Base64.")
+        return cls(keys)
+
+    @property
+    def first(self) -> tuple[bytes, bytes]:
+        """The id and the key that seal."""
+        return key_id(self.keys[0]), self.keys[0]
+
+    @property
+    def by_id(self) -> Mapping[bytes, bytes]:
+        return {key_id(key): key for key in self.keys}
+
+
+def key_id(key: bytes) -> bytes:
+    """Return what names a key in the head of what it sealed."""
+    return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

@@ -1,0 +1,372 @@
+"""Blobs as objects of an S3-compatible server; files in use lie in a folder of this machine meanwhile."""
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from ingest.blob_settings import BlobSettings
+from ingest.blobs import BLOCK_BYTES, Incoming, LocalRoom, translating_out_of_room
+from ingest.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_AT_ONCE = 16
+# Parts of a large object: with those that are sent at once, what an upload holds in memory.
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 4
+_PARTS = "parts"
+_CONNECT_SECONDS = 5.0
+_RETRIES = 5
+# What the library says when it has found neither keys nor a role.
+_NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
+# Words of S3's error codes, by which a lasting refusal is told from a server in trouble.
+_HINTS: Mapping[str, str] = {
+    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes: set it right.",
+    "NoSuchBucket": "LEADLINE_BLOBS names a bucket that is not there: create it, or mend the name.",
+    "PermanentRedirect": "The bucket is in another region: set LEADLINE_S3_REGION.",
+    "AuthorizationHeaderMalformed": "The bucket is in another region: set LEADLINE_S3_REGION.",
+    "InvalidAccessKeyId": "The server does not know LEADLINE_S3_ACCESS_KEY_ID.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY is not the secret of that key.",
+    "AccessDenied": "The key may not read, write, list and delete in the bucket: give it these rights.",
+}
+_NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or give the machine a role."
+
+
+class ObjectBlobs(LocalRoom):
+    """Objects in a bucket, below a prefix. Each is written whole or not at all, with a checksum that S3 verifies."""
+
+    def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
+        super().__init__(folder, min_free_bytes)
+        self._store = store
+        self._place = place
+
+    @property
+    def place(self) -> str:
+        return self._place
+
+    def put(self, key: str, content: bytes) -> None:
+        with _translating():
+            obstore.put(self._store, key, content, use_multipart=len(content) > _PART_BYTES, chunk_size=_PART_BYTES)
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        first = file.read(_PART_BYTES)
+        if len(first) < _PART_BYTES:
+            self.put(key, first)
+            return
+        with _translating():
+            obstore.put(
+                self._store,
+                key,
+                _joined(first, file),
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+    def put_all(self, contents: Mapping[str, bytes]) -> None:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(contents) or 1), "put") as pool:
+            list(pool.map(self.put, contents.keys(), contents.values()))
+
+    def create(self, key: str, content: bytes) -> bytes:
+        with _translating(), suppress(AlreadyExistsError):
+            obstore.put(self._store, key, content, mode="create", use_multipart=False)
+        return self.read(key)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        with _translating(key):
+            if length is None and not start:
+                return bytes(obstore.get(self._store, key).bytes())
+            size = self._stat(key)
+            end = size if length is None else min(size, start + length)
+            return bytes(obstore.get_range(self._store, key, start=start, end=end)) if start < end else b""
+
+    def blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with _translating(key):
+            size = self._stat(key)
+        end = size if end is None else min(end, size)
+        for at in range(start, end, BLOCK_BYTES):
+            with _translating(key):
+                block = bytes(obstore.get_range(self._store, key, start=at, end=min(end, at + BLOCK_BYTES)))
+            yield block
+
+    def size(self, key: str) -> int | None:
+        try:
+            with _translating(key):
+                return self._stat(key)
+        except KeyError:
+            return None
+
+    def delete(self, key: str) -> int:
+        size = self.size(key)
+        if size is None:
+            return 0
+        with _translating(), suppress(NotFoundError):
+            obstore.delete(self._store, key)
+        if key.startswith("uploads/"):
+            size += sum(self.delete(part.key) for part in self.parts(key))
+        return size
+
+    def copy(self, source: str, key: str) -> None:
+        with _translating(source):
+            obstore.copy(self._store, source, key)
+
+    def move(self, source: str, key: str) -> bool:
+        try:
+            self.copy(source, key)
+        except KeyError:
+            return False
+        self.delete(source)
+        return True
+
+    def file(self, key: str) -> Path | None:
+        return None
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        with self.spooled(self.blocks(key)) as path:
+            yield path
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        with _translating():
+            for page in obstore.list(self._store, f"{prefix}/"):
+                yield from (each["path"] for each in page)
+
+    def age_seconds(self, key: str) -> float:
+        try:
+            with _translating(key):
+                written = obstore.head(self._store, key)["last_modified"]
+        except KeyError:
+            return 0.0
+        return max(0.0, time.time() - written.timestamp())
+
+    def keep(self, incoming: Incoming, key: str) -> None:
+        with incoming.reading() as file:
+            self.put_file(key, file)
+        incoming.kept = True
+
+    @contextmanager
+    def append(self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int) -> Iterator[Incoming]:
+        """Open an upload that was begun. What `pause` counts becomes a part, an object of its own, until it is kept."""
+        self.require_room()
+        if self.size(key) is None:
+            raise KeyError(key)
+        path = self.new_path()
+        try:
+            with translating_out_of_room(), path.open("x+b") as file:
+                parts = _Parts(self, key)
+                if parts.end < size:
+                    raise KeyError(key)
+                incoming = _AppendedIncoming(path, max_bytes, file, parts.end, digest, parts=parts, base=parts.end)
+                incoming.cut(size)
+                yield incoming
+            if incoming.kept:
+                self.delete(key)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def begun(self, key: str) -> Iterator[bytes]:
+        return _Parts(self, key).blocks()
+
+    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+        """Remove files of uploads whose process was killed, and parts of uploads that are gone; returns how many."""
+        gone = [
+            part
+            for part in self.keys(_PARTS)
+            if self.size(_upload_of(part)) is None and self.age_seconds(part) >= older_than_seconds
+        ]
+        for part in gone:
+            self.delete(part)
+        return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
+
+    def parts(self, key: str) -> list["_Part"]:
+        """List the parts of an upload that was begun, by their offsets."""
+        with _translating():
+            pages = obstore.list(self._store, f"{_PARTS}/{key}/")
+            found = [_Part(each["path"], _offset_of(each["path"]), each["size"]) for page in pages for each in page]
+        return sorted(found, key=lambda part: (part.offset, -part.size))
+
+    def _stat(self, key: str) -> int:
+        return int(obstore.head(self._store, key)["size"])
+
+
+@dataclass(frozen=True)
+class _Part:
+    key: str
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+class _Parts:
+    """The parts of one upload that follow on each other; what another writer adds meanwhile is not among them."""
+
+    def __init__(self, blobs: ObjectBlobs, key: str) -> None:
+        self._blobs = blobs
+        self._key = key
+        self._chain: list[_Part] = []
+        for part in blobs.parts(key):
+            if part.offset == self.end:
+                self._chain.append(part)
+
+    @property
+    def end(self) -> int:
+        return self._chain[-1].end if self._chain else 0
+
+    def add(self, file: BinaryIO, size: int) -> None:
+        """Store what is left to read of a file as the next part."""
+        part = _Part(f"{_PARTS}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
+        self._blobs.put_file(part.key, file)
+        self._chain.append(part)
+
+    def cut(self, size: int) -> None:
+        """Keep only so many bytes."""
+        while self.end > size:
+            last = self._chain.pop()
+            if last.offset < size:
+                self.add(BytesIO(self._blobs.read(last.key, 0, size - last.offset)), size - last.offset)
+            self._blobs.delete(last.key)
+
+    def blocks(self) -> Iterator[bytes]:
+        for part in self._chain:
+            yield from self._blobs.blocks(part.key)
+
+
+@dataclass
+class _AppendedIncoming(Incoming):
+    """An upload of which `base` bytes are in parts; the file has only what came after them."""
+
+    parts: _Parts = field(kw_only=True)
+    base: int = field(kw_only=True)
+    _is_finished: bool = False
+
+    @contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """Open all of it as one file. Raises `BlobStoreUnavailableError` if a finished upload's parts were changed."""
+        self.pause()
+        whole = self.path.with_name(f"{self.path.name}-whole")
+        digest = hashlib.sha256()
+        try:
+            with translating_out_of_room(), whole.open("xb") as file:
+                for block in self.parts.blocks():
+                    digest.update(block)
+                    file.write(block)
+            if self._is_finished and digest.digest() != self._digest.digest():
+                raise BlobStoreUnavailableError(
+                    "The parts of the upload are not what was sent.", hint="Send the whole file again."
+                )
+            with whole.open("rb") as file:
+                yield file
+        finally:
+            whole.unlink(missing_ok=True)
+
+    def pause(self) -> int:
+        """Store what came since the last part as another one, and return how many bytes are durable."""
+        if self.size > self.base:
+            self._file.flush()
+            with self.path.open("rb") as file:
+                self.parts.add(file, self.size - self.base)
+            self._restart(self.size)
+        return self.size
+
+    def cut(self, size: int) -> None:
+        if size <= self.base:
+            self.parts.cut(size)
+            self._restart(size)
+        else:
+            self._file.flush()
+            self._file.truncate(size - self.base)
+            self._file.seek(size - self.base)
+        self.size = size
+
+    def finish(self) -> str:
+        if self.size == 0:
+            raise EmptyUploadError("The file is empty.")
+        self.pause()
+        self._is_finished = True
+        return self._digest.hexdigest()
+
+    def _restart(self, base: int) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self.base = base
+
+
+def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
+    """Open the bucket that LEADLINE_BLOBS names. Raises `BlobStoreRefusedError`, and `BlobStoreUnavailableError`."""
+    bucket, _, prefix = settings.blobs.removeprefix("s3://").strip("/").partition("/")
+    given = {
+        "endpoint": settings.s3_endpoint,
+        "region": settings.s3_region,
+        "access_key_id": settings.s3_access_key_id,
+        "secret_access_key": settings.s3_secret_access_key and settings.s3_secret_access_key.get_secret_value(),
+        "checksum_algorithm": "SHA256",
+        "virtual_hosted_style_request": settings.s3_virtual_hosts,
+    }
+    config = cast("S3Config", {name: value for name, value in given.items() if value is not None})
+    seconds = timedelta(seconds=settings.s3_seconds)
+    client: ClientConfig = {
+        "timeout": seconds,
+        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+        "allow_http": (settings.s3_endpoint or "").startswith("http://"),
+    }
+    retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": seconds * 2}
+    store = S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
+    blobs = ObjectBlobs(store, f"the bucket {settings.blobs}", folder, min_free_bytes=min_free_bytes)
+    with _translating():
+        next(iter(obstore.list(store, "installation-check/", chunk_size=1)), None)
+    return blobs
+
+
+def _joined(first: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield first
+    while block := file.read(_PART_BYTES):
+        yield block
+
+
+def _upload_of(part: str) -> str:
+    return part.removeprefix(f"{_PARTS}/").rpartition("/")[0]
+
+
+def _offset_of(part: str) -> int:
+    return int(part.rpartition("/")[2].partition("-")[0])
+
+
+@contextmanager
+def _translating(key: str | None = None) -> Iterator[None]:
+    """Turn the library's errors into ours; what is not there is a `KeyError` where a key was asked for."""
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        said = str(error)
+        code = next((code for code in _HINTS if code in said), None)
+        if isinstance(error, NotFoundError | FileNotFoundError) and key is not None and code is None:
+            raise KeyError(key) from error
+        if code is not None:
+            raise BlobStoreRefusedError(f"The store of files refuses: {code}.", hint=_HINTS[code]) from error
+        if isinstance(error, UnauthenticatedError | PermissionDeniedError | NotFoundError):
+            raise BlobStoreRefusedError(f"The store of files refuses: {_line(said)}") from error
+        if _NO_IDENTITY.search(said):
+            raise BlobStoreRefusedError(
+                "There are no credentials for the store of files.", hint=_NO_CREDENTIALS
+            ) from error
+        raise BlobStoreUnavailableError(f"The store of files does not answer: {_line(said)}") from error
+
+
+def _line(said: str) -> str:
+    return " ".join(said.split())[:300]

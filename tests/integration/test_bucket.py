@@ -1,0 +1,343 @@
+"""A whole service whose files are in a bucket and sealed, and what a bucket's server does to it."""
+
+import hashlib
+import io
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from api.embedded import open_embedded
+from api.index_access import open_index_access
+from api.services import DEFAULT_TENANT
+from api.settings import Settings
+from ingest.backup import make_backup, verify_backup, verify_contents
+from ingest.blob_stores import SEALED_NOTE, open_blobs
+from ingest.catalog.copying import CatalogCopies
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
+from ingest.errors import (
+    BlobKeyError,
+    BlobStoreError,
+    BlobStoreRefusedError,
+    BlobStoreUnavailableError,
+    InstallationMismatchError,
+)
+from ingest.keyring import new_key
+from ingest.object_blobs import open_bucket
+from ingest.restore import RestoredParts, restore
+from ingest.sealed_blobs import MAGIC, SealedBlobs
+from retrieval.embedding import HashingEmbedder
+from retrieval.encoders import only
+from tests.support.cluster import wait_until
+from tests.support.relay import relayed
+from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server
+from tests.support.service import running
+
+TEXT = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp in 1871.\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+def quiet(*_: object) -> None:
+    return None
+
+
+def uploaded(http: httpx.Client, name: str = "harbour.md", content: bytes = TEXT) -> str:
+    identifier = str(http.post("/v1/documents", params={"name": name}, content=content).json()["id"])
+    wait_until(
+        lambda: http.get(f"/v1/documents/{identifier}").json()["state"] == "ready", seconds=60, what="it is ready"
+    )
+    return identifier
+
+
+def answered(http: httpx.Client) -> tuple[str, list[str]]:
+    answer = http.post("/v1/answers", json={"question": "Who was the keeper of the lighthouse?"}).json()
+    return answer["text"], [each["quote"] for each in answer["citations"]]
+
+
+def objects(url: str, prefix: str, folder: Path) -> dict[str, bytes]:
+    """What the server holds below a prefix, as it holds it."""
+    plain = open_bucket(bucket_settings(url, prefix), folder)
+    kinds = ("original", "text", "tables", "uploads", "parts")
+    return {key: plain.read(key) for kind in kinds for key in plain.keys(kind)}
+
+
+def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_answers_elsewhere(
+    tmp_path: Path, server: str
+) -> None:
+    environment = {**bucket_environment(server, "whole"), "blob_keys": new_key()}
+    home, folder = tmp_path / "home", tmp_path / "backup"
+    with running(home, **environment) as (services, client):
+        http = client.http
+        document = uploaded(http)
+        before = answered(http)
+        assert "Ada Brandt" in before[0]
+        original = http.get(f"/v1/documents/{document}/original")
+        assert (original.content, original.headers["accept-ranges"]) == (TEXT, "bytes")
+        part = http.get(f"/v1/documents/{document}/original", headers={"Range": "bytes=2-8"})
+        assert (part.status_code, part.content) == (206, b"Harbour")
+        assert part.headers["content-range"] == f"bytes 2-8/{len(TEXT)}"
+        assert http.get(f"/v1/documents/{document}/original", headers={"Range": "bytes=-5"}).content == TEXT[-5:]
+        beyond = http.get(f"/v1/documents/{document}/original", headers={"Range": "bytes=9999-"})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(TEXT)}")
+        with closing_catalog(home) as catalog:
+            assert verify_contents(catalog, services.blobs, quiet) == []
+            made = make_backup(catalog, services.blobs, folder, quiet)
+    assert (made.lost, made.damaged) == ((), ())
+    assert verify_backup(folder, quiet) == []
+    content = objects(server, "whole", tmp_path)
+    assert {key.partition("/")[0] for key in content} == {"original", "text"}
+    assert [key for key, each in content.items() if not each.startswith(MAGIC)] == []
+    assert not any(b"Brandt" in each for each in content.values())
+    assert not any(b"Brandt" in path.read_bytes() for path in (home / "blobs-in-use").rglob("*") if path.is_file())
+
+    elsewhere = {**bucket_environment(server, "elsewhere"), "blob_keys": new_key()}
+    there = tmp_path / "there"
+    restored(folder, there, elsewhere)
+    with running(there, **elsewhere) as (_, client):
+        assert answered(client.http) == before
+    shutil.rmtree(there)
+    restored(folder, there, {})
+    with running(there) as (_, client):
+        assert answered(client.http) == before
+
+
+def closing_catalog(home: Path) -> "closing[CatalogOf]":
+    return closing(CatalogOf(home))
+
+
+class CatalogOf(CatalogCopies):
+    """The catalog of a home, beside a running service."""
+
+    def __init__(self, home: Path) -> None:
+        self._own = open_database(sqlite_url(home / "catalog.sqlite"))
+        super().__init__(self._own)
+
+    def close(self) -> None:
+        self._own.dispose()
+
+
+def restored(folder: Path, home: Path, environment: dict[str, Any]) -> None:
+    home.mkdir()
+    settings = Settings.model_validate({"home": home, "llm": "none", **environment})
+    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    parts = RestoredParts(
+        CatalogCopies(engine), InstallationRecord(engine), GenerationRecords(engine), open_blobs(settings, home)
+    )
+    restore(folder, parts, quiet, taken=lambda _: False)
+    engine.dispose()
+    with open_index_access(settings, cluster=None, encoders=only(HashingEmbedder())) as access:
+        access.build_restored(lambda progress, uncommitted: None)
+
+
+def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_bucket(
+    tmp_path: Path, server: str
+) -> None:
+    environment = {**bucket_environment(server, "resumable"), "blob_keys": new_key()}
+    headers = {"Tus-Resumable": "1.0.0"}
+    with running(tmp_path / "home", **environment) as (services, client):
+        _, key = services.keys.issue(DEFAULT_TENANT, "a test")
+        headers["Authorization"] = f"Bearer {key}"  # an upload is its sender's
+        made = client.http.post(
+            "/v1/uploads",
+            headers={**headers, "Upload-Length": str(len(TEXT)), "Upload-Metadata": "filename aGFyYm91ci5tZA=="},
+        )
+        where = made.headers["location"]
+        more = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        assert client.http.patch(where, headers={**headers, **more}, content=TEXT[:20]).status_code == 204
+    shutil.rmtree(tmp_path / "home" / "blobs-in-use")
+    with running(tmp_path / "home", **environment) as (_, client):
+        more = {"Upload-Offset": "20", "Content-Type": "application/offset+octet-stream"}
+        done = client.http.patch(where, headers={**headers, **more}, content=TEXT[20:])
+        assert done.is_success, done.text
+        assert client.http.get(f"{done.headers['content-location']}/original").content == TEXT
+    assert not [key for key in objects(server, "resumable", tmp_path) if key.startswith(("uploads/", "parts/"))]
+
+
+def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: Path) -> None:
+    first, second = new_key(), new_key()
+    with running(tmp_path, blob_keys=first) as (_, client):
+        document = uploaded(client.http)
+    for keys, said in ((None, "LEADLINE_BLOB_KEYS is not set"), (second, "not in LEADLINE_BLOB_KEYS")):
+        settings = Settings(home=tmp_path, llm="none", blob_keys=keys)
+        with pytest.raises(BlobKeyError, match=said), open_embedded(settings, encoder=HashingEmbedder()):
+            pass
+    with pytest.raises(BlobKeyError, match="no key"):
+        open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path)
+    with running(tmp_path, blob_keys=f"{second} {first}") as (services, client):
+        assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
+        sealed = services.blobs
+        assert isinstance(sealed, SealedBlobs)
+        files = [key for kind in ("original", "text", "tables") for key in sealed.keys(kind)]
+        assert [sealed.reseal(key) for key in files] == [True] * len(files)
+        sealed.reseal_note()
+        assert [sealed.reseal(key) for key in files] == [False] * len(files)
+        assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
+    with running(tmp_path, blob_keys=second) as (_, client):
+        assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
+        assert "Ada Brandt" in answered(client.http)[0]
+
+
+def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, client):
+        document = uploaded(client.http)
+    with running(tmp_path, blob_keys=new_key()) as (services, client):
+        assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
+        sealed = services.blobs
+        assert isinstance(sealed, SealedBlobs)
+        (key,) = sealed.keys("original")
+        assert (tmp_path / "blobs" / key).read_bytes() == TEXT
+        assert sealed.reseal(key)
+        assert (tmp_path / "blobs" / key).read_bytes().startswith(MAGIC)
+        assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
+
+
+@pytest.mark.parametrize("change", ["a bit", "the size", "two frames", "the end", "another file's head"])
+def test_a_sealed_file_that_was_changed_is_never_read(tmp_path: Path, change: str) -> None:
+    blobs = open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path)
+    content = secrets.token_bytes(200_000)
+    blobs.put("original/ab/x", content)
+    blobs.put("original/ab/y", content)
+    path, other = (tmp_path / "blobs" / "original" / "ab" / name for name in "xy")
+    head, frame, sealed = 40, (64 << 10) + 16, bytearray(path.read_bytes())
+    if change == "a bit":
+        sealed[-1] ^= 1
+    elif change == "the size":
+        sealed[head - 1] ^= 1
+    elif change == "two frames":
+        one, two = sealed[head : head + frame], sealed[head + frame : head + 2 * frame]
+        sealed[head : head + 2 * frame] = two + one
+    elif change == "the end":
+        del sealed[head + 2 * frame :]
+    else:
+        sealed[:head] = other.read_bytes()[:head]
+    path.write_bytes(sealed)
+    with pytest.raises(BlobKeyError, match="not as it was written"):
+        b"".join(blobs.blocks("original/ab/x"))
+    assert blobs.read("original/ab/y") == content
+
+
+def test_a_bucket_of_another_installation_is_refused(tmp_path: Path, server: str) -> None:
+    environment = bucket_environment(server, "taken")
+    with running(tmp_path / "one", **environment):
+        pass
+    with running(tmp_path / "two"):
+        pass
+    settings = Settings.model_validate({"home": tmp_path / "two", "llm": "none", **environment})
+    with (
+        pytest.raises(InstallationMismatchError, match=f"bucket s3://{BUCKET}/taken"),
+        open_embedded(settings, encoder=HashingEmbedder()),
+    ):
+        pass
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """Answers as many requests as it is told to with S3's errors, and then says that nothing is there."""
+
+    left: ClassVar[int] = 0
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "SlowDown"
+    seen: ClassVar[int] = 0
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        kind = type(self)
+        kind.seen += 1
+        kind.left -= 1
+        said = f"<Error><Code>{self.code}</Code><Message>…</Message></Error>" if kind.left >= 0 else _EMPTY
+        body = said.encode()
+        self.send_response(self.status if kind.left >= 0 else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+_EMPTY = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+
+@pytest.fixture
+def faulty() -> Iterator[str]:
+    Faulty.seen = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as made:
+        thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{made.server_address[1]}"
+        made.shutdown()
+        thread.join()
+
+
+def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -> None:
+    Faulty.left, Faulty.status, Faulty.code = 2, 503, "SlowDown"
+    open_blobs(bucket_settings(faulty), tmp_path)
+    assert Faulty.seen >= 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (403, "RequestTimeTooSkewed", "clock"),
+        (403, "InvalidAccessKeyId", "LEADLINE_S3_ACCESS_KEY_ID"),
+        (403, "SignatureDoesNotMatch", "LEADLINE_S3_SECRET_ACCESS_KEY"),
+        (403, "AccessDenied", "rights"),
+        (404, "NoSuchBucket", "LEADLINE_BLOBS"),
+    ],
+)
+def test_a_refusal_says_what_to_do(tmp_path: Path, faulty: str, status: int, code: str, said: str) -> None:
+    Faulty.left, Faulty.status, Faulty.code = 99, status, code
+    with pytest.raises(BlobStoreRefusedError, match=code) as refused:
+        open_blobs(bucket_settings(faulty), tmp_path)
+    assert said in refused.value.hint
+    assert faulty not in " ".join(refused.value.told)
+
+
+def test_without_credentials_one_is_told_to_give_some(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    settings = bucket_settings(server, s3_access_key_id=None, s3_secret_access_key=None, s3_seconds=2)
+    with pytest.raises(BlobStoreError) as refused:
+        open_blobs(settings, tmp_path)
+    assert "LEADLINE_S3_" in refused.value.hint
+
+
+def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(tmp_path: Path, server: str) -> None:
+    content = secrets.token_bytes(40_000_000)
+    with relayed(server) as relay:
+        blobs = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=2), tmp_path)
+        relay.cut_after(20_000_000)
+        with pytest.raises(BlobStoreUnavailableError):
+            blobs.put_file("original/ab/x", io.BytesIO(content))
+        relay.mend()
+        assert blobs.size("original/ab/x") is None
+        blobs.put_file("original/ab/x", io.BytesIO(content))
+        digest = hashlib.sha256()
+        for number, block in enumerate(blobs.blocks("original/ab/x")):
+            if number == 1:
+                relay.cut()
+                Thread(target=relay.mend).start()
+            digest.update(block)
+        assert digest.digest() == hashlib.sha256(content).digest()
+
+
+def test_the_note_of_a_sealed_store_is_all_that_is_made_of_an_empty_one(tmp_path: Path) -> None:
+    open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path)
+    assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [SEALED_NOTE]
