@@ -12,6 +12,7 @@ import pytest
 from api.client import Client
 from api.services import Services
 from ingest.documents import JobKind
+from tests.support.blob_paths import blob_path
 from tests.support.events import streamed_answer
 from tests.support.pdf_files import pdf
 from tests.support.service import running
@@ -413,7 +414,7 @@ def test_a_client_that_goes_away_in_mid_upload_leaves_nothing(client: Client, se
     before = sum(client.get("/v1/status")["documents"].values())
     with pytest.raises(ConnectionError):
         client.http.post("/v1/documents", content=half())
-    incoming = service[0].blobs.path("incoming")
+    incoming = blob_path(service[0], "incoming")
     deadline = time.monotonic() + 120
     while list(incoming.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -21,6 +21,7 @@ from ingest.catalog.uploads import LEASE_SECONDS, Uploads
 from ingest.identity import Scope
 from ingest.quotas import Account, Quota
 from ingest.resumable import expire_uploads
+from tests.support.blob_paths import blob_path
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting
 from tests.support.service import listening, running
@@ -139,7 +140,7 @@ def test_bytes_beyond_what_the_catalog_says_are_durable_are_cut_off(
     where = begun(http, len(content))
     assert add(http, where, 0, content[:1_000]).headers["upload-offset"] == "1000"
     identifier = where.rpartition("/")[2]
-    path = services.blobs.path(f"uploads/{identifier[:2]}/{identifier}")
+    path = blob_path(services, f"uploads/{identifier[:2]}/{identifier}")
     path.write_bytes(content[:1_000] + b"half a block of somebody who died")
     done = add(http, where, 1_000, content[1_000:])
     assert http.get(f"{done.headers['content-location']}/original").content == content
@@ -199,16 +200,16 @@ def test_an_upload_is_given_up_and_one_that_nobody_goes_on_with_expires(
     services, _, _ = service
     where = begun(http, 100)
     add(http, where, 0, b"# some text")
-    path = services.blobs.path(f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
+    path = blob_path(services, f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
     assert path.exists()
     assert http.delete(where, headers=TUS).status_code == 204
     assert (path.exists(), http.head(where, headers=TUS).status_code) == (False, 404)
     services.blobs.put("uploads/no/nobodys", b"of a tenant that was deleted")
     where = begun(http, 100)
-    path = services.blobs.path(f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
+    path = blob_path(services, f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
     rows: Uploads = services.uploads._rows
     expire_uploads(rows, services.blobs)
-    assert (path.exists(), services.blobs.path("uploads/no/nobodys").exists()) == (True, False)
+    assert (path.exists(), blob_path(services, "uploads/no/nobodys").exists()) == (True, False)
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + 25 * 3_600)
     assert http.head(where, headers=TUS).status_code == 404
@@ -273,7 +274,7 @@ def test_nothing_stays_when_the_disk_of_uploads_is_removed(
 ) -> None:
     services, _, _ = service
     where = begun(http, 100)
-    shutil.rmtree(Path(services.blobs.path("uploads")))
+    shutil.rmtree(blob_path(services, "uploads"))
     assert add(http, where, 0, b"# text").json()["code"] == "upload_not_found"
     assert http.head(where, headers=TUS).status_code == 404
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from api.services import DEFAULT_TENANT
+from tests.support.blob_paths import blob_path
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting
@@ -156,7 +157,7 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
         cutting.close()
     (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
     assert cutting.cuts >= 1
-    assert opened.services.blobs.path(document.version.blob_key).read_text() == lines
+    assert blob_path(opened.services, document.version.blob_key).read_text() == lines
     expect(page.locator("#upload-list")).to_contain_text("chart.txt")
 
 

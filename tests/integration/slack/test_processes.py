@@ -8,7 +8,8 @@ import pytest
 
 from api.main import create_app
 from api.slack.installing import install_link
-from api.slack.seal import Seal, new_key
+from api.slack.seal import Seal
+from ingest.keyring import new_key
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour

@@ -13,8 +13,9 @@ from api.answer_schemas import AnswerOut
 from api.rendering import inert_markdown, inert_mrkdwn
 from api.slack.intake import plain_question
 from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
-from api.slack.seal import Seal, new_key
+from api.slack.seal import Seal
 from ingest.errors import LeadlineError
+from ingest.keyring import new_key
 from rlm.answers import AnswerStatus, Check, Citation, Sentence, answer_json
 from tests.fakes.scripted_answers import answer
 

@@ -1,0 +1,12 @@
+"""Where a service that keeps its files in a folder has one."""
+
+from pathlib import Path
+
+from api.services import Services
+from ingest.blobs import DirectoryBlobs
+
+
+def blob_path(services: Services, key: str) -> Path:
+    """Return the path of a blob, whether it is there or not."""
+    assert isinstance(services.blobs, DirectoryBlobs)
+    return services.blobs.path(key)
