@@ -23,7 +23,7 @@ API, ANSWERS, ERRORS, SETTINGS = (
     (ROOT / "docs" / f"{name}.md").read_text() for name in ("api", "answers", "errors", "settings")
 )
 _ERROR = re.compile(r"^\| (`[a-z_`, ]+`) \| (\d{3}|–) \|", re.MULTILINE)
-_SETTING = re.compile(r"^\| `(LEADLINE_[A-Z_]+)` \| ([^|]+) \|", re.MULTILINE)
+_SETTING = re.compile(r"^\| `(LEADLINE_[A-Z0-9_]+)` \| ([^|]+) \|", re.MULTILINE)
 _EVENT = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 _PATH = re.compile(r"`((?:\.ci|api|deploy|docs|ingest|retrieval|rlm|tests|workers)/[\w./-]*)`")
 
