@@ -1343,7 +1343,7 @@ GUARDS = (
     Guard(
         "blobs of one installation",
         "ingest/installation.py",
-        'if recorded != marked:\n        raise mismatch(recorded, blobs.place, marked)\n    return I',
+        "if recorded != marked:\n        raise mismatch(recorded, blobs.place, marked)\n    return I",
         "return I",
         "tests/contract/test_installation.py::test_another_ones_blobs_are_refused_and_stay_another_ones",
     ),
