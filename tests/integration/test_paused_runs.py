@@ -1,6 +1,7 @@
 """Runs that wait for a person when their budget is met: a real service, its catalog on disk, and a scripted model."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,11 @@ def test_a_paused_run_ends_with_what_it_has_when_a_person_says_so(tmp_path: Path
 
 
 def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Path, model: ScriptedOpenAI) -> None:
+    added = threading.Event()
+
     def slow(request: dict[str, Any]) -> str:
         if "First 3" in str(request["messages"]):
-            wait_until(lambda: client.get(f"/v1/runs/{run}")["state"] == "paused", what="it is paused")
-            model.reply = replied
+            assert added.wait(120)
         return replied(request)
 
     model.reply = slow
@@ -140,6 +142,7 @@ def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Pa
         upload(client)
         run = ask(client, seconds=1.5)
         in_state(client, run, "paused")
+        added.set()
         add(client, run, seconds=600)
         done = in_state(client, run, "failed", "completed", "partial")
         assert (done["state"], done["answer"]["text"]) == ("completed", "It was seen in 1819 [1].")

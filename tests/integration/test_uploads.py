@@ -116,8 +116,11 @@ def test_what_arrived_before_a_cut_is_kept_and_another_process_goes_on(
     content = CHART[:200_000] + b"The end of this one.\n"
     where = begun(http, len(content))
 
+    path = blob_path(services, f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
+
     def cut() -> Iterator[bytes]:
         yield content[:120_000]
+        wait_until(lambda: path.stat().st_size > 0, what="a part has arrived")
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
