@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from api.services import DEFAULT_TENANT
+from api.client import Client
+from api.services import DEFAULT_TENANT, Services
 from tests.support.blob_paths import blob_path
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting
-from tests.support.portal_pages import WHALE, choose, files, serious
+from tests.support.portal_pages import WHALE, choose, files, ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -28,7 +29,10 @@ def test_a_link_signs_in_once_and_leads_to_where_documents_are_added(opened: Por
     assert "#" not in page.url
 
 
-def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were(opened: Portal) -> None:
+def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_were(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    ready_document(service[1])
     _, key = opened.services.keys.issue(DEFAULT_TENANT, "hers")
     page = opened.page()
     page.goto(f"{opened.url}/library?of=here")
@@ -39,10 +43,10 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_
     page.keyboard.press("Enter")
     page.wait_for_selector("#account")
     assert page.url == f"{opened.url}/library?of=here"
-    page.wait_for_selector("#empty h2")
+    page.wait_for_selector("#rows tr")
     other = opened.context.new_page()
     other.goto(f"{opened.url}/library")
-    other.wait_for_selector("#empty h2")
+    other.wait_for_selector("#rows tr")
     page.get_by_role("button", name="Account").click()
     page.get_by_role("button", name="Sign out everywhere").click()
     page.wait_for_url("**/sign-in")
@@ -57,7 +61,7 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_
     page.get_by_label("API key").fill(key)
     page.keyboard.press("Enter")
     page.wait_for_selector("#account")
-    assert page.url == f"{opened.url}/library"
+    assert page.url == f"{opened.url}/ask"
 
 
 def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(opened: Portal, tmp_path: Path) -> None:
@@ -161,13 +165,17 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
     expect(page.locator("#upload-list")).to_contain_text("chart.txt")
 
 
-def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(opened: Portal, tmp_path: Path) -> None:
-    page = opened.signed_in()
+def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    ready_document(service[1])
+    page = opened.signed_in("/library")
+    page.wait_for_selector("#rows tr")
     opened.context.route("**/v1/documents**", lambda route: route.abort())
     choose(page, *files(tmp_path, ("late.txt", "It came late.")))
     expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
     page.get_by_label("Order").select_option("oldest")
     expect(page.locator("#trouble")).to_contain_text("Leadline does not answer")
     opened.context.unroute("**/v1/documents**")
-    expect(page.locator("#rows tr")).to_contain_text("Ready")
+    expect(page.locator("#rows tr", has_text="late.txt")).to_contain_text("Ready")
     expect(page.locator("#trouble")).to_be_empty()

@@ -148,8 +148,12 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     expect(dialog).to_contain_text("this page is somebody else’s")
 
 
-def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(opened: Portal) -> None:
+def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    ready_document(service[1])
     page = opened.signed_in("/library")
+    page.wait_for_selector("#rows tr")
     page.get_by_label("into").fill("typed")
     end_sessions(opened.services)
     page.get_by_label("Order").select_option("name")
