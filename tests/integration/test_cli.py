@@ -97,7 +97,7 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert url
     asked = httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}, timeout=60)
     assert asked.status_code == 200
-    secret = key[0].rsplit("_", 1)[1].encode()
+    secret = key[0].split("_", 2)[2].encode()
     home = Path(environment["LEADLINE_HOME"])
     assert all(secret not in path.read_bytes() for path in home.rglob("*") if path.is_file() and path != file)
 
