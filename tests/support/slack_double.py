@@ -90,6 +90,7 @@ class SlackDouble:
         self._events = itertools.count(1)
         self._outgoing: queue.Queue[dict[str, Any]] = queue.Queue()
         self.acknowledged: list[str] = []
+        self.whispers: list[tuple[str, str, str]] = []  # channel, user, and what that user alone was told
 
     # What people do.
 
@@ -430,6 +431,13 @@ class SlackDouble:
         )
         self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_postEphemeral(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        if body["user"] not in self.channels[body["channel"]]["members"]:
+            raise RefusedError("user_not_in_channel")
+        self.whispers.append((body["channel"], body["user"], str(body["text"])))
+        return {"message_ts": self._ts()}
 
     def _chat_delete(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)
