@@ -83,7 +83,7 @@ class Live:
     @property
     def done(self) -> list[str]:
         """What was done so far, a title for each step."""
-        return [card.title for card in self._steps.cards(ended=True)]
+        return [card.title for card in self._steps.cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
         """Draw what has changed, no more often than Slack takes it; `waits` says that nobody works on the run now."""
