@@ -59,6 +59,11 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
 {{- end }}
 {{- end }}
 
+{{/* How long the API goes on serving after SIGTERM. */}}
+{{- define "leadline.leaveSeconds" -}}
+{{ index .Values.settings "LEADLINE_LEAVE_SECONDS" | default 5 }}
+{{- end }}
+
 {{/* Environment, mounts and volumes of every process of ours. */}}
 {{- define "leadline.env" -}}
 {{- range $key := include "leadline.secretKeys" . | fromJsonArray }}
