@@ -53,6 +53,9 @@ class Settings(
         description="How long the API goes on serving after SIGTERM while it says that it is not ready, so that a "
         "balancer sends requests elsewhere.",
     )
+    drain_seconds: int = Field(
+        20, ge=1, description="How long requests under way may then take to end, before they are broken off."
+    )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>|]+$",

@@ -41,7 +41,6 @@ def startup_kept(*, collect: bool = True) -> Iterator[None]:
             gc.unfreeze()
 
 
-_DRAIN_SECONDS = 20
 _TICK_SECONDS = 0.1
 # Longer than balancers keep an idle connection, so that it is they who close it.
 _KEEP_ALIVE_SECONDS = 75
@@ -78,7 +77,7 @@ class Server(uvicorn.Server):
                 http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
+                timeout_graceful_shutdown=settings.drain_seconds,
             )
         )
         self._services = services

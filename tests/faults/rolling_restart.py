@@ -36,6 +36,7 @@ _FIRST = 10  # documents before anything is restarted, so that questions have so
 _CLIENTS = 4
 _BACKGROUND_EACH = 4
 _REPLY = "It is said here [1]."
+_REPLY_SECONDS = 0.3  # so that answers are under way when a process is stopped
 
 
 @dataclass
@@ -217,6 +218,7 @@ def prepared(folder: Path, *, apis: int, workers: int) -> Iterator[tuple[Cluster
         ) as cluster,
         balancing(list(cluster.replicas)) as balancer,
     ):
+        model.delay_seconds = _REPLY_SECONDS
         for port in cluster.replicas:
             wait_until(lambda: balancer.is_in(port), seconds=_START_SECONDS, what=f"the API at {port} is in")  # noqa: B023
         yield cluster, balancer

@@ -59,9 +59,9 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
 {{- end }}
 {{- end }}
 
-{{/* How long the API goes on serving after SIGTERM. */}}
-{{- define "leadline.leaveSeconds" -}}
-{{ index .Values.settings "LEADLINE_LEAVE_SECONDS" | default 5 }}
+{{/* A setting, or what it is if not set: (list $ "LEADLINE_DRAIN_SECONDS" 20). */}}
+{{- define "leadline.seconds" -}}
+{{ index (index . 0).Values.settings (index . 1) | default (index . 2) }}
 {{- end }}
 
 {{/* Environment, mounts and volumes of every process of ours. */}}

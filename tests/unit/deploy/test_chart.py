@@ -15,7 +15,6 @@ import yaml
 from jsonschema import Draft202012Validator
 from sqlalchemy import text
 
-from api.cli.serving import _DRAIN_SECONDS
 from api.settings import Settings
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, write
@@ -63,7 +62,7 @@ BUNDLED: Manifest = {name: {"enabled": True} for name in ("postgresql", "valkey"
 GPU: Manifest = {**BUNDLED, "vllm": {"enabled": True}, "workers": {"embed": {"gpus": 1}}}
 SLACK: Manifest = {
     **EXTERNAL,
-    "settings": {**EXTERNAL["settings"], "LEADLINE_LEAVE_SECONDS": 32.5},
+    "settings": {**EXTERNAL["settings"], "LEADLINE_LEAVE_SECONDS": 32.5, "LEADLINE_DRAIN_SECONDS": 90},
     "secrets": {"name": "mine", "keys": [*_KEYS, *_SLACK]},
     "slack": {"enabled": True},
     "sandbox": {"form": "bubblewrap"},
@@ -283,8 +282,10 @@ def test_probes_ask_where_something_listens(objects: list[dict[str, Any]]) -> No
             assert probe["httpGet"]["path"] in paths
         if which == "api":
             assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-            leaving = float(of_kind(objects, "ConfigMap")["demo-settings"]["data"]["LEADLINE_LEAVE_SECONDS"])
-            assert pod["terminationGracePeriodSeconds"] > _DRAIN_SECONDS + leaving
+            given = of_kind(objects, "ConfigMap")["demo-settings"]["data"]
+            leaving = float(given["LEADLINE_LEAVE_SECONDS"])
+            draining = float(given.get("LEADLINE_DRAIN_SECONDS", Settings.model_fields["drain_seconds"].default))
+            assert pod["terminationGracePeriodSeconds"] > leaving + draining
             assert leaving >= container["readinessProbe"]["periodSeconds"]
 
 
