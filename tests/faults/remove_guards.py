@@ -96,6 +96,22 @@ GUARDS = (
         "::test_beat_ends_on_sigterm_also_where_an_error_of_the_broker_comes_over_the_signal",
     ),
     Guard(
+        "an answer that the next release kept is read",
+        "api/answer_schemas.py",
+        '"conversation": conversation}, extra="ignore")',
+        '"conversation": conversation})',
+        "tests/unit/api/cli/test_answer_view.py"
+        "::test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds",
+    ),
+    Guard(
+        "an index of the release before is filled with its own weights",
+        "retrieval/open_generations.py",
+        "self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)",
+        "self._sparse",
+        "tests/integration/generations/test_verify.py"
+        "::test_an_index_of_the_release_before_is_filled_and_searched_with_its_own_weights_until_it_is_made_again",
+    ),
+    Guard(
         "sealed files that end early are not read",
         "ingest/sealed_blobs.py",
         "        if len(found) != end - start:  # frames are missing at the end\n            raise _changed(key)\n",
