@@ -23,6 +23,7 @@ import httpx
 from tests.support.balancer import Balancer, balancing
 from tests.support.books import book
 from tests.support.cluster import Cluster, Part, running_cluster, wait_until
+from tests.support.cluster_truth import Truth
 from tests.support.postgres import running_postgres
 from tests.support.scripted_openai import scripted_openai
 
@@ -43,8 +44,9 @@ _REPLY_SECONDS = 0.3  # so that answers are under way when a process is stopped
 class Found:
     """What was asked and what became of it; a cluster that lost nothing has no `violations`.
 
-    `ready` documents were found again by their first sentence. `answered` questions had an answer with sentences, those
-    of `background` from a worker. `stop_seconds` is the longest that a process of a kind took to leave.
+    `ready` documents were found, and their text, chunks and vectors are whole. `answered` questions had an answer with
+    sentences, those of `background` from a worker. `stop_seconds` is the longest that a process of a kind took to
+    leave.
     """
 
     documents: int = 0
@@ -93,18 +95,19 @@ class Load:
         self._under_way = [run for run in self._under_way if self._run(run)["state"] in ("queued", "running")]
         return not self._under_way and set(self._get("/v1/status")["documents"]) <= {"ready", "failed"}
 
-    def check(self) -> None:
-        """Find each document by its first sentence, and read the answer of each run."""
+    def check(self, truth: Truth) -> None:
+        """Find each document, compare catalog and index with what was sent, and read the answer of each run."""
         for number, document in self.documents.items():
-            sentence = book(number, chapters=1).split("\n\n")[2].partition(".")[0]
-            response = self._send("POST", "/v1/search", json={"query": sentence, "mode": "bm25", "top_k": 3})
-            hits = [] if response is None else [hit["document"] for hit in response.json()["hits"]]
-            if document in hits:
+            asked = {"query": f"book {number}", "documents": [document]}
+            response = self._send("POST", "/v1/search", json=asked)
+            if response is not None and response.json()["hits"]:
                 self._found.ready += 1
             else:
-                self.violation(
-                    f"document {number} is not found: it is {self._get(f'/v1/documents/{document}')['state']}"
-                )
+                self.violation(f"document {number} is not found")
+        texts = {f"book-{number}.md": book(number, chapters=1) for number in self.documents}
+        accepted = {f"book-{number}.md": document for number, document in self.documents.items()}
+        for violation in truth.violations(texts, accepted, ()):
+            self.violation(violation)
         for run in self.runs:
             body = self._run(run)
             if body["state"] == "completed":
@@ -246,7 +249,7 @@ def rolling_restart(folder: Path, *, documents: int, questions: int, apis: int =
             uploading.result()
             asking.result()
         wait_until(load.is_done, seconds=600, what="every document and every run has ended")
-        load.check()
+        load.check(Truth(cluster))
     found.seconds = round(time.monotonic() - begun, 1)
     return found
 

@@ -3,9 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.faults.rolling_restart import rolling_restart
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1_200)
 def test_a_restart_of_every_process_under_load_loses_nothing_and_fails_no_request(tmp_path: Path) -> None:
     found = rolling_restart(tmp_path, documents=40, questions=24)
     assert found.violations == []
