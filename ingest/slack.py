@@ -17,10 +17,14 @@ class Surface(StrEnum):
 
 
 class QuestionState(StrEnum):
-    """The life of a question: `waiting → answering`, back again when its process is lost, and one of the two ends."""
+    """The life of a question: `waiting → answering`, back again when its process is lost, and one of the two ends.
+
+    One whose run waits for somebody is `paused`; it is taken again once its run is paused no more.
+    """
 
     WAITING = "waiting"
     ANSWERING = "answering"
+    PAUSED = "paused"  # its run has met its budget, and a message in the thread asks what to do
     ANSWERED = "answered"  # its final message is in Slack: an answer, or the reason why there is none
     GIVEN_UP = "given_up"  # Slack takes no message for it: the channel or the workspace is gone
 
@@ -57,6 +61,9 @@ class ChannelSettings:
         """The collections that questions are about, with the channel's files; none is all."""
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
+
+    def lets_ask(self, user_id: str) -> bool:
+        return not self.askers or user_id in self.askers
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "ChannelSettings":
@@ -106,7 +113,10 @@ class Posted:
 
 @dataclass(frozen=True)
 class SlackQuestion:
-    """A question that a process holds, under a `fence` that grows each time it is taken."""
+    """A question that a process holds, under a `fence` that grows each time it is taken.
+
+    `attempt` counts from when it was asked, or taken after a pause, which is the instant `since`.
+    """
 
     id: str
     asked: Asked
@@ -117,4 +127,5 @@ class SlackQuestion:
     attempt: int
     fence: int
     created_at: float
+    since: float
     settings: ChannelSettings = field(default_factory=ChannelSettings)

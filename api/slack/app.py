@@ -1,7 +1,7 @@
 """The Slack app: slack-bolt over HTTP and Socket Mode, with what it hears stored before it acknowledges."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,15 +15,19 @@ from slack_sdk.web.async_client import AsyncWebClient
 from starlette.responses import Response
 
 from api.services import Services
-from api.slack.delivery import Deliveries
-from api.slack.files import FileWork
+from api.slack.delivery import deliveries
+from api.slack.errors import NotConnectedError, SlackError
+from api.slack.files import file_work
 from api.slack.home import HomeTab
 from api.slack.installing import Installing
 from api.slack.intake import Intake
+from api.slack.leases import ended
+from api.slack.live import set_session
 from api.slack.manifest import SHORTCUT
 from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.people import People
 from api.slack.seal import Seal
+from api.slack.waiting import DECISIONS, Decisions
 from api.slack.web import SlackWeb
 from api.threads import Threads
 from ingest.errors import AnswerNotFoundError
@@ -50,12 +54,13 @@ class SlackApp:
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
         people = People(self._store, served.slack_files)
-        self.deliveries = Deliveries(served, self._store, people, self.web)
-        self.file_work = FileWork(served, people, self.web)
+        self._work = deliveries(served, people, self.web), file_work(served, people, self.web)
         self._home = HomeTab(served, people, self.web, self._threads)
         self.intake = Intake(served, self._store, self._wake)
+        self._decisions = Decisions(served, self._wake)
+        self._knows_own = not self._own  # the workspace of the bot token
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._socket: AsyncSocketModeHandler | None = None
         secret = settings.slack_signing_secret
         self._bolt = AsyncApp(
@@ -84,8 +89,8 @@ class SlackApp:
     async def start(self) -> None:
         """Begin to answer, and to connect with Slack: a service whose Slack is away does all its other work."""
         self._loop = asyncio.get_running_loop()
-        working = (self.deliveries.run(), self.file_work.run(), self._connected())
-        self._tasks += [asyncio.create_task(each) for each in working]
+        for each in (*(work.run() for work in self._work), self._connected()):
+            self._aside(each)
 
     async def _connected(self) -> None:
         """Know the workspace of the bot token, and listen by Socket Mode, if these are set; try until it works."""
@@ -99,22 +104,32 @@ class SlackApp:
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
                 return
             except Exception as error:  # noqa: BLE001 - Slack's library raises errors of several libraries
+                await self._disconnect()
                 log.warning("Slack cannot be reached, or knows no such token", error=str(error), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def stop(self) -> None:
-        if self._socket is not None:
+        await self._disconnect()
+        await ended(*self._tasks)
+
+    async def _disconnect(self) -> None:
+        """Close the connection of Socket Mode, or what is left of one that could not be made."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
             with suppress(Exception):  # it is gone either way
-                await self._socket.close_async()  # type: ignore[no-untyped-call]
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+                await socket.close_async()  # type: ignore[no-untyped-call]
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _wake(self) -> None:
         """Wake whatever works on questions and files, from any thread."""
         if self._loop is not None:
-            for each in (self.file_work, self.deliveries):
+            for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
 
     def _token(self, workspace: Workspace) -> str:
@@ -130,10 +145,13 @@ class SlackApp:
         known = await self._threads.run(self._store.workspace, workspace.team_id)
         if known is None or (known.tenant_id, known.bot_user_id) != (workspace.tenant_id, workspace.bot_user_id):
             await self._threads.run(self._store.install, workspace)
+        self._knows_own = True
 
     def _authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.workspace, team_id)
+            if workspace is None and not self._knows_own:  # Slack sends again what is not taken
+                raise NotConnectedError("Slack has not told yet whose the bot's token is.")
             if workspace is None:
                 log.warning("an event of a workspace in which the app is not installed", team=team_id)
                 return None
@@ -160,6 +178,8 @@ class SlackApp:
         bolt.action(GO_AHEAD)(self._again(self.intake.go_ahead))
         bolt.action(PRIVATELY)(self._again(self.intake.privately))
         bolt.action(FEEDBACK)(self._feedback)
+        for action in DECISIONS:
+            bolt.action(action)(self._decided)
 
     async def _message(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._workspace(body)
@@ -171,7 +191,7 @@ class SlackApp:
         if workspace is not None:
             channel, thread_ts = str(event["channel"]), str(event.get("thread_ts") or "")
             if not await self._threads.run(self.intake.stopped, workspace, channel, thread_ts):
-                self.deliveries.say_idle(workspace, channel, thread_ts)
+                self._aside(set_session(self.web(workspace), channel, thread_ts, "active"))
 
     async def _file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._workspace(body)
@@ -211,6 +231,26 @@ class SlackApp:
             await ack()
 
         return pressed
+
+    async def _decided(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
+        pressed, user_id = body["actions"][0], str(body["user"]["id"])
+        identifier, _, raises = str(pressed["value"]).partition(":")
+        question = await self._question(body, identifier)
+        decide = self._decisions.decide
+        said = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
+        await ack()
+        workspace = await self._workspace(body)
+        if said is not None and workspace is not None:
+            self._aside(self._whisper(self.web(workspace), body, user_id, said))
+
+    async def _whisper(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
+        """Tell whoever pressed a button something that nobody else sees."""
+        thread_ts = (body.get("container") or {}).get("thread_ts")
+        where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
+        try:
+            await web.call("chat.postEphemeral", user=user_id, text=text, **where)
+        except SlackError as error:
+            log.info("not told", user=user_id, error=str(error))
 
     async def _feedback(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         verdict, _, identifier = str(body["actions"][0]["value"]).partition(":")

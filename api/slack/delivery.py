@@ -1,11 +1,13 @@
 """Answers the questions that wait in the catalog: each begins a run, and its reply grows as the run goes on.
 
 Any process may take any question, holds it by a lease, and loses it when it dies; the next one finds the run by the
-question's id and goes on with the same reply.
+question's id and goes on with the same reply. A run that meets its limits waits for somebody, and nobody holds its
+question meanwhile.
 """
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -18,137 +20,62 @@ from api.asking import Asking
 from api.services import Services
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel
-from api.slack.live import Live, set_session
+from api.slack.leases import LeasedWork
+from api.slack.live import Live
 from api.slack.messages import Message, answer_messages, failure_message, stopped_message
 from api.slack.people import People
 from api.slack.reply import Reply
+from api.slack.waiting import ask_what_to_do
 from api.slack.web import OpenWeb
 from api.threads import Threads
-from ingest.catalog.slack import LEASE_SECONDS, Slack
 from ingest.conversations import NEW_CONVERSATION
 from ingest.errors import CatalogUnavailableError, ConversationNotFoundError, LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.runs import Run, RunState
-from ingest.slack import QuestionState, SlackQuestion, Surface, Workspace
+from ingest.slack import QuestionState, SlackQuestion, Surface
+from rlm.errors import BudgetExhaustedError
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 32
+_AT_ONCE = 32
 _LOOK_SECONDS = 1.0
 _THREADS = 8
 _EVENTS_AT_ONCE = 100
-_RENEWALS = 3  # in the time of a lease
 # Pauses between attempts grow to this; a question is given up after a day, as no one waits for it any more.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # After so many attempts that failed for no known reason, the question ends with a message that says so.
 _ATTEMPTS = 5
+_NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
-class Deliveries:
-    """Takes questions while it runs, so many at once. `wake` has it look at once; it looks every second besides."""
-
-    def __init__(self, served: Services, store: Slack, people: People, open_web: OpenWeb) -> None:
-        self._served = served
-        self._store = store
-        self._people = people
-        self._open_web = open_web
-        self._threads = Threads(_THREADS)
-        self._wake = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    def say_idle(self, workspace: Workspace, channel: str, thread_ts: str) -> None:
-        """Tell Slack that nothing is being done in a thread, whose button somebody pressed nevertheless."""
-        task = asyncio.create_task(set_session(self._open_web(workspace), channel, thread_ts, "active"))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
-    async def run(self) -> None:
-        """Take questions until it is cancelled; those under way are then put back for another process."""
-        try:
-            while True:
-                self._wake.clear()
-                with suppress(CatalogUnavailableError):
-                    await self._take()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
-        finally:
-            for task in self._under_way:
-                task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
-
-    async def _take(self) -> None:
-        room = AT_ONCE - len(self._under_way)
-        if room <= 0 or not self._served.accepting:
-            return
-        for question in await self._threads.run(partial(self._store.claim, limit=room)):
-            task = asyncio.create_task(self._hold(question))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._wake.set())  # the next question of its thread may wait
-
-    async def _hold(self, question: SlackQuestion) -> None:
-        """Deliver a question while its lease is renewed; who loses the lease writes nothing more."""
-        delivery = _Delivery(self._served, self._store, self._people, self._open_web, self._threads, question)
-        with structlog.contextvars.bound_contextvars(slack_question=question.id, tenant=question.asked.tenant_id):
-            work = asyncio.create_task(delivery.deliver())
-            renewal = asyncio.create_task(self._renewed(question))
-            try:
-                await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
-                if not work.done():
-                    log.warning("a question from Slack is somebody else's by now")
-            except asyncio.CancelledError:  # the process stops: another goes on at once
-                await _ended(work, renewal)
-                await delivery.hand_over()
-                raise
-            finally:
-                await _ended(work, renewal)
-
-    async def _renewed(self, question: SlackQuestion) -> None:
-        """Renew the lease until it is lost, or was not renewed for all of its time."""
-        renewed_at = time.monotonic()
-        while time.monotonic() - renewed_at < LEASE_SECONDS:
-            await asyncio.sleep(LEASE_SECONDS / _RENEWALS)
-            try:
-                await self._threads.run(self._store.renew, question)
-                renewed_at = time.monotonic()
-            except CatalogUnavailableError:
-                continue
-            except LeaseLostError:
-                return
-
-
-async def _ended(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def deliveries(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
+    """Return the work on all questions, each of which is answered by as few attempts as it takes."""
+    threads = Threads(_THREADS)
+    attempt = partial(_Delivery, served, people, open_web, threads)
+    return LeasedWork(served, served.slack, attempt, threads, at_once=_AT_ONCE)
 
 
 class _Delivery:
     """One attempt at one question."""
 
     def __init__(
-        self,
-        served: Services,
-        store: Slack,
-        people: People,
-        open_web: OpenWeb,
-        threads: Threads,
-        question: SlackQuestion,
+        self, served: Services, people: People, open_web: OpenWeb, threads: Threads, question: SlackQuestion
     ) -> None:
         self._served = served
-        self._store = store
+        self._store = served.slack
         self._people = people
         self._open_web = open_web
         self._threads = threads
         self._question = question
         self._reply: Reply | None = None
 
-    async def deliver(self) -> None:
-        """End the question, or put it back for later. Raises nothing."""
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {"slack_question": self._question.id, "tenant": self._question.asked.tenant_id}
+
+    async def make(self) -> None:
+        """End the question, let it wait for somebody, or put it back for later. Raises nothing."""
         try:
             await self._answered()
         except LeaseLostError:
@@ -186,6 +113,9 @@ class _Delivery:
         is_late = False
         try:
             run = await self._followed(live, await self._begun(caller))
+            if run.state is RunState.PAUSED:
+                await self._pause(live, reply, run)
+                return
             is_late = live.was_shown_for_long(run.ended_at)
             # Somebody may have come into the channel since the run began.
             caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
@@ -205,6 +135,14 @@ class _Delivery:
         reach("slack.finished")
         await live.leave()
         await self._end(QuestionState.ANSWERED)
+
+    async def _pause(self, live: Live, reply: Reply, run: Run) -> None:
+        """Ask in the thread what becomes of a run that has met its limits, and hold its question no longer."""
+        reach("slack.run_paused")
+        await ask_what_to_do(live, reply, run, wait_days=self._served.settings.retention.paused_days)
+        reach("slack.asked_what_to_do")
+        await self._threads.run(self._store.pause, self._now)
+        reach("slack.paused")
 
     async def _begun(self, caller: Principal) -> Run:
         """Return the question's run, which is begun once, whoever begins it."""
@@ -235,6 +173,7 @@ class _Delivery:
             strategy=question.settings.strategy,
             confirm=question.asked.confirmed,
             background=True,
+            pause_on_budget=True,
         )
         run = begin_run(self._served, caller, body, Asking(self._served, caller, body), f"slack:{question.id}")
         if run.conversation_id is not None and question.asked.thread_ts:
@@ -242,8 +181,10 @@ class _Delivery:
         return run
 
     async def _followed(self, live: Live, run: Run) -> Run:
-        """Show what the run does until it has ended."""
+        """Show what the run does until it has ended, or waits for somebody."""
         seen, changed = 0, asyncio.Event()
+        if run.raised:
+            live.count_from(run.seconds)
         with self._served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
             while True:
                 changed.clear()
@@ -254,7 +195,9 @@ class _Delivery:
                     seen = event.sequence
                     live.show(event)
                 run = await self._threads.run(self._served.runs.run, run.tenant_id, run.id)
-                if run.ended and len(logged) < _EVENTS_AT_ONCE:
+                if (run.ended and len(logged) < _EVENTS_AT_ONCE) or (
+                    run.state is RunState.PAUSED and seen >= run.events
+                ):
                     return run
                 await live.refresh(waits=run.state is RunState.QUEUED)
                 if not self._served.accepting:  # the process stops, and another goes on
@@ -270,6 +213,8 @@ class _Delivery:
             failure = run.failure
             if failure is None:
                 return [failure_message("The work ended without one.", "Ask again, or in other words.", question.id)]
+            if failure.code == BudgetExhaustedError.code:  # somebody let it end with what it had
+                return [failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
             return [failure_message(failure.detail, hint, question.id, may_go_ahead=may_go_ahead)]
@@ -286,7 +231,7 @@ class _Delivery:
 
     async def _put_back(self, error: LeadlineError) -> None:
         """Try again later; a question that nobody waits for any more is given up."""
-        if time.time() - self._question.created_at > _GIVEN_UP_SECONDS:
+        if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end(QuestionState.GIVEN_UP, error.code)
             return
         pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._question.attempt, 10))

@@ -1,6 +1,7 @@
 """What Slack says no with.
 
 SealError                   a workspace's token cannot be opened
+NotConnectedError           it is not known yet which workspace is whose
 SlackError
 ├── SlackBusyError          try again after `seconds`
 ├── FileRefusedError        a file is not taken
@@ -17,6 +18,12 @@ class SealError(LeadlineError):
     """A workspace's token cannot be sealed or opened with the keys that are set."""
 
     code: ClassVar[str] = "seal_error"
+
+
+class NotConnectedError(LeadlineError):
+    """An event came before Slack has told whose the bot's token is."""
+
+    code: ClassVar[str] = "slack_not_connected"
 
 
 class SlackError(LeadlineError):

@@ -12,7 +12,7 @@ from ingest.documents import SEARCHABLE_STATES, Document, VersionState
 from ingest.progress import Progress
 from ingest.slack_files import Audience, FileState, SharedFile
 
-# Of a message with more files, the rest is counted; every file is taken.
+# Files beyond these are counted in one line; every file is taken.
 _FILES_SHOWN = 20
 _NAME_CHARS, _REASON_CHARS = 120, 900
 _OMISSIONS = 3
@@ -30,7 +30,7 @@ _HOW_TO_ASK = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A file with its document as far as it is; without one before it is taken, and after its deletion."""
+    """Pairs a file with its document, which is None before the file is taken and after the document's deletion."""
 
     file: SharedFile
     document: Document | None = None

@@ -4,8 +4,8 @@ Any process may take a step with any message's files: fetch one, look how far it
 Every step begins with what the catalog knows, so a process that dies loses none of it.
 """
 
-import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -22,11 +22,11 @@ from api.slack.errors import (
     SlackUnavailableError,
 )
 from api.slack.file_messages import Seen, files_message
+from api.slack.leases import LeasedWork
 from api.slack.notice import Notice
 from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
-from ingest.catalog.slack_files import LEASE_SECONDS
 from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
 from ingest.errors import (
     CatalogUnavailableError,
@@ -44,10 +44,8 @@ from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, Sha
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 8
+_AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-_LOOK_SECONDS = 1.0
-_RENEWALS = 3  # in the time of a lease
 # How long nothing is looked at, soon after the message and later.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
@@ -63,75 +61,11 @@ _CLOSED = "The collection {!r} is not open to everybody here, so nobody could as
 _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
-class FileWork:
-    """Takes steps while it runs, so many at once. `wake` has it look at once; it looks every second besides."""
-
-    def __init__(self, served: Services, people: People, open_web: OpenWeb) -> None:
-        self._served = served
-        self._people = people
-        self._open_web = open_web
-        self._threads, self._fetches = Threads(_THREADS), Threads(_FETCHES)
-        self._wake = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Take steps until it is cancelled; those under way are then put back for another process."""
-        try:
-            while True:
-                self._wake.clear()
-                with suppress(CatalogUnavailableError):
-                    await self._take()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
-        finally:
-            for task in self._under_way:
-                task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
-
-    async def _take(self) -> None:
-        room = AT_ONCE - len(self._under_way)
-        if room <= 0 or not self._served.accepting:
-            return
-        for share in await self._threads.run(partial(self._served.slack_files.claim, limit=room)):
-            task = asyncio.create_task(self._hold(share))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-
-    async def _hold(self, share: FileShare) -> None:
-        """Take a step while the lease is renewed; who loses the lease writes nothing more."""
-        step = _Step(self._served, self._people, self._open_web, self._threads, self._fetches, share)
-        with structlog.contextvars.bound_contextvars(slack_share=share.id, tenant=share.shared.tenant_id):
-            work, renewal = asyncio.create_task(step.take()), asyncio.create_task(self._renewed(share))
-            try:
-                await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:  # the process stops: another goes on at once
-                await _ended(work, renewal)
-                await step.hand_over()
-                raise
-            finally:
-                await _ended(work, renewal)
-
-    async def _renewed(self, share: FileShare) -> None:
-        """Renew the lease until it is lost, or was not renewed for all of its time."""
-        renewed_at = time.monotonic()
-        while time.monotonic() - renewed_at < LEASE_SECONDS:
-            await asyncio.sleep(LEASE_SECONDS / _RENEWALS)
-            try:
-                await self._threads.run(self._served.slack_files.renew, share)
-                renewed_at = time.monotonic()
-            except CatalogUnavailableError:
-                continue
-            except LeaseLostError:
-                return
-
-
-async def _ended(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
+    """Return the work on files of all messages, each step of which is an attempt."""
+    threads = Threads(_THREADS)
+    step = partial(_Step, served, people, open_web, threads, Threads(_FETCHES))
+    return LeasedWork(served, served.slack_files, step, threads, at_once=_AT_ONCE)
 
 
 class _Step:
@@ -148,7 +82,11 @@ class _Step:
         self._fetches = fetches
         self._share = share
 
-    async def take(self) -> None:
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
+
+    async def make(self) -> None:
         """Go on with the files, and put them back for the next step or end them. Raises nothing."""
         try:
             await self._gone_on()

@@ -182,8 +182,7 @@ class Intake:
             self._wake()
 
     def _may_ask(self, team_id: str, channel: str, user_id: str) -> bool:
-        askers = self._store.settings(team_id, channel).askers
-        return not askers or user_id in askers
+        return self._store.settings(team_id, channel).lets_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
         """A direct message, a mention, or a follow-up in a thread that does not turn to somebody else."""

@@ -58,6 +58,7 @@ class Live:
         self._sent_bytes = 0
         self._sent: tuple[str, list[Card], str] = ("", [], "")
         self._shown_at = float("-inf")
+        self.paused_at = 0.0  # when the run began to wait for somebody
         self._is_gone = False  # somebody deleted the message in Slack
         self._status, self._status_at = "", float("-inf")
 
@@ -69,9 +70,20 @@ class Live:
     def show(self, event: RunEvent) -> None:
         """Take the next event of the run."""
         self._steps.take(event.kind, event.body)
+        if event.kind == "paused":
+            self.paused_at = event.created_at
         if event.kind == "draft":
             text = str(event.body.get("text", ""))
             self._draft = self._draft + text if event.body.get("from") else text
+
+    def count_from(self, seconds: float) -> None:
+        """Count the time from these `seconds` of work on, and not the time in which the run waited for somebody."""
+        self._asked_at = self._clock() - seconds
+
+    @property
+    def done(self) -> list[str]:
+        """What was done so far, a title for each step."""
+        return [card.title for card in self._steps.cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
         """Draw what has changed, no more often than Slack takes it; `waits` says that nobody works on the run now."""

@@ -58,7 +58,7 @@ def answer_messages(
     if answer.status is AnswerStatus.NOT_FOUND:
         blocks.insert(0, section("*Not in these documents*"))
     if asked is not None:
-        blocks.insert(0, context(f"You asked: {_plain(_shortened(asked, 500))}"))
+        blocks.insert(0, asked_line(asked))
     footer = [*_not_found(answer), *_alerts(answer), *_notes(answer), *_sources(list(cited.values()), base)]
     footer += _buttons(question_id, privately=privately)
     plain = _fallback(answer)
@@ -90,7 +90,7 @@ def failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: b
     if hint:
         blocks.append(context(inert_mrkdwn(hint)[:SECTION_CHARS]))
     if may_go_ahead:
-        blocks.append({"type": "actions", "elements": [_button("Go ahead", GO_AHEAD, question_id, style="primary")]})
+        blocks.append({"type": "actions", "elements": [button("Go ahead", GO_AHEAD, question_id, style="primary")]})
     return Message(blocks, f"There is no answer: {detail}"[:_FALLBACK_CHARS])
 
 
@@ -267,14 +267,20 @@ def _buttons(question_id: str, *, privately: bool) -> Blocks:
     }
     blocks: Blocks = [{"type": "context_actions", "elements": [feedback]}]
     if privately:
-        button = _button("Ask privately, with all I may see", PRIVATELY, question_id)
-        blocks.append({"type": "actions", "elements": [button]})
+        private = button("Ask privately, with all I may see", PRIVATELY, question_id)
+        blocks.append({"type": "actions", "elements": [private]})
     return blocks
 
 
-def _button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
-    button: dict[str, Any] = {"type": "button", "text": _text(text), "action_id": action, "value": value}
-    return button if style is None else {**button, "style": style}
+def button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
+    """Return a button; `style` is `primary` or `danger`."""
+    made: dict[str, Any] = {"type": "button", "text": _text(text), "action_id": action, "value": value}
+    return made if style is None else {**made, "style": style}
+
+
+def asked_line(question: str) -> dict[str, Any]:
+    """Return the question in small print, for a message with nothing above it."""
+    return context(f"You asked: {_plain(_shortened(question, 500))}")
 
 
 def section(text: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Slack's workspaces, channels, threads and questions in the catalog.
 
 A question is a row before Slack is told that its event has arrived. Whichever process holds the row writes the reply,
-one question of a thread at a time and in the order of its messages; a process that dies loses its lease.
+one question of a thread at a time and in the order of its messages; a process that dies loses its lease. A question
+whose run waits for somebody is held by nobody, and keeps no other waiting.
 """
 
 import time
@@ -17,8 +18,9 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import read, upsert, write
 from ingest.catalog.grants import with_collections
-from ingest.catalog.slack_rows import count, note
+from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
 from ingest.catalog.tables import (
+    jobs,
     runs,
     slack_channels,
     slack_files,
@@ -30,16 +32,17 @@ from ingest.catalog.tables import (
     tenants,
     users,
 )
+from ingest.documents import JobKind
 from ingest.errors import LeaseLostError
 from ingest.identity import Principal, Scope
 from ingest.runs import RunState
 from ingest.slack import SLACK_KEY, Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
 
-LEASE_SECONDS = 30.0
 # A question waits for the files of its own message for so long.
 _FILES_SECONDS = 600.0
 _OPEN = (QuestionState.WAITING, QuestionState.ANSWERING)
+_UNENDED = (*_OPEN, QuestionState.PAUSED)
 
 
 class Slack:
@@ -171,16 +174,23 @@ class Slack:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
-        """Take questions that nobody holds, oldest first; of a thread only the first that has not ended."""
+        """Take questions that nobody holds, oldest first; of a thread only the first that has not ended.
+
+        One that was paused is taken once its run is paused no more, whoever let that go on or ended it.
+        """
         with write(self._engine) as connection:
             now = self._clock()
             rows = connection.execute(_claimable(now).limit(limit).with_for_update(skip_locked=True)).all()
             found = []
             for row in rows:
+                if not _is_next(connection, row, now):
+                    continue
+                was_paused = row.state == QuestionState.PAUSED
                 taken = {
                     "state": QuestionState.ANSWERING,
                     "fence": row.fence + 1,
-                    "attempt": row.attempt + 1,
+                    "attempt": 1 if was_paused else row.attempt + 1,
+                    "resumed_at": now if was_paused else row.resumed_at,
                     "lease_until": now + lease_seconds,
                 }
                 connection.execute(update(slack_questions).where(slack_questions.c.id == row.id).values(**taken))
@@ -207,6 +217,10 @@ class Slack:
         self._change(question, messages=list(messages), posting_since=None)
         return replace(question, posted=Posted(messages))
 
+    def pause(self, question: SlackQuestion) -> None:
+        """Let go of the question until its run is paused no more. Raises `LeaseLostError`."""
+        self._change(question, state=QuestionState.PAUSED, lease_until=None)
+
     def put_back(self, question: SlackQuestion, seconds: float) -> None:
         """Let the question be taken again after so many seconds. Raises `LeaseLostError`."""
         self._change(
@@ -229,7 +243,7 @@ class Slack:
             return None if row is None else _question(connection, row, row._mapping)
 
     def open_questions(self) -> int:
-        """Count the questions that have not ended."""
+        """Count the questions that have not ended and wait for nobody."""
         query = select(func.count()).where(slack_questions.c.state.in_(_OPEN))
         with read(self._engine) as connection:
             return connection.execute(query).scalar_one()
@@ -237,7 +251,7 @@ class Slack:
     def unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
         """List the questions of a thread that have not ended, in the order of their messages."""
         of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
-        query = _questions().where(*of_thread, slack_questions.c.state.in_(_OPEN))
+        query = _questions().where(*of_thread, slack_questions.c.state.in_(_UNENDED))
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(slack_questions.c.message_ts)).all()
             return [_question(connection, row, row._mapping) for row in rows]
@@ -247,7 +261,7 @@ class Slack:
         of_thread = _of_thread(slack_questions, team_id, channel, thread_ts)
         with write(self._engine) as connection:
             connection.execute(
-                update(slack_questions).where(*of_thread, slack_questions.c.state.in_(_OPEN)).values(stopped=True)
+                update(slack_questions).where(*of_thread, slack_questions.c.state.in_(_UNENDED)).values(stopped=True)
             )
         return self.unended(team_id, channel, thread_ts)
 
@@ -325,6 +339,8 @@ def _claimable(now: float) -> Select[Any]:
     )
     waits = and_(mine.state == QuestionState.WAITING, mine.not_before <= now)
     lost = and_(mine.state == QuestionState.ANSWERING, mine.lease_until < now)
+    run_waits = exists().where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == mine.run_id, jobs.c.state == "paused")
+    goes_on = and_(mine.state == QuestionState.PAUSED, ~run_waits)
     files_come = exists().where(
         slack_shares.c.team_id == mine.team_id,
         slack_shares.c.channel == mine.channel,
@@ -332,7 +348,24 @@ def _claimable(now: float) -> Select[Any]:
         slack_shares.c.state.in_(OPEN_SHARES),
         slack_shares.c.created_at > now - _FILES_SECONDS,
     )
-    return select(slack_questions).where(or_(waits, lost), ~before_it, ~files_come).order_by(mine.created_at)
+    takable = or_(and_(or_(waits, lost), ~before_it, ~files_come), goes_on)
+    return select(slack_questions).where(takable).order_by(mine.created_at)
+
+
+def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
+    """True if nobody answers in the question's thread, or is about to; the thread is locked until the commit."""
+    of_thread = _of_thread(slack_threads, row.team_id, row.channel, row.thread_ts)
+    thread = select(slack_threads.c.created_at).where(*of_thread).with_for_update(skip_locked=True)
+    if connection.execute(thread).first() is None:
+        return False
+    others = slack_questions.c
+    answered = select(others.id).where(
+        *_of_thread(slack_questions, row.team_id, row.channel, row.thread_ts),
+        others.id != row.id,
+        others.state == QuestionState.ANSWERING,
+        others.lease_until >= now,
+    )
+    return connection.execute(answered).first() is None
 
 
 def _questions() -> Select[Any]:
@@ -363,6 +396,7 @@ def _question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuesti
         now_as["attempt"],
         now_as["fence"],
         row.created_at,
+        now_as["resumed_at"] or row.created_at,
         _settings(connection, row.team_id, row.channel),
     )
 

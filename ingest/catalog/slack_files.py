@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
 from ingest.catalog.database import insert_new, read, write
-from ingest.catalog.slack_rows import count, note
+from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
 from ingest.catalog.tables import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.documents import Failure
 from ingest.errors import LeaseLostError
@@ -28,8 +28,6 @@ from ingest.slack_files import (
     SharedFile,
     ShareState,
 )
-
-LEASE_SECONDS = 30.0
 
 
 class SlackFiles:

@@ -1,4 +1,4 @@
-"""What questions and files from Slack have in common: events that were seen, and counts by channel and day."""
+"""What questions and files from Slack share: their lease, events that were seen, and counts by channel and day."""
 
 from collections.abc import Collection
 
@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 from ingest.catalog.database import insert_new, upsert
 from ingest.catalog.quota_rows import day_of, sums
 from ingest.catalog.tables import slack_days, slack_seen
+
+LEASE_SECONDS = 30.0
 
 
 def note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:

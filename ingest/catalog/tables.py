@@ -888,7 +888,8 @@ slack_seen = Table(
     Index(None, "tenant_id"),
 )
 
-# Questions with their replies: `messages` are the timestamps of what was posted, in order.
+# Questions with their replies: `messages` are the timestamps of what was posted, in order. `resumed_at` is when the
+# question was taken after its run had waited for somebody.
 slack_questions = Table(
     "slack_questions",
     metadata,
@@ -913,6 +914,7 @@ slack_questions = Table(
     Column("not_before", Float, nullable=False),
     Column("error_code", String(64)),
     Column("created_at", Float, nullable=False),
+    Column("resumed_at", Float),
     Column("ended_at", Float),
     Index(None, "state", "not_before"),
     Index(None, "team_id", "channel", "thread_ts"),

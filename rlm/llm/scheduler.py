@@ -255,7 +255,7 @@ class _Batch:
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
-        self._over = _failed(BudgetExhaustedError("The run's time is over."))
+        self._over = _failed(BudgetExhaustedError("The run's time is over.", resource="seconds"))
         # Sizes that the budget does not cover, with the refusal: calls as large need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False

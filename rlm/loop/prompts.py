@@ -92,7 +92,7 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
         lines += [f"BEGIN sample {mark}", plain(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits
     lines += [
-        f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits)])}.",
+        f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits, environment)])}.",
         f"A prompt to a sub-model may have {profile.max_prompt_tokens:,} tokens, about "
         f"{3 * profile.max_prompt_tokens:,} characters; its reply has {profile.max_output_tokens:,} tokens at most.",
     ]
@@ -121,11 +121,11 @@ def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
     return f"{said}{ending}\n\nReply with cell {number} of {cells}."
 
 
-def _spendable(limits: Limits) -> Iterator[str]:
-    """Yield the limits in words, including the calls of sub-models."""
+def _spendable(limits: Limits, environment: Environment) -> Iterator[str]:
+    """Yield the limits in words, including the calls of sub-models; the time only where the run is told of it."""
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
-        if most is not None:
+        if most is not None and (name != "seconds" or environment.tells_time):
             yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 
 

@@ -1204,6 +1204,57 @@ GUARDS = (
         "tests/integration/slack/test_files.py::test_a_question_with_its_file_waits_until_that_is_read",
     ),
     Guard(
+        "a question whose run waits is taken only once that goes on or has ended",
+        "ingest/catalog/slack.py",
+        "goes_on = and_(mine.state == QuestionState.PAUSED, ~run_waits)",
+        "goes_on = mine.state == QuestionState.PAUSED",
+        "tests/contract/test_catalog_slack.py::test_a_question_that_waits_is_nobodys_until_its_run_goes_on_or_ends",
+    ),
+    Guard(
+        "a question that goes on waits until another of its thread is answered",
+        "ingest/catalog/slack.py",
+        "if not _is_next(connection, row, now):",
+        "if False:",
+        "tests/contract/test_catalog_slack.py"
+        "::test_a_question_that_waits_keeps_no_other_of_its_thread_waiting_but_is_answered_alone",
+    ),
+    Guard(
+        "a button decides about the pause in which it was shown",
+        "api/slack/waiting.py",
+        "if run.state is not RunState.PAUSED or len(run.raised) != raises:",
+        "if run.state is not RunState.PAUSED:",
+        "tests/integration/slack/test_pausing.py::test_each_press_allows_as_much_again_and_a_button_is_of_one_pause",
+    ),
+    Guard(
+        "who may not ask in a channel may not decide there",
+        "api/slack/waiting.py",
+        "if not question.settings.lets_ask(user_id):",
+        "if False:",
+        "tests/integration/slack/test_pausing.py::test_who_may_not_ask_in_a_channel_may_not_decide_there",
+    ),
+    Guard(
+        "a run whose time may be raised is not told of it, so it asks the same again",
+        "rlm/loop/prompts.py",
+        'if most is not None and (name != "seconds" or environment.tells_time):',
+        "if most is not None:",
+        "tests/unit/rlm/loop/test_last_cells.py::test_a_root_is_told_beforehand_what_its_run_may_spend",
+    ),
+    Guard(
+        "an event is not taken before it is known whose the bot's token is",
+        "api/slack/app.py",
+        "if workspace is None and not self._knows_own:",
+        "if False:",
+        "tests/integration/slack/test_processes.py"
+        "::test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again",
+    ),
+    Guard(
+        "a connection that cannot be made is closed",
+        "api/slack/app.py",
+        "                await self._disconnect()\n",
+        "",
+        "tests/integration/slack/test_processes.py::test_a_connection_that_cannot_be_made_leaves_nothing_open",
+    ),
+    Guard(
         "parsers open no files",
         "ingest/parsing/confinement.py",
         "LANDLOCK if _restrict_files(document, folder, extra) else",

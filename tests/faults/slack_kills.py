@@ -17,15 +17,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from api.cli.console_logging import configure_logging
+from api.slack.waiting import GO_ON
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import VARIABLE, FaultFolder
-from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS
+from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS, SLACK_PAUSE_FAULT_POINTS
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
@@ -69,6 +70,7 @@ class Killed:
     model: Model
     port: int
     trials: int = 0
+    pressed: set[str] = field(default_factory=set)
 
     def trial(self, point: str, *, streamed: bool = False) -> list[Posted]:
         """Kill the service as it reaches a point with a question; returns the bot's messages in the end."""
@@ -82,17 +84,32 @@ class Killed:
         event = self.slack.says("U0ANN", channel, f"<@{BOT}> {KEEPER}")
         with self._service(point) as process:
             self._send(event, may_fail=point == "slack.accepted")
+            if point == "slack.decided":
+                wait_until(lambda: self._decide(channel), seconds=_SECONDS, what="somebody decides")
             wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
             process.send_signal(signal.SIGKILL)
             process.wait()
         faults.release()
         with self._service(point):
             self._send(event, may_fail=False)  # Slack sends again what was not acknowledged, and what was
-            wait_until(lambda: self._is_whole(channel), seconds=_SECONDS, what=f"the reply after {point}")
+            wait_until(lambda: self._ends(channel), seconds=_SECONDS, what=f"the reply after {point}")
             time.sleep(1.5)  # for a second one, if there is going to be one
         return self.slack.replies(channel)
 
-    def _is_whole(self, channel: str) -> bool:
+    def _decide(self, channel: str) -> bool:
+        """Let the channel's run go on wherever it waits; true once somebody was asked."""
+        asked = {each.decisions[GO_ON] for each in self.slack.replies(channel) if each.decisions}
+        for button in asked - self.pressed:
+            self.pressed.add(button)
+            sender = Sender(f"http://127.0.0.1:{self.port}")
+            with suppress(httpx.HTTPError):  # the process may stand at a point
+                sender.press("U0ANN", GO_ON, button, channel, seconds=0.5)
+            sender.close()
+        return bool(asked)
+
+    def _ends(self, channel: str) -> bool:
+        """True once the reply is whole; a run that waits is let go on."""
+        self._decide(channel)
         return any(each.is_whole for each in self.slack.replies(channel))
 
     def _send(self, event: dict[str, object], *, may_fail: bool) -> None:
@@ -108,7 +125,8 @@ class Killed:
     @contextmanager
     def _service(self, point: str = "") -> Iterator["subprocess.Popen[bytes]"]:
         arguments = [str(self.folder / "home"), self.server.url, self.slack.url, str(self.port)]
-        arguments += [_STREAM_SECONDS] if point == "slack.removed" else []
+        arguments += [_STREAM_SECONDS if point == "slack.removed" else ""]
+        arguments += ["1"] if point in SLACK_PAUSE_FAULT_POINTS else []
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.slack_process", *arguments],
             env={**os.environ, VARIABLE: str(self.folder / "faults")},
@@ -144,7 +162,7 @@ def killed_services(folder: Path) -> Iterator[Killed]:
 
 def points() -> list[tuple[str, bool]]:
     """All points, each with what it is reached by."""
-    names = [*SLACK_FAULT_POINTS, *RUN_FAULT_POINTS]
+    names = [*SLACK_FAULT_POINTS, *SLACK_PAUSE_FAULT_POINTS, *RUN_FAULT_POINTS]
     short = [(point, False) for point in names if point not in _STREAMED]
     streamed = ("slack.posting", "slack.sent", "slack.posted", "slack.answered", *sorted(_STREAMED))
     return [*short, *((point, True) for point in streamed)]

@@ -16,7 +16,14 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
 
 
 @pytest.mark.parametrize(
-    ("point", "streamed"), [("slack.sent", False), ("slack.streaming", True), ("slack.removed", True)]
+    ("point", "streamed"),
+    [
+        ("slack.sent", False),
+        ("slack.asked_what_to_do", False),
+        ("slack.decided", False),
+        ("slack.streaming", True),
+        ("slack.removed", True),
+    ],
 )
 def test_a_question_has_one_reply_after_a_kill(services: Killed, point: str, streamed: bool) -> None:
     (reply,) = services.trial(point, streamed=streamed)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,13 @@ def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Pa
     with opened(tmp_path, model) as (_, client):
         upload(client)
         run = ask(client, seconds=1.5)
-        in_state(client, run, "paused")
+        assert in_state(client, run, "paused")["progress"]["resource"] == "seconds"
         added.set()
         add(client, run, seconds=600)
         done = in_state(client, run, "failed", "completed", "partial")
         assert (done["state"], done["answer"]["text"]) == ("completed", "It was seen in 1819 [1].")
+    again = [prompt for prompt, times in Counter(prompts(model)).items() if times > 1]
+    assert all("First 3" in prompt for prompt in again), "only what was broken off is asked again"
 
 
 def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(

@@ -60,6 +60,13 @@ SLACK_FAULT_POINTS: dict[str, str] = {
     "slack.answered": "the reply is in memory only",
     "slack.finished": "the reply is in Slack whole, and the question has not ended",
 }
+# Fault points of questions from Slack whose run meets its limits, in the order in which they are passed.
+SLACK_PAUSE_FAULT_POINTS: dict[str, str] = {
+    "slack.run_paused": "the run waits for somebody, and the thread does not say so",
+    "slack.asked_what_to_do": "the thread asks what to do, and the question is still held",
+    "slack.paused": "nobody holds the question, and its place is not free",
+    "slack.decided": "the run goes on as somebody decided, and nobody follows it",
+}
 # Fault points of files from Slack, in the order in which they are passed; the last one when a file is deleted there.
 SLACK_FILE_FAULT_POINTS: dict[str, str] = {
     "slack.files_stored": "the files are committed, and Slack has no answer yet",

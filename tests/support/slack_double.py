@@ -53,7 +53,7 @@ class RemoteFile:
 class Fault:
     """What happens to the next call of a method: a `status` is answered, after `seconds`, or the `error` of a refusal.
 
-    Calls that are `done` take effect before.
+    Calls that are `done` take effect before. With `until`, the answer waits for that.
     """
 
     status: int = 200
@@ -61,6 +61,7 @@ class Fault:
     retry_after: float = 0.0
     seconds: float = 0.0
     error: str = ""
+    until: threading.Event | None = None
 
 
 class SlackDouble:
@@ -90,6 +91,7 @@ class SlackDouble:
         self._events = itertools.count(1)
         self._outgoing: queue.Queue[dict[str, Any]] = queue.Queue()
         self.acknowledged: list[str] = []
+        self.whispers: list[tuple[str, str, str]] = []  # channel, user, and what that user alone was told
 
     # What people do.
 
@@ -212,7 +214,7 @@ class SlackDouble:
         async def call(method: str, request: Request) -> Response:
             body = _body(request, await request.body())
             if method == "apps.connections.open":
-                return self._opened(request)
+                return self._opened(request, self._fault(method, body))
             if method == "oauth.v2.access":
                 return self._exchanged(body)
             if request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
@@ -221,6 +223,8 @@ class SlackDouble:
                 fault = self._fault(method, body)
             answer = self._answered(method, body, fault)
             await asyncio.sleep(fault.seconds if fault is not None else 0)
+            while fault is not None and fault.until is not None and not fault.until.is_set():
+                await asyncio.sleep(0.05)
             return answer
 
         @app.get("/files-pri/{identifier}/{name:path}")
@@ -274,7 +278,9 @@ class SlackDouble:
         file.fetched += 1
         return Response(file.content, media_type=file.facts.get("mimetype", "application/octet-stream"))
 
-    def _opened(self, request: Request) -> Response:
+    def _opened(self, request: Request, fault: Fault | None) -> Response:
+        if fault is not None:
+            return _faulty(fault)
         if request.headers.get("authorization") != f"Bearer {APP_TOKEN}":
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         address = self.url.replace("http://", "ws://").removesuffix("api/")
@@ -430,6 +436,13 @@ class SlackDouble:
         )
         self._arrived(message)
         return {"channel": message.channel, "ts": message.ts}
+
+    def _chat_postEphemeral(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._known(body["channel"])
+        if body["user"] not in self.channels[body["channel"]]["members"]:
+            raise RefusedError("user_not_in_channel")
+        self.whispers.append((body["channel"], body["user"], str(body["text"])))
+        return {"message_ts": self._ts()}
 
     def _chat_delete(self, body: dict[str, Any]) -> dict[str, Any]:
         message = self._message(body)

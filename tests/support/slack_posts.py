@@ -9,6 +9,7 @@ from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
 from api.slack.live import PROGRESS
+from api.slack.waiting import DECISIONS
 
 BOT = "U0BOT"
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
@@ -55,8 +56,14 @@ class Posted:
 
     @property
     def is_whole(self) -> bool:
-        """True for what the bot posts as a reply: it has blocks, and does not show how far the work is."""
-        return bool(self.blocks) and self.text != PROGRESS
+        """True for what the bot posts as a reply: it has blocks, and neither shows how far the work is nor asks."""
+        return bool(self.blocks) and self.text != PROGRESS and not self.decisions
+
+    @property
+    def decisions(self) -> dict[str, str]:
+        """The values of the buttons with which people decide what becomes of a run, by their actions."""
+        buttons = [each for block in self.blocks if block["type"] == "actions" for each in block["elements"]]
+        return {each["action_id"]: each["value"] for each in buttons if each["action_id"] in DECISIONS}
 
     files: list[str] = field(default_factory=list)
 

@@ -11,6 +11,7 @@ from api.main import create_app
 from api.settings import Settings
 from api.slack import live
 from retrieval.embedding import HashingEmbedder
+from rlm import estimates
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
@@ -19,8 +20,11 @@ from tests.support.slack_double import BOT_TOKEN
 from tests.support.slack_sender import SECRET
 
 
-def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: str = "") -> None:
+def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: str = "", calls: str = "") -> None:
+    """Serve; `stream_seconds` is how long a stream is kept open, and `calls` what a run may send unasked."""
     arm_from_environment()
+    if calls:
+        estimates.UNASKED_CALLS = int(calls)
     if stream_seconds:
         live.STREAM_SECONDS = float(stream_seconds)
     profile = ModelProfile("scripted", 32_000, 4_000)

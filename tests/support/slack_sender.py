@@ -31,15 +31,16 @@ class Sender:
             headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
         return self._send(raw, headers, at, seconds)
 
-    def form(self, fields: Mapping[str, str]) -> httpx.Response:
-        return self._send(urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, None)
+    def form(self, fields: Mapping[str, str], *, seconds: float = 30) -> httpx.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._send(urlencode(fields).encode(), headers, None, seconds)
 
     def command(self, user: str, text: str, trigger: str = "1.2.abc") -> httpx.Response:
         """Send `/ask` with a text."""
         fields = {"command": "/ask", "text": text, "user_id": user, "team_id": TEAM, "trigger_id": trigger}
         return self.form({**fields, "channel_id": "C0", "response_url": "https://slack.invalid/"})
 
-    def press(self, user: str, action: str, value: str, channel: str) -> httpx.Response:
+    def press(self, user: str, action: str, value: str, channel: str, *, seconds: float = 30) -> httpx.Response:
         """Press a button of a message."""
         payload = {
             "type": "block_actions",
@@ -49,7 +50,7 @@ class Sender:
             "trigger_id": f"9.{action}.{value}",
             "actions": [{"action_id": action, "block_id": "b", "type": "button", "value": value}],
         }
-        return self.form({"payload": json.dumps(payload)})
+        return self.form({"payload": json.dumps(payload)}, seconds=seconds)
 
     def shortcut(self, user: str, event: Mapping[str, Any], trigger: str) -> httpx.Response:
         """Choose the shortcut of the message of an event."""

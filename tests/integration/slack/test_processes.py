@@ -1,10 +1,13 @@
 """The bot by Socket Mode, and in several processes over one catalog."""
 
+import gc
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from api.main import create_app
 from api.slack.installing import install_link
@@ -96,6 +99,34 @@ def test_a_service_hears_from_slack_once_slack_is_back(tmp_path: Path, slack: Sl
         envelope = slack.push(slack.says("U0ANN", "C0BACK", f"<@{BOT}> {KEEPER}"))
         wait_until(lambda: envelope in slack.acknowledged, seconds=120, what="an event is acknowledged")
         wait_until(lambda: any(each.is_whole for each in slack.replies("C0BACK")), seconds=120, what="it is answered")
+
+
+def test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again(
+    tmp_path: Path, slack: SlackDouble
+) -> None:
+    told = threading.Event()
+    slack.faults["auth.test"].append(Fault(until=told))
+    settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
+    with harbour(tmp_path / "home", Model(), **settings) as made:
+        slack.channel("C0FIRST", "U0ANN")
+        sender, event = Sender(made.url), slack.says("U0ANN", "C0FIRST", f"<@{BOT}> {KEEPER}")
+        assert sender.event(event).status_code == 500
+        told.set()
+        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, seconds=60, what="it is connected")
+        assert sender.event(event, retry=1).status_code == 200
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0FIRST")), seconds=60, what="it is answered")
+        sender.close()
+
+
+def test_a_connection_that_cannot_be_made_leaves_nothing_open(tmp_path: Path, slack: SlackDouble) -> None:
+    slack.faults["apps.connections.open"].append(Fault(500))
+    settings = {"slack_app_token": APP_TOKEN, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
+    with harbour(tmp_path / "home", Model(), **settings):
+        slack.channel("C0AGAIN", "U0ANN")
+        envelope = slack.push(slack.says("U0ANN", "C0AGAIN", "Hello."))
+        wait_until(lambda: envelope in slack.acknowledged, seconds=120, what="it listens at last")
+        clients = [each for each in gc.get_objects() if isinstance(each, SocketModeClient)]
+        assert sum(not each.closed for each in clients) == 1
 
 
 def test_a_service_starts_while_slack_is_away(tmp_path: Path) -> None:

@@ -64,10 +64,12 @@ def test_code_that_spends_all_it_can_leaves_two_cells_to_hand_in(sandbox: Sandbo
 
 def test_a_root_is_told_beforehand_what_its_run_may_spend(sandbox: Sandbox) -> None:
     limits = Limits(calls=1_500, prompt_tokens=2_000_000, completion_tokens=90_000, seconds=900)
-    root = ScriptedRoot(in_code(SUBMIT))
-    run(sandbox, root, limits)
+    root = ScriptedRoot(in_code(SUBMIT), in_code(SUBMIT))
+    drafted(environment(sandbox, root, budget=Budget(limits), tells_time=True))
     assert "Limits of the whole run: 30 cells, 1,500 calls of models" in root.prompts[0]
     assert "2,000,000 tokens to read, 90,000 tokens to write, 900 seconds." in root.prompts[0]
+    drafted(environment(sandbox, root, budget=Budget(limits)))  # as in a run, whose time may be raised
+    assert root.prompts[1] == root.prompts[0].replace(", 900 seconds.", ".")
 
 
 def test_a_limit_of_money_is_told(sandbox: Sandbox) -> None:

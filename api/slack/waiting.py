@@ -1,0 +1,124 @@
+"""A run that has met its limits: the message that asks what becomes of it, and what people decide by its buttons."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from api.rendering import inert_mrkdwn
+from api.run_control import end_with_what_it_has, raise_budget
+from api.services import Services
+from api.slack.live import Live
+from api.slack.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
+from api.slack.reply import Reply
+from ingest.errors import LeadlineError, RunNotFoundError, RunStateError
+from ingest.faultpoints import reach
+from ingest.quotas import NANODOLLARS
+from ingest.runs import Run, RunState
+from ingest.slack import SlackQuestion
+from rlm.estimates import at_most
+from rlm.llm.budgets import Limits
+from rlm.runs.bodies import limits_of
+
+log = structlog.get_logger(__name__)
+
+GO_ON, FINISH, STOP = "leadline_go_on", "leadline_finish", "leadline_stop"
+DECISIONS = (GO_ON, FINISH, STOP)
+_LIMITS = {"seconds": "time", "calls": "calls of the language model", "dollars": "money"}
+_NOT_YOURS = "Only those who may ask here decide that."
+_GONE = "That work is not kept any more. Ask again."
+_ENDED = "That work has ended by now."
+_DECIDED = "Somebody has decided that already."
+
+
+def as_much_again(run: Run) -> Limits:
+    """Return what one press adds: of each limit of the run as much as it allows so far."""
+    allowed = {name: value for name, value in vars(limits_of(run.limits)).items() if value and name != "depth"}
+    return Limits(**allowed)
+
+
+async def ask_what_to_do(live: Live, reply: Reply, run: Run, *, wait_days: float) -> None:
+    """Put the question what becomes of a paused run in the place of what its thread shows. Raises `SlackError`s."""
+    await live.end()
+    asked, question_id = reply.question.asked, reply.question.id
+    until = live.paused_at + wait_days * 24 * 3600.0
+    message = waiting_message(question_id, run, live.done, until, asked=None if asked.thread_ts else asked.text)
+    await reply.finish([message], anew=live.was_shown_for_long(live.paused_at))
+    await live.leave()
+
+
+def waiting_message(
+    question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
+) -> Message:
+    """Return what a thread is asked: what was `done` and used, and what each button does.
+
+    At the instant `until` the run ends by itself. `asked` is the question, where it stands nowhere above.
+    """
+    met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
+    minutes = int(run.seconds / 60)
+    worked = f"{minutes:,} minute{'' if minutes == 1 else 's'}" if minutes else "less than a minute"
+    used = [worked, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
+    if run.spent.nanodollars:
+        used.append(f"${run.spent.nanodollars / NANODOLLARS:.2f}")
+    steps = [f"• {inert_mrkdwn(title)}" for title in done]
+    said = f"*There is no answer yet, and the limit of {met} is met.*\nUsed so far: {', '.join(used)}."
+    more = at_most(as_much_again(run))
+    cost = " It may cost as much again." if run.spent.nanodollars else ""
+    blocks: Blocks = [asked_line(asked)] if asked is not None else []
+    blocks.append(section("\n".join([said, *steps])[:SECTION_CHARS]))
+    blocks.append(context(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
+    blocks.append(context(f"If nobody decides until {_instant(until)}, you get an answer from what there is."))
+    value = f"{question_id}:{len(run.raised)}"
+    buttons = [
+        button("Go on", GO_ON, value, style="primary"),
+        button("Answer with what it has", FINISH, value),
+        button("Stop", STOP, value),
+    ]
+    return Message([*blocks, {"type": "actions", "elements": buttons}], f"No answer yet after {worked}: shall I go on?")
+
+
+def _instant(at: float) -> str:
+    """Return an instant that Slack shows in each reader's own time."""
+    plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+    return f"<!date^{int(at)}^{{date_long_pretty}}, {{time}}|{plain}>"
+
+
+class Decisions:
+    """Carries out what people decide. `wake` is called when a question can be gone on with."""
+
+    def __init__(self, served: Services, wake: Callable[[], None]) -> None:
+        self._served = served
+        self._wake = wake
+
+    def decide(self, action: str, question: SlackQuestion | None, raises: int, user_id: str) -> str | None:
+        """Do what a button says; returns what to tell whoever pressed it, if it had no effect.
+
+        `raises` is how often the run's budget had been raised when the button was shown, so each is pressed once.
+        """
+        if question is None or question.run_id is None:
+            return _GONE
+        if not question.settings.lets_ask(user_id):
+            return _NOT_YOURS
+        try:
+            run = self._served.runs.run(question.asked.tenant_id, question.run_id)
+            if run.state is not RunState.PAUSED or len(run.raised) != raises:
+                return _ENDED if run.ended else _DECIDED
+            self._carry_out(action, run)
+        except RunNotFoundError:
+            return _GONE
+        except RunStateError:  # somebody else was faster by a moment
+            return _DECIDED
+        except LeadlineError as error:
+            return inert_mrkdwn(" ".join(error.told).strip())
+        log.info("decided in Slack", action=action, question=question.id, run=run.id, user=user_id)
+        reach("slack.decided")
+        self._wake()
+        return None
+
+    def _carry_out(self, action: str, run: Run) -> None:
+        if action == GO_ON:
+            raise_budget(self._served, run, as_much_again(run))
+        elif action == FINISH:
+            end_with_what_it_has(self._served, run)
+        else:
+            self._served.runs.cancel(run.tenant_id, run.id)

@@ -1,0 +1,73 @@
+"""The message that asks what becomes of a run: what it says, and that Slack takes it."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from api.slack.waiting import as_much_again, waiting_message
+from ingest.runs import Run, RunState, Spent
+from rlm.llm.budgets import Limits
+from tests.support.slack_posts import checked
+
+_UNTIL = 1_796_558_400.0  # 2026-12-06 12:00 of UTC
+
+
+def run(limits: dict[str, Any], *, seconds: float = 900.4, raised: int = 0, spent: Spent | None = None) -> Run:
+    """A run that has met its limit of time."""
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("conversation_id", "scope_documents", "scope_characters", "answer", "failure", "started_at", "ended_at")
+    )
+    return Run(
+        id="r",
+        sequence=1,
+        tenant_id="ann",
+        question="Who?",
+        collections=(),
+        documents=(),
+        strategy="auto",
+        limits=limits,
+        every_record=False,
+        history=(),
+        state=RunState.PAUSED,
+        attempt=1,
+        events=1,
+        spent=spent or Spent(54, nanodollars=420_000_000),
+        seconds=seconds,
+        progress={"paused": "The time is over.", "resource": "seconds"},
+        created_at=0.0,
+        raised=[{}] * raised,
+        **nothing,
+    )
+
+
+def test_what_was_done_and_used_is_told_with_what_each_press_allows() -> None:
+    asked = waiting_message("q", run({"calls": 500, "seconds": 900.0}), ["Read 2 passages"], _UNTIL)
+    text = str(checked(asked.blocks))
+    assert "the limit of time is met" in text
+    assert "15 minutes, 54 calls of the language model, $0.42" in text
+    assert "• Read 2 passages" in text
+    assert "at most 500 calls of the language model, 15 min. It may cost as much again." in text
+    assert "2026-12-06 12:00 UTC" in text
+    assert asked.text == "No answer yet after 15 minutes: shall I go on?"
+
+
+def test_a_run_without_a_price_says_nothing_of_money() -> None:
+    free = run({"calls": 500, "seconds": 900.0}, spent=Spent(54))
+    assert "cost" not in str(waiting_message("q", free, [], _UNTIL).blocks)
+
+
+def test_a_press_adds_as_much_as_was_allowed_so_far_to_each_limit() -> None:
+    limits = {"calls": 1_000, "seconds": 1_800.0, "dollars": "2", "depth": 3, "tokens": 0}
+    assert as_much_again(run(limits)) == Limits(calls=1_000, seconds=1_800.0, dollars=Decimal(2))
+
+
+def test_a_button_is_of_one_pause() -> None:
+    buttons = [waiting_message("q", run({"calls": 5}, raised=raised), [], _UNTIL).blocks[-1] for raised in (0, 1)]
+    assert [[each["value"] for each in block["elements"]] for block in buttons] == [["q:0"] * 3, ["q:1"] * 3]
+
+
+def test_many_steps_with_hostile_titles_are_one_message_that_slack_takes() -> None:
+    titles = [f"<!channel> [x](https://evil.example) @here #general *{'ü' * 300}*"] * 10
+    message = waiting_message("q", run({"calls": 5}), titles, _UNTIL, asked="<@U0BOB> " * 500)
+    said = re.sub(r"`[^`]*`", "", str(checked(message.blocks)).replace("<!date^", ""))
+    assert not any(bad in said for bad in ("<!", "<@", "evil.example"))
