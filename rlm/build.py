@@ -20,7 +20,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.operators import Operators
-from rlm.passages import WIDENED_CHARS, searching
+from rlm.passages import searching
 from rlm.requests import AnswerRequest, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
@@ -155,9 +155,9 @@ class OpenRequest:
         return self._parts.table_catalog.in_scope(self.corpus, question, self.context(question, ()).search)
 
     def context(self, question: str, queries: tuple[str, ...]) -> Context:
-        """Return the parts that any strategy works with; the passages of a small model are as they were indexed."""
-        request, widened = self.request, None if self.profile.small else WIDENED_CHARS
-        search = searching(self._searcher, request.scope, request.used, widened_chars=widened)
+        """Return the parts that any strategy works with."""
+        request = self.request
+        search = searching(self._searcher, request.scope, request.used, widened_chars=None)
         return Context(
             question=question,
             queries=queries,

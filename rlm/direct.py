@@ -17,7 +17,7 @@ from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
 from rlm.llm.port import SubCall, SubFailure, SubReply, raised, reply_to
 from rlm.llm.structured_output import closed_object
-from rlm.passages import PassageNumbers, fits, in_reading_order, in_turn, tokens_of, whole, within
+from rlm.passages import PassageReader, fits
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
@@ -89,7 +89,7 @@ class DirectStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`. Raises the errors of searching and of the model, and `LanguageModelOutputError` for a
         reply without text."""
-        return _Reading(context).events()
+        yield from _Reading(context).events()
 
 
 class _Reading:
@@ -98,20 +98,20 @@ class _Reading:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._nonce = context.nonce()
-        self._numbers = PassageNumbers([])
+        self._reader = PassageReader(context.corpus(), context.profile.reading_tokens)
         self._queries: list[str] = []
 
     def events(self) -> Iterator[Event]:
         context, profile = self._context, self._context.profile
-        corpus, searches = context.corpus(), 0
-        if fits(corpus, profile.reading_tokens):
-            self._numbers.add(whole(corpus))
+        searches = 0
+        if fits(context.corpus(), profile.reading_tokens):
+            self._reader.read_whole()
         else:
             searches = 0 if profile.small else MAX_SEARCHES
             # Half of the reading budget, to leave room for later searches.
             first = profile.reading_tokens // (2 if searches else 1)
             yield self._search([context.question, *context.queries], first)
-        if not self._numbers.passages:
+        if not self._reader.passages:
             yield Delta(NOTHING_FOUND)
             yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, searched((), (), self._queries)))
             return
@@ -119,7 +119,7 @@ class _Reading:
             yield from self._quoted()
             return
         for left in range(searches, -1, -1):
-            passages = tuple(self._numbers.passages)
+            passages = tuple(self._reader.passages)
             yield Reading(searches - left + 1, passages)
             reply = _Reply(passages)
             yield from self._reply(reply, searches=left)
@@ -128,12 +128,14 @@ class _Reading:
                 return
             if not (left and reply.queries):
                 break
-            yield self._search(reply.queries, self._room // left)
+            # What was read beyond the first half is not missing here: each search has its share.
+            share = profile.reading_tokens // (2 * MAX_SEARCHES)
+            yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
     def _quoted(self) -> Iterator[Event]:
         """Yield a small model's answer, with the passage it rests on and its quotation from there."""
-        passages, context = tuple(self._numbers.passages), self._context
+        passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._asked(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
         reply = json.loads(reply_to(context.calls, call, cancelled=context.cancelled).text)
@@ -149,18 +151,12 @@ class _Reading:
         yield Delta(draft.text)
         yield Drafted(draft)
 
-    @property
-    def _room(self) -> int:
-        """Return the number of tokens that may still be read."""
-        return max(0, self._context.profile.reading_tokens - sum(map(tokens_of, self._numbers.passages)))
-
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
-        """Search for each query, and number the new passages."""
+        """Search for each query, and read what is found; a small model reads the hits alone."""
         self._queries += queries
-        top_k = _SMALL_TOP_K if self._context.profile.small else _TOP_K
-        rankings = [self._context.search(query, top_k) for query in queries]
-        new = in_reading_order(within(self._numbers.new_among(in_turn(rankings)), tokens))
-        self._numbers.add(new)
+        small = self._context.profile.small
+        rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
+        new = self._reader.read_hits(rankings, tokens, widened=not small)
         return Retrieved(tuple(new), "; ".join(queries))
 
     def _reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:
@@ -191,7 +187,7 @@ class _Reading:
     def _asked(self) -> str:
         """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
         nonce = self._nonce
-        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
+        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)]
         return "\n".join([*blocks, "", f"Question: {plain(self._context.question, nonce)}"])
 
 

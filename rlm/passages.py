@@ -1,14 +1,18 @@
 """The passages a direct answer is read from: all of a small scope, or search hits widened to their neighbours."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from ingest.chunking import Chunk
+from ingest.chunking import DEFAULT_MAX_CHARS, Chunk
 from ingest.works import UsedVersions
+from retrieval.expansion import widen
 from retrieval.passages import Passage
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest
 from retrieval.search import Searches
 from rlm.corpus.corpus import Corpus, CorpusDocument
+from rlm.errors import UnknownHandleError
 from rlm.llm.profiles import estimated_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
@@ -18,6 +22,7 @@ from rlm.strategy import Search
 WIDENED_CHARS = 4_000
 # Tokens for the marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
+_Found = TypeVar("_Found")
 
 
 def searching(
@@ -53,22 +58,6 @@ def tokens_of(passage: Passage) -> int:
     return estimated_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
 
 
-def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
-    """Return the first passages that fit `tokens` together; at least the beginning of the first."""
-    chosen: list[Passage] = []
-    for passage in passages:
-        size = tokens_of(passage)
-        if size > tokens:
-            if not chosen:
-                text = passage.text[: max(1, 3 * tokens)]
-                text = text[: text.rfind(" ")] if " " in text else text
-                chosen.append(replace(passage, text=text, end=passage.start + len(text)))
-            break
-        chosen.append(passage)
-        tokens -= size
-    return chosen
-
-
 def fits(corpus: Corpus, tokens: int) -> bool:
     """True if all documents of the corpus fit in `tokens`."""
     size = corpus.size
@@ -78,49 +67,141 @@ def fits(corpus: Corpus, tokens: int) -> bool:
 
 def whole(corpus: Corpus) -> list[Passage]:
     """Return all text of a corpus in reading order, as passages of neighbouring chunks."""
-    return [passage for document in corpus.documents for passage in _pieces(corpus, document)]
+    return [
+        passage for document in corpus.documents for passage in _pieces(corpus, document, corpus.map(document).chunks)
+    ]
 
 
-def in_reading_order(passages: Sequence[Passage]) -> list[Passage]:
-    """Group passages by document, in document order; documents are ordered by their best passage."""
-    order = {version: place for place, version in enumerate(dict.fromkeys(each.version_id for each in passages))}
-    return sorted(passages, key=lambda each: (order[each.version_id], each.start))
+@dataclass(frozen=True)
+class _Place:
+    """A chunk of a document."""
+
+    document: CorpusDocument
+    ordinal: int
 
 
-@dataclass
-class PassageNumbers:
-    """Numbers the passages of one request, from 1; a passage that a later search finds again is not shown again."""
+class PassageReader:
+    """Reads passages for one request, about `tokens` of them, and numbers them from 1; no chunk is read twice."""
 
-    passages: list[Passage]
+    def __init__(self, corpus: Corpus, tokens: int) -> None:
+        self.passages: list[Passage] = []
+        self._corpus = corpus
+        self._tokens = tokens
+        # In order of reading, each with the hit that led there.
+        self._read: dict[_Place, Passage] = {}
 
-    def new_among(self, found: Iterable[Passage]) -> Iterator[Passage]:
-        """Yield the passages of which less than half lies in numbered ones, or in earlier ones of `found`."""
-        seen = list(self.passages)
-        for passage in found:
-            if 2 * sum(_shared(each, passage) for each in seen) < len(passage.text):
-                seen.append(passage)
-                yield passage
+    @property
+    def room(self) -> int:
+        """Return the number of tokens that may still be read."""
+        return max(0, self._tokens - sum(map(tokens_of, self.passages)))
 
-    def add(self, passages: Sequence[Passage]) -> None:
-        self.passages += passages
+    def read_whole(self) -> None:
+        """Read all of the corpus."""
+        self.passages += whole(self._corpus)
+
+    def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
+        """Read about `tokens` of what searches found, and return the new passages in reading order.
+
+        The best hits of each search come first; the very first is read in any case. If `widened`, they have half of
+        the tokens, and the other half is for the text around every hit, a little at a time. Sections that searches ask
+        for are read whole besides, if there is room. What is left is for more hits.
+        """
+        found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
+        before, hits, room = len(self._read), list(in_turn(found)), self.room
+        spent = self._take(hits, tokens // 2 if widened else tokens)
+        tokens, room = tokens - spent, room - spent
+        if widened:
+            for rest in self._asked_for(found):
+                size = sum(self._tokens_at(*each) for each in rest)
+                if size <= room:
+                    room -= self._take(rest, size)
+            tokens = min(tokens, room)
+            read = [(place, hit) for place, hit in hits if place in self._read]
+            sizes = range(2 * DEFAULT_MAX_CHARS, WIDENED_CHARS + 1, DEFAULT_MAX_CHARS)
+            around = ((each, hit) for chars in sizes for place, hit in read for each in self._around(place, chars))
+            tokens -= self._take(around, tokens)
+        self._take(hits, tokens)
+        new = list(self._numbered(list(self._read)[before:]))
+        self.passages += new
+        return new
+
+    def _take(self, places: Iterable[tuple[_Place, Passage]], tokens: int) -> int:
+        """Read the places that still fit `tokens`, each with the hit that led there; return the tokens spent."""
+        spent = 0
+        for place, hit in places:
+            if place not in self._read:
+                size = self._tokens_at(place, hit)
+                if size <= tokens - spent or not self._read:
+                    self._read[place] = hit
+                    spent += size
+        return spent
+
+    def _asked_for(self, found: Sequence[Sequence[tuple[_Place, Passage]]]) -> Iterator[list[tuple[_Place, Passage]]]:
+        """Yield the unread places of each section that a search asks for.
+
+        Their R-precision is over one half: of the R best hits, R being the number of the section's chunks, more than
+        R / 2 are in it. Searches for a section's name find its chunks, because chunks are indexed with their headings.
+        """
+        for ranking in found:
+            seen: set[_Place] = set()
+            for place, hit in ranking:
+                if place not in seen:
+                    # A token has less than four characters: there is no room for a longer section.
+                    section = self._around(place, 4 * self._tokens)
+                    seen.update(section)
+                    best = {each for each, _ in ranking[: len(section)]}
+                    if 2 * len(best.intersection(section)) > len(section):
+                        yield [(each, hit) for each in section if each not in self._read]
+
+    def _place(self, hit: Passage) -> _Place | None:
+        """Return the chunk that a hit is; None if its version is not in the corpus, or was closed meanwhile."""
+        document = self._corpus.with_id(hit.document_id)
+        if document is None or document.handle.version_id != hit.version_id:
+            return None
+        try:
+            chunks = self._corpus.map(document).chunks
+        except UnknownHandleError:
+            return None
+        return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
+
+    def _around(self, place: _Place, chars: int) -> list[_Place]:
+        """Return a place with its neighbours in its section, `chars` together."""
+        document = place.document
+        stretch = widen(self._corpus.map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars)
+        return [_Place(document, ordinal) for ordinal in range(stretch.first, stretch.last + 1)]
+
+    def _tokens_at(self, place: _Place, hit: Passage) -> int:
+        chunk = self._corpus.map(place.document).chunks[place.ordinal]
+        if chunk.start == hit.start:
+            return tokens_of(hit)
+        return estimated_tokens(self._corpus.text(place.document.handle[chunk.start : chunk.end]))
+
+    def _numbered(self, places: Sequence[_Place]) -> Iterator[Passage]:
+        """Yield passages of the places, in document order; the document of the best hit comes first."""
+        for document in dict.fromkeys(place.document for place in places):
+            chunks = self._corpus.map(document).chunks
+            ordinals = sorted(place.ordinal for place in places if place.document == document)
+            for piece in _pieces(self._corpus, document, [chunks[ordinal] for ordinal in ordinals]):
+                inside = (each for each in ordinals if piece.start <= chunks[each].start < piece.end)
+                best = min((self._read[_Place(document, each)] for each in inside), key=lambda hit: hit.rank)
+                yield replace(piece, rank=best.rank, score=best.score, cosine=best.cosine)
 
 
-def in_turn(rankings: Sequence[Sequence[Passage]]) -> Iterator[Passage]:
+def in_turn(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
     """Yield the best of each ranking, then the second of each, and so on: no query crowds out another."""
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
 
 
-def _shared(one: Passage, other: Passage) -> int:
-    """Return the number of characters that two passages have in common."""
-    same = one.version_id == other.version_id
-    return max(0, min(one.end, other.end) - max(one.start, other.start)) if same else 0
-
-
-def _pieces(corpus: Corpus, document: CorpusDocument) -> Iterator[Passage]:
+def _pieces(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -> Iterator[Passage]:
+    """Yield passages of neighbouring chunks below one heading."""
     group: list[Chunk] = []
-    for chunk in corpus.map(document).chunks:
-        if group and (chunk.end - group[0].start > WIDENED_CHARS or chunk.heading_path != group[0].heading_path):
+    for chunk in chunks:
+        if group and not (
+            chunk.ordinal == group[-1].ordinal + 1
+            and chunk.end - group[0].start <= WIDENED_CHARS
+            and chunk.heading_path == group[0].heading_path
+        ):
             yield corpus.passage(document.handle[group[0].start : group[-1].end])
             group = []
         group.append(chunk)

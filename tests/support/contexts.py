@@ -1,21 +1,27 @@
-"""Contexts of strategies over a few documents in memory, with a search by shared words."""
+"""Contexts of strategies over a few documents in memory, with the real search over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
-from ingest.chunking import chunk_text
+from ingest.catalog.catalog import Visible
+from ingest.chunking import chunk_text, context_line
+from ingest.filters import Conditions
 from ingest.layout import Layout, markdown_layout
-from ingest.texts import Texts
-from retrieval.passages import Passage
-from rlm.checking.checker import stems
+from ingest.texts import Texts, byte_spans
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import HashingEmbedder
+from retrieval.index import IndexedChunk
+from retrieval.search import Searcher
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.passages import whole
+from rlm.passages import searching
 from rlm.requests import ANYHOW, AnswerScope, Wanted
 from rlm.strategy import Context
 from tests.fakes.memory_blobs import MemoryBlobs
+from tests.support.fixed_generation import FixedGeneration
+from tests.support.memory_index import MemoryIndex
 
 CAPABLE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000)
 
@@ -36,6 +42,51 @@ def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
     return Corpus(found, texts, "ann")
 
 
+class _Open:
+    """The visibility of a corpus: all of it."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._visible = {
+            each.handle.version_id: Visible(each.handle.version_id, each.handle.document_id, "default", each.title, {})
+            for each in corpus.documents
+        }
+
+    def hidden_versions(self, tenant_id: str) -> list[str]:
+        return []
+
+    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+        return {version: self._visible[version] for version in version_ids}
+
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        return set()
+
+    def has_access_lists(self, tenant_id: str) -> bool:
+        return False
+
+    def matching(
+        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
+        return list(among)[:limit]
+
+
+def searcher_over(corpus: Corpus) -> Searcher:
+    """A searcher of the corpus by words, without vectors."""
+    index = MemoryIndex()
+    for document in corpus.documents:
+        version, text = document.handle.version_id, corpus.text(document.handle)
+        chunks = corpus.map(document).chunks
+        indexed = [
+            IndexedChunk(
+                f"{version}-{each.ordinal}", "ann", "default", document.handle.document_id, version, each.ordinal,
+                each.start, each.end, *span, page=None, heading_path=each.heading_path,
+            )
+            for each, span in zip(chunks, byte_spans(text, chunks), strict=True)
+        ]  # fmt: skip
+        words = (f"{context_line(document.title, each.heading_path)}\n{text[each.start : each.end]}" for each in chunks)
+        index.upsert(indexed, [Bm25Encoder().document(each) for each in words])
+    return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
+
+
 def context_over(
     corpus: Corpus,
     calls: SubCalls,
@@ -45,22 +96,16 @@ def context_over(
     queries: Sequence[str] = (),
     wanted: Wanted = ANYHOW,
 ) -> Context:
-    """A context whose search ranks all passages of the corpus by the words that they share with the queries."""
-    nonces = count(1)
-
-    def search(query: str, top_k: int) -> Sequence[Passage]:
-        words = stems(query)
-        passages = sorted(whole(corpus), key=lambda each: -len(words & stems(each.text)))
-        return [each for each in passages if words & stems(each.text)][:top_k]
-
+    """A context whose search ranks the chunks of the corpus by BM25."""
+    nonces, scope = count(1), AnswerScope("ann")
     return Context(
         question=question,
         queries=tuple(queries),
-        scope=AnswerScope("ann"),
+        scope=scope,
         wanted=wanted,
         profile=profile,
         calls=calls,
-        search=search,
+        search=searching(searcher_over(corpus), scope, corpus.used, widened_chars=None),
         corpus=lambda: corpus,
         nonce=lambda: f"nonce{next(nonces)}",
     )

@@ -87,6 +87,59 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
     assert calls.of("answer")[-1].prompt.startswith(passages.rstrip()), "a later round begins as the one before"
 
 
+def section(name: str, days: int, **other: str) -> str:
+    """A section with a paragraph a day, of which each fourth has the word "rudder"; `other` ones are keyed `dayN`."""
+    log = f"the {name} drifted with the pack while the watch was kept and the galley fire was lit. " * 8
+    every = (f"{name} day {day}: {log}{'' if day % 4 else 'They mended the rudder.'}" for day in range(days))
+    return f"# The {name}\n\n" + "\n\n".join(other.get(f"day{day}", text) for day, text in enumerate(every))
+
+
+RUDDER, MASTS = "She came free when her rudder was smashed.", "The timbers cracked, and the sea took her masts."
+SHIPS = {"South": section("Aurora", 120, day98=RUDDER) + "\n\n" + section("Merle", 120, day61=MASTS)}
+
+
+def test_every_querys_hits_are_read_however_long_the_section_in_which_others_lie() -> None:
+    calls = ScriptedCalls({"answer": "So it ended [1]."})
+    run(calls, "The rudder of the Aurora?", documents=SHIPS, queries=["timbers cracked masts", "came free smashed"])
+    prompt = calls.calls[0].prompt
+    for words in (MASTS, "Merle day 60:", "Merle day 62:", RUDDER, "Aurora day 97:", "Aurora day 99:"):
+        assert words in prompt, words
+    assert len(prompt) < 4 * CAPABLE.reading_tokens
+
+
+def test_what_the_model_searches_for_is_read_though_it_lies_in_a_section_that_was_begun() -> None:
+    searches = iter(["cracked timbers", "rudder smashed", "Merle day 7"])
+
+    def reply(call: object) -> str:
+        words = next(searches, None)
+        return f"<search>\n{words}\n</search>" if words else "So it ended [1]."
+
+    calls = ScriptedCalls({"answer": reply})
+    run(calls, "The rudder of the Aurora?", documents=SHIPS)
+    for call, words in zip(calls.calls[1:], (MASTS, RUDDER, "Merle day 7:"), strict=True):
+        assert words in call.prompt, words
+
+
+def test_a_section_that_was_asked_for_is_read_whole_and_in_order() -> None:
+    calls, aurora = ScriptedCalls({"answer": "It drifted [1]."}), section("Aurora", 25)
+    documents = {"South": aurora + "\n\n" + section("Merle", 120)}
+    events = run(calls, "Summarise The Aurora.", documents=documents, queries=["South, The Aurora", "Merle day 61"])
+    found = next(each for each in events if isinstance(each, Retrieved))
+    read = " ".join(each.text for each in found.passages if each.heading_path == ("The Aurora",))
+    assert read.split() == aurora.split()
+    assert any("Merle day 60:" in each.text and "Merle day 61:" in each.text for each in found.passages)
+
+
+def test_each_search_of_the_model_has_its_share_after_a_section_took_all_room() -> None:
+    calls = ScriptedCalls(
+        {"answer": lambda call: "It ended [1]." if MASTS in call.prompt else "<search>timbers</search>"}
+    )
+    documents = {"South": section("Aurora", 36) + "\n\n" + section("Merle", 120, day61=MASTS)}
+    run(calls, "South, The Aurora", documents=documents)
+    assert [MASTS in call.prompt for call in calls.calls] == [False, True]
+    assert "Merle day 60:" in calls.calls[1].prompt
+
+
 def test_searching_ends_and_a_model_that_only_searches_is_an_error() -> None:
     calls = ScriptedCalls({"answer": "<search>more</search>"})
     with pytest.raises(LanguageModelOutputError):

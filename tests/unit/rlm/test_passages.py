@@ -1,12 +1,16 @@
 """What a direct answer is read from."""
 
+from dataclasses import replace
 from itertools import pairwise
 
-from rlm.passages import WIDENED_CHARS, PassageNumbers, fits, in_reading_order, in_turn, whole, within
+from retrieval.passages import Passage
+from rlm.corpus.corpus import Corpus
+from rlm.passages import WIDENED_CHARS, PassageReader, fits, in_turn, tokens_of, whole
 from tests.fakes.passages import passage
 from tests.support.contexts import corpus_of
 
 BOOK = "# One\n\n" + "The wind rose and the sea grew dark. " * 200 + "\n\n# Two\n\nThey came home.\n"
+LONG = "The wind rose and the sea grew dark. " * 2_500
 
 
 def test_a_whole_scope_is_read_in_order_and_nothing_of_it_is_left_out() -> None:
@@ -24,34 +28,84 @@ def test_a_scope_fits_by_its_tokens() -> None:
     assert not fits(corpus, 1_000)
 
 
-def test_passages_are_taken_best_first_until_the_budget_is_full() -> None:
-    passages = [passage("word " * 200, document=f"d{number}", rank=number) for number in range(1, 9)]
-    chosen = within(passages, 1_000)
-    assert chosen == passages[: len(chosen)]
-    assert 2 <= len(chosen) < 8
+def found(corpus: Corpus, document: int, *ordinals: int) -> list[Passage]:
+    """Chunks of a document of the corpus as hits, best first."""
+    of = corpus.documents[document]
+    chunks = corpus.map(of).chunks
+    spans = [of.handle[chunks[ordinal].start : chunks[ordinal].end] for ordinal in ordinals]
+    return [replace(corpus.passage(span), rank=rank, score=1 / rank) for rank, span in enumerate(spans, 1)]
 
 
-def test_of_a_first_passage_that_is_too_long_the_beginning_is_read() -> None:
-    (only,) = within([passage("word " * 10_000)], 100)
-    assert 0 < len(only.text) < 1_000
-    assert only.end == only.start + len(only.text)
+def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
+    corpus = corpus_of({"Book": LONG})
+    hits = found(corpus, 0, 5, 40, 20, 60, 30)
+    read = PassageReader(corpus, 1_000).read_hits([hits], 1_000, widened=False)
+    assert 2 <= len(read) < len(hits)
+    assert {each.start for each in read} == {each.start for each in hits[: len(read)]}
+    assert sum(map(tokens_of, read)) <= 1_000
 
 
-def test_passages_of_one_document_stand_together_in_its_order() -> None:
-    found = [
-        passage("b", document="x", start=500),
-        passage("c", document="y"),
-        passage("a", document="x", start=0),
-    ]
-    assert [each.text for each in in_reading_order(found)] == ["a", "b", "c"]
+def test_the_first_hit_is_read_whatever_the_budget() -> None:
+    corpus = corpus_of({"Book": LONG})
+    hits = found(corpus, 0, 5, 40)
+    assert [each.text for each in PassageReader(corpus, 1).read_hits([hits], 1, widened=True)] == [hits[0].text]
 
 
-def test_what_was_read_before_gets_no_second_number() -> None:
-    numbers = PassageNumbers([])
-    first = passage("x" * 100, start=0)
-    numbers.add([first])
-    overlapping, new, again = (passage("x" * 100, start=start) for start in (20, 90, 95))
-    assert list(numbers.new_among([overlapping, new, again])) == [new]
+def test_every_hit_gets_its_part_of_the_text_around_hits() -> None:
+    corpus = corpus_of({"Book": LONG})
+    hits = found(corpus, 0, 10, 40, 70)
+    reader = PassageReader(corpus, 4_000)
+    read = reader.read_hits([hits], 4_000, widened=True)
+    assert [each.rank for each in read] == [1, 2, 3]
+    assert all(one.start < hit.start and hit.end < one.end for one, hit in zip(read, hits, strict=True))
+    assert 0 <= reader.room == 4_000 - sum(map(tokens_of, read))
+
+
+def test_room_that_no_neighbour_needs_is_for_more_hits() -> None:
+    corpus = corpus_of({f"Note {number}": f"The wind rose on day {number}. " * 20 for number in range(8)})
+    hits = [hit for document in range(8) for hit in found(corpus, document, 0)]
+    assert len(PassageReader(corpus, 2_500).read_hits([hits], 2_500, widened=True)) == 8
+
+
+def test_documents_are_ordered_by_their_best_hit_and_passages_by_their_place() -> None:
+    corpus = corpus_of({"One": LONG, "Two": LONG})
+    read = PassageReader(corpus, 8_000).read_hits(
+        [found(corpus, 1, 40), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, widened=False
+    )
+    assert [(each.title, each.rank) for each in read] == [("Two", 1), ("Two", 1), ("One", 1)]
+    assert read[0].start < read[1].start
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    corpus = corpus_of({"Book": LONG})
+    reader = PassageReader(corpus, 8_000)
+    reader.read_hits([found(corpus, 0, 10)], 1_500, widened=True)
+    reader.read_hits([found(corpus, 0, 10, 12, 14)], 2_000, widened=True)
+    spans = sorted((each.start, each.end) for each in reader.passages)
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+    assert any(each.start <= found(corpus, 0, 14)[0].start < each.end for each in reader.passages)
+
+
+def test_a_section_that_has_most_of_a_searchs_best_hits_is_read_whole_if_there_is_room() -> None:
+    corpus = corpus_of({"Book": BOOK, "Long": LONG})
+    count = len(corpus.map(corpus.documents[0]).chunks) - 1  # the last one is the second section
+    most, half = found(corpus, 0, *range(0, count, 2), 1), found(corpus, 0, *range(1, count, 2))
+
+    def words_read(hits: list[Passage], room: int) -> int:
+        read = PassageReader(corpus, room).read_hits([hits, found(corpus, 1, 9)], 800, widened=True)
+        return sum(len(each.text.split()) for each in read if each.title == "Book")
+
+    section = len(BOOK.split("# Two", maxsplit=1)[0].split())
+    assert words_read(most, 8_000) == section
+    assert words_read(most, 1_000) < section, "there is no room"
+    assert words_read(half[: count // 2], 8_000) < section, "the search was not for this section"
+
+
+def test_hits_outside_the_corpus_are_left_out() -> None:
+    corpus = corpus_of({"Book": BOOK})
+    (hit,) = found(corpus, 0, 1)
+    others = [replace(hit, document_id="d9", version_id="v9"), replace(hit, version_id="v9")]
+    assert PassageReader(corpus, 8_000).read_hits([others], 1_000, widened=True) == []
 
 
 def test_no_query_takes_the_room_of_another() -> None:
