@@ -45,7 +45,7 @@ class RequestContext:
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])  # some send an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 present = {name for name, _ in headers}
                 message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
