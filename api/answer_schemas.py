@@ -322,9 +322,12 @@ class AnswerOut(Wire):
     def of_body(
         cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
     ) -> "AnswerOut":
-        """Make it from the JSON of an answer, as `rlm.answers.answer_json` writes it."""
+        """Make it from the JSON of an answer, as `rlm.answers.answer_json` writes it.
+
+        Members that the next release has added are left out: during an upgrade both read what either keeps.
+        """
         shown = _without(body, deleted) if deleted else body
-        return cls(**shown, id=identifier, conversation=conversation)
+        return cls.model_validate({**shown, "id": identifier, "conversation": conversation}, extra="ignore")
 
     def rendered(self, forms: Collection[Form], public_url: str | None) -> Self:
         """Return the answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""

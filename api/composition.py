@@ -54,7 +54,7 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
         stack.callback(reranking.close)
     visibility = KeptVisibility(parts.catalog)
     tables = RecordTables(parts.blobs)
-    bare = Searcher(parts.generations, parts.sparse, visibility, parts.texts, reranking, tables)
+    bare = Searcher(parts.generations, visibility, parts.texts, reranking, tables)
     searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(parts.replies)
     stack.callback(sub_calls.close)

@@ -68,7 +68,7 @@ class IndexAccess:
                 "A running service has the data folder and its index open.", hint="Stop it, and verify then."
             )
         with self.generations.of(generation.id) as made:
-            verifier = Verifier(self.catalog, self.records, self.deps.texts, self.sparse, made)
+            verifier = Verifier(self.catalog, self.records, self.deps.texts, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
     def build_restored(self, watch: Watch) -> None:
@@ -181,7 +181,7 @@ def open_index_access(
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
-        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations, sparse)
+        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations)
         yield IndexAccess(records, catalog, encoders, sparse, store, deps, generations)
 
 

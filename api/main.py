@@ -167,7 +167,7 @@ def _admit(app: FastAPI, services: Services) -> Identify:
     app.add_middleware(HeadBounds, requests_at_once=settings.requests_at_once)
     app.add_middleware(Refusals)
     app.add_middleware(Measured)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, leaving=lambda: not services.accepting)
     return identify
 
 

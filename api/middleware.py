@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -28,11 +29,13 @@ _SAFE_HEADERS = (
 class RequestContext:
     """A pure ASGI wrapper, so that streams pass through unbuffered.
 
-    A client's own `X-Request-Id` is kept if it is plain; the id is returned in the answer and appears in the log.
+    A client's own `X-Request-Id` is kept if it is plain; the id is returned in the answer and appears in the log. While
+    the process is `leaving`, each answer closes its connection.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,6 +50,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = int(message["status"])  # some send an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                if self._leaving():
+                    headers.append((b"connection", b"close"))
                 present = {name for name, _ in headers}
                 message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
             await send(message)

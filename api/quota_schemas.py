@@ -113,9 +113,9 @@ class CollectionUsageList(Wire):
 
 
 class ChannelUsageOut(Wire):
-    """What came of a Slack channel on one `day` of UTC.
+    """Usage of a Slack channel on one `day` of UTC.
 
-    A `channel` that begins with U is a user: what it asked with `/ask`. Of `questions`, `answers` had one; `files` were
+    A `channel` that begins with U is a user who asked with `/ask`. Of `questions`, `answers` had one; `files` were
     shared with the bot, and became `documents`.
     """
 

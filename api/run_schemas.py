@@ -148,7 +148,7 @@ class RunEventPage(Wire):
 
 
 def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
-    failure, spent, answer = run.failure, run.spent, run.answer or {}
+    failure, spent, coverage = run.failure, run.spent, (run.answer or {}).get("coverage")
     scope = None
     if run.scope_documents is not None:
         scope = ScopeOut(documents=run.scope_documents, characters=run.scope_characters or 0)
@@ -176,7 +176,7 @@ def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
             dollars=spent.nanodollars / NANODOLLARS,
         ),
         "scope": scope,
-        "coverage": answer.get("coverage"),
+        "coverage": coverage and CoverageOut.model_validate(coverage, extra="ignore"),
         "seconds": round(run.seconds, 3),
         "failure": failure and Reason(**asdict(failure)),
         "created_at": instant(run.created_at),

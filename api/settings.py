@@ -47,6 +47,15 @@ class Settings(
     )
     host: str = Field("127.0.0.1", description="The address the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
+    leave_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="How long the API goes on serving after SIGTERM while it says that it is not ready, so that a "
+        "balancer sends requests elsewhere.",
+    )
+    drain_seconds: int = Field(
+        20, ge=1, description="How long requests under way may then take to end, before they are broken off."
+    )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>|]+$",

@@ -48,6 +48,9 @@ class SparseEncoder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    def of(self, fingerprint: str) -> "SparseEncoder | None":
+        """Return the encoder whose weights an index has: this one or one of an earlier release; None if unknown."""
+
     def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
         """Return the weights of a chunk; `context` is what it stands under: title, headings, file name."""
 
@@ -64,30 +67,38 @@ class Bm25Encoder:
     Zaragoza, The Probabilistic Relevance Framework (2009); k1 = 1.2 and b = 0.75 are its usual values.
     """
 
+    _release = 2
+
     def __init__(self, *, k1: float = 1.2, b: float = 0.75, avgdl: float = AVERAGE_CHUNK_TERMS) -> None:
         self._k1, self._b, self._avgdl = k1, b, avgdl
         self._words = {language: _Words(language) for language in Language}
-        self.fingerprint = f"bm25f-edge-2/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
+        self.fingerprint = f"bm25f-edge-{self._release}/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
+
+    def of(self, fingerprint: str) -> "Bm25Encoder | None":
+        if fingerprint == self.fingerprint:
+            return self
+        earlier = EarlierBm25Encoder(k1=self._k1, b=self._b, avgdl=self._avgdl)
+        return earlier if fingerprint == earlier.fingerprint else None
 
     def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
-        words, text, context = self._words[language], _ungrouped(text), _ungrouped(context)
+        words, text, context = self._words[language], self._read(text), self._read(context)
         read = self._content_words(text)
         inside, above = words.terms(read), words.terms(self._content_words(context))
-        numbers = words.terms(filter(str.isdecimal, read))
-        length = 1 - self._b + self._b * (len(inside) - len(numbers)) / self._avgdl
+        length = 1 - self._b + self._b * (len(inside) - self._not_wordy(words, read)) / self._avgdl
         found: dict[int, float] = {
-            term: count / length for term, count in Counter([*inside, *_pairs(inside), *words.others(text)]).items()
+            term: count / length
+            for term, count in Counter([*inside, *_pairs(inside), *self._others(words, text)]).items()
         }
-        for term in (*above, *_pairs(above), *words.others(context)):
+        for term in (*above, *_pairs(above), *self._others(words, context)):
             found[term] = found.get(term, 0.0) + CONTEXT_WEIGHT
         return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
 
     def query(self, text: str) -> SparseVector:
         """Return each term weighted by how often it occurs, in every language: a document has those of its own."""
-        text = _ungrouped(text)
+        text = self._read(text)
         asked = self._content_words(text)
         weights: dict[int, float] = {}
-        for term in self._words[Language.ENGLISH].others(text):
+        for term in self._others(self._words[Language.ENGLISH], text):
             weights[term] = weights.get(term, 0.0) + 1.0
         for words in self._words.values():
             terms = words.terms(asked)
@@ -97,10 +108,45 @@ class Bm25Encoder:
                 weights[term] = weights.get(term, 0.0) + PAIR_WEIGHT
         return SparseVector(tuple(weights), tuple(weights.values()))
 
+    def _read(self, text: str) -> str:
+        """Return a text with its numbers' digits in one piece: "12,345" becomes "12345"."""
+        return _GROUPED.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
+
+    def _not_wordy(self, words: "_Words", read: Sequence[str]) -> int:
+        """Count the terms that do not add to a text's length."""
+        return len(words.terms(filter(str.isdecimal, read)))
+
+    def _others(self, words: "_Words", text: str) -> list[int]:
+        """Return the terms of a text that are no words."""
+        return [*map(_id, _numbers(text)), *words.unspaced(text)]
+
     def _content_words(self, text: str) -> list[str]:
         """Return the words of a text without English stop words, in any language: a query's language is not known."""
         english = self._words[Language.ENGLISH]
         return [word for word in _WORD.findall(text) if english.ids(word)]
+
+
+class EarlierBm25Encoder(Bm25Encoder):
+    """The weights before figures were left out of a text's length, as indexes of the release before have them.
+
+    Both releases search and fill one index during an upgrade, and until `leadline index rebuild`. It can be removed
+    once no index that is still served was made with it.
+    """
+
+    _release = 1
+
+    def _read(self, text: str) -> str:
+        return text
+
+    def _not_wordy(self, words: "_Words", read: Sequence[str]) -> int:
+        return 0
+
+    def _others(self, words: "_Words", text: str) -> list[int]:
+        ids: list[int] = []
+        for number in _numbers(text):
+            digits = number.replace(",", "")
+            ids += words.whole(digits) if digits.isdigit() else [_id(number)]
+        return [*ids, *words.unspaced(text)]
 
 
 class _Words:
@@ -116,14 +162,14 @@ class _Words:
         """Return the ids of the words, in their order; stop words have none."""
         return [term for word in words for term in self.ids(word)]
 
-    def others(self, text: str) -> list[int]:
-        """Return the ids of numbers as a whole and of pairs of characters in unspaced scripts: no language's own."""
-        has_marks = any(mark in text for mark in ".,:/-")
-        ids = [_id(number) for number in _NUMBER.findall(text)] if has_marks else []
-        if not text.isascii():
-            for run in _UNSPACED.findall(text):
-                ids += map(_id, map("".join, pairwise(run)))
-        return ids
+    def whole(self, number: str) -> Sequence[int]:
+        """Return the ids of a number, which are the same in every language."""
+        return self._bm25.embed_query(number).indices
+
+    def unspaced(self, text: str) -> list[int]:
+        """Return the ids of pairs of characters in unspaced scripts, which are no language's own."""
+        runs = () if text.isascii() else _UNSPACED.findall(text)
+        return [_id("".join(pair)) for run in runs for pair in pairwise(run)]
 
     def _ids(self, word: str) -> Sequence[int]:
         return [term ^ self._apart for term in self._bm25.embed_query(word).indices]
@@ -141,9 +187,9 @@ def _pairs(terms: Iterable[int]) -> Iterator[int]:
     return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OURS for first, second in pairwise(terms))
 
 
-def _ungrouped(text: str) -> str:
-    """Return a text with its numbers' digits in one piece: "12,345" becomes "12345"."""
-    return _GROUPED.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
+def _numbers(text: str) -> Sequence[str]:
+    """Return the numbers of a text that marks divide, as a whole."""
+    return _NUMBER.findall(text) if any(mark in text for mark in ".,:/-") else ()
 
 
 def _id(text: str) -> int:

@@ -1,6 +1,6 @@
 """Generations of the vector index: the ports for searches and workers, and the check at startup.
 
-An index and the encoder that made its vectors are always handed out together and never mixed with others.
+An index and the encoders that made its vectors and weights are always handed out together, never mixed with others.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from retrieval.index import Index, IndexVectors
 
 @dataclass(frozen=True)
 class OpenGeneration:
-    """An index with the encoder that made its vectors.
+    """An index with the encoder that made its vectors, and the one that weighed its words.
 
     `copied` has vectors of the same encoder by the same chunk ids, for a generation that is built by copying.
     """
@@ -26,6 +26,7 @@ class OpenGeneration:
     id: int
     index: Index
     encoder: Embedder
+    sparse: SparseEncoder
     copied: IndexVectors | None = None
 
 
@@ -127,7 +128,7 @@ def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *
             hint=f"Name it with {_SETTING}, or install what it was made with; or move to another encoder: "
             f"`leadline index reembed --encoder {first}`, and then `leadline index switch`.",
         )
-    if active.sparse != sparse.fingerprint:
+    if sparse.of(active.sparse) is None:
         raise IndexMismatchError(
             f"The index (generation {active.id}) weighs words by {active.sparse}, and this release by "
             f"{sparse.fingerprint}.",

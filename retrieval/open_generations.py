@@ -56,6 +56,7 @@ class OpenGenerations:
         self._following = threading.Lock()
         self._indexes: dict[int, Index] = {}
         self._open_encoders: dict[str, Embedder] = {}
+        self._open_sparse: dict[str, SparseEncoder] = {}
         self._kept: set[str] = set()
         self._users: Counter[int] = Counter()
         self._live: dict[int, Generation] = {}
@@ -186,20 +187,24 @@ class OpenGenerations:
         while True:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
+                sparse = self._open_sparse.get(generation.sparse)
                 if index is not None and (encoder is not None or not with_encoder):
                     self._users[generation.id] += 1
-                    return OpenGeneration(generation.id, index, encoder)  # type: ignore[arg-type]
+                    return OpenGeneration(generation.id, index, encoder, sparse)  # type: ignore[arg-type]
             self._open(generation, with_encoder=with_encoder)
 
     def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
         """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
-        if with_encoder and generation.sparse != self._sparse.fingerprint:
+        sparse = self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)
+        if with_encoder and sparse is None:
             raise IndexMismatchError(
                 f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
                 f"{self._sparse.fingerprint}.",
                 hint="Start it again with the release that made the generation.",
             )
         with self._opening:
+            if sparse is not None:
+                self._open_sparse[generation.sparse] = sparse
             if generation.id not in self._indexes:
                 index = self._store.open(generation.id, generation.dimension)
                 with self._lock:
@@ -221,6 +226,8 @@ class OpenGenerations:
             if self._active is None or active.id != self._active.id:
                 self._open(active)
                 log.info("index generation in use", generation=active.id, encoder=active.encoder)
+                if active.sparse != self._sparse.fingerprint:
+                    log.warning("words are weighed as by an earlier release; `leadline index rebuild` makes it new")
             self._active, self._trouble = active, None
             self._close_unused()
         except LeadlineError as error:

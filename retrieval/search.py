@@ -100,14 +100,12 @@ class Searcher:
     def __init__(
         self,
         generations: Generations,
-        sparse: SparseEncoder,
         visibility: Visibility,
         texts: Texts,
         reranking: Reranking | None = None,
         tables: TableRows | None = None,
     ) -> None:
         self.generations = generations
-        self._sparse = sparse
         self._visibility = visibility
         self._texts = texts
         self._places = Places(texts, tables)
@@ -138,7 +136,7 @@ class Searcher:
                     raise
                 with self.generations.active() as made:  # the previous one was discarded during this search
                     found = self._find(made, request, filters, clock)
-        hits = self._hits(found, request)
+        hits = self._hits(found, request, made.sparse)
         clock.lap("read")
         return SearchResult(hits, clock.laps(), found.reranked, made.id)
 
@@ -149,7 +147,7 @@ class Searcher:
         asked = (Also(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
-                self._sparse.query(each.query) if each.mode is not Mode.DENSE else None,
+                made.sparse.query(each.query) if each.mode is not Mode.DENSE else None,
                 made.encoder.query(each.query) if each.mode is not Mode.BM25 else None,
             )
             for each in asked
@@ -270,7 +268,7 @@ class Searcher:
     def locate(self, version_id: str, start: int, end: int) -> Location:
         return self._places.locate(version_id, start, end)
 
-    def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
+    def _hits(self, found: "_Found", request: SearchRequest, sparse: SparseEncoder) -> tuple[Hit, ...]:
         """Return the hits with their texts. A chunk deleted a moment ago has no text any more, and is not a hit."""
         ranking = found.ranking
         rankings = {
@@ -290,7 +288,7 @@ class Searcher:
             except KeyError:
                 continue
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
-            matched = self._matched(request.query, passage) if request.explain else ()
+            matched = _matched(sparse, request.query, passage) if request.explain else ()
             hits.append(Hit(chosen.chunk.id, passage, chosen.visible.collection, reasons, matched, merged))
         return tuple(hits)
 
@@ -340,9 +338,6 @@ class Searcher:
             table_header=self._places.table_header(chunk.version_id, start),
         )
 
-    def _matched(self, query: str, passage: Passage) -> tuple[str, ...]:
-        return matched_words(self._sparse, query, "\n".join((passage.title, *passage.heading_path, passage.text)))
-
 
 @dataclass(frozen=True)
 class _Found:
@@ -357,3 +352,7 @@ class _Found:
 
 def _why(hits: Sequence[Scored], wanted: Collection[str]) -> dict[str, Why]:
     return {hit.id: Why(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
+
+
+def _matched(sparse: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:
+    return matched_words(sparse, query, "\n".join((passage.title, *passage.heading_path, passage.text)))

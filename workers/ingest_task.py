@@ -24,6 +24,7 @@ from ingest.tables import named_tables
 from ingest.texts import VersionText
 from ingest.tracing import span
 from retrieval.bm25 import SparseEncoder
+from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, IndexWriter, SparseVector
 from retrieval.languages import Language, language_of
 from workers.access import write_new_points
@@ -139,7 +140,7 @@ class IngestTask:
         self._stores = {}
         with self._deps.generations.of(jobs[0].generation) as made:
             try:
-                failures = self._make_searchable(jobs, made.index, stopping)
+                failures = self._make_searchable(jobs, made, stopping)
             except Exception as error:
                 undone = [self._undo_if_withdrawn(JobFailure(job, error), made.index) for job in jobs]
                 if len(jobs) == 1:
@@ -148,7 +149,7 @@ class IngestTask:
             return [self._undo_if_withdrawn(failure, made.index) for failure in failures]
 
     def _make_searchable(
-        self, jobs: Sequence[Job], index: IndexWriter, stopping: Callable[[], bool]
+        self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]
     ) -> list[JobFailure]:
         deps = self._deps
         lost = deps.jobs.progress_together(VersionState.PARSING, {job: {} for job in jobs})
@@ -163,8 +164,8 @@ class IngestTask:
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
             with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
-                lost += self._index(parsed, index, stopping)
-                write_new_points(deps.catalog, index, [(each.document.id, each.version.id) for each in parsed])
+                lost += self._index(parsed, made, stopping)
+                write_new_points(deps.catalog, made.index, [(each.document.id, each.version.id) for each in parsed])
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
@@ -237,7 +238,7 @@ class IngestTask:
         """Show the places parsed so far, and extend the lease; a lost one ends the job at its next step."""
         self._deps.jobs.progress_together(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
-    def _index(self, parsed: Sequence[_ParsedVersion], index: IndexWriter, stopping: Callable[[], bool]) -> list[Job]:
+    def _index(self, parsed: Sequence[_ParsedVersion], made: OpenGeneration, stopping: Callable[[], bool]) -> list[Job]:
         """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
         deps = self._deps
         lost: set[Job] = set()
@@ -246,7 +247,7 @@ class IngestTask:
             if stopping():
                 raise Stopping
             some = points[at : at + self._batch_chunks]
-            sparse = [point.word_weights(deps.sparse) for point in some]
+            sparse = [point.word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}
             # Checked before each write, so that the collection of a withdrawn version finds everything written for it.
             held = deps.jobs.held(list(writing))
@@ -254,7 +255,7 @@ class IngestTask:
             reach("ingest.writing")
             ours = [(p.indexed, vector) for p, vector in zip(some, sparse, strict=True) if p.owner.job not in lost]
             if ours:
-                index.upsert([point for point, _ in ours], [vector for _, vector in ours])
+                made.index.upsert([point for point, _ in ours], [vector for _, vector in ours])
             reach("ingest.half_indexed")
         return list(lost)
 

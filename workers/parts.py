@@ -81,7 +81,7 @@ class Parts:
 
     def worker_deps(self) -> WorkerDeps:
         """Return the parts that tasks of workers need."""
-        return WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse)
+        return WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.generations)
 
 
 @contextmanager

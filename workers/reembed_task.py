@@ -120,7 +120,7 @@ class ReembedTask:
                 raise Stopping
             some = entry.chunks[at : at + _INDEX_BATCH]
             sparse = [
-                word_weights(deps.sparse, text, name=version.name, language=language)
+                word_weights(made.sparse, text, name=version.name, language=language)
                 for _, text in chunk_texts(deps.texts, version, some)
             ]
             deps.jobs.check(job)  # so that the collection of a withdrawn version finds everything written for it

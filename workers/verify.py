@@ -12,7 +12,6 @@ from ingest.chunking import Chunk
 from ingest.documents import Document, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 from ingest.texts import Texts
-from retrieval.bm25 import SparseEncoder
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, Scope
 from workers.vectors import chunk_texts, indexed_chunks
@@ -65,14 +64,11 @@ class Verified:
 class Verifier:
     """Compares one generation of the index with the catalog and the texts."""
 
-    def __init__(
-        self, catalog: Catalog, records: GenerationRecords, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
-    ) -> None:
+    def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
         """`made` is the active generation, or the one beside it, where only versions recorded as done are compared."""
         self._catalog = catalog
         self._records = records
         self._texts = texts
-        self._sparse = sparse
         self._made = made
         self._beside = records.active().id != made.id
         self._lowest: float | None = None
@@ -184,7 +180,7 @@ class Verifier:
 
     def _finds(self, document: Document, version: Version, identifier: str, text: str) -> bool:
         scope = Scope(version.tenant_id, documents=(document.id,))
-        query = self._sparse.query(text)
+        query = self._made.sparse.query(text)
         if not query.indices:
             return True
         hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_FOUND_AMONG)

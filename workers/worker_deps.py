@@ -7,7 +7,6 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.tables import RecordTables
 from ingest.texts import Texts
-from retrieval.bm25 import SparseEncoder
 from retrieval.generations import Generations
 
 
@@ -17,14 +16,13 @@ class Stopping(Exception):
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The stores, the index and the sparse encoder."""
+    """The stores and the index."""
 
     catalog: Catalog
     jobs: Jobs
     blobs: BlobStore
     texts: Texts
     generations: Generations
-    sparse: SparseEncoder
 
     @property
     def tables(self) -> RecordTables:

@@ -1,8 +1,10 @@
 """Serves HTTP from the command line, with an orderly end."""
 
+import asyncio
 import gc
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -39,7 +41,7 @@ def startup_kept(*, collect: bool = True) -> Iterator[None]:
             gc.unfreeze()
 
 
-_DRAIN_SECONDS = 20
+_TICK_SECONDS = 0.1
 # Longer than balancers keep an idle connection, so that it is they who close it.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -75,7 +77,7 @@ class Server(uvicorn.Server):
                 http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
+                timeout_graceful_shutdown=settings.drain_seconds,
             )
         )
         self._services = services
@@ -102,4 +104,15 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._services.accepting = False
+        await self._leave()
         await super().shutdown(sockets)  # type: ignore[arg-type]
+
+    async def _leave(self) -> None:
+        """Go on serving until balancers have heard that this process is not ready; a second Ctrl-C ends that.
+
+        Each answer closes its connection meanwhile, so that few are idle when they are cut: a request that is sent over
+        one of those at that moment gets no answer.
+        """
+        end = time.monotonic() + self._services.settings.leave_seconds
+        while time.monotonic() < end and not self.force_exit:
+            await asyncio.sleep(_TICK_SECONDS)

@@ -1,1 +1,1 @@
-"""Plans for machines: memory of model servers, and what a number of documents and questions takes."""
+"""Plan machines: memory of model servers, and what a number of documents and questions takes."""

@@ -1,4 +1,4 @@
-"""Sizes of a language model, computed from the `config.json` of its checkpoint: weights, and cache of keys and values.
+"""Compute the sizes of a language model from its checkpoint's `config.json`: weights, and cache of keys and values.
 
 Dense and mixture-of-experts decoders are known; attention with grouped queries (GQA), with latent keys and values (MLA,
 DeepSeek), over a sliding window, and linear attention with a state of fixed size (Qwen3-Next).

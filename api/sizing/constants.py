@@ -1,4 +1,4 @@
-"""The measured constants that plans are made of, from one file that says where each comes from."""
+"""Read the constants that plans are made of, from one file that says where each comes from."""
 
 import tomllib
 from dataclasses import dataclass

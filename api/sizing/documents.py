@@ -1,4 +1,4 @@
-"""What documents take: chunks, processor time to index, memory and disk, for one process and for a cluster."""
+"""Compute what documents take: chunks, processor time to index, memory and disk, in one process and in a cluster."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -35,7 +35,7 @@ def corpus_of(documents: int, tokens_each: float, constants: Constants, *, bytes
 
 @dataclass(frozen=True)
 class EmbeddedNeeds:
-    """What one process takes for documents: all of them in its index, whether or not anybody asks."""
+    """Processor time, memory and disk of one process that indexes all documents, whether or not anybody asks."""
 
     processor_seconds: float
     memory_bytes: float

@@ -1,7 +1,7 @@
-"""What of a GPU's memory a vLLM server has for its cache, and how many sequences of a length fit into it.
+"""Compute how much of a GPU's memory a vLLM server has for its cache, and how many sequences of a length fit into it.
 
-vLLM measures the memory of a run itself when it starts, and prints the tokens that fit ("GPU KV cache size"). This says
-it before a machine is rented: weights and cache are exact, the part for running is an estimate.
+vLLM measures the memory of a run itself when it starts, and prints the tokens that fit ("GPU KV cache size"). This
+module says so before a machine is rented: weights and cache are exact, the part for running is an estimate.
 """
 
 from collections.abc import Mapping

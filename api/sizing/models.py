@@ -1,4 +1,4 @@
-"""Language models that are known by name, so that a plan needs no checkpoint."""
+"""Know language models by name, so that a plan needs no checkpoint."""
 
 import json
 from functools import cache

@@ -1,4 +1,4 @@
-"""What questions take: the time of a model server by its GPU, and how many servers an hour's questions need."""
+"""Compute what questions take: the time of a model server on its GPU, and the servers that an hour's questions need."""
 
 from dataclasses import dataclass
 from math import ceil

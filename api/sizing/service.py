@@ -1,4 +1,4 @@
-"""A whole plan: from documents and questions to machines, GPUs, time and cost."""
+"""Make a whole plan: from documents and questions to machines, GPUs, time and cost."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -24,7 +24,7 @@ _ONE_PROCESS_QUESTIONS = 3_600
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a plan is for."""
+    """Name the documents and questions that a plan is made for, and the machines that may be used."""
 
     documents: int
     tokens_each: float
@@ -38,7 +38,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is needed. `index` is None where one process does it all, `service` if nobody asks, or nothing does."""
+    """Hold what is needed.
+
+    `index` is None where one process does it all. `service` is None if nobody asks, or no model answers.
+    """
 
     wanted: Wanted
     corpus: Corpus
@@ -49,7 +52,7 @@ class Plan:
 
     @property
     def ingest_cores(self) -> int:
-        """The processors that index everything in the hours that were given."""
+        """Count the processors that index everything in the hours that were given."""
         return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
 
     def rows(self, gpu_price: float | None) -> list[Row]:

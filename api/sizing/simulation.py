@@ -1,4 +1,4 @@
-"""A simulation of a service event by event: questions come, and pass one station after the other.
+"""Simulate a service event by event: questions come, and pass one station after the other.
 
 Stations are queues with a number of places: the API's processes, the vector engine, the model server with its batch.
 A place of the model server slows down as others are taken beside it. Places fail and come back; work that a failed

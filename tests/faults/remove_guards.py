@@ -87,6 +87,60 @@ GUARDS = (
         "tests/unit/deploy/test_chart.py::test_a_network_policy_holds_every_pod_to_what_it_needs",
     ),
     Guard(
+        "a bucket that no pod may reach is refused",
+        "deploy/chart/templates/network.yaml",
+        "{{- if not .Values.network.external.bucket.ports }}",
+        "{{- if false }}",
+        "tests/unit/deploy/test_chart.py::test_values_that_cannot_work_are_refused_with_what_is_wrong",
+    ),
+    Guard(
+        "the secret of a bucket is no plain setting",
+        "deploy/chart/templates/config.yaml",
+        "|_SECRET_ACCESS_KEY|",
+        "|",
+        "tests/unit/deploy/test_chart.py::test_a_secret_among_settings_is_refused",
+    ),
+    Guard(
+        "an API process serves on until balancers have heard that it leaves",
+        "api/cli/serving.py",
+        "        await self._leave()\n",
+        "",
+        "tests/integration/test_http_protocol.py"
+        "::test_who_leaves_serves_on_says_so_and_closes_each_connection_after_its_answer",
+    ),
+    Guard(
+        "an answer of a process that leaves closes its connection",
+        "api/middleware.py",
+        "                if self._leaving():",
+        "                if False:",
+        "tests/integration/test_http_protocol.py"
+        "::test_who_leaves_serves_on_says_so_and_closes_each_connection_after_its_answer",
+    ),
+    Guard(
+        "beat ends on a signal that an error of its broker hides",
+        "workers/main.py",
+        "    beat.install_sync_handler = lambda _service: _end_on_signals()\n",
+        "",
+        "tests/unit/workers/test_beat.py"
+        "::test_beat_ends_on_sigterm_also_where_an_error_of_the_broker_comes_over_the_signal",
+    ),
+    Guard(
+        "an answer that the next release kept is read",
+        "api/answer_schemas.py",
+        '"conversation": conversation}, extra="ignore")',
+        '"conversation": conversation})',
+        "tests/unit/api/cli/test_answer_view.py"
+        "::test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds",
+    ),
+    Guard(
+        "an index of the release before is filled with its own weights",
+        "retrieval/open_generations.py",
+        "self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)",
+        "self._sparse",
+        "tests/integration/generations/test_verify.py"
+        "::test_an_index_of_the_release_before_is_filled_and_searched_with_its_own_weights_until_it_is_made_again",
+    ),
+    Guard(
         "sealed files that end early are not read",
         "ingest/sealed_blobs.py",
         "        if len(found) != end - start:  # frames are missing at the end\n            raise _changed(key)\n",
@@ -1213,6 +1267,14 @@ GUARDS = (
         'if most is not None and (name != "seconds" or environment.tells_time):',
         "if most is not None:",
         "tests/unit/rlm/loop/test_last_cells.py::test_a_root_is_told_beforehand_what_its_run_may_spend",
+    ),
+    Guard(
+        "what is written is shown no more once somebody came who may not see it",
+        "api/slack/delivery.py",
+        "if await self._is_withheld(run, await readers()):",
+        "if False:",
+        "tests/integration/slack/test_readers.py"
+        "::test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it",
     ),
     Guard(
         "an event is not taken before it is known whose the bot's token is",

@@ -92,8 +92,8 @@ class Simulation:
         self.blobs = blobs
         self._record = tied(self.engine, blobs)
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
-        self._generations = FixedGeneration(self.index, HashingEmbedder(16))
-        self._deps = WorkerDeps(self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts())
+        self._generations = FixedGeneration(self.index, HashingEmbedder(16), _WordCounts())
+        self._deps = WorkerDeps(self.catalog, self.jobs, blobs, self.texts, self._generations)
         self._deleter = Deleter(self.catalog, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
@@ -247,6 +247,9 @@ class _WordCounts(SparseEncoder):
     """BM25's place is taken by something quick: what matters here is which points there are."""
 
     fingerprint = "words"
+
+    def of(self, fingerprint: str) -> SparseEncoder:
+        return self
 
     def document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
         return SparseVector((len(text),), (1.0,))

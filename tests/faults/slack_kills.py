@@ -85,34 +85,31 @@ class Killed:
         with self._service(point) as process:
             self._send(event, may_fail=point == "slack.accepted")
             if point == "slack.decided":
-                wait_until(lambda: self._decided(channel), seconds=_SECONDS, what="somebody decides")
+                wait_until(lambda: self._decide(channel), seconds=_SECONDS, what="somebody decides")
             wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
             process.send_signal(signal.SIGKILL)
             process.wait()
         faults.release()
         with self._service(point):
             self._send(event, may_fail=False)  # Slack sends again what was not acknowledged, and what was
-            wait_until(
-                lambda: self._is_whole(channel) or (self._decided(channel) and False),
-                seconds=_SECONDS,
-                what=f"the reply after {point}",
-            )
+            wait_until(lambda: self._ends(channel), seconds=_SECONDS, what=f"the reply after {point}")
             time.sleep(1.5)  # for a second one, if there is going to be one
         return self.slack.replies(channel)
 
-    def _decided(self, channel: str) -> bool:
-        """Let the channel's run go on, if it waits; true once it was let."""
-        for button in {each.decisions[GO_ON] for each in self.slack.replies(channel) if each.decisions}:
-            if button in self.pressed:
-                return True
+    def _decide(self, channel: str) -> bool:
+        """Let the channel's run go on wherever it waits; true once somebody was asked."""
+        asked = {each.decisions[GO_ON] for each in self.slack.replies(channel) if each.decisions}
+        for button in asked - self.pressed:
             self.pressed.add(button)
             sender = Sender(f"http://127.0.0.1:{self.port}")
             with suppress(httpx.HTTPError):  # the process may stand at a point
-                sender.press("U0ANN", GO_ON, button, channel, seconds=3)
+                sender.press("U0ANN", GO_ON, button, channel, seconds=0.5)
             sender.close()
-        return False
+        return bool(asked)
 
-    def _is_whole(self, channel: str) -> bool:
+    def _ends(self, channel: str) -> bool:
+        """True once the reply is whole; a run that waits is let go on."""
+        self._decide(channel)
         return any(each.is_whole for each in self.slack.replies(channel))
 
     def _send(self, event: dict[str, object], *, may_fail: bool) -> None:

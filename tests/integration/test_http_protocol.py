@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from tests.support.service import running
 
 
 @contextmanager
-def serving(services: Services) -> Iterator[str]:
-    """The address of a server in a thread, with the bounds of the settings."""
+def serving(services: Services) -> Iterator[tuple[Server, str]]:
+    """A server in a thread, with the bounds of the settings, and its address."""
     addresses: list[str] = []
     server = Server(services, addresses.append)
     thread = threading.Thread(target=lambda: server.run())
@@ -25,20 +26,23 @@ def serving(services: Services) -> Iterator[str]:
         while not addresses:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield addresses[0]
+        yield server, addresses[0]
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True
         thread.join()
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, str]]:
     monkeypatch.setattr(Server, "capture_signals", _no_signals)  # they belong to the main thread
-    with (
-        running(tmp_path, port=0, head_seconds=0.5, connections_at_once=4) as (services, _),
-        serving(services) as address,
-    ):
-        yield address
+    bounds: dict[str, Any] = {"head_seconds": 0.5, "connections_at_once": 4, "leave_seconds": 600.0}
+    with running(tmp_path, port=0, **bounds) as (services, _), serving(services) as started:
+        yield started
+
+
+@pytest.fixture
+def url(server: tuple[Server, str]) -> str:
+    return server[1]
 
 
 @contextmanager
@@ -84,3 +88,23 @@ def test_a_body_that_goes_on_after_its_refusal_ends_the_connection(url: str) -> 
                 connection.sendall(b"x" * 65_536)
                 time.sleep(0.02)
         assert time.monotonic() < deadline
+
+
+def test_who_leaves_serves_on_says_so_and_closes_each_connection_after_its_answer(server: tuple[Server, str]) -> None:
+    leaving, url = server
+    with connected(url) as kept:
+        kept.sendall(head("GET", "/health/ready"))
+        status, headers, _ = answer(kept)
+        assert (status, headers.get("connection")) == (200, None)
+        leaving.should_exit = True
+        while leaving._services.accepting:
+            time.sleep(0.01)
+        with connected(url) as new:
+            new.sendall(head("GET", "/health/ready"))
+            status, headers, body = answer(new)
+            assert (status, body["status"], headers["connection"]) == (503, "stopping", "close")
+            assert new.recv(1) == b""
+        kept.sendall(head("GET", "/health/live"))
+        status, headers, _ = answer(kept)
+        assert (status, headers["connection"]) == (200, "close")
+        assert kept.recv(1) == b""

@@ -74,15 +74,12 @@ def test_a_tus_client_goes_on_after_cut_connections_and_the_file_is_a_document_a
 ) -> None:
     _, url, key = service
     metadata = {"filename": "chart.md", "collection": "charts", "metadata": json.dumps({"year": 1820})}
-    cutting = Cutting(url, after=100_000)
-    try:
+    with Cutting(url, after=100_000).running() as cutting:
         client = TusClient(f"{cutting.url}/v1/uploads", headers={"Authorization": f"Bearer {key}"})
         uploader = client.uploader(
             file_stream=io.BytesIO(CHART), metadata=metadata, chunk_size=len(CHART), retries=20, retry_delay=0.2
         )
         uploader.upload()
-    finally:
-        cutting.close()
     assert cutting.cuts >= 3
     whole = http.head(urlsplit(str(uploader.url)).path, headers=TUS)
     assert whole.headers["upload-offset"] == whole.headers["upload-length"] == str(len(CHART))

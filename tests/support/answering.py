@@ -10,7 +10,6 @@ from ingest.filters import Conditions
 from ingest.layout import markdown_layout
 from ingest.tables import RecordTables
 from ingest.texts import Texts
-from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
@@ -117,7 +116,7 @@ def pipeline(
     catalog, scheduler = Documents(texts, documents), SubCallScheduler(MemoryReplyCache())
     chat = None if model is None else CallableChat(answer=model)
     sandbox = build_sandbox(SandboxForm.PLAIN)
-    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
+    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
     parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
         yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat

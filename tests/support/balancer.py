@@ -1,68 +1,67 @@
-"""A small load balancer: it passes connections on to the backends that it was told of, in turn."""
+"""A small load balancer: it asks its backends whether they are ready, and passes connections on to those that are."""
 
-import socket
+import itertools
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-_BLOCK = 1 << 16
+import httpx
+
+from tests.support.forwarding import Address, Forwarder
+
+_PROBE_SECONDS = 0.25
 
 
-class Balancer:
-    """Passes each connection to one backend. One that is taken out gets no new ones; those it has go on."""
+class Balancer(Forwarder):
+    """Passes each connection to one backend, in turn. One that is not ready gets no new ones; those it has go on.
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self._backends: list[int] = []
-        self._next = 0
-        self._lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+    Where none is ready, or one has just gone, the others are tried, as balancers do. It reads no request, so a
+    connection that breaks is the client's to see.
+    """
 
-    def put_in(self, port: int) -> None:
+    def __init__(self, ports: Sequence[int]) -> None:
+        super().__init__()
+        self._ports = tuple(ports)
+        self._out = set(ports)
+        self._turn = itertools.count()
+
+    def is_in(self, port: int) -> bool:
         with self._lock:
-            self._backends.append(port)
+            return port not in self._out
 
-    def take_out(self, port: int) -> None:
+    def targets(self) -> Sequence[Address]:
         with self._lock:
-            self._backends.remove(port)
+            first = next(self._turn) % len(self._ports)
+            turned = self._ports[first:] + self._ports[:first]
+            return [("127.0.0.1", port) for port in sorted(turned, key=self._out.__contains__)]
 
-    def run(self) -> None:
-        while True:
+    def probe(self) -> None:
+        """Ask each backend; one that is slow to say stays as it is, because it has much to do."""
+        for port in self._ports:
             try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._connect, args=[client], daemon=True).start()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _connect(self, client: socket.socket) -> None:
-        with self._lock:
-            self._next += 1
-            port = self._backends[self._next % len(self._backends)]
-        with client, socket.create_connection(("127.0.0.1", port)) as backend:
-            back = threading.Thread(target=_pass_on, args=[backend, client], daemon=True)
-            back.start()
-            _pass_on(client, backend)
-            back.join()
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while block := source.recv(_BLOCK):
-            target.sendall(block)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+                ready = httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).status_code == 200
+            except httpx.TimeoutException:
+                continue
+            except httpx.TransportError:
+                ready = False
+            with self._lock:
+                self._out = self._out - {port} if ready else self._out | {port}
 
 
 @contextmanager
-def balancing() -> Iterator[Balancer]:
-    balancer = Balancer()
-    threading.Thread(target=balancer.run, daemon=True).start()
-    try:
-        yield balancer
-    finally:
-        balancer.close()
+def balancing(ports: Sequence[int]) -> Iterator[Balancer]:
+    """A balancer over the backends at these ports, which may be down yet."""
+    ended = threading.Event()
+    with Balancer(ports).running() as balancer:
+
+        def watch() -> None:
+            while not ended.wait(_PROBE_SECONDS):
+                balancer.probe()
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            yield balancer
+        finally:
+            ended.set()
+            watching.join()

@@ -232,6 +232,7 @@ def running_cluster(
     apis: int = 1,
     llm: str = "none",
     encoder: str | None = None,
+    leave_seconds: float = 0.0,
 ) -> Iterator[Cluster]:
     """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named."""
     home.mkdir(parents=True, exist_ok=True)
@@ -258,6 +259,7 @@ def running_cluster(
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
             "LEADLINE_TASK_SECONDS": str(task_seconds),
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
+            "LEADLINE_LEAVE_SECONDS": str(leave_seconds),
             VARIABLE: str(faults.folder),
         }
         if encoder is not None:

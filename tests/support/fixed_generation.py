@@ -3,16 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
+from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.generations import OpenGeneration
 from retrieval.index import Index
 
 
 class FixedGeneration:
-    """An index with its encoder, whatever generation is asked for."""
+    """An index with its encoders, whatever generation is asked for; words are weighed by BM25 if nothing else is."""
 
-    def __init__(self, index: Index, encoder: Embedder) -> None:
-        self.made = OpenGeneration(0, index, encoder)
+    def __init__(self, index: Index, encoder: Embedder, sparse: SparseEncoder | None = None) -> None:
+        self.made = OpenGeneration(0, index, encoder, sparse or Bm25Encoder())
 
     @contextmanager
     def active(self) -> Iterator[OpenGeneration]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ingest.catalog.generations import GenerationRecords
 from ingest.documents import Document
+from retrieval.bm25 import Bm25Encoder
 from retrieval.encoders import EncoderChoice
 from retrieval.generations import IndexStore
 from retrieval.open_generations import OpenGenerations
@@ -27,17 +28,17 @@ class GenerationsFixture(WorkerFixture):
 
     def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
         super().__init__(home, catalog_url)
-        self.store, self.encoders, self.sparse = store, hashing_encoders(), self.deps.sparse
+        self.store, self.encoders, self.sparse = store, hashing_encoders(), Bm25Encoder()
         self.records = GenerationRecords(self.engine)
         first = self.encoders.choices[0]
         self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0
         self.open = OpenGenerations(self.records, store, self.encoders, self.sparse, clock=lambda: self.now)
-        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse)
+        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open)
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.open, self.texts, self.blobs)
-        self.searcher = Searcher(self.open, self.sparse, self.catalog, self.texts)
+        self.searcher = Searcher(self.open, self.catalog, self.texts)
         self.builder, self.task = open_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:
@@ -65,7 +66,7 @@ class GenerationsFixture(WorkerFixture):
 
     def verify(self, generation_id: int | None = None, *, sample: int = 10_000) -> Verified:
         with self.open.of(generation_id or self.records.active().id) as made:
-            return Verifier(self.catalog, self.records, self.texts, self.sparse, made).run(sample=sample, seed=1)
+            return Verifier(self.catalog, self.records, self.texts, made).run(sample=sample, seed=1)
 
     def found(self, query: str, mode: Mode = Mode.DENSE, top_k: int = 3) -> list[str]:
         """Ids of the documents that a search finds, best first, some time after whatever was changed."""

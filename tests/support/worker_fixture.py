@@ -14,7 +14,6 @@ from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.layout import markdown_layout
 from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
-from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
@@ -73,7 +72,6 @@ class WorkerFixture:
             self.blobs,
             self.texts,
             self.generations,
-            Bm25Encoder(),
         )
         self.ingest, self.embed, self.collect = (
             IngestTask(self.deps, PlainParser()),

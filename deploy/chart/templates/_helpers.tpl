@@ -59,6 +59,11 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
 {{- end }}
 {{- end }}
 
+{{/* A setting, or what it is if not set: (list $ "LEADLINE_DRAIN_SECONDS" 20). */}}
+{{- define "leadline.seconds" -}}
+{{ index (index . 0).Values.settings (index . 1) | default (index . 2) }}
+{{- end }}
+
 {{/* Environment, mounts and volumes of every process of ours. */}}
 {{- define "leadline.env" -}}
 {{- range $key := include "leadline.secretKeys" . | fromJsonArray }}

@@ -13,6 +13,8 @@ from retrieval.search import Mode
 from tests.support.books import book
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 
+_EARLIER = "bm25f-edge-1/1.2/0.75/100/2"
+
 
 def test_the_whole_index_is_made_again_when_its_data_were_lost(tmp_path: Path, store: IndexStore) -> None:
     before = GenerationsFixture(tmp_path, store)
@@ -55,6 +57,27 @@ def test_an_index_of_a_release_that_weighed_words_otherwise_is_made_again_and_it
     assert at.found("white whale", Mode.BM25) == [whale.id]
     with at.open.active() as made:
         assert made.index.dense([chunk.id])[chunk.id] @ marked[0] == pytest.approx(1, abs=1e-3)
+    at.close()
+
+
+def test_an_index_of_the_release_before_is_filled_and_searched_with_its_own_weights_until_it_is_made_again(
+    tmp_path: Path, store: IndexStore
+) -> None:
+    """Both releases have it open during an upgrade. The parts of a grouped number were terms of their own then."""
+    at = GenerationsFixture(tmp_path, store)
+    with at.engine.begin() as connection:
+        connection.execute(text("UPDATE generations SET sparse = :sparse"), {"sparse": _EARLIER})
+    require_fit(at.records.active(), at.encoders, at.sparse, chosen=None)
+
+    toll = at.ready("# Tolls\n\nThe toll of that year was 12,345 pounds.\n")
+    assert (at.found("345", Mode.BM25), at.found("12,345", Mode.BM25)) == ([toll.id], [toll.id])
+    assert at.verify().agrees
+
+    assert at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint).copies == 1
+    assert (at.found("345", Mode.BM25), at.found("12,345", Mode.BM25)) == ([], [toll.id])
+    assert at.verify().agrees
+    at.switcher.rollback()
+    assert at.found("345", Mode.BM25) == [toll.id]
     at.close()
 
 

@@ -151,18 +151,15 @@ def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> N
 
 def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp_path: Path) -> None:
     lines = "".join(f"Buoy {number} of the chart lies at {number * 7919 % 100_003}.\n" for number in range(260_000))
-    cutting = Cutting(opened.url, after=4_000_000)
-    opened.url = cutting.url
-    try:
+    with Cutting(opened.url, after=4_000_000).running() as cutting:
+        opened.url = cutting.url
         page = opened.signed_in()
         choose(page, *files(tmp_path, ("chart.txt", lines)))
         wait_until(lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), what="it has become a document")
-    finally:
-        cutting.close()
-    (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
-    assert cutting.cuts >= 1
-    assert blob_path(opened.services, document.version.blob_key).read_text() == lines
-    expect(page.locator("#upload-list")).to_contain_text("chart.txt")
+        (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
+        assert cutting.cuts >= 1
+        assert blob_path(opened.services, document.version.blob_key).read_text() == lines
+        expect(page.locator("#upload-list")).to_contain_text("chart.txt")
 
 
 def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(

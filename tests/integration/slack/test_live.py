@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from api.slack.live import STREAM_SECONDS, Live
 from api.slack.messages import Message, section
 from api.slack.reply import Reply
 from api.slack.steps import DETAILS_CHARS, MOST_STEPS, TITLE_CHARS, Steps
+from api.slack.waiting import ask_what_to_do
 from api.slack.web import SlackWeb
 from ingest.catalog.database import open_database
 from ingest.catalog.slack import Slack
 from ingest.catalog.tenants import Tenants
-from ingest.runs import RunEvent
+from ingest.runs import Run, RunEvent, Spent
 from ingest.slack import Asked, Surface, Workspace
 from tests.support.catalogs import migrated_sqlite
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
@@ -48,7 +49,9 @@ class Thread:
     store: Slack
     workspace: Workspace
     ts: str
-    events: int = 0
+    logged: list[RunEvent] = field(default_factory=list)
+    is_paused: bool = False
+    worked: float = 0.0
     reply: Reply = field(init=False)
     live: Live = field(init=False)
 
@@ -65,18 +68,40 @@ class Thread:
         self.live = Live(self.reply, clock=self.clock)
         await self.live.begin()
 
-    async def happens(self, kind: str, **body: object) -> None:
-        """Log an event of the run, and let the process look."""
-        self.events += 1
-        self.live.show(RunEvent(self.events, kind, body, self.clock()))
-        await self.live.refresh()
+    async def happens(self, kind: str, **body: Any) -> None:  # noqa: ANN401 - JSON
+        """Log an event of the run, and let the process look; one that holds the question no more does not."""
+        if kind == "budget":
+            await self.goes_on()
+        self.logged.append(RunEvent(len(self.logged) + 1, kind, body, self.clock()))
+        self.live.show(self.logged[-1])
+        if kind == "paused":
+            await self.waits(body)
+        elif not self.is_paused:
+            await self.live.refresh()
 
     async def passes(self, seconds: float) -> None:
         """Let time pass, in which the process looks every five seconds."""
         until = self.clock.now + seconds
         while self.clock.now < until:
             self.clock.now = min(until, self.clock.now + 5)
-            await self.live.refresh()
+            if not self.is_paused:
+                await self.live.refresh()
+
+    async def waits(self, met: dict[str, Any]) -> None:
+        """Ask what becomes of a run that has `met` its limits, as `_Delivery` does, and hold the question no more."""
+        nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Run) if field.default is MISSING)
+        about = {"limits": met["limits"], "seconds": met["seconds"], "spent": Spent(met["calls"]), "progress": met}
+        self.worked, self.is_paused = met["seconds"], True
+        await ask_what_to_do(self.live, self.reply, Run(**{**nothing, **about}), wait_days=7.0)
+        self.store.pause(self.reply.question)
+
+    async def goes_on(self) -> None:
+        """Take the question again, as any process does once somebody has let its run go on."""
+        self.is_paused = False
+        await self.take()
+        self.live.count_from(self.worked)
+        for event in self.logged:
+            self.live.show(event)
 
     async def finish(self, messages: Sequence[Message] = ANSWER, *, anew: bool = False) -> None:
         await self.live.end()
@@ -381,14 +406,15 @@ def test_an_attempt_after_a_crash_ends_the_stream_that_was_left(thread: Thread) 
 
 
 def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callable[[str], None]) -> None:
-    """Its events are those of a real run, whose model took a minute for each step, and was away for three."""
+    """Its events are those of a real run that met its limit of 15 minutes: `record_twenty_minutes` tells of it."""
     logged = [json.loads(line) for line in (Path(__file__).parent / "twenty_minutes.jsonl").read_text().splitlines()]
+    minutes = int(logged[-1][0] // 60)
     written: list[str] = []
 
     async def go() -> None:
         begun = thread.clock()
         await thread.take()
-        for minute in range(1, 21):
+        for minute in range(1, minutes + 1):
             until = begun + minute * 60 + 5  # what has changed is drawn within five seconds
             while logged and begun + logged[0][0] < until:
                 at, kind, body = logged.pop(0)
@@ -396,6 +422,9 @@ def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callab
                 await thread.happens(kind, **body)
             await thread.passes(until - thread.clock())
             written.append(f"After {minute} min\n{thread.shown}")
+        for at, kind, body in logged:
+            await thread.passes(begun + at - thread.clock())
+            await thread.happens(kind, **body)
         assert thread.live.was_shown_for_long(thread.clock())
         await thread.finish(anew=True)
         written.append(f"Then\n{thread.shown}")
@@ -406,4 +435,4 @@ def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callab
     assert thread.texts == ["Ada Brandt kept it."]
     assert thread.slack.refused == []
     assert thread.slack.calls["chat.startStream"] == 1
-    assert thread.slack.calls["chat.update"] <= 20 * 60 / 10
+    assert thread.slack.calls["chat.update"] <= minutes * 60 / 10

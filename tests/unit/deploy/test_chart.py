@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from sqlalchemy import text
 
-from api.cli.serving import _DRAIN_SECONDS
+from api.settings import Settings
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, write
 from ingest.catalog.jobs import RUNS_PER_TENANT, Jobs
@@ -34,12 +34,20 @@ from tests.support.deployment import (
 )
 from tests.support.postgres import Postgres
 from workers.enqueue.celery_app import QUEUE_NAMES, QUEUES
+from workers.settings import ClusterSettings
 
 pytestmark = pytest.mark.needs_program("helm")
 
 Manifest = Mapping[str, Any]
 _CHART = DEPLOY / "chart"
 _KEYS = ["LEADLINE_DATABASE_URL", "KEDA_DATABASE_URL", "LEADLINE_METRICS_TOKEN", "LEADLINE_LLM_API_KEY"]
+# Every setting that is a secret; the address of the queue may have no password.
+_SECRETS = {
+    f"LEADLINE_{name.upper()}"
+    for settings in (Settings, ClusterSettings)
+    for name, field in settings.model_fields.items()
+    if "SecretStr" in str(field.annotation) and name != "redis_url"
+}
 _SLACK = ["LEADLINE_SLACK_SIGNING_SECRET", "LEADLINE_SLACK_BOT_TOKEN"]
 EXTERNAL: Manifest = {
     "secrets": {"name": "mine", "keys": _KEYS},
@@ -54,6 +62,7 @@ BUNDLED: Manifest = {name: {"enabled": True} for name in ("postgresql", "valkey"
 GPU: Manifest = {**BUNDLED, "vllm": {"enabled": True}, "workers": {"embed": {"gpus": 1}}}
 SLACK: Manifest = {
     **EXTERNAL,
+    "settings": {**EXTERNAL["settings"], "LEADLINE_LEAVE_SECONDS": 32.5, "LEADLINE_DRAIN_SECONDS": 90},
     "secrets": {"name": "mine", "keys": [*_KEYS, *_SLACK]},
     "slack": {"enabled": True},
     "sandbox": {"form": "bubblewrap"},
@@ -61,7 +70,15 @@ SLACK: Manifest = {
     "network": {"webhooks": True},
     "api": {"ingress": {"enabled": True, "host": "leadline.example.org", "tlsSecret": "tls"}},
 }
-VALUES = {"external": EXTERNAL, "bundled": BUNDLED, "gpu": GPU, "slack": SLACK}
+_BUCKET = [{"ipBlock": {"cidr": "10.1.3.0/24"}}]
+_MODELS = [{"ipBlock": {"cidr": "10.1.2.0/24"}}]
+BUCKET: Manifest = {
+    **EXTERNAL,
+    "secrets": {"name": "mine", "keys": [*_KEYS, "LEADLINE_S3_SECRET_ACCESS_KEY"]},
+    "settings": {**EXTERNAL["settings"], "LEADLINE_BLOBS": "s3://documents/leadline", "LEADLINE_S3_ACCESS_KEY_ID": "a"},
+    "network": {"external": {"bucket": {"to": _BUCKET, "ports": [9000]}, "models": {"to": _MODELS, "ports": [8443]}}},
+}
+VALUES = {"external": EXTERNAL, "bundled": BUNDLED, "gpu": GPU, "slack": SLACK, "bucket": BUCKET}
 # The resources of KEDA 2.14 and later that the chart makes, as far as it uses them.
 _TRIGGER = {
     "type": "object",
@@ -265,9 +282,11 @@ def test_probes_ask_where_something_listens(objects: list[dict[str, Any]]) -> No
             assert probe["httpGet"]["path"] in paths
         if which == "api":
             assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-            pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-            assert pod["terminationGracePeriodSeconds"] > _DRAIN_SECONDS + pause
-            assert pause >= container["readinessProbe"]["periodSeconds"]
+            given = of_kind(objects, "ConfigMap")["demo-settings"]["data"]
+            leaving = float(given["LEADLINE_LEAVE_SECONDS"])
+            draining = float(given.get("LEADLINE_DRAIN_SECONDS", Settings.model_fields["drain_seconds"].default))
+            assert pod["terminationGracePeriodSeconds"] > leaving + draining
+            assert leaving >= container["readinessProbe"]["periodSeconds"]
 
 
 def test_images_are_one_release_each_and_those_of_the_composition(objects: list[dict[str, Any]]) -> None:
@@ -299,16 +318,19 @@ def test_a_digest_goes_before_a_tag_and_a_word_is_no_release() -> None:
         ({**EXTERNAL, "secrets": {"name": "", "keys": _KEYS}}, "secrets.name is empty"),
         ({**EXTERNAL, "secrets": {"name": "mine", "keys": _KEYS[:1]}, "monitoring": {}}, "KEDA_DATABASE_URL"),
         ({**EXTERNAL, "slack": {"enabled": True}}, "LEADLINE_SLACK_SIGNING_SECRET"),
-        (
-            {**EXTERNAL, "settings": {**EXTERNAL["settings"], "LEADLINE_LLM_API_KEY": "sk"}},
-            "LEADLINE_LLM_API_KEY, which is a secret",
-        ),
+        ({**BUCKET, "network": {}}, "network.external.bucket.ports is empty"),
         ({**EXTERNAL, "replicas": 3}, "replicas"),
         ({**EXTERNAL, "workers": {"ingest": {"queues": ["digest"]}}}, "queues"),
     ],
 )
 def test_values_that_cannot_work_are_refused_with_what_is_wrong(values: Manifest, reason: str) -> None:
     assert re.search(reason, refused(values))
+
+
+@pytest.mark.parametrize("setting", sorted(_SECRETS))
+def test_a_secret_among_settings_is_refused(setting: str) -> None:
+    values = {**EXTERNAL, "settings": {**EXTERNAL["settings"], setting: "sk"}}
+    assert f"{setting}, which is a secret" in refused(values)
 
 
 def test_secrets_of_slack_are_only_where_it_is_on() -> None:
@@ -361,6 +383,15 @@ def test_a_network_policy_holds_every_pod_to_what_it_needs() -> None:
     assert all("except" in peer["ipBlock"] for peer in webhooks), "webhooks reach private networks"
     for template in pods(rendered("gpu")).values():
         allowed(rendered("gpu"), component(template))
+
+
+def test_a_bucket_and_a_model_server_outside_are_reached_by_those_that_need_them() -> None:
+    made = rendered("bucket")
+    reach = {component(template): allowed(made, component(template)) for template in pods(made).values()}
+    to_bucket = {each for each, ports in reach.items() if ports.get("9000") == _BUCKET}
+    assert to_bucket == {"api", "ingest", "embed", "runs", "upkeep"}
+    assert {each for each, ports in reach.items() if ports.get("8443") == _MODELS} == {"api", "runs"}
+    assert set(reach["ingest"]) == {"53", "5432", "6379", "6333", "9000"}
 
 
 def test_stores_of_the_chart_let_in_only_who_may_go_there() -> None:

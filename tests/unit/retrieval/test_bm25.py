@@ -86,6 +86,19 @@ def test_the_figures_of_a_table_do_not_make_it_long() -> None:
     assert document(row + " prose" * 40)[margin] < document(row)[margin]
 
 
+def test_the_weights_of_the_release_before_are_what_they_were() -> None:
+    earlier = ENCODER.of("bm25f-edge-1/1.2/0.75/100/2")
+    assert earlier is not None
+    toll = earlier.document("12,345 whales", context="Year 1851")
+    assert {i: round(x, 4) for i, x in zip(toll.indices, toll.values, strict=True)} == {
+        **dict.fromkeys((103616747, 762392765, 1156501721, 3960862264, 3470121094, 329585043), 1.6579),
+        **dict.fromkeys((822745112, 1628211310, 2341636358), 1.375),
+    }
+    assert {103616747, 762392765, 1156501721, 329585043} <= set(earlier.query("12,345 whales").indices)
+    assert ENCODER.of("bm25f-edge-1/2/0.75/100/2") is None
+    assert ENCODER.of(ENCODER.fingerprint) is ENCODER
+
+
 def test_a_number_with_other_digits_between_is_another() -> None:
     apart = {term for part in ("10", "5") for term in weights(part)}
     assert not (set(weights("10.5")) - apart) & set(document("5 of 10"))

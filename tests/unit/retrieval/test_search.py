@@ -79,7 +79,7 @@ class Shelf:
         self.index, self.shown = MemoryIndex(), Shown()
         self.embedder = embedder or HashingEmbedder()
         self.texts = Texts(DirectoryBlobs(folder))
-        self.searcher = Searcher(FixedGeneration(self.index, self.embedder), Bm25Encoder(), self.shown, self.texts)
+        self.searcher = Searcher(FixedGeneration(self.index, self.embedder), self.shown, self.texts)
 
     def put(
         self, version: str, text: str, *, tenant: str = "ann", dense: bool = True, layout: Layout = NO_LAYOUT

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.bm25 import Bm25Encoder
 from retrieval.errors import QueryError, RerankerUnavailableError
 from retrieval.reranking import Reranking
 from retrieval.search import Mode, Searcher, SearchRequest, SearchResult
@@ -39,7 +38,7 @@ class Reranked:
         self.shelf, self.reranker = Shelf(folder), Shortest()
         shelf, self.reranking = self.shelf, Reranking(self.reranker, answers_only=answers_only)
         generation = FixedGeneration(shelf.index, shelf.embedder)
-        self.searcher = Searcher(generation, Bm25Encoder(), shelf.shown, shelf.texts, self.reranking)
+        self.searcher = Searcher(generation, shelf.shown, shelf.texts, self.reranking)
 
     def search(self, query: str, **options: object) -> SearchResult:
         return self.searcher.search(SearchRequest("ann", query, **options))  # type: ignore[arg-type]

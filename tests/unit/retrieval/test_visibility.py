@@ -127,7 +127,7 @@ def test_a_search_finds_what_has_become_visible_since_the_search_before(tmp_path
     shelf.put("v2", "a white whale too")
     catalog.show("v1")
     catalog.hide("v2")
-    searcher = Searcher(shelf.searcher.generations, shelf.searcher._sparse, KeptVisibility(catalog), shelf.texts)
+    searcher = Searcher(shelf.searcher.generations, KeptVisibility(catalog), shelf.texts)
     request = SearchRequest("ann", "white whale")
 
     def found() -> set[str]:

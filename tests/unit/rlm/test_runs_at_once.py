@@ -14,7 +14,6 @@ from ingest.catalog.records import ActiveDocument
 from ingest.filters import Conditions
 from ingest.tables import RecordTables
 from ingest.texts import Texts
-from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
@@ -141,7 +140,7 @@ def answering() -> Iterator[Answering]:
     for number in range(TENANTS):
         texts.save(f"v-{tenant(number)}", text_of(tenant(number)), title=tenant(number), chunks=())
     catalog, encoder, sandbox = Tenants(), HashingEmbedder(), build_sandbox(SandboxForm.PLAIN)
-    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
+    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
     scheduler = SubCallScheduler(MemoryReplyCache())
     model = LoadedModel(CallableChat(answer=answer), PROFILE)
     parts = Parts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)

@@ -42,7 +42,7 @@ def stray_points(worker: WorkerFixture, count: int = 1) -> None:
     chunk = next(iter(worker.index.kept.values()))
     for number in range(count):
         stray = type(chunk)(**{**vars(chunk), "id": f"stray{number}", "version_id": f"unknown{number}"})
-        worker.index.upsert([stray], [worker.deps.sparse.document("stray")])
+        worker.index.upsert([stray], [worker.generations.made.sparse.document("stray")])
 
 
 def seen_before(worker: WorkerFixture, seconds: float) -> None:
@@ -62,7 +62,7 @@ def test_chunks_written_after_their_document_was_deleted_and_collected_are_remov
     version = worker.catalog.document("ann", gone).version
     late = {i: c for i, c in worker.index.kept.items() if c.version_id == version.id}
     worker.deleter.delete("ann", gone)
-    worker.index.upsert(list(late.values()), [worker.deps.sparse.document("late")] * len(late))
+    worker.index.upsert(list(late.values()), [worker.generations.made.sparse.document("late")] * len(late))
     worker.texts.save(version.id, "late", title=None, chunks=())
     assert rounds(worker).run().orphan_chunks == len(late) > 0
     assert set(worker.index.versions()) == {worker.catalog.document("ann", kept).version.id}

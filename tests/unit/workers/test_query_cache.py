@@ -8,7 +8,6 @@ import pytest
 from ingest.catalog.catalog import Catalog
 from ingest.documents import Document, JobKind
 from ingest.errors import LeadlineError
-from retrieval.bm25 import Bm25Encoder
 from retrieval.query_cache import CachedSearcher
 from retrieval.requests import Mode, SearchRequest
 from retrieval.search import Searcher
@@ -21,7 +20,7 @@ WORDS = ["white", "whale", "paint", "ship", "sea"]
 
 def searcher(worker: WorkerFixture, catalog: Catalog | None = None) -> CachedSearcher:
     catalog = catalog or worker.catalog
-    return CachedSearcher(Searcher(worker.generations, Bm25Encoder(), catalog, worker.texts), catalog)
+    return CachedSearcher(Searcher(worker.generations, catalog, worker.texts), catalog)
 
 
 class Port:

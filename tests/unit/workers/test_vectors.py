@@ -141,7 +141,7 @@ def test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone(worke
     copied.kept[first.id] = replace(first, digest=text_digest("what an earlier release read"))
     encoded(worker)
     writer = VectorWriter(
-        worker.texts, worker.catalog, OpenGeneration(2, made, worker.embedder, copied), JobKind.REEMBED
+        worker.texts, worker.catalog, OpenGeneration(2, made, worker.embedder, Bm25Encoder(), copied), JobKind.REEMBED
     )
     writer.write([Portion(worker.catalog.version(version.id), worker.texts.map(version.id).chunks)])
     (text,) = (text for text in texts_of(worker, version.id) if text_digest(text) == first.digest)

@@ -66,6 +66,14 @@ def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_show
     assert "[1] The Whale, page 2 (Chapter 1)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds() -> None:
+    body = dict(kept_answer(answer(), "id", "ann", "Why?", None).body)
+    expected = AnswerOut.of_body(body, identifier="id", conversation=None)
+    later = {**body, "mood": "cheerful", "searched": {**body["searched"], "libraries": 3}}
+    later["citations"] = [{**each, "colour": "blue"} for each in body["citations"]]
+    assert AnswerOut.of_body(later, identifier="id", conversation=None) == expected
+
+
 def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_inside_it() -> None:
     text = "It was white [1]. It was tame [1]."
     sentences = (
