@@ -7,7 +7,7 @@ question meanwhile.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 32
 _LOOK_SECONDS = 1.0
 _THREADS = 8
+# Who reads along while an answer is written is looked at so often.
+_READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
 # Pauses between attempts grow to this; a question is given up after a day, as no one waits for it any more.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
@@ -50,7 +52,7 @@ _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def deliveries(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Return the work on all questions, each of which is answered by as few attempts as it takes."""
+    """Return the work on all questions; each is answered in as many attempts as it takes."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack, attempt, threads, at_once=_AT_ONCE)
@@ -109,16 +111,17 @@ class _Delivery:
         await reply.recover()
         live = Live(reply)
         await live.begin()
-        caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
+        readers = partial(self._people.principal, web, workspace, asked.channel, asked.user_id, asked.surface)
+        caller = await readers()
         is_late = False
         try:
-            run = await self._followed(live, await self._begun(caller))
+            run = await self._followed(live, await self._begun(caller), readers)
             if run.state is RunState.PAUSED:
                 await self._pause(live, reply, run)
                 return
             is_late = live.was_shown_for_long(run.ended_at)
             # Somebody may have come into the channel since the run began.
-            caller = await self._people.principal(web, workspace, asked.channel, asked.user_id, asked.surface)
+            caller = await readers()
             messages = await self._threads.run(self._messages, caller, run)
         except LeaseLostError:
             raise
@@ -180,9 +183,9 @@ class _Delivery:
             self._store.conversation_begun(question.asked, run.conversation_id)
         return run
 
-    async def _followed(self, live: Live, run: Run) -> Run:
+    async def _followed(self, live: Live, run: Run, readers: Callable[[], Awaitable[Principal]]) -> Run:
         """Show what the run does until it has ended, or waits for somebody."""
-        seen, changed = 0, asyncio.Event()
+        seen, changed, looked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
             live.count_from(run.seconds)
         with self._served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
@@ -199,11 +202,20 @@ class _Delivery:
                     run.state is RunState.PAUSED and seen >= run.events
                 ):
                     return run
+                if live.shows_text and time.monotonic() - looked_at >= _READERS_SECONDS:
+                    looked_at = time.monotonic()
+                    with suppress(SlackError):  # they are asked for again, and before the reply
+                        if await self._is_withheld(run, await readers()):
+                            live.close()
                 await live.refresh(waits=run.state is RunState.QUEUED)
                 if not self._served.accepting:  # the process stops, and another goes on
                     await asyncio.sleep(_LOOK_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.until(changed, lambda: self._served.accepting)
+
+    async def _is_withheld(self, run: Run, reader: Principal) -> bool:
+        """True if the run reads what this reader may not see."""
+        return bool(await self._threads.run(self._served.runs.withheld, [run.id], reader.readers))
 
     def _messages(self, caller: Principal, run: Run) -> list[Message]:
         question = self._question

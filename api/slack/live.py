@@ -7,6 +7,7 @@ Nothing of this is a part of the answer: what Slack refuses, or has no time for,
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -50,6 +51,7 @@ class Live:
         self._asked_at = reply.question.created_at
         self._steps = Steps()
         self._draft = ""
+        self._is_closed = False  # somebody reads along who may not see what the run reads
         self._waits = False
         self._may_stream = bool(reply.thread_ts) and not reply.messages
         self._is_left = reply.question.attempt > 1  # a stream of an earlier attempt may be open
@@ -79,6 +81,14 @@ class Live:
     def count_from(self, seconds: float) -> None:
         """Count the time from these `seconds` of work on, and not the time in which the run waited for somebody."""
         self._asked_at = self._clock() - seconds
+
+    @property
+    def shows_text(self) -> bool:
+        return bool(self._draft) and not self._is_closed
+
+    def close(self) -> None:
+        """Show no more of what comes from documents, neither their titles nor what is written."""
+        self._is_closed, self._shown_at = True, float("-inf")
 
     @property
     def done(self) -> list[str]:
@@ -159,7 +169,10 @@ class Live:
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
         title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
-        return title, self._steps.cards(), self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
+        cards = self._steps.cards()
+        if self._is_closed:
+            return title, [replace(card, details="") for card in cards], ""
+        return title, cards, self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
 
     async def _draw(self, title: str, cards: list[Card], draft: str) -> None:
         if self._streamed_since is not None:

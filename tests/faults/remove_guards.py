@@ -1240,6 +1240,14 @@ GUARDS = (
         "tests/unit/rlm/loop/test_last_cells.py::test_a_root_is_told_beforehand_what_its_run_may_spend",
     ),
     Guard(
+        "what is written is shown no more once somebody came who may not see it",
+        "api/slack/delivery.py",
+        "if await self._is_withheld(run, await readers()):",
+        "if False:",
+        "tests/integration/slack/test_readers.py"
+        "::test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it",
+    ),
+    Guard(
         "an event is not taken before it is known whose the bot's token is",
         "api/slack/app.py",
         "if workspace is None and not self._knows_own:",

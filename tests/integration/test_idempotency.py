@@ -66,10 +66,15 @@ def again(http: httpx.Client, key: str, path: str, **sent: Any) -> tuple[httpx.R
     return first, second
 
 
-def hold_the_model(service: Harbour) -> None:
-    """Have the model hold the next request; runs that began before have ended."""
+def settle(service: Harbour) -> None:
+    """Wait until runs that began before have ended: nobody else asks the model then."""
     runs = service.services.runs
     wait_until(lambda: all(run.ended for run in runs.runs(DEFAULT_TENANT)), what="all runs have ended")
+
+
+def hold_the_model(service: Harbour) -> None:
+    """Have the model hold the next request."""
+    settle(service)
     service.model.fault = "wait"
 
 
@@ -129,6 +134,7 @@ def test_an_answer_is_made_and_paid_for_once(service: Harbour, http: httpx.Clien
     else:
         body |= {"model": "leadline", ("messages" if "chat" in path else "input"): MESSAGES}
     key = {"Idempotency-Key": f"answer {path} {stream}"}
+    settle(service)
     first = http.post(path, json=body, headers=key)
     calls = len(service.model.requests)
     second = http.post(path, json=body, headers=key)

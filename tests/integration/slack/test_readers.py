@@ -104,29 +104,60 @@ def test_a_button_of_another_workspace_does_nothing(workspace: Workspace) -> Non
     assert "D0EVE" not in workspace.slack.channels
 
 
-def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them(workspace: Workspace) -> None:
-    """The audience may read a document as the run begins, and not all of it as the run ends."""
+@pytest.fixture
+def pilots(workspace: Workspace) -> Iterator[None]:
+    """A channel whose members are of a group of ours, a document for that group, and somebody outside of it."""
     services, client = workspace.harbour.services, workspace.harbour.client
     people = ("U0CARL", "carl@harbour.example"), ("U0DORA", "dora@harbour.example")
+    known = {each.name for each in services.identities.users.users("default")}
     for identifier, mail in people:
         workspace.slack.person(identifier, mail)
-        services.identities.users.create("default", mail, ["pilots"])
+        if mail not in known:
+            services.identities.users.create("default", mail, ["pilots"])
     made = client.http.post("/v1/documents", params={"name": "pilots.md", "readers": "group:pilots"}, content=TIDES)
     path = f"/v1/documents/{made.json()['id']}"
     wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
     workspace.slack.channel(workspace.channel, *(identifier for identifier, _ in people))
     workspace.slack.person("U0EVE")
     read(workspace)
+    yield
+    client.http.delete(path).raise_for_status()
+
+
+@pytest.mark.usefixtures("pilots")
+def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_them(workspace: Workspace) -> None:
+    """The audience may read a document as the run begins, and not all of it as the run ends."""
     workspace.model.pause.clear()
     thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
     wait_until(lambda: "TIDEMARK" in str(workspace.harbour.model.requests), seconds=30, what="the model reads it")
     workspace.slack.channels[workspace.channel]["members"].append("U0EVE")
     workspace.model.pause.set()
     (reply,) = workspace.answered(thread)
-    client.http.delete(path).raise_for_status()
     assert "not everybody here may see" in reply.text
     assert "TIDEMARK" not in str(workspace.slack.messages[workspace.channel])
     assert "lighthouse was Ada" not in str(reply)
+
+
+@pytest.mark.usefixtures("pilots")
+def test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.slack.delivery._READERS_SECONDS", 0.2)
+    workspace.harbour.model.piece_seconds = 0.1
+    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 40
+    thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
+
+    def shown() -> str:
+        return workspace.slack.shown(workspace.channel, thread)
+
+    wait_until(lambda: "outer mole" in shown(), seconds=60, what="the answer is read along")
+    workspace.slack.channels[workspace.channel]["members"].append("U0EVE")
+    wait_until(lambda: "outer mole" not in shown(), seconds=60, what="it is shown no more")
+    assert workspace.finals() == []  # the run goes on
+    assert "pilots" not in shown()
+    workspace.harbour.model.piece_seconds = 0.0
+    (reply,) = workspace.answered(thread)
+    assert "not everybody here may see" in reply.text
 
 
 def test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button(workspace: Workspace) -> None:

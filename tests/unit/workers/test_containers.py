@@ -31,10 +31,11 @@ def parser() -> Iterator[ParserSandbox]:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, parser: ParserSandbox) -> WorkerFixture:
+def worker(tmp_path: Path, parser: ParserSandbox) -> Iterator[WorkerFixture]:
     made = WorkerFixture(tmp_path)
     made.ingest = IngestTask(made.deps, parser)
-    return made
+    yield made
+    made.engine.dispose()
 
 
 def send(worker: WorkerFixture, content: bytes, name: str = "papers.zip", **more: object) -> Document:
