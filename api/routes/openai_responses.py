@@ -18,10 +18,10 @@ from api.idempotency import claimed
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
+from api.openai.response_events import ResponseEvents
 from api.openai.responses import (
     MOST_RESULTS,
     RESULTS,
-    ResponseEvents,
     ResponseIn,
     ResponseNotFoundError,
     Shown,

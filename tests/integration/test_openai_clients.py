@@ -142,6 +142,14 @@ def test_a_response_without_file_search_is_read_later_as_it_was_sent(openai: Ope
         openai.responses.retrieve(made.id, stream=True)
 
 
+def test_a_streamed_response_with_file_search_is_read_later_as_it_was_sent(openai: OpenAI) -> None:
+    tool: Any = {"type": "file_search", "vector_store_ids": ["default"]}
+    *_, last = openai.responses.create(model="leadline", input=KEEPER, tools=[tool], stream=True)
+    assert last.type == "response.completed"
+    assert [each.type for each in last.response.output] == ["file_search_call", "message"]
+    assert openai.responses.retrieve(last.response.id).output == last.response.output
+
+
 def test_a_response_that_has_ended_stays_as_it_is_when_it_is_cancelled(openai: OpenAI) -> None:
     made = openai.responses.create(model="leadline", input=KEEPER)
     assert openai.responses.cancel(made.id).output_text == ANSWER
@@ -154,6 +162,13 @@ def test_a_streamed_response_ends_as_open_responses_says(service: Harbour) -> No
     lines = service.client.http.post("/v1/responses", json=asked).text.splitlines()
     assert [line for line in lines if line][-1] == "data: [DONE]"
     assert not [line for line in lines if line.startswith("id:")]
+    service.model.fault = "unauthorized"
+    try:
+        failed = service.client.http.post("/v1/responses", json={**asked, "input": "Who was Ada Brandt?"}).text
+    finally:
+        service.model.fault = ""
+    assert "event: response.failed" in failed
+    assert failed.endswith("data: [DONE]\n\n")
 
 
 def test_the_events_of_a_streamed_response_are_complete_and_in_order(openai: OpenAI) -> None:
