@@ -19,6 +19,8 @@ from ingest.errors import CatalogUnavailableError, LeadlineError
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
+# What ends a stream of OpenAI's protocols, after its last event.
+DONE = "data: [DONE]\n\n"
 
 # Followers look again by themselves this often: announcements may be lost, and estimates change without any.
 _LOOK_SECONDS = 5.0
@@ -30,9 +32,13 @@ _APART_SECONDS = 0.2
 _TICK_SECONDS = 1.0
 
 
-def event(name: str, body: Mapping[str, Any], identifier: str | int) -> str:
-    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`."""
-    written = f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
+def event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
+    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`.
+
+    An event of a stream that cannot be resumed has no identifier.
+    """
+    numbered = "" if identifier is None else f"id: {identifier}\n"
+    written = f"{numbered}event: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
     return written.encode("utf-8", "replace").decode()
 
 

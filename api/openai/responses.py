@@ -1,14 +1,14 @@
 """Responses: the request, the whole response, and the events of a stream (Open Responses, OpenAPI of 2026-04-24).
 
 A response is an answer of ours under the id `resp_` and the answer's own, or the run that makes it in the background.
-The search behind an answer is its `file_search_call`.
+The search behind an answer is its `file_search_call`; ids say whether a response shows it.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,11 +18,14 @@ from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.filters import our_filters
 from api.openai.inert import Inert
 from api.problems import ApiError, openai_error
-from api.sse import event
+from api.sse import DONE, event
+from ingest.conversations import NEW_CONVERSATION
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
-PREFIX = "resp_"
+_PREFIX = "resp_"
+# After the prefix, in ids of responses that show the search: whoever reads one later sees what was sent.
+_SEARCHED = "fs_"
 RESULTS = "file_search_call.results"
 MOST_RESULTS = 50
 
@@ -47,6 +50,12 @@ class FileSearchIn(Lenient):
     max_num_results: int | None = Field(None, ge=1, le=50)
 
 
+class ConversationIn(Lenient):
+    """A conversation by its id."""
+
+    id: str = Field(min_length=1, max_length=100)
+
+
 class TextIn(Lenient):
     """How the text is wanted."""
 
@@ -56,8 +65,9 @@ class TextIn(Lenient):
 class ResponseIn(Lenient):
     """A request for a response. Members that say how a model writes (`temperature`, `instructions`) change nothing.
 
-    `previous_response_id` goes on with the conversation of an earlier response. `leadline` holds the options of a
-    question that this protocol has no place for.
+    `previous_response_id` goes on with the conversation of an earlier response, and `conversation` with the one of that
+    id. With `store` false nothing of it is kept. `leadline` holds the options of a question that this protocol has no
+    place for.
     """
 
     model: str = Field(max_length=300)
@@ -66,6 +76,7 @@ class ResponseIn(Lenient):
     background: bool = False
     store: bool = True
     previous_response_id: str | None = Field(None, max_length=200)
+    conversation: Annotated[str, Field(min_length=1, max_length=100)] | ConversationIn | None = None
     instructions: str | list[dict[str, Any]] | None = None
     metadata: dict[str, str] | None = Field(None, max_length=16)
     tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
@@ -77,6 +88,16 @@ class ResponseIn(Lenient):
     @property
     def turns(self) -> list[TurnIn]:
         return [TurnIn(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+
+    @property
+    def conversation_id(self) -> str | None:
+        named = self.conversation
+        return named.id if isinstance(named, ConversationIn) else named
+
+    @property
+    def with_search(self) -> bool:
+        """True if the search is to be shown, which is for whoever sends the tool."""
+        return any(each.type == "file_search" for each in self.tools)
 
 
 def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
@@ -91,6 +112,17 @@ def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> Opt
     return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
 
 
+def response_id(identifier: str, *, with_search: bool) -> str:
+    """Return the id of a response, of the id of its answer or run."""
+    return f"{_PREFIX}{_SEARCHED if with_search else ''}{identifier}"
+
+
+def answer_of(response_id: str) -> tuple[str, bool]:
+    """Return the id of the answer or run behind a response, and True if the response shows the search."""
+    rest = response_id.removeprefix(_PREFIX)
+    return rest.removeprefix(_SEARCHED), rest.startswith(_SEARCHED)
+
+
 def response_object(
     identifier: str,
     body: ResponseIn | Mapping[str, Any],
@@ -102,18 +134,19 @@ def response_object(
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a response; of `created` and `completed`, times of Unix, each is now if not given.
+    """Return a response under its id; of `created` and `completed`, times of Unix, each is now if not given.
 
     Members of the request that change nothing are given back as their defaults.
     """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
-        "id": f"{PREFIX}{identifier}",
+        "id": identifier,
         "object": "response",
         "created_at": int(created or time.time()),
         "completed_at": None if answer is None else int(completed or time.time()),
         "status": status,
         "background": bool(asked.get("background")),
+        "conversation": _conversation(body, answer),
         "error": error,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": asked.get("instructions"),
@@ -174,6 +207,13 @@ def output_of(answer: AnswerOut, identifier: str, shown: Shown) -> list[dict[str
 
 def status_of(answer: AnswerOut) -> Literal["completed", "incomplete"]:
     return "completed" if answer.finished else "incomplete"
+
+
+def _conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
+    """Return the conversation that a response is in, or goes on with if it is not kept there."""
+    named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
+    found = (answer.conversation if answer else None) or named
+    return None if found is None else {"id": found}
 
 
 def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,6 +290,7 @@ class ResponseEvents:
         self._identifier = identifier
         self._body = body
         self._shown = shown
+        self._created = time.time()
         self._number = 0
         self._queries: list[str] = []
         self._text: list[str] = []
@@ -264,7 +305,7 @@ class ResponseEvents:
         """Write the end of a response that has failed."""
         begun = list(self._begin())
         error = openai_error(problem)
-        return "".join([*begun, self._response("failed", error=error)])
+        return "".join([*begun, self._response("failed", error=error), DONE])
 
     def _events(self, happened: Event) -> Iterator[str]:
         yield from self._begin()
@@ -328,6 +369,7 @@ class ResponseEvents:
         yield self._write("response.output_item.done", output_index=self._index, item=message)
         call = _search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
         yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
+        yield DONE
 
     def _searching(self, status: str) -> dict[str, Any]:
         return _search_call(self._identifier, self._queries, status=status)
@@ -341,7 +383,15 @@ class ResponseEvents:
         answer: AnswerOut | None = None,
         error: Mapping[str, Any] | None = None,
     ) -> str:
-        body = response_object(self._identifier, self._body, status or name, output, answer=answer, error=error)
+        body = response_object(
+            response_id(self._identifier, with_search=self._shown.with_search),
+            self._body,
+            status or name,
+            output,
+            created=self._created,
+            answer=answer,
+            error=error,
+        )
         return self._write(f"response.{name}", response=body)
 
     def _in_part(self, name: str, **members: object) -> str:
@@ -350,4 +400,4 @@ class ResponseEvents:
 
     def _write(self, name: str, **members: object) -> str:
         number, self._number = self._number, self._number + 1
-        return event(name, {"type": name, "sequence_number": number, **members}, number)
+        return event(name, {"type": name, "sequence_number": number, **members}, None)
