@@ -1,6 +1,6 @@
 """Carries a caller's question to the core and back: the messages before it, and the answer to keep."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import structlog
@@ -25,15 +25,23 @@ HISTORY_CHARS = 24_000
 class Asking:
     """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`.
 
-    What is made of it has the id of the request's `claim`, if it has one.
+    What is made of it has the id of the request's `claim`, if it has one. An answer that is not `kept` is sent to who
+    waits for it, and is found by nobody afterwards.
     """
 
     def __init__(
-        self, served: Services, caller: Principal, body: QuestionIn, claim: ClaimedRequest | None = None
+        self,
+        served: Services,
+        caller: Principal,
+        body: QuestionIn,
+        claim: ClaimedRequest | None = None,
+        *,
+        kept: bool = True,
     ) -> None:
         self._served = served
         self._caller = caller
         self._claim = claim
+        self._is_kept = kept
         self._before: AnswerOut | None = None
         self._question = check_question(body.asked)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
@@ -84,6 +92,8 @@ class Asking:
         if self._before is not None:
             return self._before
         identifier, versions = self.request.used.work.id, self.request.used.work.versions
+        if not self._is_kept:
+            return self._unkept(answer, identifier)
         try:
             conversation = self.begin_conversation()
             kept_as = self._served.conversations.keep(self._kept(answer, identifier, conversation), versions)
@@ -93,9 +103,11 @@ class Asking:
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
-            kept = self._kept(noted, identifier, None)
-            unkept = AnswerOut.of_body(kept.body, identifier=None, conversation=None)
-            return rendered(self._served, unkept, self._forms)
+            return self._unkept(noted, identifier)
+
+    def _unkept(self, answer: Answer, identifier: str) -> AnswerOut:
+        body = self._kept(answer, identifier, None).body
+        return rendered(self._served, AnswerOut.of_body(body, identifier=None, conversation=None), self._forms)
 
     def _kept(self, answer: Answer, identifier: str, conversation: str | None) -> KeptAnswer:
         caller = self._caller
@@ -127,6 +139,18 @@ class Asking:
         return [
             message for each in found for message in (Message("user", each.question), Message("assistant", each.answer))
         ]
+
+
+def require_collections(
+    served: Services, caller: Principal, names: Collection[str], claim: ClaimedRequest | None = None
+) -> None:
+    """Refuse a question to a collection that is not there, which would read as one that the documents leave open.
+
+    A request that was sent before is answered as it was. Raises `CollectionNotFoundError`, also for a collection that
+    is closed to the caller.
+    """
+    if names and (claim is None or not claim.is_repeat):
+        served.collections.require(caller.tenant_id, names, readers=caller.readers)
 
 
 def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tuple[Message, ...]:

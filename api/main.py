@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -89,7 +90,12 @@ def create_app(services: Services) -> FastAPI:
                 await slack.stop()
 
     app = FastAPI(
-        title="Leadline", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="Leadline",
+        version=version("leadline"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
     )
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)

@@ -48,7 +48,7 @@ class RequestContext:
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])  # some send an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 if self._leaving():
                     headers.append((b"connection", b"close"))

@@ -1,6 +1,7 @@
 """Turns every error a client can get into an RFC 9457 problem, by one table from our exceptions to status codes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.openai.elsewhere import offered_instead, speaks_openai
 from api.outbound import sendable
 from api.quota_schemas import QuotaOut
 from ingest import errors as ingest
@@ -23,7 +25,6 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
 _BUSY_SECONDS = 5
-_OPENAI = ("/v1/chat/", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
@@ -130,9 +131,16 @@ STATUS: Mapping[type[LeadlineError], int] = {
 
 
 class ApiError(LeadlineError):
-    """An error of the edge itself: its class carries the status, because the core never sees it."""
+    """An error of the edge itself: its class carries the status, because the core never sees it.
+
+    `at` names the member of the request that is at fault, where it is one.
+    """
 
     status: int = 400
+
+    def __init__(self, detail: str, *, hint: str | None = None, at: str | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.at = at
 
 
 class UnauthorizedError(ApiError):
@@ -274,6 +282,8 @@ def problem(error: LeadlineError) -> dict[str, Any]:
     match error:
         case InputError():
             body["errors"] = [{"at": error.at, "problem": error.problem}]
+        case ApiError(at=str(at)):
+            body["errors"] = [{"at": at, "problem": error.detail}]
         case ingest.QuotaExceededError():
             body["quota"] = QuotaOut.of_standing(error.standing).model_dump(mode="json")
     return body
@@ -288,16 +298,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        where = [{"at": ".".join(str(part) for part in e["loc"]), "problem": e["msg"]} for e in error.errors()]
-        detail = "; ".join(f"{entry['at']}: {entry['problem']}" for entry in where[:5])
-        body = _plain(422, "invalid_request", detail, "Correct the named fields; /docs describes each.")
+        where = wrong_members(error.errors())
+        hint = f"Correct the named fields; /docs describes each. {offered_instead(request.url.path)}".strip()
+        body = _plain(422, "invalid_request", sentence_of(where), hint)
         return response(request, {**body, "errors": where})
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        hint = "See /docs for what this service answers." if error.status_code in (404, 405) else ""
-        return response(request, _plain(error.status_code, code, str(error.detail), hint), dict(error.headers or {}))
+        detail, hint = f"{str(error.detail).rstrip('.')}.", ""
+        if error.status_code in (404, 405):
+            hint = offered_instead(request.url.path) or "See /docs for what this service answers."
+        return response(request, _plain(error.status_code, code, detail, hint), dict(error.headers or {}))
 
 
 def of(request: Request, error: LeadlineError) -> JSONResponse:
@@ -319,7 +331,7 @@ def internal(request_id: str) -> dict[str, Any]:
 def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
     members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
-    if request.url.path.startswith(_OPENAI):
+    if speaks_openai(request.url.path):
         members["error"] = openai_error(body)
     spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
     return JSONResponse(sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
@@ -329,7 +341,24 @@ def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a problem as OpenAI's clients read errors."""
     message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
     kind = "invalid_request_error" if body["status"] < 500 else "server_error"
-    return {"message": message, "type": kind, "param": None, "code": body["code"]}
+    at = next((each["at"] for each in body.get("errors", ())), None)
+    param = None if at is None else re.sub(r"^(body|query|path)\.", "", at)
+    return {"message": message, "type": kind, "param": param, "code": body["code"]}
+
+
+def wrong_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return what a validation found: where, and what is wrong there in plain words."""
+    found = []
+    for each in errors:
+        own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None
+        found.append({"at": ".".join(str(part) for part in each["loc"]), "problem": str(own or each["msg"])})
+    return found
+
+
+def sentence_of(wrong: Sequence[Mapping[str, str]]) -> str:
+    """Return what is wrong as one sentence."""
+    parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
+    return f"{'; '.join(parts).rstrip('.')}."
 
 
 def _headers(error: LeadlineError) -> dict[str, str]:

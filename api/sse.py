@@ -19,6 +19,8 @@ from ingest.errors import CatalogUnavailableError, LeadlineError
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
+# What ends a stream of OpenAI's protocols, after its last event.
+DONE = "data: [DONE]\n\n"
 
 # Followers look again by themselves this often: announcements may be lost, and estimates change without any.
 _LOOK_SECONDS = 5.0
@@ -30,9 +32,13 @@ _APART_SECONDS = 0.2
 _TICK_SECONDS = 1.0
 
 
-def event(name: str, body: Mapping[str, Any], identifier: str | int) -> str:
-    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`."""
-    written = f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
+def event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
+    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`.
+
+    An event of a stream that cannot be resumed has no identifier.
+    """
+    numbered = "" if identifier is None else f"id: {identifier}\n"
+    written = f"{numbered}event: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
     return written.encode("utf-8", "replace").decode()
 
 
@@ -77,12 +83,13 @@ async def follow(followed: Followed, last_event_id: str | None) -> Response:
     first = await run_in_threadpool(followed.look)
     if first.ended and last_event_id == first.id:
         return Response(status_code=204)
-    return StreamingResponse(_states(followed, last_event_id), media_type=MEDIA_TYPE)
+    known = first if last_event_id == first.id else None
+    return StreamingResponse(_states(followed, known, last_event_id or ""), media_type=MEDIA_TYPE)
 
 
-async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
+async def _states(followed: Followed, known: State | None, seen: str) -> AsyncIterator[str]:
+    """Stream states from the one that the client knows on, or with a snapshot; `seen` names what it has seen last."""
     changed = asyncio.Event()
-    known: State | None = None
     said_at = time.monotonic()
 
     with followed.watch(waker(changed)):
@@ -96,13 +103,13 @@ async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
             except LeadlineError as error:  # the response status was sent long ago
-                yield event("error", problem(error), seen or "")
+                yield event("error", problem(error), seen)
                 return
             apart_seconds = min(_LOOK_SECONDS, max(_APART_SECONDS, (time.monotonic() - begun) / _SHARE))
             if state.ended:
                 yield state.wire("end")
                 return
-            if state.id != seen if known is None else state != known:
+            if state != known:
                 yield state.wire("snapshot" if known is None else "progress")
                 seen, said_at = state.id, time.monotonic()
             elif time.monotonic() - said_at > HEARTBEAT_SECONDS:

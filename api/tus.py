@@ -33,7 +33,7 @@ class VersionUnsupportedError(ApiError):
 
     code = "tus_version"
     status = 412
-    default_hint = f"Send `Tus-Resumable: {VERSION}`."
+    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files takes a whole file from OpenAI's clients."
 
 
 class ChecksumMismatchError(ApiError):

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from importlib.metadata import version as release_of
 from typing import Annotated
 
 import typer
@@ -101,9 +102,18 @@ app = typer.Typer(
 )
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"leadline {release_of('leadline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def configure(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the release, and end.")
+    ] = False,
 ) -> None:
     """Leadline. Settings are environment variables that begin with LEADLINE_; `leadline doctor` shows them."""
     configure_logging(logging.INFO if verbose else logging.WARNING)

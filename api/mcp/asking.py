@@ -15,7 +15,7 @@ from api import sse
 from api.admission import PLACE
 from api.answer_schemas import QuestionIn
 from api.answer_work import AnswerWork, begin_run
-from api.asking import Asking
+from api.asking import Asking, require_collections
 from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run
@@ -34,6 +34,7 @@ class _TakesLong(Exception):
 
 async def ask(served: Services, caller: Principal, asked: AskArguments, context: Context, places: Places) -> AskedOut:
     """Answer, or begin a run. The work ends when the client closes the connection; a run's goes on."""
+    await run_in_threadpool(require_collections, served, caller, asked.collections)
     asking = await run_in_threadpool(Asking, served, caller, _question(asked))
     if not asked.background:
         request = _request(context)
@@ -110,16 +111,20 @@ def _words(event: Event) -> str:
         case Routed(strategy, _, estimate):
             return f"Answering by {strategy}{f', about {estimate}' if estimate else ''}"
         case Retrieved(passages, query):
-            return f"Found {len(passages)} passages for: {query}"
+            return f"Found {_counted(len(passages), 'passage')} for: {query}"
         case Reading(_, passages):
-            return f"Reading {len(passages)} passages"
+            return f"Reading {_counted(len(passages), 'passage')}"
         case Planned(steps, _):
             return " ".join(steps)
         case Working(step, done, total):
             return f"{step}: {done} of {total}"
         case Checking(sentences):
-            return f"Checking {sentences} sentences"
+            return f"Checking {_counted(sentences, 'sentence')}"
     return "" if isinstance(event, Delta) else type(event).__name__
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class _Progress:

@@ -4,11 +4,13 @@ import binascii
 from base64 import b64decode
 
 from api import multipart
+from api.asking import require_collections
 from api.content_schemas import OutlineEntryOut, outline_entries
 from api.cursors import decode_cursor, encode_cursor
 from api.mcp.schemas import (
     DocumentsOut,
     ListArguments,
+    ListedCollectionOut,
     ListedDocumentOut,
     OutlineArguments,
     OutlineOut,
@@ -22,7 +24,6 @@ from api.mcp.schemas import (
 )
 from api.problems import BadRequestError
 from api.routes.contents import shown_version
-from api.schemas import KEPT_HINT
 from api.services import Services
 from ingest.documents import JobKind, ListOrder
 from ingest.identity import Principal
@@ -34,6 +35,7 @@ from retrieval.requests import SearchRequest
 
 
 def search(served: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:
+    require_collections(served, caller, asked.collections)
     request = SearchRequest(
         tenant_id=caller.tenant_id,
         query=asked.query,
@@ -44,7 +46,9 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
         for_answer=True,  # a model reads the hits
         readers=caller.readers,
     )
-    return PassagesOut(passages=[PassageOut.of(hit) for hit in served.searcher.search(request).hits])
+    found = served.searcher.search(request)
+    is_reranked = found.reranked is not None and not found.reranked.failure
+    return PassagesOut(passages=[PassageOut.of(hit) for hit in found.hits], reranked=is_reranked)
 
 
 def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
@@ -102,6 +106,7 @@ def outline(served: Services, caller: Principal, asked: OutlineArguments) -> Out
 
 
 def list_documents(served: Services, caller: Principal, asked: ListArguments) -> DocumentsOut:
+    require_collections(served, caller, [asked.collection] if asked.collection else [])
     wanted = DocumentFilter(collection=asked.collection, named=asked.named)
     after, limit = ListPlace(decode_cursor(asked.cursor)), asked.limit + 1
     found = served.catalog.listing.page(
@@ -111,7 +116,13 @@ def list_documents(served: Services, caller: Principal, asked: ListArguments) ->
     totals = [] if asked.cursor else served.identities.grants.collections(caller.tenant_id)
     return DocumentsOut(
         documents=[ListedDocumentOut.of(document) for document in page],
-        collections={total.name: total.documents for total in totals if caller.collections.may_read(total.name)},
+        collections=[
+            ListedCollectionOut(
+                collection=each.name, title=each.title and visible(each.title), documents=each.documents
+            )
+            for each in totals
+            if caller.collections.may_read(each.name)
+        ],
         next_cursor=encode_cursor(page[-1].sequence) if len(found) > asked.limit else None,
     )
 
@@ -133,7 +144,7 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         accepted = receiving.accept()
     served.doorbell.ring(JobKind.INGEST)
     listed = ListedDocumentOut.of(accepted.document)
-    kept = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
+    kept = f"These bytes were there with other {' and '.join(accepted.kept)}, which stay." if accepted.kept else None
     return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)
 
 

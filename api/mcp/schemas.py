@@ -92,9 +92,14 @@ class PassageOut(Wire):
 
 
 class PassagesOut(Wire):
-    """Passages, best first."""
+    """Passages, best first.
+
+    With `reranked`, scores are what a reranker says of each passage with the query, of any size and below 0 too; else
+    they are of the fused rankings, from 0 to 1. Compare scores of one search only.
+    """
 
     passages: list[PassageOut]
+    reranked: bool
 
 
 class ReadArguments(Wire):
@@ -178,11 +183,19 @@ class ListedDocumentOut(Wire):
         return cls(document=whole.id, **same)
 
 
+class ListedCollectionOut(Wire):
+    """A collection: its name, as arguments take it, its title if it has one, and how many documents it has."""
+
+    collection: str
+    title: str | None
+    documents: int
+
+
 class DocumentsOut(Wire):
-    """Documents, newest first; on the first page also the collections that you may use, and how many each has."""
+    """Documents, newest first; on the first page also the collections that you may use."""
 
     documents: list[ListedDocumentOut]
-    collections: dict[str, int]
+    collections: list[ListedCollectionOut]
     next_cursor: str | None
 
 

@@ -5,7 +5,9 @@ that say what to do next, so that a model can correct itself.
 """
 
 import json
+import re
 from collections.abc import Mapping
+from importlib.metadata import version
 
 import structlog
 from mcp.server.caching import CacheHint
@@ -26,15 +28,29 @@ from api.admission import CALLER
 from api.mcp.asking import Context
 from api.mcp.places import Places
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
-from api.problems import BadRequestError, problem
+from api.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.services import Services
-from ingest.errors import LeadlineError
+from ingest.errors import (
+    CollectionNotFoundError,
+    ConversationNotFoundError,
+    DocumentNotFoundError,
+    LeadlineError,
+    RunNotFoundError,
+)
 from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
 
 _NAME = "leadline"
 _TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+_HINTS: Mapping[type, str] = {
+    DocumentNotFoundError: "Call `list` for the documents there are.",
+    CollectionNotFoundError: "Call `list` for the collections there are.",
+    RunNotFoundError: "Call `run` with an id that `ask` returned.",
+    ConversationNotFoundError: "Call `ask` with `conversation` as `new` to begin one; its answer has the id.",
+}
+_SENTENCE = re.compile(r"(?<=[.;])\s+")
+_ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
 
 
 class Tools:
@@ -63,13 +79,11 @@ class Tools:
             arguments = tool.takes.model_validate(asked.arguments or {})
             given = await tool.work(self._served, caller, arguments, context, self._places)
         except ValidationError as error:
-            places = ((".".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors())
-            return _failed("; ".join(f"{at}: {message}" for at, message in places) + " Correct the named arguments.")
+            return _failed(f"{sentence_of(wrong_members(error.errors()))} Correct the named arguments.")
         except LeadlineError as error:
             told = problem(error)
-            return _failed(
-                " ".join(part for part in (told["detail"] or told["title"], told["hint"], f"({told['code']})") if part)
-            )
+            parts = told["detail"] or told["title"], _hint(error, told["hint"]), f"({told['code']})"
+            return _failed(" ".join(part for part in parts if part))
         # The last boundary of a tool: its defect must reach the log whole, and the model as a result.
         except Exception:
             log.exception("tool failed", tool=asked.name[:100])
@@ -85,6 +99,7 @@ def make_server(served: Services, places: Places) -> Server[dict[str, object]]:
     server: Server[dict[str, object]] = Server(
         _NAME,
         title="Leadline",
+        version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
         cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},  # it depends on the key's scopes
         get_tool_input_schema=lambda name: _TOOLS[name].described.input_schema if name in _TOOLS else None,
@@ -105,6 +120,12 @@ def _caller(context: Context) -> Principal:
         raise RuntimeError("a tool is called without anybody who calls it")
     caller: Principal = context.request.scope[CALLER]
     return caller
+
+
+def _hint(error: LeadlineError, hint: str) -> str:
+    """Return what a model can do next: by a tool, since it has no routes to call."""
+    known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
+    return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 
 
 def _failed(words: str) -> CallToolResult:

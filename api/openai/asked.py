@@ -9,10 +9,11 @@ from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
 from api.openai.models import ChosenModel
 from api.problems import BadRequestError
 from api.schemas import Wire
-from rlm.requests import StrategyName
+from rlm.requests import StrategyName, check_question
 
 _QUESTION_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_REFUSAL = "refusal"  # what other models answered instead of a text
 
 
 class Lenient(BaseModel):
@@ -22,7 +23,7 @@ class Lenient(BaseModel):
 
 
 class PartIn(Lenient):
-    """A part of a message; of all kinds only text is read."""
+    """A part of a message: text, since all other kinds are refused."""
 
     type: str = "text"
     text: str | None = None
@@ -50,13 +51,18 @@ class OptionsIn(Wire):
 def question_of(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
-    """Make a question of the messages, of which the last by the user is asked. Raises `BadRequestError`."""
+    """Make a question of the messages, of which the last by the user is asked.
+
+    Raises `BadRequestError`, and `EmptyQuestionError` if that one has no text.
+    """
     options = options or OptionsIn()
-    said = [each for turn in turns if (each := _message(turn)) is not None]
-    while said and said[-1].role != "user":
-        said.pop()
-    if not said:
+    spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
+    while spoken and spoken[-1].role != "user":
+        spoken.pop()
+    if not spoken:
         raise BadRequestError("There is no message by the user.", hint="Send one whose `role` is `user`, with text.")
+    check_question(_text(spoken[-1]))
+    said = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
     asked: dict[str, Any] = {
         "collections": collections,
@@ -83,6 +89,7 @@ def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
         raise BadRequestError(
             "Leadline answers from documents and calls no tools of the client.",
             hint="Leave `tool_choice` out or send `auto`.",
+            at="tool_choice",
         )
 
 
@@ -95,11 +102,16 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
         )
 
 
-def _message(turn: TurnIn) -> MessageIn | None:
-    if turn.role not in ("user", "assistant") or turn.type != "message":
-        return None
+def _text(turn: TurnIn) -> str:
+    """Return what a message says. Raises `BadRequestError` for a part that is no text, which would go unread."""
     if isinstance(turn.content, str) or turn.content is None:
-        text = turn.content or ""
-    else:
-        text = "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)
-    return MessageIn(role=turn.role, content=text) if text.strip() else None
+        return turn.content or ""
+    for part in turn.content:
+        if part.type not in (*_TEXT_PARTS, _REFUSAL):
+            raise BadRequestError(
+                f"A message has a part `{part.type[:100]}`, and of messages text alone is read.",
+                hint="Upload the file first, with POST /v1/files and into a vector store or with POST /v1/documents, "
+                "and ask about it in text.",
+                at="content",
+            )
+    return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)

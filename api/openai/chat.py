@@ -12,11 +12,10 @@ from api.openai.annotations import shown_text, url_citations
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.inert import Inert
 from api.problems import openai_error
+from api.sse import DONE
 from ingest.works import new_work_id
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event
-
-DONE = "data: [DONE]\n\n"
 
 
 class StreamOptionsIn(Lenient):
@@ -30,7 +29,7 @@ class ChatIn(Lenient):
     """
 
     model: str = Field(max_length=300)
-    messages: list[TurnIn] = Field(min_length=1, max_length=2_000)
+    messages: list[TurnIn] = Field(max_length=2_000)
     stream: bool = False
     stream_options: StreamOptionsIn | None = None
     n: int = Field(1, ge=1, le=1, description="There is one answer to a question.")

@@ -43,6 +43,7 @@ def chosen(served: Services, caller: Principal, name: str) -> ChosenModel:
     if not known or ("/" in rest and collection not in collections_of(served, caller)):
         raise ModelNotFoundError(
             f"There is no model {name!r}.",
+            at="model",
             hint=f"GET /v1/models lists them. `{BASE}` asks all of your documents.",
         )
     return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)
@@ -61,8 +62,9 @@ def collections_of(served: Services, caller: Principal) -> list[str]:
     return [each.name for each in found if caller.collections.may_read(each.name)]
 
 
-def model_object(name: str, created: int) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": BASE}
+def model_object(name: str) -> dict[str, Any]:
+    """Return a model; nothing is trained here, so that none has a time at which it was made."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
 
 
 def base_url(request: Request, served: Services) -> str:

@@ -1,14 +1,14 @@
-"""Responses: the request, the whole response, and the events of a stream (Open Responses, OpenAPI of 2026-04-24).
+"""Responses: the request, and the whole response (Open Responses, OpenAPI of 2026-04-24).
 
 A response is an answer of ours under the id `resp_` and the answer's own, or the run that makes it in the background.
-The search behind an answer is its `file_search_call`.
+The search behind an answer is its `file_search_call`; ids say whether a response shows it.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,12 @@ from api.answer_schemas import AnswerOut
 from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.filters import our_filters
-from api.openai.inert import Inert
-from api.problems import ApiError, openai_error
-from api.sse import event
-from rlm.answers import Answer
-from rlm.events import Completed, Delta, Event, Reading, Retrieved
+from api.problems import ApiError
+from ingest.conversations import NEW_CONVERSATION
 
-PREFIX = "resp_"
+_PREFIX = "resp_"
+# After the prefix, in ids of responses that show the search: whoever reads one later sees what was sent.
+_SEARCHED = "fs_"
 RESULTS = "file_search_call.results"
 MOST_RESULTS = 50
 
@@ -47,6 +46,12 @@ class FileSearchIn(Lenient):
     max_num_results: int | None = Field(None, ge=1, le=50)
 
 
+class ConversationIn(Lenient):
+    """A conversation by its id."""
+
+    id: str = Field(min_length=1, max_length=100)
+
+
 class TextIn(Lenient):
     """How the text is wanted."""
 
@@ -56,8 +61,9 @@ class TextIn(Lenient):
 class ResponseIn(Lenient):
     """A request for a response. Members that say how a model writes (`temperature`, `instructions`) change nothing.
 
-    `previous_response_id` goes on with the conversation of an earlier response. `leadline` holds the options of a
-    question that this protocol has no place for.
+    `previous_response_id` goes on with the conversation of an earlier response, and `conversation` with the one of that
+    id. With `store` false nothing of it is kept. `leadline` holds the options of a question that this protocol has no
+    place for.
     """
 
     model: str = Field(max_length=300)
@@ -66,6 +72,7 @@ class ResponseIn(Lenient):
     background: bool = False
     store: bool = True
     previous_response_id: str | None = Field(None, max_length=200)
+    conversation: Annotated[str, Field(min_length=1, max_length=100)] | ConversationIn | None = None
     instructions: str | list[dict[str, Any]] | None = None
     metadata: dict[str, str] | None = Field(None, max_length=16)
     tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
@@ -77,6 +84,16 @@ class ResponseIn(Lenient):
     @property
     def turns(self) -> list[TurnIn]:
         return [TurnIn(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+
+    @property
+    def conversation_id(self) -> str | None:
+        named = self.conversation
+        return named.id if isinstance(named, ConversationIn) else named
+
+    @property
+    def with_search(self) -> bool:
+        """True if the search is to be shown, which is for whoever sends the tool."""
+        return any(each.type == "file_search" for each in self.tools)
 
 
 def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
@@ -91,6 +108,17 @@ def searched_by(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> Opt
     return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
 
 
+def response_id(identifier: str, *, with_search: bool) -> str:
+    """Return the id of a response, of the id of its answer or run."""
+    return f"{_PREFIX}{_SEARCHED if with_search else ''}{identifier}"
+
+
+def answer_of(response_id: str) -> tuple[str, bool]:
+    """Return the id of the answer or run behind a response, and True if the response shows the search."""
+    rest = response_id.removeprefix(_PREFIX)
+    return rest.removeprefix(_SEARCHED), rest.startswith(_SEARCHED)
+
+
 def response_object(
     identifier: str,
     body: ResponseIn | Mapping[str, Any],
@@ -102,18 +130,19 @@ def response_object(
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a response; of `created` and `completed`, times of Unix, each is now if not given.
+    """Return a response under its id; of `created` and `completed`, times of Unix, each is now if not given.
 
     Members of the request that change nothing are given back as their defaults.
     """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
-        "id": f"{PREFIX}{identifier}",
+        "id": identifier,
         "object": "response",
         "created_at": int(created or time.time()),
         "completed_at": None if answer is None else int(completed or time.time()),
         "status": status,
         "background": bool(asked.get("background")),
+        "conversation": _conversation(body, answer),
         "error": error,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": asked.get("instructions"),
@@ -166,14 +195,21 @@ def results_wanted(body: ResponseIn) -> int | None:
 def output_of(answer: AnswerOut, identifier: str, shown: Shown) -> list[dict[str, Any]]:
     """Return the items of an answer: the search, where there was one, and the message."""
     if not shown.with_search:
-        return [_message(identifier, answer, shown.base_url, None)]
+        return [message_of(identifier, answer, shown.base_url, None)]
     files = shown.files_of(answer)
-    search = [_search_call(identifier, answer.searched.queries, answer, shown.results, files)]
-    return [*(search if answer.searched.read else []), _message(identifier, answer, shown.base_url, files)]
+    search = [search_call(identifier, answer.searched.queries, answer, shown.results, files)]
+    return [*(search if answer.searched.read else []), message_of(identifier, answer, shown.base_url, files)]
 
 
 def status_of(answer: AnswerOut) -> Literal["completed", "incomplete"]:
     return "completed" if answer.finished else "incomplete"
+
+
+def _conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
+    """Return the conversation that a response is in, or goes on with if it is not kept there."""
+    named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
+    found = (answer.conversation if answer else None) or named
+    return None if found is None else {"id": found}
 
 
 def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +233,7 @@ def _usage(answer: AnswerOut) -> dict[str, Any]:
     }
 
 
-def _search_call(
+def search_call(
     identifier: str,
     queries: Sequence[str],
     answer: AnswerOut | None = None,
@@ -228,126 +264,15 @@ def _search_call(
     }
 
 
-def _message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
-    part = _part(shown_text(answer), response_annotations(answer, base_url, files))
-    return _message_item(identifier, "completed" if answer.finished else "incomplete", [part])
+def message_of(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+    part = part_of(shown_text(answer), response_annotations(answer, base_url, files))
+    return message_item(identifier, "completed" if answer.finished else "incomplete", [part])
 
 
-def _message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     item = {"id": f"msg_{identifier}", "type": "message", "role": "assistant", "status": status}
     return {**item, "content": list(content)}
 
 
-def _part(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def part_of(text: str, annotations: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
-
-
-class ResponseEvents:
-    """Writes an answer's events as those of a response, each with its number in the stream, from 0."""
-
-    def __init__(self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: Shown) -> None:
-        self._keep = keep
-        self._identifier = identifier
-        self._body = body
-        self._shown = shown
-        self._number = 0
-        self._queries: list[str] = []
-        self._text: list[str] = []
-        self._inert = Inert()
-        self._index = 0  # of the message among the items
-        self._stage: Literal["new", "begun", "searching", "writing"] = "new"
-
-    def event(self, happened: Event) -> str:
-        return "".join(self._events(happened))
-
-    def failed(self, problem: Mapping[str, Any]) -> str:
-        """Write the end of a response that has failed."""
-        begun = list(self._begin())
-        error = openai_error(problem)
-        return "".join([*begun, self._response("failed", error=error)])
-
-    def _events(self, happened: Event) -> Iterator[str]:
-        yield from self._begin()
-        if isinstance(happened, Retrieved | Reading):  # documents that fit are read whole, without a query
-            yield from self._search(happened.query if isinstance(happened, Retrieved) else None)
-        elif isinstance(happened, Delta):
-            yield from self._delta(self._inert.feed(happened.text))
-        elif isinstance(happened, Completed):
-            yield from self._end(self._keep(happened.answer))
-
-    def _begin(self) -> Iterator[str]:
-        if self._stage == "new":
-            self._stage = "begun"
-            yield self._response("created", status="in_progress")
-            yield self._response("in_progress")
-
-    def _search(self, query: str | None) -> Iterator[str]:
-        if (
-            not self._shown.with_search or self._stage == "writing"
-        ):  # a search while writing has no place of its own in the protocol
-            return
-        if self._stage == "begun":
-            self._stage, self._index = "searching", 1
-            item = self._searching("in_progress")
-            yield self._write("response.output_item.added", output_index=0, item=item)
-            yield self._write("response.file_search_call.in_progress", output_index=0, item_id=item["id"])
-        if query is not None:
-            self._queries.append(query)
-        yield self._write("response.file_search_call.searching", output_index=0, item_id=f"fs_{self._identifier}")
-
-    def _delta(self, text: str) -> Iterator[str]:
-        if not text:
-            return
-        yield from self._message_begun()
-        self._text.append(text)
-        yield self._in_part("response.output_text.delta", delta=text, logprobs=[])
-
-    def _message_begun(self) -> Iterator[str]:
-        if self._stage == "writing":
-            return
-        if self._stage == "searching":
-            item = self._searching("completed")
-            yield self._write("response.file_search_call.completed", output_index=0, item_id=item["id"])
-            yield self._write("response.output_item.done", output_index=0, item=item)
-        self._stage = "writing"
-        item = _message_item(self._identifier, "in_progress", [])
-        yield self._write("response.output_item.added", output_index=self._index, item=item)
-        yield self._in_part("response.content_part.added", part=_part(""))
-
-    def _end(self, answer: AnswerOut) -> Iterator[str]:
-        yield from self._delta(self._inert.end())
-        yield from self._message_begun()
-        files = self._shown.files_of(answer) if self._shown.with_search else None
-        message = _message(self._identifier, answer, self._shown.base_url, files)
-        (part,) = message["content"]
-        for number, annotation in enumerate(part["annotations"]):
-            name = "response.output_text.annotation.added"
-            yield self._in_part(name, annotation=annotation, annotation_index=number)
-        yield self._in_part("response.output_text.done", text=part["text"], logprobs=[])
-        yield self._in_part("response.content_part.done", part=part)
-        yield self._write("response.output_item.done", output_index=self._index, item=message)
-        call = _search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
-        yield self._response(status_of(answer), [*([call] if self._index else []), message], answer=answer)
-
-    def _searching(self, status: str) -> dict[str, Any]:
-        return _search_call(self._identifier, self._queries, status=status)
-
-    def _response(
-        self,
-        name: str,
-        output: Sequence[Mapping[str, Any]] = (),
-        *,
-        status: str | None = None,
-        answer: AnswerOut | None = None,
-        error: Mapping[str, Any] | None = None,
-    ) -> str:
-        body = response_object(self._identifier, self._body, status or name, output, answer=answer, error=error)
-        return self._write(f"response.{name}", response=body)
-
-    def _in_part(self, name: str, **members: object) -> str:
-        item = f"msg_{self._identifier}"
-        return self._write(name, item_id=item, output_index=self._index, content_index=0, **members)
-
-    def _write(self, name: str, **members: object) -> str:
-        number, self._number = self._number, self._number + 1
-        return event(name, {"type": name, "sequence_number": number, **members}, number)

@@ -45,18 +45,17 @@ def put(served: Services, caller: Principal, store: str, sent: StoreFileIn, batc
 def put_all(
     served: Services, caller: Principal, store: str, sent: Sequence[StoreFileIn], batch: str | None = None
 ) -> None:
-    """Put many; with a `batch`, one that is refused is a failure of that and does not stop the others.
-
-    Raises `StoredFileNotFoundError` before any of them is put, if one is not there.
-    """
-    files = [served.files.file(caller, each.file_id) for each in sent]
-    for file, each in zip(files, sent, strict=True):
+    """Put many; with a `batch`, one that is refused or unknown is a failure of that and does not stop the others."""
+    for each in sent:
+        name = each.file_id
         try:
+            file = served.files.file(caller, each.file_id)
+            name = file.name or file.id
             _put(served, caller, store, file, each, batch)
         except (UploadError, BadRequestError, StoredFileNotFoundError) as error:
             if batch is None:
                 raise
-            served.batches.refuse(caller.tenant_id, batch, file.name or file.id, Failure(error.code, *error.told))
+            served.batches.refuse(caller.tenant_id, batch, name, Failure(error.code, *error.told))
     served.doorbell.ring(JobKind.INGEST)
 
 

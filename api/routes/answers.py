@@ -12,7 +12,7 @@ from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST, AnswerEvents
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_work import AnswerWork, begin_run
-from api.asking import Asking, rendered, shown
+from api.asking import Asking, rendered, require_collections, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.estimating import EstimateOut, estimated
@@ -66,6 +66,7 @@ async def ask(
     one piece. A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
     claim = claimed(request)
+    await run_in_threadpool(require_collections, served, caller, body.collections, claim)
     asking = await run_in_threadpool(Asking, served, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, asking, claim)
@@ -84,6 +85,7 @@ def estimate(body: QuestionIn, caller: Asker, served: Served) -> EstimateOut:
     What judging the records of a table costs is known only when its plan is made: a question whose estimate is large is
     then refused with `confirmation_required`.
     """
+    require_collections(served, caller, body.collections)
     return estimated(served, body, body.scope(caller))
 
 

@@ -1,6 +1,5 @@
 """`/v1/chat/completions` and `/v1/models`: answers for programs that speak OpenAI's protocol."""
 
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_work import AnswerWork
-from api.asking import Asking
+from api.asking import Asking, require_collections
 from api.idempotency import claimed
 from api.openai.asked import question_of, refuse_form, refuse_tools
 from api.openai.chat import ChatChunks, ChatIn, completion
@@ -22,20 +21,19 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 @router.get("/models")
 def models(caller: Caller, served: Served) -> dict[str, Any]:
     """List what can be asked as models: all documents, each strategy, and each collection that the caller may read."""
-    now = int(time.time())
-    return {"object": "list", "data": [model_object(name, now) for name in names(served, caller)]}
+    return {"object": "list", "data": [model_object(name) for name in names(served, caller)]}
 
 
 @router.get("/models/{model}")
 def model(model: str, caller: Caller, served: Served) -> dict[str, Any]:
     """Show a model. `404` for a name that is none."""
-    return model_object(chosen(served, caller, model).name, int(time.time()))
+    return model_object(chosen(served, caller, model).name)
 
 
 @router.get(f"/models/{BASE}/{{collection}}")
 def collection_model(collection: str, caller: Caller, served: Served) -> dict[str, Any]:
     """Show a collection as a model. `404` also for a collection that the caller may not read."""
-    return model_object(chosen(served, caller, f"{BASE}/{collection}").name, int(time.time()))
+    return model_object(chosen(served, caller, f"{BASE}/{collection}").name)
 
 
 @router.post("/chat/completions")
@@ -53,7 +51,9 @@ async def chat(
     refuse_form(body.response_format)
     selected = await run_in_threadpool(chosen, served, caller, body.model)
     question = question_of(body.messages, selected, body.leadline)
-    asking = await run_in_threadpool(Asking, served, caller, question, claimed(request))
+    claim = claimed(request)
+    await run_in_threadpool(require_collections, served, caller, question.collections, claim)
+    asking = await run_in_threadpool(Asking, served, caller, question, claim)
     place.leave()  # an answer has a thread of its own
     work, url = AnswerWork(request, served, caller, threads, asking), base_url(request, served)
     if body.stream:

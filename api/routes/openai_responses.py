@@ -1,10 +1,11 @@
 """`/v1/responses`: answers for programs that speak OpenAI's Responses protocol."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -12,19 +13,21 @@ from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
-from api.asking import Asking, shown
+from api.asking import Asking, require_collections, shown
 from api.idempotency import claimed
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
+from api.openai.response_events import ResponseEvents
 from api.openai.responses import (
     MOST_RESULTS,
-    PREFIX,
-    ResponseEvents,
+    RESULTS,
     ResponseIn,
     ResponseNotFoundError,
     Shown,
+    answer_of,
     output_of,
+    response_id,
     response_object,
     results_wanted,
     searched_by,
@@ -51,71 +54,108 @@ async def create(
 
     `model` is one of `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. The `output` is the
     message, whose `annotations` say where each marker `[1]` leads, and for who sent that tool the search before it
-    (`file_search_call`; what was cited of it with `include`). `previous_response_id` goes on with a conversation. With
-    `background` a run makes the answer, which goes on without this connection: read it at `GET /v1/responses/{id}`. The
-    whole answer, with its checked sentences, is the member `leadline`.
+    (`file_search_call`; what was cited of it with `include`). `previous_response_id` goes on with a conversation, and
+    `conversation` with the one of that id, which a response names. With `store` false the response is found by nobody
+    afterwards. With `background` a run makes the answer, which goes on without this connection: read it at `GET
+    /v1/responses/{id}`. The whole answer, with its checked sentences, is the member `leadline`.
     """
+    _refuse_contradictions(body)
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
     refuse_form(body.text.format if body.text else None)
     question = await run_in_threadpool(_question, served, caller, body)
     claim = claimed(request)
-    asking = await run_in_threadpool(Asking, served, caller, question, claim)
+    await run_in_threadpool(require_collections, served, caller, question.collections, claim)
+    asking = await run_in_threadpool(partial(Asking, served, caller, question, claim, kept=body.store))
+    named = partial(response_id, with_search=body.with_search)
     if body.background:
-        if body.stream:
-            raise BadRequestError(
-                "A response is made in the background or streamed, not both.",
-                hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
-            )
         run = await run_in_threadpool(begin_run, served, caller, question, asking, claim.id if claim else None)
-        return JSONResponse(response_object(run.id, body, "queued", created=run.created_at))
+        return JSONResponse(response_object(named(run.id), body, "queued", created=run.created_at))
     place.leave()  # an answer has a thread of its own
     work = AnswerWork(request, served, caller, threads, asking)
-    identifier, how = asking.request.used.work.id, _how(request, served, caller, body)
+    identifier, how = asking.request.used.work.id, _how(request, served, caller, body.with_search, results_wanted(body))
     if body.stream:
         return await work.streamed(ResponseEvents(asking.keep, identifier, body, how))
     answer = await work.waited_for()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     output = await run_in_threadpool(output_of, answer, identifier, how)
-    return JSONResponse(response_object(identifier, body, status_of(answer), output, answer=answer))
+    return JSONResponse(response_object(named(identifier), body, status_of(answer), output, answer=answer))
 
 
 @router.get("/{response_id}")
-def one(response_id: ResponseId, request: Request, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a response: a finished one as it was, or how far a run is that makes one in the background."""
-    return _shown(request, served, caller, response_id)
+def one(
+    response_id: ResponseId,
+    request: Request,
+    caller: Caller,
+    served: Served,
+    include: Annotated[list[str] | None, Query(max_length=20, alias="include[]")] = None,
+    stream: bool = False,
+) -> dict[str, Any]:
+    """Show a response: a finished one as it was, or how far a run is that makes one in the background.
+
+    `include[]` shows what was cited of the search (`file_search_call.results`), as in the request. It is not streamed.
+    """
+    if stream:
+        raise BadRequestError(
+            "A response that is read later is not streamed.",
+            hint="Leave `stream` out; GET /v1/runs/{id}/events follows one that is made in the background.",
+            at="stream",
+        )
+    return _shown(request, served, caller, response_id, MOST_RESULTS if RESULTS in (include or ()) else None)
 
 
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Served) -> dict[str, Any]:
     """Stop the run that makes a response in the background; one that has ended stays as it is."""
-    with _known(response_id):
-        served.runs.cancel(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
-    return _shown(request, served, caller, response_id)
+    with suppress(RunNotFoundError):  # it was answered at once, or there is none: what is shown says which
+        served.runs.cancel(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
+    return _shown(request, served, caller, response_id, None)
 
 
 @router.delete("/{response_id}")
 def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, Any]:
     """Delete a finished response: its conversation goes on without it."""
     with _known(response_id):
-        served.conversations.delete_answer(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
+        served.conversations.delete_answer(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
+
+
+def _refuse_contradictions(body: ResponseIn) -> None:
+    """Refuse members that say opposite things. Raises `BadRequestError`."""
+    if body.background and body.stream:
+        raise BadRequestError(
+            "A response is made in the background or streamed, not both.",
+            hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
+            at="stream",
+        )
+    if body.background and not body.store:
+        raise BadRequestError(
+            "A response that is made in the background is kept, or nobody could read it.",
+            hint="Leave `store` out, and delete the response once it was read.",
+            at="store",
+        )
+    if body.previous_response_id is not None and body.conversation is not None:
+        raise BadRequestError(
+            "A response goes on with `previous_response_id` or with `conversation`, not with both.",
+            hint="Send one of them.",
+            at="conversation",
+        )
 
 
 def _question(served: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
     """Return the question with its scope and its conversation."""
     model = chosen(served, caller, body.model)
-    turns, conversation = body.turns, None
+    turns, conversation = body.turns, body.conversation_id
     if body.previous_response_id is not None:
         with _known(body.previous_response_id):
             before = served.conversations.answer(
-                caller.tenant_id, body.previous_response_id.removeprefix(PREFIX), caller.sees_only
+                caller.tenant_id, answer_of(body.previous_response_id)[0], caller.sees_only
             )
         conversation = before.conversation_id
         if conversation is None:
             said = [TurnIn(role="user", content=before.question), TurnIn(role="assistant", content=before.body["text"])]
             turns = [*said, *turns]
-    elif body.store and len(turns) == 1:
+    elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
     return question_of(turns, model, searched_by(body.tools, body.leadline), conversation=conversation)
 
@@ -129,54 +169,45 @@ def _known(response_id: str) -> Iterator[None]:
         raise ResponseNotFoundError(f"There is no response {response_id!r}.") from error
 
 
-def _shown(request: Request, served: Services, caller: Principal, response_id: str) -> dict[str, Any]:
-    identifier = response_id.removeprefix(PREFIX)
+def _shown(
+    request: Request, served: Services, caller: Principal, response_id: str, results: int | None
+) -> dict[str, Any]:
+    identifier, with_search = answer_of(response_id)
+    how = _how(request, served, caller, with_search, results)
     try:
         kept = served.conversations.answer(caller.tenant_id, identifier, caller.sees_only)
     except AnswerNotFoundError:
         with _known(response_id):
             run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
-        return _of_run(request, served, caller, run)
-    return _of_answer(
-        request, served, caller, identifier, shown(served, caller, kept), kept.created_at, kept.created_at
-    )
+        return _of_run(served, caller, response_id, run, how)
+    return _of_answer(response_id, shown(served, caller, kept), how, kept.created_at, kept.created_at)
 
 
-def _of_run(request: Request, served: Services, caller: Principal, run: Run) -> dict[str, Any]:
+def _of_run(served: Services, caller: Principal, response_id: str, run: Run, how: Shown) -> dict[str, Any]:
     if run.answer is not None:
         deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _of_answer(request, served, caller, run.id, answer, run.created_at, run.ended_at)
+        return _of_answer(response_id, answer, how, run.created_at, run.ended_at)
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
-    return response_object(run.id, {"background": True}, status, created=run.created_at, error=error)
+    return response_object(response_id, {"background": True}, status, created=run.created_at, error=error)
 
 
 def _of_answer(
-    request: Request,
-    served: Services,
-    caller: Principal,
-    identifier: str,
-    answer: AnswerOut,
-    created: float,
-    completed: float | None,
+    response_id: str, answer: AnswerOut, how: Shown, created: float, completed: float | None
 ) -> dict[str, Any]:
     """Return a kept answer as a response, without the members of a request that were not kept."""
-    output = output_of(answer, identifier, _how(request, served, caller, None))
+    output = output_of(answer, answer_of(response_id)[0], how)
     return response_object(
-        identifier, {}, status_of(answer), output, created=created, completed=completed, answer=answer
+        response_id, {}, status_of(answer), output, created=created, completed=completed, answer=answer
     )
 
 
-def _how(request: Request, served: Services, caller: Principal, body: ResponseIn | None) -> Shown:
-    """Return how answers are shown to this caller; without the request, which is not kept, everything of them."""
+def _how(request: Request, served: Services, caller: Principal, with_search: bool, results: int | None) -> Shown:
+    """Return how answers are shown to this caller, with so many results of the search if it is shown."""
 
     def files_of(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
         return served.files.named(caller.tenant_id, cited)
 
-    url = base_url(request, served)
-    if body is None:
-        return Shown(url, True, MOST_RESULTS, files_of)
-    searched = any(each.type == "file_search" for each in body.tools)
-    return Shown(url, searched, results_wanted(body), files_of)
+    return Shown(base_url(request, served), with_search, results, files_of)

@@ -108,12 +108,13 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -
 
 @router.post("/file_batches")
 def create_batch(vector_store_id: str, body: BatchIn, caller: Writer, served: Served) -> dict[str, Any]:
-    """Put many files into a vector store together, as one batch that can be followed and cancelled."""
+    """Put many files into a vector store together, as one batch that can be followed and cancelled.
+
+    A file that is refused, or that there is not, counts as failed and does not stop the others.
+    """
     readable_store(served, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
     sent = body.each()
-    for each in sent:  # all of them, before a batch is made
-        served.files.file(caller, each.file_id)
     batch, _ = served.batches.create(caller.tenant_id, expected=len(sent), collection=vector_store_id)
     put_all(served, caller, vector_store_id, sent, batch.id)
     return batch_object(served.batches.close(caller.tenant_id, batch.id), vector_store_id)

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, missing_scope
+from api.asking import require_collections
 from api.search_schemas import SearchIn, SearchOut
 from api.services import Services
 from ingest.identity import Scope
@@ -25,6 +26,8 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise missing_scope(Scope.ASK)
     request = body.request(caller)
+    if body.collections:
+        await run_in_threadpool(require_collections, served, caller, body.collections)
     if body.rewrite is None:
         return await run_in_threadpool(_plain, served, body.query, request)
     place.leave()

@@ -52,7 +52,7 @@ _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def deliveries(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Return the work on all questions, each of which is answered by as few attempts as it takes."""
+    """Return the work on all questions; each is answered in as many attempts as it takes."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack, attempt, threads, at_once=_AT_ONCE)

@@ -71,6 +71,15 @@ class Collections:
             _require_open(connection, tenant_id, name, readers)
             return _read(connection, tenant_id, name, readers)
 
+    def require(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
+        """Raise `CollectionNotFoundError` if one of these is not there, or is closed to these readers."""
+        query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
+        with read(self._engine) as connection:
+            found = set(connection.execute(query).scalars()) - closed_collections(connection, tenant_id, readers)
+        for name in names:
+            if name not in found:
+                raise CollectionNotFoundError(f"There is no collection {name!r}.")
+
     def default_strategy(self, tenant_id: str, name: str) -> str | None:
         """Return the strategy that was set for a collection; None for one that has none, or is not there."""
         here = collections.c.tenant_id == tenant_id, collections.c.name == name

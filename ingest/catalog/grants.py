@@ -38,6 +38,7 @@ class CollectionTotal:
     documents: int
     size_bytes: int
     grants: int
+    title: str | None = None
 
 
 class Grants:
@@ -112,12 +113,12 @@ class Grants:
             .where(collection_grants.c.tenant_id == tenant_id)
             .group_by(collection_grants.c.collection)
         )
-        named = select(collections.c.name).where(collections.c.tenant_id == tenant_id).order_by(collections.c.name)
+        named = select(collections.c.name, collections.c.title).where(collections.c.tenant_id == tenant_id)
         with read(self._engine) as connection:
             counted = {name: (count, int(size)) for name, count, size in connection.execute(filled).all()}
             grants = {name: count for name, count in connection.execute(granted).all()}
-            names = connection.execute(named).scalars().all()
-        return [CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0)) for name in names]
+            found = connection.execute(named.order_by(collections.c.name)).all()
+        return [CollectionTotal(name, *counted.get(name, (0, 0)), grants.get(name, 0), title) for name, title in found]
 
     def granted(self, principal: Principal) -> Principal:
         """Return the principal with the collections that it may use now."""

@@ -4,9 +4,10 @@ A check only marks. It never deletes or rewrites a sentence, nor turns an answer
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 
 from ingest.places import Location
 from retrieval.passages import Passage
@@ -34,23 +35,26 @@ class CheckMode(StrEnum):
 
 def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
     """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
-    sources = {
-        number: CitedPassage(number, passage, () if mode is CheckMode.OFF else draft.quotes)
-        for number, passage in draft.evidence.items()
-    }
+    spans = [
+        (start, end, [number for number in numbers if number in draft.evidence])
+        for start, end, numbers in marked_spans(draft.text)
+    ]
+    shown: dict[int, Iterator[_Shown]] = {}
+    for number, passage in draft.evidence.items():
+        offered = () if mode is CheckMode.OFF else draft.quotes
+        citing = [draft.text[start:end] for start, end, cited in spans if number in cited]
+        shown[number] = iter(CitedPassage(number, passage, offered).quotes_for(citing, locate))
     sentences: list[Sentence] = []
     citations: dict[int, Citation] = {}
-    for start, end, numbers in marked_spans(draft.text):
-        cited = tuple(number for number in numbers if number in sources)
-        sentence = Sentence(draft.text[start:end], start, end, cited)
-        quotes: list[Quote] = []
-        offered = lost = False
-        for number in cited:
-            quote, is_offered = sources[number].quote_for(sentence.text, locate)
-            quotes.append(quote)
-            offered, lost = offered or is_offered, lost or sources[number].lost
-            citations.setdefault(number, _citation(draft.evidence[number], quote, verified=is_offered))
-        sentences.append(_marked(replace(sentence, quotes=tuple(quotes)), draft, mode, lost=lost and not offered))
+    for start, end, cited in spans:
+        parts = [next(shown[number]) for number in cited]
+        for part in parts:
+            number = part.quote.number
+            citations.setdefault(number, _citation(draft.evidence[number], part.quote, verified=part.is_offered))
+        quotes = tuple(part.quote for part in parts)
+        lost = any(part.is_lost for part in parts) and not any(part.is_offered for part in parts)
+        sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
+        sentences.append(_marked(sentence, draft, mode, lost=lost))
     return sentences, [citations[number] for number in sorted(citations)]
 
 
@@ -94,37 +98,81 @@ def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
     )
 
 
-class CitedPassage:
-    """One cited passage with its sentences and the model's quotations from it, located once.
+@dataclass(frozen=True)
+class _Shown:
+    """What is shown for one sentence: words that the model quoted (`is_offered`), or others. `is_lost` says that those
+    which it quoted stand nowhere in the passage."""
 
-    `lost` says that a quotation stands nowhere in it.
-    """
+    quote: Quote
+    is_offered: bool
+    is_lost: bool
+
+
+class CitedPassage:
+    """One cited passage with its sentences and the model's quotations from it, located once."""
 
     def __init__(self, number: int, passage: Passage, offered: Iterable[OfferedQuote]) -> None:
         self._number = number
         self._passage = passage
         source = QuotedText(passage.text)
-        spans = [source.locate(each.text) for each in offered if each.number == number]
-        self._offered = [span for span in spans if span is not None]
+        self._offered = [(each.text, source.locate(each.text)) for each in offered if each.number == number]
         self._sentences = quotable_spans(passage)
-        self.lost = len(self._offered) < len(spans)
 
-    def quote_for(self, sentence: str, locate: Locate) -> tuple[Quote, bool]:
-        """Return the span that the sentence rests on, and True if the model quoted it.
+    def quotes_for(self, sentences: Sequence[str], locate: Locate) -> list[_Shown]:
+        """Return the span that each of the sentences rests on; they are those that cite the passage, in order.
 
-        It is the model's quotation sharing most words with the sentence, or else the passage's closest sentence; the
-        whole passage if no sentence shares a word, as between two languages.
+        It is the model's own quotation: quotations come in the order of the answer, and where there are fewer or more
+        than sentences, shared words say which belong together. A sentence without one has what is closest to it,
+        another's quotation or a sentence of the passage; if nothing shares a word, as between two languages, it has a
+        quotation, or else the whole passage.
         """
-        passage, wanted = self._passage, stems(without_markers(sentence))
-        if self._offered:
-            start, end = max(self._offered, key=lambda span: _shared(wanted, passage.text[slice(*span)]))
-        else:
-            best = max(self._sentences, key=lambda span: _likeness(wanted, passage.text[slice(*span)]), default=(0, 0))
-            start, end = best if _shared(wanted, passage.text[slice(*best)]) else (0, len(passage.text))
+        wanted = [stems(without_markers(sentence)) for sentence in sentences]
+        own = in_order(wanted, [stems(text) for text, _ in self._offered])
+        return [self._shown(each, at, locate) for each, at in zip(wanted, own, strict=True)]
+
+    def _shown(self, wanted: frozenset[str], own: int | None, locate: Locate) -> _Shown:
+        passage = self._passage
+        offered = [span for _, span in (self._offered if own is None else self._offered[own : own + 1]) if span]
+        start, end = offered[0] if own is not None and offered else self._closest(wanted, offered)
         first, last = passage.start + start, passage.start + end
         location = locate(passage.version_id, first, last)
         quote = Quote(self._number, first, last, passage.text[start:end], location.page, location.words)
-        return quote, bool(self._offered)
+        return _Shown(quote, (start, end) in offered, bool(self._offered) and not offered)
+
+    def _closest(self, wanted: frozenset[str], offered: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        text, whole = self._passage.text, (0, len(self._passage.text))
+        best = max([*offered, *self._sentences], key=lambda span: _likeness(wanted, text[slice(*span)]), default=whole)
+        if wanted & stems(text[slice(*best)]):
+            return best
+        return offered[0] if offered else whole
+
+
+def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
+    """Return for each sentence the position of its quotation, or None; both are sets of stems.
+
+    As many are paired as can be without changing an order, and of all such pairings it is the one in which they share
+    most words (Needleman and Wunsch 1970).
+    """
+    words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
+    # The most pairs, and the most words, that can be had of what begins at two positions.
+    best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
+    for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
+        best[i][j] = max(_paired(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
+    found: list[int | None] = [None] * len(sentences)
+    i = j = 0
+    while i < len(sentences) and j < len(quotations):
+        if best[i][j] == _paired(best[i + 1][j + 1], words[i][j]):
+            found[i] = j
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def _paired(rest: tuple[int, int], words: int) -> tuple[int, int]:
+    return rest[0] + 1, rest[1] + words
 
 
 def is_of_rows(passage: Passage) -> bool:
@@ -142,10 +190,6 @@ def quotable_spans(passage: Passage) -> list[tuple[int, int]]:
 def stems(text: str) -> frozenset[str]:
     """Return the beginnings of a text's words, which inflected forms share."""
     return frozenset(word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
-
-
-def _shared(wanted: frozenset[str], text: str) -> int:
-    return len(wanted & stems(text))
 
 
 def _likeness(wanted: frozenset[str], text: str) -> float:

@@ -29,6 +29,14 @@ _LONGEST_ABBREVIATION = 8
 # The text before the full stop of "12. " at the beginning of a line, also when quoted or in a nested list.
 _LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t>*-]*\d{1,3}\Z")
 _LONGEST_LIST_NUMBER = 20
+# German writes ordinals with a full stop, and nouns with a capital: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
+_ORDINAL = re.compile(
+    r"\b(?:(?<!I )am|ab|beim|bis|im|seit|vom|zum|zur|de[rmns]|die|das|je|jede[rmns]?)\s+\d{1,3}\Z", re.I
+)
+_DAY = re.compile(r"(?<!\d)\d{1,2}\Z")
+_MONTH = re.compile(
+    r"(?:Januar|Jänner|Feber|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
 
 
 @dataclass
@@ -189,8 +197,8 @@ def without_markers(text: str) -> str:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop ends a sentence unless an abbreviation or initial precedes it or a lower-case letter follows; a line
-    break alone ends none, because extracted text is often broken where the lines of a page were.
+    A full stop ends a sentence unless an abbreviation, an initial or an ordinal precedes it or a lower-case letter
+    follows; a line break alone ends none, because extracted text is often broken where the lines of a page were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -208,7 +216,10 @@ def _ends(text: str) -> Iterator[tuple[int, int]]:
                 continue
             if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
                 continue
-            if _LIST_NUMBER.search(text, max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()):
+            before = max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()
+            if _LIST_NUMBER.search(text, *before) or _ORDINAL.search(text, *before):
+                continue
+            if _DAY.search(text, *before) and _MONTH.match(text, match.end()):
                 continue
         yield match.end(), match.end()
 

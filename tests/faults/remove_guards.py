@@ -30,6 +30,35 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "a collection that is not there is not asked",
+        "api/asking.py",
+        "if names and (claim is None or not claim.is_repeat):",
+        "if not names:",
+        "tests/integration/test_search_api.py::test_a_collection_that_is_not_there_is_said_to_be_none",
+    ),
+    Guard(
+        "a collection that is closed looks like one that is not there",
+        "ingest/catalog/collections.py",
+        "set(connection.execute(query).scalars()) - closed_collections(connection, tenant_id, readers)",
+        "set(connection.execute(query).scalars())",
+        "tests/security/test_collection_roles.py"
+        "::test_searches_listings_counts_and_contents_show_a_collection_to_those_granted_alone",
+    ),
+    Guard(
+        "a response that is not stored is not kept",
+        "api/asking.py",
+        "if not self._is_kept:",
+        "if False:",
+        "tests/integration/test_openai_clients.py::test_a_response_that_is_not_stored_is_found_by_nobody",
+    ),
+    Guard(
+        "a part of a message that is no text is not passed over",
+        "api/openai/asked.py",
+        "if part.type not in (*_TEXT_PARTS, _REFUSAL):",
+        "if False:",
+        "tests/integration/test_openai_clients.py::test_a_part_that_is_no_text_is_refused_by_name",
+    ),
+    Guard(
         "an empty file of a secret is no secret",
         "api/cli/environment.py",
         'Path(file).read_text("utf-8").strip() or None',

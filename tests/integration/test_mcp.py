@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -125,7 +126,8 @@ def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbou
     assert result["answer"]["citations"] == kept["citations"]
     assert result["answer"]["sentences"] == kept["sentences"]
     assert kept["citations"][0]["quote"] == QUOTE
-    assert any("passages" in each for each in told)
+    assert "Reading 2 passages" in told
+    assert "Checking 1 sentence" in told
 
 
 def test_a_question_in_the_background_is_a_run_to_poll(service: Harbour, date: str) -> None:
@@ -178,7 +180,8 @@ def test_an_uploaded_file_is_found_as_one_of_rest(service: Harbour, date: str) -
         ),
         what="it is ready",
     )
-    assert given(service, date, "list")["collections"]["boats"] >= 1
+    boats = next(each for each in given(service, date, "list")["collections"] if each["collection"] == "boats")
+    assert (boats["title"], boats["documents"] >= 1) == (None, True)
     told = refusal(called(service, date, "upload", name="a.txt"))
     assert "`text` or `base64`" in told
 
@@ -205,6 +208,42 @@ def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
     assert "limit: " in refusal(called(service, date, "search", query="x", limit=0))
     assert "colour: " in refusal(called(service, date, "search", query="x", colour="red"))
     assert "There is no tool 'guess'." in refusal(called(service, date, "guess"))
+
+
+def test_what_is_not_there_is_told_with_a_tool_to_call_and_no_route(service: Harbour, date: str) -> None:
+    for name, arguments, expected in (
+        ("read", {"document": "nope"}, "There is no document 'nope'. Call `list` for the documents there are."),
+        ("run", {"run": "nope"}, "There is no run 'nope'. Call `run` with an id that `ask` returned."),
+        ("ask", {"question": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` for"),
+        ("search", {"query": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` for"),
+        ("list", {"collection": "nope"}, "There is no collection 'nope'. Call `list` for"),
+        ("ask", {"question": KEEPER, "conversation": "nope"}, "Call `ask` with `conversation` as `new`"),
+        ("ask", {}, "question: Field required. Correct the named arguments."),
+    ):
+        told = refusal(called(service, date, name, **arguments))
+        assert expected in told
+        assert "/v1/" not in told
+
+
+def test_the_server_names_its_release(service: Harbour) -> None:
+    async def look() -> str | None:
+        async with connected(service, "2025-11-25") as client:
+            return client.server_info.version if client.server_info else None
+
+    assert asyncio.run(look()) == version("leadline")
+
+
+def test_a_collection_is_listed_with_its_title(service: Harbour, date: str) -> None:
+    name = f"coast-{date}"
+    service.client.post("/v1/collections", {"name": name, "title": "The coast"})
+    listed = given(service, date, "list")["collections"]
+    assert {"collection": name, "title": "The coast", "documents": 0} in listed
+
+
+def test_a_search_says_whose_its_scores_are(service: Harbour, tmp_path: Path) -> None:
+    assert given(service, "2026-07-28", "search", query="keeper")["reranked"] is True
+    with harbour(tmp_path, Model(), reranker="none") as without:
+        assert given(without, "2026-07-28", "search", query="keeper")["reranked"] is False
 
 
 def test_nothing_of_another_tenant_is_found_read_or_told(service: Harbour, date: str) -> None:

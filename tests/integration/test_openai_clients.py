@@ -1,14 +1,14 @@
 """The real OpenAI client, as it is, against a running service: chat, responses and models, streamed and not."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
-from openai import APIStatusError, AsyncOpenAI, NotFoundError, OpenAI
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from pydantic import BaseModel, SecretStr
 
 from tests.support.cluster import wait_until
@@ -123,8 +123,52 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
     assert ANSWER[url.start_index : url.end_index] == "[1]"
     assert ANSWER[: file.index].endswith("[1]")
     assert span_of(service, ours(file)) == QUOTE
-    again = openai.responses.retrieve(made.id)
-    assert (again.output_text, again.completed_at) == (ANSWER, again.created_at)
+    again = openai.responses.retrieve(made.id, include=["file_search_call.results"])
+    assert (again.output, again.usage, again.conversation) == (made.output, made.usage, made.conversation)
+    plain, whole = openai.responses.retrieve(made.id).output[0], made.output[0].model_copy(update={"results": None})
+    assert plain == whole  # results are shown to who asks for them
+    assert again.completed_at == again.created_at
+
+
+def test_a_response_without_file_search_is_read_later_as_it_was_sent(openai: OpenAI) -> None:
+    made = openai.responses.create(model="leadline", input=KEEPER)
+    *_, last = openai.responses.create(model="leadline", input=KEEPER, stream=True)
+    assert last.type == "response.completed"
+    for each in (made, last.response):
+        again = openai.responses.retrieve(each.id)
+        assert [item.type for item in again.output] == ["message"]
+        assert again.output == each.output
+    with pytest.raises(BadRequestError, match="is not streamed"):
+        openai.responses.retrieve(made.id, stream=True)
+
+
+def test_a_streamed_response_with_file_search_is_read_later_as_it_was_sent(openai: OpenAI) -> None:
+    tool: Any = {"type": "file_search", "vector_store_ids": ["default"]}
+    *_, last = openai.responses.create(model="leadline", input=KEEPER, tools=[tool], stream=True)
+    assert last.type == "response.completed"
+    assert [each.type for each in last.response.output] == ["file_search_call", "message"]
+    assert openai.responses.retrieve(last.response.id).output == last.response.output
+
+
+def test_a_response_that_has_ended_stays_as_it_is_when_it_is_cancelled(openai: OpenAI) -> None:
+    made = openai.responses.create(model="leadline", input=KEEPER)
+    assert openai.responses.cancel(made.id).output_text == ANSWER
+    with pytest.raises(NotFoundError, match="no response"):
+        openai.responses.cancel("resp_nope")
+
+
+def test_a_streamed_response_ends_as_open_responses_says(service: Harbour) -> None:
+    asked = {"model": "leadline", "input": KEEPER, "stream": True}
+    lines = service.client.http.post("/v1/responses", json=asked).text.splitlines()
+    assert [line for line in lines if line][-1] == "data: [DONE]"
+    assert not [line for line in lines if line.startswith("id:")]
+    service.model.fault = "unauthorized"
+    try:
+        failed = service.client.http.post("/v1/responses", json={**asked, "input": "Who was Ada Brandt?"}).text
+    finally:
+        service.model.fault = ""
+    assert "event: response.failed" in failed
+    assert failed.endswith("data: [DONE]\n\n")
 
 
 def test_the_events_of_a_streamed_response_are_complete_and_in_order(openai: OpenAI) -> None:
@@ -241,3 +285,154 @@ def test_nothing_that_a_document_has_the_model_write_is_syntax_to_a_client(tmp_p
         cited = made.choices[0].message.annotations[0].url_citation
         assert expected[cited.start_index : cited.end_index] == "[1]"
         assert client.responses.create(model="leadline", input=KEEPER).output_text == expected
+
+
+def test_a_conversation_is_gone_on_with_by_its_id(openai: OpenAI, service: Harbour) -> None:
+    follow_up = "And when did she first light the lamp?"
+    first = openai.responses.create(model="leadline", input=KEEPER)
+    assert first.conversation is not None
+    assert first.conversation.id == ours(first)["conversation"]
+    forms: list[Any] = [first.conversation.id, {"id": first.conversation.id}]
+    for conversation in forms:
+        made = openai.responses.create(model="leadline", input=follow_up, conversation=conversation)
+        assert (made.output_text, made.conversation) == ("She lit it in 1871 [1].", first.conversation)
+        assert openai.responses.retrieve(made.id).conversation == first.conversation
+    stream = openai.responses.create(model="leadline", input=follow_up, conversation=forms[0], stream=True)
+    named = [each.response.conversation for each in stream if hasattr(each, "response")]
+    assert named == [first.conversation] * 3
+    turns = service.client.get(f"/v1/conversations/{first.conversation.id}")["turns"]
+    assert len(turns) == 4
+    with pytest.raises(NotFoundError, match="no conversation 'conv_nope'"):
+        openai.responses.create(model="leadline", input=follow_up, conversation="conv_nope")
+    with pytest.raises(BadRequestError, match="not with both") as error:
+        openai.responses.create(model="leadline", input=follow_up, conversation=forms[0], previous_response_id=first.id)
+    assert error.value.param == "conversation"
+
+
+def test_a_conversation_of_another_is_as_one_that_is_not_there(openai: OpenAI, service: Harbour) -> None:
+    service.client.post("/v1/users", {"name": "eve"})
+    key = service.client.post("/v1/keys", {"name": "eve", "scopes": ["read", "ask"], "user": "eve"})["key"]
+    made = openai.responses.create(model="leadline", input=KEEPER)
+    assert made.conversation is not None
+    with OpenAI(base_url=f"{service.url}/v1", api_key=key, max_retries=0) as eve:
+        told = []
+        for named in (made.conversation.id, "conv_nope"):
+            with pytest.raises(NotFoundError) as error:
+                eve.responses.create(model="leadline", input=LAMP, conversation=named)
+            told.append(error.value.message.replace(named, "ID"))
+    assert told[0] == told[1]
+
+
+def test_a_response_that_is_not_stored_is_found_by_nobody(openai: OpenAI, service: Harbour) -> None:
+    follow_up = "And when did she first light the lamp?"
+    first = openai.responses.create(model="leadline", input=KEEPER)
+    assert first.conversation is not None
+    made = [
+        openai.responses.create(model="leadline", input=KEEPER, store=False),
+        openai.responses.create(model="leadline", input=follow_up, store=False, previous_response_id=first.id),
+        openai.responses.create(model="leadline", input=follow_up, store=False, conversation=first.conversation.id),
+    ]
+    with openai.responses.stream(model="leadline", input=KEEPER, store=False) as stream:
+        made.append(stream.until_done().get_final_response())
+    assert [each.output_text for each in made[1:3]] == ["She lit it in 1871 [1]."] * 2
+    for each in made:
+        assert each.to_dict()["store"] is False
+        with pytest.raises(NotFoundError, match="no response"):
+            openai.responses.retrieve(each.id)
+        with pytest.raises(NotFoundError, match="no response"):
+            openai.responses.create(model="leadline", input=follow_up, previous_response_id=each.id)
+        assert service.client.http.get(f"/v1/answers/{each.id.removeprefix('resp_')}").status_code == 404
+    assert len(service.client.get(f"/v1/conversations/{first.conversation.id}")["turns"]) == 1
+    with pytest.raises(BadRequestError, match="in the background is kept"):
+        openai.responses.create(model="leadline", input=KEEPER, store=False, background=True)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_file", "file_id": "file-nope"},
+        {"type": "input_image", "image_url": "https://example.org/a.png"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "file", "file": {"file_id": "file-nope"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "mp3"}},
+    ],
+    ids=lambda part: str(part["type"]),
+)
+def test_a_part_that_is_no_text_is_refused_by_name(openai: OpenAI, part: dict[str, Any]) -> None:
+    for text in ("text", "input_text"):
+        message: Any = {"role": "user", "content": [part, {"type": text, "text": KEEPER}]}
+        with pytest.raises(BadRequestError, match="Upload the file first") as by_responses:
+            openai.responses.create(model="leadline", input=[message])
+        with pytest.raises(BadRequestError, match="Upload the file first") as by_chat:
+            openai.chat.completions.create(model="leadline", messages=[message])
+        for error in (by_responses, by_chat):
+            assert f"`{part['type']}`" in error.value.message
+
+
+def test_an_unknown_vector_store_is_not_found(openai: OpenAI) -> None:
+    tool: Any = {"type": "file_search", "vector_store_ids": ["default", "vs_nope"]}
+    with pytest.raises(NotFoundError, match="no collection 'vs_nope'") as error:
+        openai.responses.create(model="leadline", input=KEEPER, tools=[tool])
+    assert error.value.code == "collection_not_found"
+    with pytest.raises(NotFoundError, match="no collection 'vs_nope'"):
+        openai.chat.completions.create(
+            model="leadline", messages=[user(KEEPER)], extra_body={"leadline": {"collections": ["vs_nope"]}}
+        )
+
+
+@pytest.mark.parametrize("text", ["", "   ", "???"])
+def test_an_empty_question_is_said_to_be_one(openai: OpenAI, text: str) -> None:
+    asks = (
+        lambda: openai.responses.create(model="leadline", input=text),
+        lambda: openai.chat.completions.create(model="leadline", messages=[user(KEEPER), user(text)]),
+    )
+    for ask in asks:
+        with pytest.raises(UnprocessableEntityError, match="The question is empty") as error:
+            ask()
+        assert error.value.code == "question_empty"
+
+
+def test_no_messages_at_all_are_refused_in_words(openai: OpenAI) -> None:
+    for ask in (
+        lambda: openai.responses.create(model="leadline", input=[]),
+        lambda: openai.chat.completions.create(model="leadline", messages=[]),
+    ):
+        with pytest.raises(BadRequestError, match="There is no message by the user"):
+            ask()
+
+
+def test_what_openai_has_and_this_service_has_not_is_told_with_what_there_is_instead(openai: OpenAI) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "POST /v1/search": lambda: openai.embeddings.create(model="leadline", input="x"),
+        "POST /v1/chat/completions": lambda: openai.completions.create(model="leadline", prompt="x"),
+        "POST /v1/responses": lambda: openai.moderations.create(input="x"),
+        "serves no model of this kind": lambda: openai.images.generate(prompt="x"),
+        "POST /v1/responses or": lambda: openai.audio.speech.create(input="x", model="leadline", voice="alloy"),
+        "previous_response_id": lambda: openai.post("/threads", body={}, cast_to=object),
+        "Assistants and threads are not offered": lambda: openai.get("/assistants", cast_to=object),
+        "Conversations begin with a question": lambda: openai.conversations.create(),
+        "POST /v1/files takes a whole file": lambda: openai.uploads.create(
+            bytes=1, filename="a.txt", mime_type="text/plain", purpose="assistants"
+        ),
+        "not of requests as OpenAI has them": lambda: openai.batches.create(
+            completion_window="24h", endpoint="/v1/responses", input_file_id="file-x"
+        ),
+    }
+    for expected, call in calls.items():
+        with pytest.raises(APIStatusError) as error:
+            call()
+        assert expected in error.value.message
+        assert error.value.code
+
+
+def test_errors_name_the_member_and_end_their_sentences(openai: OpenAI) -> None:
+    with pytest.raises(NotFoundError) as unknown:
+        openai.chat.completions.create(model="gpt-5", messages=[user(KEEPER)])
+    assert unknown.value.param == "model"
+    with pytest.raises(UnprocessableEntityError, match=r"less than or equal to 1\. Correct the named fields") as two:
+        openai.chat.completions.create(model="leadline", messages=[user(KEEPER)], n=2)
+    assert two.value.param == "n"
+
+
+def test_a_model_is_the_same_whenever_it_is_asked_for(openai: OpenAI) -> None:
+    assert {each.created for each in openai.models.list()} == {openai.models.retrieve("leadline").created} == {0}

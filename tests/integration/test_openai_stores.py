@@ -202,6 +202,26 @@ def test_files_are_put_in_together_listed_by_status_and_read(openai: OpenAI) -> 
         openai.files.delete(each.id)
 
 
+def test_an_unknown_file_of_a_batch_counts_as_failed_and_the_others_go_on(openai: OpenAI) -> None:
+    store = openai.vector_stores.create(name="with a typo")
+    sent = openai.files.create(file=named("book.md", BOOK), purpose="assistants")
+    batch = openai.vector_stores.file_batches.create_and_poll(store.id, file_ids=["file-nope", sent.id])
+    counts = batch.file_counts
+    assert (batch.status, counts.completed, counts.failed, counts.total) == ("completed", 1, 1, 2)
+    assert [each.id for each in openai.vector_stores.files.list(store.id)] == [sent.id]
+    openai.vector_stores.delete(store.id)
+    openai.files.delete(sent.id)
+
+
+def test_an_empty_query_is_refused_in_words_that_are_not_a_librarys(openai: OpenAI) -> None:
+    with pytest.raises(APIStatusError) as error:
+        openai.vector_stores.search("default", query="")
+    assert error.value.message.endswith(
+        "body.query: a query has 1 to 8,000 characters. Correct the named fields; /docs describes each."
+    )
+    assert error.value.param == "query"
+
+
 def test_a_file_may_be_in_several_stores_and_is_in_each_until_it_is_taken_out(openai: OpenAI) -> None:
     sent = openai.files.create(file=named("book.md", BOOK), purpose="assistants")
     stores = [openai.vector_stores.create(name=name, file_ids=[sent.id]) for name in ("one", "two")]

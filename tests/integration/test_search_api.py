@@ -117,10 +117,18 @@ def test_a_query_of_any_text_is_answered(client: Client, query: str, mode: str) 
 
 @pytest.mark.parametrize(
     "narrowed",
-    [{"collections": ["absent"]}, {"documents": ["absent"]}, {"filters": {"year": 1815}, "documents": ["x"]}],
+    [{"documents": ["absent"]}, {"filters": {"year": 1815}, "documents": ["x"]}],
 )
 def test_what_leaves_nothing_to_search_finds_nothing(client: Client, narrowed: dict[str, Any]) -> None:
     assert titles(search(client, **narrowed)) == set()
+
+
+def test_a_collection_that_is_not_there_is_said_to_be_none(client: Client) -> None:
+    known = client.get("/v1/collections")["collections"][0]["name"]
+    for path, asked in (("search", "query"), ("answers", "question"), ("answers/estimate", "question")):
+        refused = client.http.post(f"/v1/{path}", json={asked: "whale", "collections": [known, "absent"]})
+        assert (refused.status_code, refused.json()["code"]) == (404, "collection_not_found")
+        assert refused.json()["detail"] == "There is no collection 'absent'."
 
 
 def test_a_search_again_comes_from_the_cache_until_a_document_of_it_is_deleted(client: Client) -> None:

@@ -312,14 +312,18 @@ def test_anothers_file_goes_into_no_store_of_ones_own(service: tuple[Services, C
     _, client = service
     headers = other_tenant.headers
     mine = client.http.post("/v1/vector_stores", json={}, headers=headers).json()["id"]
-    for path, body in (("files", {"file_id": "{}"}), ("file_batches", {"file_ids": ["{}"]})):
-        found = []
-        for identifier in (other_tenant.ids["file_id"], UNKNOWN):
-            sent = json.loads(json.dumps(body).replace("{}", identifier))
-            refused = client.http.post(f"/v1/vector_stores/{mine}/{path}", json=sent, headers=headers)
-            found.append((refused.status_code, refused.json()["detail"].replace(identifier, "<id>")))
-        assert found[0] == found[1]
-        assert found[0][0] == 404
+    refused, failed = [], []
+    for identifier in (other_tenant.ids["file_id"], UNKNOWN):
+        told = client.http.post(f"/v1/vector_stores/{mine}/files", json={"file_id": identifier}, headers=headers)
+        refused.append((told.status_code, told.json()["detail"].replace(identifier, "<id>")))
+        sent = {"file_ids": [identifier]}
+        batch = client.http.post(f"/v1/vector_stores/{mine}/file_batches", json=sent, headers=headers).json()
+        shown = client.http.get(f"/v1/batches/{batch['id']}/failures", headers=headers).text
+        failed.append((batch["status"], batch["file_counts"], shown.replace(identifier, "<id>")))
+    assert refused[0] == refused[1]
+    assert refused[0][0] == 404
+    assert failed[0] == failed[1]
+    assert (failed[0][1]["failed"], failed[0][1]["total"]) == (1, 1)
     assert client.http.get(f"/v1/vector_stores/{mine}/files", headers=headers).json()["data"] == []
     client.http.delete(f"/v1/vector_stores/{mine}", headers=headers).raise_for_status()
 

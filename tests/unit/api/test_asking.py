@@ -271,6 +271,7 @@ def test_an_answer_is_not_found_only_when_the_model_says_so(api: AskedApi) -> No
 def test_a_question_to_one_collection_is_answered_by_its_default_unless_it_names_a_strategy(api: AskedApi) -> None:
     made = api.http.post("/v1/collections", json={"name": "reports", "default_strategy": "table"})
     assert made.status_code == 201
+    assert api.http.post("/v1/collections", json={"name": "other"}).status_code == 201
     chat = {"messages": [{"role": "user", "content": "Why?"}]}
     for body, expected in (
         ({"collections": ["reports"]}, StrategyName.TABLE),

@@ -1,8 +1,10 @@
 """What wraps every request."""
 
 import asyncio
+from http import HTTPStatus
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
@@ -26,3 +28,16 @@ def test_a_client_that_goes_away_while_it_sends_is_no_failure_of_the_service() -
         asyncio.run(RequestContext(reading)(scope, gone, send))
     assert [(each["event"], each["log_level"], each["status"]) for each in logged] == [("request", "info", 499)]
     assert sent == []
+
+
+def test_a_status_is_a_number_in_the_log_whoever_sends_it() -> None:
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(_: Message) -> None:
+        return None
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": []}
+    with capture_logs() as logged:
+        asyncio.run(RequestContext(Response(status_code=HTTPStatus.ACCEPTED))(scope, receive, send))
+    assert repr(logged[0]["status"]) == "202"

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from typer.testing import CliRunner
 
-from api.cli.main import COMMANDS
+from api.cli.main import COMMANDS, app
 
 HEAVY = ("api.embedded", "fastapi", "langchain_core", "openvino", "sqlalchemy")
 
@@ -28,6 +30,11 @@ def test_a_listing_says_of_a_command_what_it_says_of_itself(name: str) -> None:
 @pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["ingest", "--help"], ["batch", "list", "--help"]])
 def test_help_and_what_a_running_service_answers_need_no_service_of_their_own(words: list[str]) -> None:
     assert loaded_by(*words) == []
+
+
+def test_the_release_is_told() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"leadline {version('leadline')}\n")
 
 
 def test_a_command_that_needs_the_service_imports_it_when_it_is_called() -> None:

@@ -1,14 +1,16 @@
 """A check marks sentences: it locates quotations, asks a judge, and changes nothing of the text."""
 
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
 from ingest.places import Location
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
-from rlm.checking.checker import CheckMode, judged, located
+from rlm.checking.checker import CheckMode, in_order, judged, located
 from rlm.checking.judging import Judge, Judgement
 from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
@@ -78,6 +80,59 @@ def test_words_that_stand_nowhere_leave_a_sentence_unchecked_with_a_reason() -> 
     (sentence,) = sentences_of(draft_of("Ada Brandt kept it [1].", {1: "Ada kept the light for forty years"}))
     assert sentence.check is Check.UNCHECKED
     assert sentence.reason
+
+
+def quoting(text: str, *lines: tuple[int, str]) -> list[str]:
+    """The quotations shown for the sentences of an answer whose model gave these lines."""
+    draft = replace(draft_of(text), quotes=tuple(OfferedQuote(number, words) for number, words in lines))
+    return [each.quotes[0].text for each in sentences_of(draft)]
+
+
+def test_quotations_are_shown_in_the_order_that_the_model_gave_them() -> None:
+    """Words would not tell: the answer is in another language, or shares more of them with another line."""
+    text = "Kalt war es [1]. Gesunken ist sie [2]. Seit 1871 brannte es [1]."
+    lines = (1, "The night was cold."), (2, "Nobody drowned."), (1, "The keeper of the lighthouse was Ada Brandt.")
+    assert quoting(text, *lines) == [words for _, words in lines]
+    by_passage = lines[0], lines[2], lines[1]
+    assert quoting(text, *by_passage) == [words for _, words in lines]
+
+
+def test_where_lines_are_too_few_or_too_many_words_say_whose_they_are() -> None:
+    lit, cold, keeper = "She lit it in 1871.", "The night was cold.", "The keeper of the lighthouse was Ada Brandt."
+    assert quoting("It was a cold night [1]. She lit it [1].", (1, lit)) == [cold, lit]
+    assert quoting("Kalt war es [1]. She lit it [1].", (1, lit)) == [lit, lit]
+    three = "It was a cold night [1]. She was the keeper [1]. She lit it [1]."
+    assert quoting(three, (1, cold), (1, lit)) == [cold, keeper, lit]
+    assert quoting("It was lit in 1871 [1].", (1, cold), (1, keeper), (1, lit)) == [lit]
+
+
+def test_a_quotation_that_stands_nowhere_keeps_its_place() -> None:
+    first, second = sentences_of(
+        replace(
+            draft_of("Es war kalt [1]. Ada Brandt hat es gehütet [1]."),
+            quotes=(OfferedQuote(1, "It froze hard."), OfferedQuote(1, "keeper of the lighthouse was Ada Brandt")),
+        )
+    )
+    assert (first.check, second.check) == (Check.UNCHECKED, Check.QUOTED)
+    assert second.quotes[0].text == "keeper of the lighthouse was Ada Brandt"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_as_many_lines_as_can_be_are_paired_in_order(seed: int) -> None:
+    """Against every way of pairing."""
+    source = random.Random(seed)
+    sets = [[frozenset(source.sample("abcdef", 3)) for _ in range(source.randint(0, 4))] for _ in range(2)]
+    own = in_order(*sets)
+    paired = [(i, j) for i, j in enumerate(own) if j is not None]
+    assert [j for _, j in paired] == sorted({j for _, j in paired})
+    size = min(map(len, sets))
+    ways = (
+        zip(rows, columns, strict=True)
+        for rows in combinations(range(len(sets[0])), size)
+        for columns in combinations(range(len(sets[1])), size)
+    )
+    most = max(sum(len(sets[0][i] & sets[1][j]) for i, j in way) for way in ways)
+    assert (len(paired), sum(len(sets[0][i] & sets[1][j]) for i, j in paired)) == (size, most)
 
 
 def test_what_code_computed_is_marked_so_and_what_it_quotes_besides_is_judged() -> None:

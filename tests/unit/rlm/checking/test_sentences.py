@@ -15,6 +15,15 @@ def split(text: str) -> list[str]:
         ("One. Two! Three?", ["One.", "Two!", "Three?"]),
         ('He asked: "Really?" Yes.', ['He asked: "Really?"', "Yes."]),
         (
+            "Am 1. April 1903 begann es. Vom 26. März bis zum 24. Oktober lag das Schiff fest.",
+            ["Am 1. April 1903 begann es.", "Vom 26. März bis zum 24. Oktober lag das Schiff fest."],
+        ),
+        (
+            "Im 19. Jahrhundert waren es 12. Danach, im 3. Jahr, endete es am 5. Mai.",
+            ["Im 19. Jahrhundert waren es 12.", "Danach, im 3. Jahr, endete es am 5. Mai."],
+        ),
+        ("I am 12. Then she left at 4. March began.", ["I am 12.", "Then she left at 4.", "March began."]),
+        (
             "Mr. Smith met J. Doe in the U.S. capital. They left.",
             ["Mr. Smith met J. Doe in the U.S. capital.", "They left."],
         ),
