@@ -107,7 +107,7 @@ class PassageReader:
         for are read whole besides, if there is room. What is left is for more hits.
         """
         found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
-        before, hits, room = len(self._read), list(in_turn(found)), self.room
+        before, hits, room = len(self._read), list(in_turn(found)), max(tokens, self.room)
         spent = self._take(hits, tokens // 2 if widened else tokens)
         tokens, room = tokens - spent, room - spent
         if widened:
