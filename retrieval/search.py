@@ -242,6 +242,8 @@ class Searcher:
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
         chosen, passed_over = choose(index, show, scope, ranking.best, request)
+        if not ranking.best:  # nothing was looked up, so what is known of hidden versions may be old
+            self._visibility.visible(request.tenant_id, ())
         clock.lap("show")
         return _Found(scope, ranking, chosen, unshown + passed_over, reranked)
 

@@ -230,13 +230,16 @@ class _Reply:
     def draft(self, queries: Sequence[str]) -> Draft:
         """Return the reply as a draft; its status is the one in the model's block."""
         said = _ANSWERED.search(self._marked.rest)
+        status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
         notes: list[str] = []
         if self.cut_off:
             notes.append("The answer was cut off: the model's limit of output was reached.")
         if self._marked.strangers:
             notes.append("The model cited passages that it was not given; those markers were left out.")
+        elif not self._order and status is not AnswerStatus.NOT_FOUND:
+            notes.append(_RESTS_ON_NOTHING)
         return Draft(
-            status=_STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED,
+            status=status,
             text=self.text,
             evidence={number: self._passages[original - 1] for original, number in self._order.items()},
             searched=searched(self._passages, self._passages, queries),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ingest.catalog.catalog import Visible
 from ingest.filters import Conditions
 from retrieval import visibility
+from retrieval.requests import Mode
 from retrieval.search import Searcher, SearchRequest
 from retrieval.visibility import KeptVisibility
 from tests.unit.retrieval.test_search import Shelf
@@ -139,3 +140,20 @@ def test_a_search_finds_what_has_become_visible_since_the_search_before(tmp_path
     assert found() == {"v1-0", "v2-0"}
     catalog.hide("v1")
     assert found() == {"v2-0"}
+
+
+def test_a_version_that_alone_has_a_word_is_found_once_it_has_become_visible(tmp_path: Path) -> None:
+    """Nothing else is found, so nothing was looked up that would tell that the corpus has changed."""
+    shelf, catalog = Shelf(tmp_path), Numbered()
+    shelf.put("v1", "the white whale")
+    shelf.put("v2", "an albatross")
+    catalog.show("v1")
+    catalog.hide("v2")
+    searcher = Searcher(shelf.searcher.generations, KeptVisibility(catalog), shelf.texts)
+
+    def found(query: str) -> set[str]:
+        return {hit.chunk_id for hit in searcher.search(SearchRequest("ann", query, mode=Mode.BM25)).hits}
+
+    assert (found("whale"), found("albatross")) == ({"v1-0"}, set())
+    catalog.show("v2")
+    assert found("albatross") == {"v2-0"}

@@ -160,6 +160,10 @@ def test_only_the_model_says_how_far_the_documents_answer(said: str, status: Ans
 def test_a_reply_without_markers_or_block_is_an_answer_all_the_same() -> None:
     draft = drafted(run(ScriptedCalls({"answer": "Ada Brandt."})))
     assert (draft.status, draft.text, dict(draft.evidence)) == (AnswerStatus.ANSWERED, "Ada Brandt.", {})
+    assert draft.notes == ("The model named no passage that it read for this answer.",)
+    cited = drafted(run(ScriptedCalls({"answer": "Ada Brandt [1]."})))
+    said = drafted(run(ScriptedCalls({"answer": 'They do not say.\n<support answered="no">\n</support>'})))
+    assert cited.notes == said.notes == ()
 
 
 def test_a_reply_that_is_cut_off_is_shown_as_far_as_it_goes() -> None:
