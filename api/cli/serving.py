@@ -1,9 +1,12 @@
 """Serves HTTP from the command line, with an orderly end."""
 
 import asyncio
+import atexit
 import gc
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +61,19 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
             f"Cannot listen on {settings.host}:{settings.port}.",
             hint="Another program has the port: stop it, or start with `--port 8001`.",
         )
+
+
+def end_process() -> None:
+    """End the process, of which all parts are closed, with status 0 if threads are left; else return.
+
+    Before Python 3.14 a daemon thread that is in C++ while Python ends aborts the process: an inference for a document
+    that took longer than the workers wait at their end, and that goes on at the next start.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class Server(uvicorn.Server):

@@ -13,7 +13,7 @@ from api.cli.client import announce, retract
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.cli.serving import serve
+from api.cli.serving import end_process, serve
 from api.cli.telemetry import start_tracing
 from api.embedded import open_embedded
 from api.portal.links import browser_address, own_key, sign_in_link
@@ -38,6 +38,7 @@ def up(
         stack.callback(retract, settings.home)
         serve(services, lambda url: _greet(services, url, console))
         console.print("Stopping: unfinished documents go on at the next start.")
+    end_process()
 
 
 def _greet(services: Services, url: str, console: Console) -> None:

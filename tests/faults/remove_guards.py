@@ -565,6 +565,13 @@ GUARDS = (
         "tests/integration/test_idempotency.py::test_what_was_closed_to_the_caller_since_is_not_shown_again",
     ),
     Guard(
+        "a process in which threads compute ends without Python's own end",
+        "api/cli/serving.py",
+        "if any(thread.daemon for thread in threading.enumerate()):",
+        "if False:",
+        "tests/unit/api/cli/test_serving.py::test_a_process_in_which_an_inference_goes_on_ends_well",
+    ),
+    Guard(
         "hidden versions are renewed where nothing was found",
         "retrieval/search.py",
         "if not ranking.best:",
