@@ -19,7 +19,7 @@ from ingest.errors import CatalogUnavailableError, LeadlineError
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
-# What ends a stream of OpenAI's protocols, after its last event.
+# The end of a stream of OpenAI's protocols, after its last event.
 DONE = "data: [DONE]\n\n"
 
 # Followers look again by themselves this often: announcements may be lost, and estimates change without any.

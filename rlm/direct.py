@@ -128,7 +128,7 @@ class _Reading:
                 return
             if not (left and reply.queries):
                 break
-            # What was read beyond the first half is not missing here: each search has its share.
+            # Each search has this share, also where the first one read more than half.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")

@@ -92,7 +92,7 @@ class Live:
 
     @property
     def done(self) -> list[str]:
-        """What was done so far, a title for each step."""
+        """Return a title for each step that was done so far."""
         return [card.title for card in self._steps.cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What questions and files from Slack share: their lease, events that were seen, and counts by channel and day."""
+"""Reads and writes rows that questions and files from Slack share: leases, events seen, counts by channel and day."""
 
 from collections.abc import Collection
 

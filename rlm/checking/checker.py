@@ -100,8 +100,10 @@ def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is shown for one sentence: words that the model quoted (`is_offered`), or others. `is_lost` says that those
-    which it quoted stand nowhere in the passage."""
+    """The quotation shown for one sentence.
+
+    It is the model's own if `is_offered`. If `is_lost`, the model's own words stand nowhere in the passage.
+    """
 
     quote: Quote
     is_offered: bool

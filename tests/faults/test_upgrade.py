@@ -89,7 +89,7 @@ class Release:
         self._start("worker", "--name", f"of-{self.port}")
 
     def leadline(self, *words: str) -> str:
-        """What a command of this release prints."""
+        """Return the output of a command of this release."""
         command = [sys.executable, "-c", "from api.cli.main import main; main()", *words]
         return subprocess.run(command, env=self._own(), capture_output=True, check=True, text=True).stdout
 

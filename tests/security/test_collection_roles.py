@@ -57,7 +57,7 @@ class As:
         return {hit["collection"] for hit in found.json()["hits"]}
 
     def told_of(self, collection: str) -> tuple[int, str]:
-        """What a search of one collection is answered, without its name."""
+        """Return the answer to a search of one collection, without the collection's name."""
         told = self.ask("POST", "/v1/search", json={"query": "quokka bonus", "collections": [collection]})
         return told.status_code, str(told.json().get("detail")).replace(collection, "NAME")
 
