@@ -17,6 +17,7 @@ from ingest.table_profiles import (
     VALUE_CHARS,
     commonest,
     cut,
+    profile_of,
     shown_rows,
     written,
 )
@@ -31,6 +32,7 @@ _LINE_BYTES = 1 << 30  # a row may be as long as its document
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
 # Different values are counted exactly in tables of so many rows, by their hashes; in longer ones HyperLogLog estimates.
 _EXACTLY_COUNTED_ROWS = 100_000
+_ROWS_IN_MEMORY = 500  # a table with no more is profiled in Python
 
 
 class RowsError(ValueError):
@@ -79,6 +81,8 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
     """Return the profile of a table's first `MOST_COLUMNS` columns. Memory does not grow with the rows."""
     columns = columns[:MOST_COLUMNS]
+    if rows <= _ROWS_IN_MEMORY:
+        return _short_profile(path, columns, rows)
     with _engine() as engine:
         found = _one(engine, path, [each for column in columns for each in _aggregates(column, rows)])
         facts = dict(zip(columns, zip(*[iter(found)] * 5, strict=True), strict=True))
@@ -92,6 +96,19 @@ def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfi
     return TableProfile(
         tuple(_profile(column, rows, facts[column], counted.get(column)) for column in columns),
         {row[0]: [cell and cut(cell, CELL_CHARS) for cell in row[1:]] for row in sorted(sample)},
+    )
+
+
+def _short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+    """Return the profile of a table with few rows, which takes one query, and not three over all columns."""
+    cells = ", ".join(f"CAST({quoted_name(column.name)} AS VARCHAR)" for column in columns)
+    with _engine() as engine:
+        found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
+    return TableProfile(
+        tuple(
+            profile_of(values, column.type) for column, values in zip(columns, zip(*found, strict=True), strict=True)
+        ),
+        {number: [cell and cut(cell, CELL_CHARS) for cell in found[number - 1]] for number in shown_rows(rows)},
     )
 
 

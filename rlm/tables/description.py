@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, islice, zip_longest
 
 from ingest.parquet import quoted_literal
-from ingest.table_profiles import VALUE_CHARS, cut
+from ingest.table_profiles import CUT, VALUE_CHARS, cut
 from ingest.tables import Column, ColumnProfile, ColumnType
 from rlm.untrusted import one_line
 
@@ -20,6 +20,7 @@ _MOST_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
 _EXAMPLES = 3
+_BRIEF_CHARS = 120  # of a caption, its end
 # What the values of all columns of a table, and the cells of a row, may take together; and the least for each.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
@@ -89,7 +90,7 @@ def description(records: Sequence[Described], others: Sequence[Described]) -> st
 
 def _left_out(count: int) -> str:
     tables = "this table" if count == 1 else f"these {count:,} tables"
-    return f"There was no room for the values, rows and captions of {tables}:"
+    return f"There was no room for the values and rows of {tables}:"
 
 
 def _whole(table: Described) -> Iterator[str]:
@@ -138,6 +139,8 @@ def _columns_line(table: Described) -> str:
 
 def _brief(table: Described) -> Iterator[str]:
     yield _heading(table)
+    if table.contents and table.contents.around and (above := one_line(table.contents.around[0].above)):
+        yield f"  above: {above if len(above) <= _BRIEF_CHARS else CUT + above[-_BRIEF_CHARS:]}"
     yield _columns_line(table)
 
 

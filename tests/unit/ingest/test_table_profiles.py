@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest import parquet
@@ -25,9 +25,12 @@ def _column(cells: list[str], header: str = "name") -> ColumnProfile:
     return table.profile.columns[1]
 
 
-@settings(max_examples=40)
-@given(st.lists(_CELLS, min_size=2, max_size=60).filter(any))
-def test_values_and_empty_cells_are_counted_as_python_counts_them(cells: list[str]) -> None:
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_CELLS, min_size=2, max_size=60).filter(any), st.booleans())
+def test_values_and_empty_cells_are_counted_as_python_counts_them(
+    monkeypatch: pytest.MonkeyPatch, cells: list[str], by_engine: bool
+) -> None:
+    monkeypatch.setattr(parquet, "_ROWS_IN_MEMORY", 0 if by_engine else 500)
     found = _column(cells)
     counts = Counter(cell for cell in cells if cell)
     assert (found.type, found.empty, found.distinct) == (ColumnType.TEXT, cells.count(""), len(counts))
@@ -55,6 +58,7 @@ def test_of_many_values_the_commonest_are_kept_and_of_too_many_none() -> None:
 
 def test_in_long_tables_different_values_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "_EXACTLY_COUNTED_ROWS", 100)
+    monkeypatch.setattr(parquet, "_ROWS_IN_MEMORY", 0)
     few, many = _column(["a", "b"] * 1_000), _column([f"v{at}" for at in range(2_000)])
     assert (few.values, few.is_exact, few.is_listed) == ({"a": 1_000, "b": 1_000}, True, True)
     assert not many.is_exact

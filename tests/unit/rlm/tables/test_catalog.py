@@ -190,8 +190,9 @@ def test_tables_without_room_are_shown_by_columns_and_the_rest_by_name(tmp_path:
 
     corpus, records = ingested(tmp_path, {"many.md": "\n".join(map(table, range(40)))})
     description = TableCatalog(records).in_scope(corpus).description()
-    whole, brief = description.split("There was no room for the values, rows and captions of ")
+    whole, brief = description.split("There was no room for the values and rows of ")
     assert 0 < whole.count("  above: ") < 10
+    assert brief.count(" / in tons") == brief.count('Table "t')
     assert brief.startswith("these {} tables:".format(brief.count('Table "t')))
     named = brief[brief.index("There are also: ") :]
     assert whole.count('Table "t') + brief.count('Table "t') + named.count('"t') == 40
