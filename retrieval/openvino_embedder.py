@@ -206,7 +206,7 @@ class OpenVinoTokenEncoder:
         core = ov.Core()
         # The other half of the processors is for searches, which do not wait until ten passages are read.
         settings = _waited_for_settings(threads=max(1, (os.cpu_count() or 1) // 2))
-        graph = _normalized(core.read_model(str(model)))
+        graph = _normalized(fusible(core.read_model(str(model))))
         self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         self._turn = threading.Lock()
         self.fingerprint = "all-MiniLM-L6-v2/int8-onnx"
@@ -241,6 +241,17 @@ def _rarity(encoding: Encoding) -> DenseVector:
     ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT + 1)
     weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
     return weights
+
+
+def fusible(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+    """Return the model without its guards against attention to nothing, which no text needs: each has two marks.
+
+    With them OpenVINO does not fuse attention, which then takes a tenth of all the time more.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Select" and node.input_value(0).get_node().get_type_name() == "IsNaN":
+            node.output(0).replace(node.input_value(2))
+    return model
 
 
 def _normalized(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
