@@ -317,9 +317,9 @@ GUARDS = (
     ),
     Guard(
         "tables take no more of a prompt than there is room",
-        "rlm/tables/catalog.py",
-        "if described and room < 0:",
-        "if False and room < 0:",
+        "rlm/tables/description.py",
+        "if not text or (whole and len(text) + spare > room):",
+        "if not text:",
         "tests/unit/rlm/tables/test_catalog.py::test_wide_tables_leave_room_for_the_question",
     ),
     Guard(
@@ -1393,6 +1393,20 @@ GUARDS = (
         "tests/unit/retrieval/test_query_cache.py::test_another_tenants_hits_are_never_shown",
     ),
     Guard(
+        "a tenant's own token vectors",
+        "retrieval/token_cache.py",
+        "return corpus.tenant_id, hashlib",
+        'return "", hashlib',
+        "tests/unit/retrieval/test_token_cache.py::test_another_tenant_finds_nothing_of_the_same_text",
+    ),
+    Guard(
+        "token vectors of one corpus",
+        "retrieval/token_cache.py",
+        "known != corpus and known.version <= corpus.version",
+        "False",
+        "tests/unit/workers/test_token_cache.py::test_nothing_of_a_document_that_has_gone_is_kept_or_read",
+    ),
+    Guard(
         "query cache of one corpus",
         "retrieval/query_cache.py",
         "key = _Key(request.tenant_id, version,",
@@ -1484,9 +1498,23 @@ GUARDS = (
     Guard(
         "readers of tools while they run",
         "rlm/corpus/corpus.py",
-        "if document.handle.document_id in self._withheld():",
+        "if not self.is_open(document):",
         "if False:",
         "tests/unit/rlm/corpus/test_withheld.py::test_nothing_of_a_document_is_read_once_it_is_closed",
+    ),
+    Guard(
+        "readers of rows while a question is answered",
+        "rlm/tables/opened.py",
+        "            self._require_open([part])\n",
+        "",
+        "tests/unit/rlm/tables/test_catalog.py::test_of_documents_that_were_closed_meanwhile_nothing_is_shown",
+    ),
+    Guard(
+        "values of closed documents are in no prompt of tables",
+        "rlm/tables/catalog.py",
+        "each.handle for each in corpus.documents if corpus.is_open(each)",
+        "each.handle for each in corpus.documents",
+        "tests/unit/rlm/tables/test_catalog.py::test_of_documents_that_were_closed_meanwhile_nothing_is_shown",
     ),
     Guard(
         "readers of a run",
