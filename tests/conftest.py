@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -119,6 +120,12 @@ def logging_of_the_suite() -> Iterator[None]:
     structlog.reset_defaults()
     root = logging.getLogger()
     root.handlers = [each for each in root.handlers if not isinstance(each, LineHandler)]
+
+
+@pytest.fixture
+def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log no text of an answer before it is whole, which else depends on how busy the machine is."""
+    monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", math.inf)
 
 
 @pytest.fixture(scope="session")
