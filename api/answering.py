@@ -33,10 +33,11 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
         return None
     key = settings.reranker_api_key.get_secret_value() if settings.reranker_api_key else None
     return Reranking(
-        open_reranker(choice, models, api_key=key),
+        open_reranker(choice, models, api_key=key, token_cache_bytes=settings.token_cache_bytes),
         depth=settings.rerank_depth or choice.depth,
         deadline_seconds=settings.rerank_deadline_ms / 1000,
         weight=settings.rerank_weight or choice.weight,
+        at_once=choice.at_once,
         answers_only=settings.reranker.strip() == AUTO,
     )
 

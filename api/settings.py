@@ -208,6 +208,12 @@ class Settings(
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
     )
+    token_cache_bytes: int = Field(
+        64 * 1024**2,
+        ge=0,
+        description="Memory for token vectors of passages that late interaction read, kept until the documents change; "
+        "0 keeps none.",
+    )
     metrics_token: SecretStr | None = Field(
         None, description="What Prometheus sends as bearer token to `/metrics`; if not set, nobody can read it."
     )

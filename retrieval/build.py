@@ -18,6 +18,7 @@ from retrieval.models.store import ModelStore
 from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, OpenVinoTokenEncoder, fingerprint
 from retrieval.reranker import Reranker, RerankerChoice, RerankerKind
 from retrieval.sentence_transformers_model import LocatedModel, locate
+from retrieval.token_cache import DEFAULT_MAX_BYTES, TokenCache
 
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
@@ -60,12 +61,18 @@ def encoder_files(models: ModelStore) -> tuple[Path, Path]:
     return models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
 
 
-def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | None = None) -> Reranker:
+def open_reranker(
+    choice: RerankerChoice,
+    models: ModelStore,
+    *,
+    api_key: str | None = None,
+    token_cache_bytes: int = DEFAULT_MAX_BYTES,
+) -> Reranker:
     """Open a reranker without contacting its server. Raises `RerankerError` or `ModelMissingError`."""
     if choice.kind is RerankerKind.HTTP:
         return HttpReranker(choice.url, choice.model, api_key=api_key)
     if choice.kind is RerankerKind.LATE_INTERACTION:
-        return LateInteractionReranker(OpenVinoTokenEncoder(*encoder_files(models)))
+        return LateInteractionReranker(OpenVinoTokenEncoder(*encoder_files(models)), TokenCache(token_cache_bytes))
     try:
         from retrieval.cross_encoder import CrossEncoderReranker
     except ImportError as error:

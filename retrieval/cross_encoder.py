@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from retrieval.errors import RerankerError, RerankerTimeoutError
-from retrieval.reranker import seconds_left
+from retrieval.reranker import Corpus, seconds_left
 
 # A chunk has about 250 tokens; the rest is for the query.
 _MAX_TOKENS = 512
@@ -50,7 +50,9 @@ class CrossEncoderReranker:
         self._batch = _PAIRS_A_BATCH.get(self._model.device.type, _PAIRS_A_BATCH_ELSEWHERE)
         self._turn = threading.Lock()  # the tokenizer serves one thread at a time
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         if not self._turn.acquire(timeout=seconds_left(until)):
             raise RerankerTimeoutError("The cross-encoder was busy until the time was over.")
         try:

@@ -16,7 +16,7 @@ from retrieval.errors import (
     RerankerTimeoutError,
     RerankerUnavailableError,
 )
-from retrieval.reranker import seconds_left
+from retrieval.reranker import Corpus, seconds_left
 from retrieval.retries import RetryPolicy
 
 # A person waits for the search: retry once, soon, and only while there is time.
@@ -74,7 +74,9 @@ class HttpReranker:
             raise RerankerError(f"{url} is no address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
         self._client = httpx.Client(headers={"Authorization": f"Bearer {api_key}"} if api_key else {})
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         if not passages:
             return []
         body = {"model": self.fingerprint, **self._shape.members(neutral(query), [neutral(each) for each in passages])}

@@ -34,6 +34,14 @@ class RerankerChoice:
         return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
+    def at_once(self) -> int:
+        """The number of searches whose passages are read at the same time; others wait for their tenant's turn.
+
+        Late interaction is done on this machine, and two at once would each take twice as long.
+        """
+        return 1 if self.kind is RerankerKind.LATE_INTERACTION else 4
+
+    @property
     def depth(self) -> int:
         """The default number of passages read. Late interaction orders ten well, and fifty worse than ten."""
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
@@ -62,6 +70,15 @@ def parse_reranker(text: str) -> RerankerChoice | None:
     )
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """A tenant's corpus as it was before a search: the catalog's number of it, and the generation of the index."""
+
+    tenant_id: str
+    version: int
+    generation: int
+
+
 class Reranker(Protocol):
     """A model that reads the query and each passage together; `fingerprint` names the model and is shown in results.
 
@@ -71,9 +88,12 @@ class Reranker(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         """Return one finite score for each passage, in their order; higher is better.
 
+        What is kept of the passages is kept for their `corpus` alone; nothing is kept if it is not given.
         Nobody waits after `until`, a time of `time.monotonic`: soon after it the call raises `RerankerTimeoutError`.
         Every other failure is another `RerankerError`.
         """

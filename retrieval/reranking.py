@@ -6,9 +6,9 @@ the result says so.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlineError
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean, pstdev
 from time import monotonic
 
@@ -18,11 +18,13 @@ from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeout
 from retrieval.index import Scored
 from retrieval.ranking import Ranking
 from retrieval.requests import SearchRequest
-from retrieval.reranker import Reranker
+from retrieval.reranker import Corpus, Reranker
+from retrieval.tenant_threads import TenantThreads
 
 DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# The number of searches whose passages are read at the same time; other searches wait, within their deadlines.
+# The number of searches whose passages are read at the same time; other searches wait, within their deadlines, for the
+# turn of their tenant.
 _AT_ONCE = 4
 # After this many failures in a row the reranker rests for a while, so that searches do not all wait for it in vain.
 _FAILURES = 3
@@ -54,6 +56,7 @@ class Reranking:
         depth: int = DEPTH,
         deadline_seconds: float = DEADLINE_SECONDS,
         weight: float = 1.0,
+        at_once: int = _AT_ONCE,
         answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -70,7 +73,7 @@ class Reranking:
         self._clock = clock
         self._failures = 0
         self._rests_until = 0.0
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rerank")
+        self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
 
     def reads_for(self, request: SearchRequest) -> bool:
         """True if the stage has a part in a search."""
@@ -78,24 +81,26 @@ class Reranking:
             return request.rerank
         return request.for_answer or not self._answers_only
 
-    def rerank(self, query: str, ranking: Ranking, passages: Mapping[str, str]) -> tuple[Ranking, Reranked]:
+    def rerank(
+        self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: Corpus | None = None
+    ) -> tuple[Ranking, Reranked]:
         """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""
         model = self._reranker.fingerprint
         try:
             self._require_awake()
-            scores = self.scores(query, list(passages.values()))
+            scores = self.scores(query, list(passages.values()), corpus)
         except RerankerError as error:
             log.warning("not reranked", model=model, code=error.code, error=error.detail)
             return ranking, Reranked(model, 0, error.code, error.told[0])
         read = dict(zip(passages, scores, strict=True))
         return reordered(ranking, read, weight=self._weight), Reranked(model, len(scores))
 
-    def scores(self, query: str, passages: Sequence[str]) -> Sequence[float]:
+    def scores(self, query: str, passages: Sequence[str], corpus: Corpus | None = None) -> Sequence[float]:
         """Return one score for each passage. Raises `RerankerError`, at the deadline at the latest."""
         if not passages:
             return []
         try:
-            scores = self._scores(query, passages)
+            scores = self._scores(query, passages, corpus)
         except (RerankerUnavailableError, RerankerTimeoutError):
             self._failures += 1
             if self._failures >= _FAILURES:
@@ -106,7 +111,7 @@ class Reranking:
 
     def close(self) -> None:
         """Wait for work in progress, and close the reranker."""
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.close()
         self._reranker.close()
 
     def _require_awake(self) -> None:
@@ -117,9 +122,10 @@ class Reranking:
                 f"in {left:.0f} s."
             )
 
-    def _scores(self, query: str, passages: Sequence[str]) -> Sequence[float]:
+    def _scores(self, query: str, passages: Sequence[str], corpus: Corpus | None) -> Sequence[float]:
         until = monotonic() + self._deadline_seconds
-        asked = self._threads.submit(self._reranker.scores, query, passages, until=until)
+        work = partial(self._reranker.scores, query, passages, until=until, corpus=corpus)
+        asked = self._threads.submit(corpus.tenant_id if corpus else "", work)
         try:
             scores = asked.result(self._deadline_seconds)
         except RerankerError:

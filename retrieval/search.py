@@ -26,8 +26,9 @@ from retrieval.metadata_filter import MetadataFilter, allowed
 from retrieval.passages import Passage
 from retrieval.ranking import CANDIDATES, QueryVectors, Ranking, diversify, rank_all
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
+from retrieval.reranker import Corpus
 from retrieval.reranking import Reranked, Reranking
-from retrieval.visibility import Visibility
+from retrieval.visibility import CatalogView
 
 __all__ = [
     "MAX_QUERY_CHARS",
@@ -100,7 +101,7 @@ class Searcher:
     def __init__(
         self,
         generations: Generations,
-        visibility: Visibility,
+        visibility: CatalogView,
         texts: Texts,
         reranking: Reranking | None = None,
         tables: TableRows | None = None,
@@ -154,14 +155,14 @@ class Searcher:
         ]
         floor = self._floor(made.encoder) if any(query.dense is not None for query in queries) else 0.0
         clock.lap("embed")
-        found = self._look(made.index, request, filters, queries, floor, clock)
+        found = self._look(made, request, filters, queries, floor, clock)
         hidden = self._hidden(request)
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
             # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
             # hidden versions were last asked for.
-            found = self._look(made.index, request, filters, queries, floor, clock)
+            found = self._look(made, request, filters, queries, floor, clock)
         return found
 
     def _floor(self, encoder: Embedder) -> float:
@@ -212,14 +213,14 @@ class Searcher:
 
     def _look(
         self,
-        index: IndexReader,
+        made: OpenGeneration,
         request: SearchRequest,
         filters: MetadataFilter | None,
         queries: Sequence[QueryVectors],
         floor: float,
         clock: Clock,
     ) -> "_Found":
-        scope, show = self._scope(request, filters), self._shown(request, filters)
+        index, scope, show = made.index, self._scope(request, filters), self._shown(request, filters)
         reranks = self._reranking is not None and self._reranking.reads_for(request)
         ranking = rank_all(
             index if filters is None else filters.over(index),
@@ -233,8 +234,10 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
+            # Read before the passages: after a change meanwhile, nothing of them is found under the new number.
+            corpus = Corpus(request.tenant_id, self._visibility.corpus_version(request.tenant_id), made.id)
             passages, unshown = self._passages(index, show, scope, ranking, request)
-            ranking, reranked = self._reranking.rerank(request.query, ranking, passages)
+            ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
             clock.lap("rerank")
         if request.diversity:
             # A reranker's scores and the scores behind them are on different scales.

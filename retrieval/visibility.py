@@ -70,6 +70,9 @@ class KeptVisibility:
         self._lock = threading.Lock()
         self._facts: OrderedDict[str, _Facts] = OrderedDict()
 
+    def corpus_version(self, tenant_id: str) -> int:
+        return self._catalog.corpus_version(tenant_id)
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         with self._lock:
             facts = self._facts.get(tenant_id)

@@ -95,6 +95,7 @@ def load(
     minutes: Annotated[float, typer.Option(help="How long each of the measurements takes.", min=0.1)] = 10.0,
     size: Annotated[int, typer.Option(help="Tokens of the documents that are searched.")] = 200_000,
     rate: Annotated[float, typer.Option(help="Requests a second instead of the calibrated rate.")] = 0.0,
+    only_greedy: Annotated[bool, typer.Option("--only-greedy", help="Only the part with two tenants.")] = False,
     cheap_vectors: Annotated[bool, typer.Option(help="An encoder that costs nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,21 +107,23 @@ def load(
     """
     console = Console(stderr=True)
     with console.status("Starting …"), loaded_service(size_tokens=size, cheap_vectors=cheap_vectors) as loaded:
-        rows = asyncio.run(_measured(loaded, minutes * 60, rate, console.print))
+        rows = asyncio.run(_measured(loaded, minutes * 60, rate, only_greedy, console.print))
     print_rows(rows, as_json)
     raise typer.Exit(int(any(row.get("faults") for row in rows)))
 
 
-async def _measured(loaded: Loaded, seconds: float, rate: float, say: Callable[[str], None]) -> list[dict[str, Any]]:
+async def _measured(
+    loaded: Loaded, seconds: float, rate: float, only_greedy: bool, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
     one, two = Tenant(loaded, loaded.key, 1), Tenant(loaded, loaded.other_key, 2)
     async with _client(loaded) as http:
         highest = await _throughput(http, one, min(30.0, seconds / 2))
         rate = rate or _CALIBRATED_SHARE * highest
         say(f"{highest:.1f} requests a second at most; the calibrated rate is {rate:.1f}.")
-        rows = [
-            await _part("calibrated rate", loaded, http, seconds, [(one, rate)]),
-            await _part("three times that", loaded, http, seconds, [(one, 3 * rate)]),
-        ]
+        rows = []
+        if not only_greedy:
+            rows.append(await _part("calibrated rate", loaded, http, seconds, [(one, rate)]))
+            rows.append(await _part("three times that", loaded, http, seconds, [(one, 3 * rate)]))
         # A tenant's share of two is half of what the machine can do; forty times a small part of it is more than that.
         share = rate / 20
         alone = await _part("one tenant alone", loaded, http, seconds, [(two, share)])

@@ -40,7 +40,7 @@ def stages(
     processor time of the whole request, of all threads, which says more than the clock where others use the machine.
     Stop the service first: the folder's index has one owner.
     """
-    settings = read_settings(llm="none", query_cache_bytes=0)
+    settings = read_settings(llm="none", query_cache_bytes=0, token_cache_bytes=0)
     fetch_needed(settings)
     without = set() if chosen_reranker(settings, ModelStore(settings.models)) else {"reranked"}
     taken: dict[str, dict[str, list[float]]] = {name: {} for name in _SEARCHES if name not in without}

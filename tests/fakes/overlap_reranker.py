@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.reranker import seconds_left
+from retrieval.reranker import Corpus, seconds_left
 
 
 class OverlapReranker:
@@ -10,7 +10,9 @@ class OverlapReranker:
 
     fingerprint = "shared-words"
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         seconds_left(until)
         asked = set(query.casefold().split())
         return [len(asked & set(passage.casefold().split())) / max(1, len(asked)) for passage in passages]

@@ -1393,6 +1393,20 @@ GUARDS = (
         "tests/unit/retrieval/test_query_cache.py::test_another_tenants_hits_are_never_shown",
     ),
     Guard(
+        "a tenant's own token vectors",
+        "retrieval/token_cache.py",
+        "return corpus.tenant_id, hashlib",
+        'return "", hashlib',
+        "tests/unit/retrieval/test_token_cache.py::test_another_tenant_finds_nothing_of_the_same_text",
+    ),
+    Guard(
+        "token vectors of one corpus",
+        "retrieval/token_cache.py",
+        "known != corpus and known.version <= corpus.version",
+        "False",
+        "tests/unit/workers/test_token_cache.py::test_nothing_of_a_document_that_has_gone_is_kept_or_read",
+    ),
+    Guard(
         "query cache of one corpus",
         "retrieval/query_cache.py",
         "key = _Key(request.tenant_id, version,",

@@ -67,6 +67,9 @@ class Documents:
     ) -> list[str]:
         return []
 
+    def corpus_version(self, tenant_id: str) -> int:
+        return 1
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 

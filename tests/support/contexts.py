@@ -51,6 +51,9 @@ class _Open:
             for each in corpus.documents
         }
 
+    def corpus_version(self, tenant_id: str) -> int:
+        return 1
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from retrieval.errors import RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.ranking import Ranking
-from retrieval.reranker import RerankerChoice, RerankerKind, parse_reranker
+from retrieval.reranker import Corpus, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.reranking import Reranked, Reranking, reordered
 from tests.fakes.overlap_reranker import OverlapReranker
 
@@ -25,7 +25,9 @@ class Scripted:
     def __init__(self, act: Callable[[Sequence[str]], Sequence[float]]) -> None:
         self._act = act
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         return self._act(passages)
 
     def close(self) -> None:

@@ -35,6 +35,9 @@ class Shown:
         self.described: dict[str, Mapping[str, Any]] = {}
         self.readers: dict[str, frozenset[str]] = {}
 
+    def corpus_version(self, tenant_id: str) -> int:
+        return 1
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         hidden = self.hidden
         self.after_hidden()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import QueryError, RerankerUnavailableError
+from retrieval.reranker import Corpus
 from retrieval.reranking import Reranking
 from retrieval.search import Mode, Searcher, SearchRequest, SearchResult
 from tests.support.fixed_generation import FixedGeneration
@@ -22,7 +23,9 @@ class Shortest:
         self.given: list[list[str]] = []
         self.before: Callable[[], object] = lambda: None
 
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
         self.given.append(list(passages))
         self.before()
         return [-float(len(passage)) for passage in passages]

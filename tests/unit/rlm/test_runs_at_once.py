@@ -86,6 +86,9 @@ class Tenants:
     ) -> list[str]:
         return []
 
+    def corpus_version(self, tenant_id: str) -> int:
+        return 1
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 

@@ -1,0 +1,52 @@
+"""Threads that work for tenants in turn."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class TenantThreads(Generic[T]):
+    """A pool of threads: a free one does the oldest work of the tenant that has waited longest for a turn."""
+
+    def __init__(self, threads: int, *, name: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._queues: OrderedDict[str, deque[tuple[Future[T], Callable[[], T]]]] = OrderedDict()
+
+    def submit(self, tenant_id: str, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._lock:
+            self._queues.setdefault(tenant_id, deque()).append((future, work))
+        self._threads.submit(self._do_next)
+        return future
+
+    def close(self) -> None:
+        """Wait for work in progress, and cancel all other."""
+        with self._lock:
+            for queue in self._queues.values():
+                for future, _ in queue:
+                    future.cancel()
+        self._threads.shutdown()
+
+    def _do_next(self) -> None:
+        future, work = self._next()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the work raises it
+            future.set_exception(error)
+
+    def _next(self) -> tuple[Future[T], Callable[[], T]]:
+        """Take the next work; there is some for each call, since each submission brings one."""
+        with self._lock:
+            tenant_id, queue = next(iter(self._queues.items()))
+            work = queue.popleft()
+            self._queues.move_to_end(tenant_id)
+            if not queue:
+                del self._queues[tenant_id]
+        return work
