@@ -156,7 +156,8 @@ class SentenceOut(Wire):
     `check` is `verified` where a judge read the cited text and says that it supports the sentence; `quoted` where the
     cited text was found and nobody judged it, or it supports a part; `computed` where code counted or computed it from
     the records that are cited; `unsupported` where a judge says that the cited text does not support it; and
-    `unchecked` where nothing is cited. `reason` says for people what is missing.
+    `unchecked` where nothing is cited. `reason` says for people what is missing. `quotes` are up to five for each
+    number of `citations`, the one nearest to the sentence first.
     """
 
     text: str

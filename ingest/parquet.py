@@ -9,7 +9,19 @@ from typing import Any
 
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
-from ingest.tables import ROW_NUMBER
+from ingest.table_profiles import (
+    CELL_CHARS,
+    MOST_COLUMNS,
+    MOST_COUNTED,
+    ORDERED,
+    VALUE_CHARS,
+    commonest,
+    cut,
+    profile_of,
+    shown_rows,
+    written,
+)
+from ingest.tables import ROW_NUMBER, Column, ColumnProfile, ColumnType, TableProfile
 
 ROW_START, ROW_END = "_start", "_end"
 _PLACE = (ROW_NUMBER, ROW_START, ROW_END)
@@ -18,6 +30,9 @@ _CSV = "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullst
 _LINE_BYTES = 1 << 30  # a row may be as long as its document
 # Rows that are compressed together: DuckDB's own number of them, and fewer where there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
+# Different values are counted exactly in tables of so many rows, by their hashes; in longer ones HyperLogLog estimates.
+_EXACTLY_COUNTED_ROWS = 100_000
+_ROWS_IN_MEMORY = 500  # a table with no more is profiled in Python
 
 
 class RowsError(ValueError):
@@ -61,6 +76,92 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
         return found[ROW_START].tolist(), found[ROW_END].tolist()
+
+
+def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+    """Return the profile of a table's first `MOST_COLUMNS` columns. Memory does not grow with the rows."""
+    columns = columns[:MOST_COLUMNS]
+    if rows <= _ROWS_IN_MEMORY:
+        return _short_profile(path, columns, rows)
+    with _engine() as engine:
+        found = _one(engine, path, [each for column in columns for each in _aggregates(column, rows)])
+        facts = dict(zip(columns, zip(*[iter(found)] * 5, strict=True), strict=True))
+        few = [column for column, (_, distinct, *_) in facts.items() if distinct <= MOST_COUNTED]
+        counted = dict(zip(few, _one(engine, path, list(map(_histogram, few))), strict=True))
+        cells = ", ".join(f"left(CAST({quoted_name(column.name)} AS VARCHAR), {CELL_CHARS + 1})" for column in columns)
+        sample = engine.execute(
+            f"SELECT _row, {cells} FROM read_parquet($path) WHERE _row IN (SELECT unnest($numbers::BIGINT[]))",
+            {"path": str(path), "numbers": shown_rows(rows)},
+        ).fetchall()
+    return TableProfile(
+        tuple(_profile(column, rows, facts[column], counted.get(column)) for column in columns),
+        {row[0]: [cell and cut(cell, CELL_CHARS) for cell in row[1:]] for row in sorted(sample)},
+    )
+
+
+def _short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+    """Return the profile of a table with few rows, which takes one query, and not three over all columns."""
+    cells = ", ".join(f"CAST({quoted_name(column.name)} AS VARCHAR)" for column in columns)
+    with _engine() as engine:
+        found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
+    return TableProfile(
+        tuple(
+            profile_of(values, column.type) for column, values in zip(columns, zip(*found, strict=True), strict=True)
+        ),
+        {number: [cell and cut(cell, CELL_CHARS) for cell in found[number - 1]] for number in shown_rows(rows)},
+    )
+
+
+def profile_of_rows(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
+    """Return the profile of a table whose file is in memory."""
+    with tempfile.NamedTemporaryFile(prefix="leadline-rows-", suffix=".parquet") as file:
+        file.write(parquet)
+        file.flush()
+        return read_profile(Path(file.name), columns, rows)
+
+
+def _aggregates(column: Column, rows: int) -> Iterator[str]:
+    """Yield what is computed of a column: its cells, different values, smallest, largest, and longest text."""
+    name = quoted_name(column.name)
+    is_ordered, is_text = column.type in ORDERED, column.type is ColumnType.TEXT
+    yield f"count({name})"
+    exactly = f"count(DISTINCT hash({name})) FILTER (WHERE {name} IS NOT NULL)"
+    yield exactly if rows <= _EXACTLY_COUNTED_ROWS else f"approx_count_distinct({name})"
+    yield f"CAST(min({name}) AS VARCHAR)" if is_ordered else "NULL"
+    yield f"CAST(max({name}) AS VARCHAR)" if is_ordered else "NULL"
+    yield f"max(length({name}))" if is_text else "NULL"
+
+
+def _histogram(column: Column) -> str:
+    name = quoted_name(column.name)
+    return f"histogram(left({name}, {VALUE_CHARS + 1}))" if column.type is ColumnType.TEXT else f"histogram({name})"
+
+
+def _profile(column: Column, rows: int, facts: tuple[Any, ...], counts: Mapping[object, int] | None) -> ColumnProfile:
+    filled, distinct, smallest, largest, longest = facts
+    values: dict[str, int] = {}
+    for value, count in (counts or {}).items():
+        text = cut(written(value), VALUE_CHARS)
+        values[text] = values.get(text, 0) + count
+    is_counted = counts is not None and (longest or 0) <= VALUE_CHARS
+    return ColumnProfile(
+        column.type,
+        rows - filled,
+        len(values) if is_counted else min(distinct, filled),
+        commonest(values),
+        smallest,
+        largest,
+        longest or 0,
+        is_counted or rows <= _EXACTLY_COUNTED_ROWS,
+    )
+
+
+def _one(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
+    """Return the one row of a query for aggregates."""
+    if not selected:
+        return ()
+    found = engine.execute(f"SELECT {', '.join(selected)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
+    return found or ()
 
 
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:

@@ -9,11 +9,12 @@ import json
 import tempfile
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path, PurePath
+from typing import Any
 
 from ingest.blobs import Blobs
 
@@ -41,6 +42,38 @@ class Column:
 
 
 @dataclass(frozen=True)
+class ColumnProfile:
+    """The cells of a column: how many are empty, and how many different values the others have.
+
+    `values` are the commonest with their counts, if there are no more than some hundreds; `smallest` and `largest`
+    belong to numbers and dates, `longest` (in characters) to texts. Values are written as SQL does, and cut visibly.
+    `is_exact` is false where `distinct` is an estimate; it is None where nobody counted.
+    """
+
+    type: ColumnType
+    empty: int
+    distinct: int | None
+    values: Mapping[str, int] = field(default_factory=dict)
+    smallest: str | None = None
+    largest: str | None = None
+    longest: int = 0
+    is_exact: bool = True
+
+    @property
+    def is_listed(self) -> bool:
+        """True if `values` are all that there are."""
+        return self.is_exact and len(self.values) == self.distinct
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """The profiles of a table's first columns, and some of its rows by number: cut texts, None for an empty cell."""
+
+    columns: tuple[ColumnProfile, ...] = ()
+    rows: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RecordTable:
     """The facts about a table known without reading its rows; the span holds the heading and all rows."""
 
@@ -54,7 +87,10 @@ class RecordTable:
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """A table as parsing found it, before it has its place among a version's. `parquet` is the file of its rows."""
+    """A table as parsing found it, before it has its place among a version's.
+
+    `parquet` is the file of its rows. A table that comes without a profile gets one when it is first asked for.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -62,6 +98,7 @@ class ParsedTable:
     start: int
     end: int
     parquet: bytes
+    profile: TableProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +137,8 @@ class RecordTables:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._known = lru_cache(maxsize=4096)(self._load)
+        self._profiles = lru_cache(maxsize=256)(self._load_profiles)
+        self._computed = lru_cache(maxsize=256)(self._compute_profile)
         self._spans = lru_cache(maxsize=8)(self._load_spans)
 
     def save(self, version_id: str, tables: Iterable[ParsedTable]) -> None:
@@ -109,13 +148,22 @@ class RecordTables:
             return
         # First, because it says what there is to delete.
         self._blobs.put(_list_key(version_id), _dump(tables))
-        self._blobs.put_all({_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)})
-        self._known.cache_clear()
-        self._spans.cache_clear()
+        rows = {_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
+        self._blobs.put_all({_profiles_key(version_id): _dump_profiles(tables), **rows})
+        self._forget()
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]:
         """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
         return self._known(version_id)
+
+    def profile(self, version_id: str, index: int) -> TableProfile:
+        """Return a table's profile; that of a table which was kept without is computed.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        profiles = self._profiles(version_id)
+        kept = profiles[index] if index < len(profiles) else None
+        return kept or self._computed(version_id, index)
 
     def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
         """Return the rows with these numbers, in their order; there is none for a number that no row has.
@@ -149,10 +197,28 @@ class RecordTables:
         except KeyError:
             return 0
         freed = sum(self._blobs.delete(_rows_key(version_id, index)) for index in range(count))
+        freed += self._blobs.delete(_profiles_key(version_id))
         freed += self._blobs.delete(_list_key(version_id))
-        self._known.cache_clear()
-        self._spans.cache_clear()
+        self._forget()
         return freed
+
+    def _forget(self) -> None:
+        for cache in (self._known, self._profiles, self._computed, self._spans):
+            cache.cache_clear()
+
+    def _load_profiles(self, version_id: str) -> Sequence[TableProfile | None]:
+        try:
+            return [each and _profile(each) for each in json.loads(self._blobs.read(_profiles_key(version_id)))]
+        except KeyError:
+            return ()
+
+    def _compute_profile(self, version_id: str, index: int) -> TableProfile:
+        from ingest.parquet import read_profile  # only here, as above
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            table = self.tables(version_id)[index]
+            return read_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
         from ingest.parquet import read_spans  # only here, as above
@@ -194,9 +260,23 @@ def _dump(tables: Sequence[ParsedTable]) -> bytes:
     return json.dumps(listed, separators=(",", ":")).encode()
 
 
+def _dump_profiles(tables: Sequence[ParsedTable]) -> bytes:
+    listed = [table.profile and asdict(table.profile) for table in tables]
+    return json.dumps(listed, separators=(",", ":")).encode()
+
+
+def _profile(listed: Mapping[str, Any]) -> TableProfile:
+    columns = tuple(ColumnProfile(**{**each, "type": ColumnType(each["type"])}) for each in listed["columns"])
+    return TableProfile(columns, {int(number): cells for number, cells in listed["rows"].items()})
+
+
 def _list_key(version_id: str) -> str:
     return f"tables/{version_id[:2]}/{version_id}.json"
 
 
 def _rows_key(version_id: str, index: int) -> str:
     return f"tables/{version_id[:2]}/{version_id}.{index}.parquet"
+
+
+def _profiles_key(version_id: str) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.profiles.json"

@@ -73,8 +73,8 @@ class Citation:
 class Sentence:
     """A sentence, list item or heading of the answer: `Answer.text[start:end] == text`, markers included.
 
-    `citations` are the numbers of its markers, `quotes` what of them it rests on, and `reason` says for people why it
-    was not found to be supported, or supported in part only.
+    `citations` are the numbers of its markers, `quotes` what of them it rests on, several of one passage too, and
+    `reason` says for people why it was not found to be supported, or supported in part only.
     """
 
     text: str

@@ -22,6 +22,7 @@ DELIMITED_PARSER = "delimited-3"
 _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _FEWEST_RECORDS = 3
+_FEWEST_COLUMNS_BELOW_A_TITLE = 3
 _PLACED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
 
 _Record = tuple[int, int, int, list[str]]
@@ -72,12 +73,13 @@ def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """Read RFC 4180 with any of four delimiters.
 
     Short records are filled up, and longer ones make columns without a name. Lines before the first record that is as
-    wide as most are a preamble, and no rows.
+    wide as most are a preamble, and no rows; so are records before it that have their first cell alone, as spreadsheets
+    write a title.
     """
 
     def records() -> Iterator[_Record]:
-        wide = dropwhile(lambda record: len(record[3]) < dialect.width, _records(text, dialect.delimiter, quoted))
-        return (record for record in wide if any(record[3]))
+        table = dropwhile(lambda record: _is_preamble(record[3], dialect), _records(text, dialect.delimiter, quoted))
+        return (record for record in table if any(record[3]))
 
     quoted = dialect.quoted
     try:
@@ -98,6 +100,14 @@ def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     columns, header_end = unique_names(names if titled else [], width), first_end if titled else start
     found = FoundTable("", columns, start, extent.end, header_end, rows)
     return [found], _positions(text, extent, dialect.delimiter, quoted=quoted)
+
+
+def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
+    """True for a record above a table: it is narrower, empty, or words in the first of three columns or more."""
+    if len(cells) < dialect.width or not any(cells):
+        return True
+    is_alone = dialect.width >= _FEWEST_COLUMNS_BELOW_A_TITLE and not any(cells[1:])
+    return is_alone and _type_of(cells[:1]) is ColumnType.TEXT
 
 
 def _extent(records: Iterable[_Record]) -> _Extent:

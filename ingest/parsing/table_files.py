@@ -136,7 +136,7 @@ def _listed(table: _Typed) -> dict[str, Any]:
 
 
 def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
-    from ingest.parquet import rows_to_parquet  # only here: documents without tables load no engine
+    from ingest.parquet import profile_of_rows, rows_to_parquet  # only here: documents without tables load no engine
 
     name, count, start, end = listed["name"], listed["rows"], listed["start"], listed["end"]
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]
@@ -151,9 +151,8 @@ def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
         stored_columns = [(name, stored) for name, _, _, stored in columns]
         path = Path(f"/proc/self/fd/{file.fileno()}")
         parquet = rows_to_parquet(path, stored_columns, count=count, start=start, end=end)
-    return ParsedTable(
-        name, tuple(Column(name, kind, unit) for name, kind, unit, _ in columns), count, start, end, parquet
-    )
+    known = tuple(Column(name, kind, unit) for name, kind, unit, _ in columns)
+    return ParsedTable(name, known, count, start, end, parquet, profile_of_rows(parquet, known, count))
 
 
 def _rows_file(index: int) -> str:

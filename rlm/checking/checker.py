@@ -18,6 +18,11 @@ from rlm.checking.quotes import QuotedText
 
 Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
+_UNCITED = "Nothing is cited for this sentence, so nobody could check it."
+# Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
+_STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
+# The quotations that are shown for one sentence from one passage.
+_MOST_QUOTES = 5
 _PARTLY = "Supported in part: "
 _LINE = re.compile(r"\S[^\n]*")
 _WORD = re.compile(r"\w+")
@@ -39,7 +44,7 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
         (start, end, [number for number in numbers if number in draft.evidence])
         for start, end, numbers in marked_spans(draft.text)
     ]
-    shown: dict[int, Iterator[_Shown]] = {}
+    shown: dict[int, Iterator[list[_Shown]]] = {}
     for number, passage in draft.evidence.items():
         offered = () if mode is CheckMode.OFF else draft.quotes
         citing = [draft.text[start:end] for start, end, cited in spans if number in cited]
@@ -47,7 +52,7 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
     sentences: list[Sentence] = []
     citations: dict[int, Citation] = {}
     for start, end, cited in spans:
-        parts = [next(shown[number]) for number in cited]
+        parts = [part for number in cited for part in next(shown[number])]
         for part in parts:
             number = part.quote.number
             citations.setdefault(number, _citation(draft.evidence[number], part.quote, verified=part.is_offered))
@@ -55,7 +60,15 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
         lost = any(part.is_lost for part in parts) and not any(part.is_offered for part in parts)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
         sentences.append(_marked(sentence, draft, mode, lost=lost))
+    if citations and mode is not CheckMode.OFF:
+        sentences = list(map(_with_reason, sentences))
     return sentences, [citations[number] for number in sorted(citations)]
+
+
+def _with_reason(sentence: Sentence) -> Sentence:
+    """Say of a sentence among others with citations that it has none, unless it states nothing."""
+    is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
+    return replace(sentence, reason=_UNCITED) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
 def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
@@ -120,17 +133,28 @@ class CitedPassage:
         self._offered = [(each.text, source.locate(each.text)) for each in offered if each.number == number]
         self._sentences = quotable_spans(passage)
 
-    def quotes_for(self, sentences: Sequence[str], locate: Locate) -> list[_Shown]:
-        """Return the span that each of the sentences rests on; they are those that cite the passage, in order.
+    def quotes_for(self, sentences: Sequence[str], locate: Locate) -> list[list[_Shown]]:
+        """Return the spans that each of the sentences rests on; they are those that cite the passage, in order.
 
-        It is the model's own quotation: quotations come in the order of the answer, and where there are fewer or more
-        than sentences, shared words say which belong together. A sentence without one has what is closest to it,
-        another's quotation or a sentence of the passage; if nothing shares a word, as between two languages, it has a
-        quotation, or else the whole passage.
+        They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
+        first of its spans, and shared words say which; any more belong to a sentence beside them. A sentence without
+        one has what is closest to it, another's quotation or a sentence of the passage; if nothing shares a word, as
+        between two languages, it has a quotation, or else the whole passage.
         """
         wanted = [stems(without_markers(sentence)) for sentence in sentences]
-        own = in_order(wanted, [stems(text) for text, _ in self._offered])
-        return [self._shown(each, at, locate) for each, at in zip(wanted, own, strict=True)]
+        quotations = [stems(text) for text, _ in self._offered]
+        own = in_order(wanted, quotations)
+        more = others(wanted, quotations, own)
+        return [self._all_shown(each, at, rest, locate) for each, at, rest in zip(wanted, own, more, strict=True)]
+
+    def _all_shown(self, wanted: frozenset[str], own: int | None, more: Sequence[int], locate: Locate) -> list[_Shown]:
+        found = [
+            self._shown(wanted, at, locate) for at in (own, *more) if at is None or at == own or self._offered[at][1]
+        ]
+        if any(each.is_offered for each in found):
+            found = [each for each in found if each.is_offered]
+        spans = {(each.quote.start, each.quote.end): each for each in reversed(found)}
+        return list(reversed(spans.values()))[:_MOST_QUOTES]
 
     def _shown(self, wanted: frozenset[str], own: int | None, locate: Locate) -> _Shown:
         passage = self._passage
@@ -171,6 +195,24 @@ def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset
         else:
             j += 1
     return found
+
+
+def others(
+    sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
+) -> list[list[int]]:
+    """Return for each sentence the positions of more quotations, which `own`, from `in_order`, gives to none.
+
+    Each goes to one of the two sentences between whose own it stands: the one that shares more of its words, or else
+    the one before.
+    """
+    more: list[list[int]] = [[] for _ in sentences]
+    paired = [(at, place) for place, at in enumerate(own) if at is not None]
+    for at in sorted(set(range(len(quotations))) - {at for at, _ in paired}):
+        before = [place for position, place in paired if position < at][-1:]
+        after = [place for position, place in paired if position > at][:1]
+        if beside := before + after:
+            more[max(beside, key=lambda place: len(sentences[place] & quotations[at]))].append(at)
+    return more
 
 
 def _paired(rest: tuple[int, int], words: int) -> tuple[int, int]:

@@ -135,7 +135,7 @@ class Corpus:
 
     def text(self, handle: Handle) -> str:
         """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
-        self._require_open(self.document(handle))
+        self.require_open(self.document(handle))
         self.note([self.document(handle)])
         try:
             return self._texts.read(handle.version_id, handle.start, handle.end)
@@ -154,7 +154,7 @@ class Corpus:
 
     def map(self, document: CorpusDocument) -> TextMap:
         """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
-        self._require_open(document)
+        self.require_open(document)
         self.note([document])
         try:
             return self._texts.map(document.handle.version_id)
@@ -170,7 +170,7 @@ class Corpus:
 
     def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
         """Return rows of one record table of a document, by number from 1."""
-        self._require_open(document)
+        self.require_open(document)
         self.note([document])
         return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
@@ -228,8 +228,13 @@ class Corpus:
         """Learn now which documents were closed since, for code that begins something new."""
         self._withheld(at_once=True)
 
-    def _require_open(self, document: CorpusDocument) -> None:
-        if document.handle.document_id in self._withheld():
+    def is_open(self, document: CorpusDocument) -> bool:
+        """True unless the document was closed to the principal since the corpus was opened."""
+        return document.handle.document_id not in self._withheld()
+
+    def require_open(self, document: CorpusDocument) -> None:
+        """Raise `UnknownHandleError` if the document was closed since."""
+        if not self.is_open(document):
             raise _gone(document.handle)
 
 

@@ -7,31 +7,33 @@ they come from.
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from itertools import accumulate, islice, takewhile
+from itertools import islice, takewhile
 from typing import Any
 
-from ingest.tables import Column, ColumnType, RecordTable, RecordTables
+from ingest.table_profiles import VALUE_CHARS, commonest, cut, merged, profile_of, written
+from ingest.tables import Column, ColumnProfile, ColumnType, RecordTable, RecordTables
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
+from rlm.errors import UnknownHandleError
 from rlm.strategy import Search
+from rlm.tables.description import Contents, Described, description
+from rlm.tables.surroundings import surroundings
 from rlm.untrusted import one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MOST_DESCRIBED = 30
-# A prompt has room for so much about tables: thirty of usual width, and the names of as many others as one can read.
-DESCRIBED_CHARS = 12_000
-_NAMED_CHARS = 2_000
 # Passages that tell which tables a question may be about.
 _LOOKED_UP = 50
-_FEW = 10  # all of so many are described, in whatever order
-_MOST_COLUMNS = 60
+_FEW = 3  # all of so many are described, in whatever order
+_MOST_ATTRIBUTES = 60
 _SAMPLE_ROWS = 3
-_CELL_CHARS = 80
+_TITLE_CHARS = 80
+# A table may be put together from thousands: of so many the profiles are merged, and the captions shown.
+_MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
 # Documents examined to find out if a corpus has headings.
 _LOOKED_AT = 10
@@ -86,10 +88,10 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables by name, those of the files first, and the first rows of some of them."""
+    """Tables by name, those of the files first, and what is known of the cells of some of them."""
 
     tables: tuple[TableInScope, ...]
-    samples: Mapping[str, Sequence[Sequence[object]]]
+    contents: Mapping[str, Contents]
 
     @property
     def has_records(self) -> bool:
@@ -113,39 +115,26 @@ class TablesInScope:
 
         Those of documents and sections are always described.
         """
-        records = [table for table in self.tables if table.kind is Kind.RECORDS]
-        always = ["\n".join(self._describe(table)) for table in self.tables if table.kind is not Kind.RECORDS]
-        room, described = DESCRIBED_CHARS - sum(map(len, always)), list[str]()
-        for table in records[:MOST_DESCRIBED]:
-            text = "\n".join(self._describe(table))
-            room -= len(text)
-            if described and room < 0:
-                break
-            described.append(text)
-        return "\n".join([*described, *always, *_named(records[len(described) :])])
+        records = [self._described(table) for table in self.tables if table.kind is Kind.RECORDS]
+        return description(records, [self._described(table) for table in self.tables if table.kind is not Kind.RECORDS])
 
-    def _describe(self, table: TableInScope) -> Iterator[str]:
-        rows = "" if table.rows is None else f", {table.rows:,} row{'' if table.rows == 1 else 's'}"
-        yield f'Table "{table.name}"{rows}{_source(table)}'
-        shown = ", ".join(map(_column, table.columns[:_MOST_COLUMNS]))
-        more = len(table.columns) - _MOST_COLUMNS
-        yield f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
-        for row in self.samples.get(table.name, ()):
-            yield f"  row: {' | '.join(_cell(value) for value in row[:_MOST_COLUMNS])}"
+    def _described(self, table: TableInScope) -> Described:
+        return Described(table.name, table.columns, table.rows, _source(table), self.contents.get(table.name))
 
 
 class TableCatalog:
-    """Finds the tables of a corpus, for every question of a process; the first rows of tables are kept in memory."""
+    """Finds the tables of a corpus, for every question of a process."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
-        self._first_rows = lru_cache(maxsize=1024)(self._read_first_rows)
 
     def in_scope(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
-        """Return the tables of all documents of a corpus, with sample rows of the ones described.
+        """Return the tables of all documents of a corpus, with what is known of those that can be described.
 
-        If there are too many to describe, those come first that a search for the question finds, in its order.
+        Documents that were closed to the principal since the corpus was opened have none. If there are many tables,
+        those come first that a search for the question finds, in its order.
         """
+        corpus = corpus.within(each.handle for each in corpus.documents if corpus.is_open(each))
         parts = [
             Part(document, table)
             for document in corpus.documents
@@ -156,30 +145,70 @@ class TableCatalog:
         if len(records) > _FEW and search is not None and question:
             records = _as_found(records, search(question, _LOOKED_UP))
         described = (*records[:MOST_DESCRIBED], *others)
-        samples = {table.name: self._sample(table, corpus) for table in described}
-        return TablesInScope((*records, *others), samples)
+        contents = {table.name: self._contents(table, corpus) for table in described}
+        return TablesInScope((*records, *others), contents)
 
-    def _sample(self, table: TableInScope, corpus: Corpus) -> Sequence[Sequence[object]]:
+    def _contents(self, table: TableInScope, corpus: Corpus) -> Contents:
         if table.kind is Kind.DOCUMENTS:
-            return [document_row(each, corpus, table.columns) for each in corpus.documents[:_SAMPLE_ROWS]]
+            return _documents_contents(table, corpus)
         if table.kind is Kind.SECTIONS:
-            return [section_row(each, corpus) for each in islice(all_sections(corpus), _SAMPLE_ROWS)]
-        part = table.parts[0]
-        origin = origin_values(table, part)
-        rows = self._first_rows(part.document.handle.version_id, part.table.index)
-        return [(*values, *origin) for values in rows]
+            rows = [section_row(each, corpus) for each in islice(all_sections(corpus), _SAMPLE_ROWS)]
+            return Contents(rows=_as_texts(rows))
+        try:
+            profiles = [
+                self.records.profile(part.document.handle.version_id, part.table.index)
+                for part in table.parts[:_MOST_PROFILED]
+            ]
+            around = [
+                surroundings(corpus, part.document, part.table, self.records.tables(part.document.handle.version_id))
+                for part in table.parts[:_MOST_CAPTIONS]
+            ]
+        except (KeyError, UnknownHandleError):  # a document was deleted or closed meanwhile
+            return Contents(parts=len(table.parts))
+        columns: list[ColumnProfile | None] = []
+        if len(profiles) == len(table.parts):
+            of_parts = zip(*(profile.columns for profile in profiles), strict=False)
+            columns += [merged(each, column.type) for each, column in zip(of_parts, table.columns, strict=False)]
+            columns += [None] * (len(table.columns) - len(table.origin) - len(columns))
+            columns += [_profile_of_origin(table, at) for at in range(len(table.origin))]
+        origin = origin_values(table, table.parts[0])
+        rows_shown = {number: (*row, *origin) for number, row in profiles[0].rows.items()}
+        return Contents(columns, rows_shown, around, len(table.parts))
 
-    def _read_first_rows(self, version_id: str, index: int) -> list[tuple[object, ...]]:
-        return [row.values for row in self.records.rows(version_id, index, range(1, _SAMPLE_ROWS + 1))]
+
+def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
+    documents = [document_row(each, corpus, table.columns) for each in corpus.documents[:_SAMPLE_ROWS]]
+    columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
+    for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
+        values = (_attributes(each).get(column.name) for each in corpus.documents)
+        columns.append(profile_of((_as_typed(value, column.type) for value in values), column.type))
+    names = [each.collection for each in corpus.documents]
+    columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = profile_of(names, ColumnType.TEXT)
+    return Contents(columns, _as_texts(documents))
+
+
+def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:
+    counts: Counter[str] = Counter()
+    for part in table.parts:
+        counts[cut(origin_values(table, part)[at], VALUE_CHARS)] += part.table.rows
+    return ColumnProfile(ColumnType.TEXT, 0, len(counts), commonest(counts))
+
+
+def _as_texts(rows: Iterable[Sequence[object]]) -> dict[int, Sequence[str | None]]:
+    return {at: [None if cell is None else written(cell) for cell in row] for at, row in enumerate(rows, start=1)}
 
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
     """Return the row of `documents` for a document, in the order of `columns`."""
     pages = len(corpus.map(document).layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
-    attributes = {_attribute_name(name): value for name, value in document.attributes.items()}
+    attributes = _attributes(document)
     others = columns[len(_DOCUMENT_COLUMNS) :]
     return (*fixed, *(_as_typed(attributes.get(column.name), column.type) for column in others))
+
+
+def _attributes(document: CorpusDocument) -> dict[str, Any]:
+    return {_attribute_name(name): value for name, value in document.attributes.items()}
 
 
 def section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
@@ -224,16 +253,6 @@ def _meet(part: Part, passage: Passage) -> bool:
     return is_same and part.table.start < passage.end and passage.start < part.table.end
 
 
-def _named(tables: Sequence[TableInScope]) -> Iterator[str]:
-    """Yield a line with the names of tables that are not described, as many as fit."""
-    if not tables:
-        return
-    lengths = accumulate(len(table.name) + 4 for table in tables)
-    shown = max(1, sum(length <= _NAMED_CHARS for length in lengths))
-    named = ", ".join(f'"{table.name}"' for table in tables[:shown])
-    yield f"There are also: {named}{f' and {len(tables) - shown:,} more' if len(tables) > shown else ''}."
-
-
 def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:
     """Merge tables with the same column names."""
     groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
@@ -262,11 +281,12 @@ def _origin(parts: Sequence[Part], columns: Sequence[Column]) -> tuple[str, ...]
 
 
 def _common_column(one: Column, other: Column) -> Column:
+    unit = one.unit if one.unit == other.unit else ""
     if one.type is other.type:
-        return one
+        return Column(one.name, one.type, unit)
     types = {one.type, other.type}
     if types == {ColumnType.INTEGER, ColumnType.NUMBER}:
-        return Column(one.name, ColumnType.NUMBER, one.unit)
+        return Column(one.name, ColumnType.NUMBER, unit)
     if types == {ColumnType.DATE, ColumnType.TIMESTAMP}:
         return Column(one.name, ColumnType.TIMESTAMP)
     return Column(one.name, ColumnType.TEXT)
@@ -298,7 +318,7 @@ def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
     for document in corpus.documents:
         for name, value in document.attributes.items():
             values[_attribute_name(name)].append(value)
-    for name in islice(values, _MOST_COLUMNS):
+    for name in islice(values, _MOST_ATTRIBUTES):
         yield Column(name, _type_of([value for value in values[name] if value is not None]))
 
 
@@ -344,15 +364,6 @@ def _source(table: TableInScope) -> str:
         return ": one row for each document, with its metadata"
     if table.kind is Kind.SECTIONS:
         return ": one row for each section of a document, in reading order"
-    first = one_line(table.parts[0].document.title, _CELL_CHARS)
+    first = one_line(table.parts[0].document.title, _TITLE_CHARS)
     others = len({part.document.handle.version_id for part in table.parts}) - 1
     return f', from "{first}"' + (f" and {others:,} other document{'s' if others > 1 else ''}" if others else "")
-
-
-def _column(column: Column) -> str:
-    quoted = one_line(column.name, _CELL_CHARS).replace('"', '""')
-    return f'"{quoted}" {column.type}' + (f" (in {one_line(column.unit, 8)})" if column.unit else "")
-
-
-def _cell(value: object) -> str:
-    return "(empty)" if value is None else one_line(str(value), _CELL_CHARS)

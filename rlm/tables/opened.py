@@ -70,6 +70,7 @@ class RecordRows:
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         """Return the table for a query, with more columns; files are written into `folder`."""
+        self._require_open(self.table.parts)
         if not self._files:
             self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
             for part, file in zip(self.table.parts, self._files, strict=True):
@@ -122,10 +123,15 @@ class RecordRows:
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[Part, Row]]:
         for part, own in self._by_part(numbers):
+            self._require_open([part])
             for at in range(0, len(own), _ROWS_AT_ONCE):
                 some = own[at : at + _ROWS_AT_ONCE]
                 for row in self._records.rows(part.document.handle.version_id, part.table.index, some):
                     yield part, row
+
+    def _require_open(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            self._corpus.require_open(part.document)
 
     def _by_part(self, numbers: Sequence[int]) -> Iterator[tuple[Part, list[int]]]:
         """Yield the numbers that rows have within their own tables, in the order given."""

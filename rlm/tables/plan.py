@@ -18,8 +18,16 @@ _MOST_SEMANTIC_COLUMNS = 6
 _MAX_TEXT_CHARS = 8_000
 _NAME = re.compile(r"[^\W\d_]\w{0,59}")
 
-_SYSTEM = f"""You answer questions about tables by planning a computation. You see the names, the columns and the
-first rows of the tables; code runs your plan over all rows and puts the results into your sentence.
+_SYSTEM = f"""You answer questions about tables by planning a computation. You see the tables' names, columns and
+some of their rows; code runs your plan over all rows and puts the results into your sentence.
+
+Behind a column stands what all of its cells have: how many are empty, how many different values there are, with the
+number of rows of each, or the smallest and the largest. Compare with values as they are spelled there; a list that
+begins with "most often" or "such as" is not all of them. The sign … says that a text was cut: match such a value by
+its beginning. "above" and "below" are the lines around a table in its document. What they or the headings of columns
+say about the unit and the scale of figures, such as thousands or a currency, goes for the cells: name it with every
+such figure in "answer", and let "sql" give figures in the scale of the table. Rows of totals stand among the others;
+never add a total to what it is the total of.
 
 A plan has four parts.
 

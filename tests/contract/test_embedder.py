@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_threads_get_their_own_rows(embedder: Embedder) -> None:
     for number in range(4):
         alone = embedder.documents(texts[number]).vectors
         assert float((found[number] * alone).sum(axis=1).min()) > 0.99
+
+
+def test_queries_of_many_threads_get_their_own_vectors(embedder: Embedder) -> None:
+    texts = [f"a question about ship number {number}" for number in range(60)]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(embedder.query, texts))
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(vector, embedder.query(text))
 
 
 def test_the_fingerprint_names_the_dimension(embedder: Embedder) -> None:

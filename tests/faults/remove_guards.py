@@ -317,9 +317,9 @@ GUARDS = (
     ),
     Guard(
         "tables take no more of a prompt than there is room",
-        "rlm/tables/catalog.py",
-        "if described and room < 0:",
-        "if False and room < 0:",
+        "rlm/tables/description.py",
+        "if not text or (whole and len(text) + spare > room):",
+        "if not text:",
         "tests/unit/rlm/tables/test_catalog.py::test_wide_tables_leave_room_for_the_question",
     ),
     Guard(
@@ -1393,6 +1393,14 @@ GUARDS = (
         "tests/unit/retrieval/test_query_cache.py::test_another_tenants_hits_are_never_shown",
     ),
     Guard(
+        "tenants in turn at the reranker",
+        "retrieval/tenant_threads.py",
+        "self._queues.move_to_end(tenant_id)",
+        "pass",
+        "tests/unit/retrieval/test_tenant_threads.py"
+        "::test_a_tenant_with_one_piece_of_work_is_next_however_many_another_has",
+    ),
+    Guard(
         "a tenant's own token vectors",
         "retrieval/token_cache.py",
         "return corpus.tenant_id, hashlib",
@@ -1498,9 +1506,23 @@ GUARDS = (
     Guard(
         "readers of tools while they run",
         "rlm/corpus/corpus.py",
-        "if document.handle.document_id in self._withheld():",
+        "if not self.is_open(document):",
         "if False:",
         "tests/unit/rlm/corpus/test_withheld.py::test_nothing_of_a_document_is_read_once_it_is_closed",
+    ),
+    Guard(
+        "readers of rows while a question is answered",
+        "rlm/tables/opened.py",
+        "            self._require_open([part])\n",
+        "",
+        "tests/unit/rlm/tables/test_catalog.py::test_of_documents_that_were_closed_meanwhile_nothing_is_shown",
+    ),
+    Guard(
+        "values of closed documents are in no prompt of tables",
+        "rlm/tables/catalog.py",
+        "each.handle for each in corpus.documents if corpus.is_open(each)",
+        "each.handle for each in corpus.documents",
+        "tests/unit/rlm/tables/test_catalog.py::test_of_documents_that_were_closed_meanwhile_nothing_is_shown",
     ),
     Guard(
         "readers of a run",

@@ -12,7 +12,16 @@ from ingest.blobs import DirectoryBlobs
 from ingest.parsing import table_files
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
-from ingest.tables import Column, ColumnType, ParsedTable, RecordTables, Row, named_tables
+from ingest.tables import (
+    Column,
+    ColumnProfile,
+    ColumnType,
+    ParsedTable,
+    RecordTables,
+    Row,
+    TableProfile,
+    named_tables,
+)
 from tests.support.record_tables import found_in, parsed_from
 
 VERSION = "0a1b2c3d"
@@ -69,6 +78,28 @@ def test_the_file_for_queries_has_the_rows_numbers(tables: RecordTables, tmp_pat
     with duckdb.connect() as engine:
         found = engine.execute(f"SELECT max(_row), sum(sum) FROM '{tmp_path}/rows.parquet'").fetchall()
     assert found == [(3, Decimal("1203.80"))]
+
+
+def test_a_table_is_kept_with_what_its_columns_hold(tables: RecordTables, blobs: DirectoryBlobs) -> None:
+    wanted = TableProfile(
+        (
+            ColumnProfile(ColumnType.INTEGER, 0, 3, {"1": 1, "2": 1, "3": 1}, "1", "3"),
+            ColumnProfile(ColumnType.DATE, 1, 2, {"2024-01-02": 1, "2024-02-29": 1}, "2024-01-02", "2024-02-29"),
+            ColumnProfile(ColumnType.NUMBER, 0, 3, {"0.05": 1, "1200.50": 1, "3.25": 1}, "0.05", "1200.50"),
+            ColumnProfile(ColumnType.TEXT, 1, 2, {"one\ntwo": 1, "three": 1}, longest=7),
+        ),
+        {
+            1: ["1", "2024-01-02", "1200.50", "one\ntwo"],
+            2: ["2", None, "3.25", None],
+            3: ["3", "2024-02-29", "0.05", "three"],
+        },
+    )
+    assert tables.profile(VERSION, 0) == wanted
+    with pytest.raises(KeyError):
+        tables.profile("ffff", 0)
+    (key,) = (key for key in blobs.keys("tables") if "profiles" in key)
+    blobs.delete(key)  # as it is of a table that was kept before there were profiles
+    assert RecordTables(blobs).profile(VERSION, 0) == wanted
 
 
 def test_versions_without_tables_have_none(tables: RecordTables, blobs: DirectoryBlobs) -> None:

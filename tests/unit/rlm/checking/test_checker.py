@@ -106,6 +106,62 @@ def test_where_lines_are_too_few_or_too_many_words_say_whose_they_are() -> None:
     assert quoting("It was lit in 1871 [1].", (1, cold), (1, keeper), (1, lit)) == [lit]
 
 
+def test_a_sentence_shows_all_lines_that_the_model_gave_for_it() -> None:
+    """The first is the one that belongs to it most."""
+    cold, keeper, lit = "The night was cold.", "The keeper of the lighthouse was Ada Brandt.", "She lit it in 1871."
+    text = "Ada Brandt, the keeper, lit the lighthouse in 1871 [1]. It was cold [1]."
+    draft = replace(
+        draft_of(text),
+        quotes=(OfferedQuote(1, keeper), OfferedQuote(1, lit), OfferedQuote(1, cold), OfferedQuote(1, lit)),
+    )
+    sentences, citations = located(draft, lambda *_: Location())
+    assert [[quote.text for quote in each.quotes] for each in sentences] == [[keeper, lit], [cold, lit]]
+    assert [(each.number, each.quote) for each in citations] == [(1, keeper)]
+    for quote in (quote for each in sentences for quote in each.quotes):
+        assert KEEPER.text[quote.start - KEEPER.start : quote.end - KEEPER.start] == quote.text
+
+
+def test_of_several_lines_for_a_sentence_those_are_shown_that_stand_in_the_passage() -> None:
+    draft = draft_of("Ada Brandt kept and lit it [1].")
+    lines = OfferedQuote(1, "Ada Brandt kept and lit it for years."), OfferedQuote(1, "She lit it in 1871.")
+    (sentence,) = sentences_of(replace(draft, quotes=lines))
+    assert sentence.check is Check.QUOTED
+    assert [quote.text for quote in sentence.quotes] == ["She lit it in 1871."]
+    (lost,) = sentences_of(replace(draft, quotes=(lines[0], OfferedQuote(1, "She kept it well."))))
+    assert lost.check is Check.UNCHECKED
+    assert len(lost.quotes) == 1
+
+
+def test_lines_without_end_for_one_sentence_are_not_all_shown() -> None:
+    words = KEEPER.text.split()
+    lines = tuple(OfferedQuote(1, " ".join(words[at : at + 3])) for at in range(len(words) - 2))
+    (sentence,) = sentences_of(replace(draft_of("Ada Brandt kept it [1]."), quotes=lines))
+    assert len(lines) > len(sentence.quotes) == 5
+    assert len({(quote.start, quote.end) for quote in sentence.quotes}) == 5
+
+
+def test_a_statement_that_cites_nothing_among_others_that_do_says_so() -> None:
+    text = (
+        "# The keeper\n\nAda Brandt kept it [1]. Everybody liked her. What is known:\n\n- **Fate**\n- A ship sank [2]."
+    )
+    found = {each.text: (each.check, bool(each.reason)) for each in sentences_of(draft_of(text))}
+    assert found == {
+        "# The keeper": (Check.UNCHECKED, False),
+        "Ada Brandt kept it [1].": (Check.QUOTED, False),
+        "Everybody liked her.": (Check.UNCHECKED, True),
+        "What is known:": (Check.UNCHECKED, False),
+        "- **Fate**": (Check.UNCHECKED, False),
+        "- A ship sank [2].": (Check.QUOTED, False),
+    }
+
+
+def test_where_nothing_is_cited_or_checked_no_sentence_has_a_reason() -> None:
+    (alone,) = sentences_of(draft_of("The documents do not say who kept it."))
+    assert (alone.check, alone.reason) == (Check.UNCHECKED, "")
+    unlooked = sentences_of(draft_of("Ada kept it [1]. Everybody liked her."), CheckMode.OFF)
+    assert [each.reason for each in unlooked] == ["", ""]
+
+
 def test_a_quotation_that_stands_nowhere_keeps_its_place() -> None:
     first, second = sentences_of(
         replace(

@@ -1,0 +1,92 @@
+"""Profiles of record tables: how full each column is and which values it has, with a few rows, all as short texts.
+
+Whoever writes a query has to know how values are spelled, and cannot read the rows for it. Profiles are made once,
+when a table is kept, and take a fixed amount of memory however many rows there are.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from ingest.tables import ColumnProfile, ColumnType
+
+# Columns beyond these have no profile, and values beyond these are not counted one by one.
+MOST_COLUMNS = 60
+MOST_COUNTED = 1_000
+MOST_VALUES = 24
+WHOLE_ROWS = 12  # a table with no more rows is shown whole
+VALUE_CHARS = 60
+CELL_CHARS = 80
+CUT = "…"
+_NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
+ORDERED = (*_NUMERIC, ColumnType.DATE, ColumnType.TIMESTAMP)
+
+
+def shown_rows(count: int) -> list[int]:
+    """Return the numbers of the rows that a profile shows: all of a few; else two, one in the middle, and the last.
+
+    The last row may be a total.
+    """
+    if count <= WHOLE_ROWS:
+        return list(range(1, count + 1))
+    return [1, 2, (count + 1) // 2, count]
+
+
+def cut(text: str, most: int) -> str:
+    """Return the text, or its beginning with a sign that there is more."""
+    return text if len(text) <= most else f"{text[: most - 1]}{CUT}"
+
+
+def written(value: object) -> str:
+    """Return a value as SQL writes it, without quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def commonest(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the commonest values that a profile has room for, ties in order of their spelling."""
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MOST_VALUES])
+
+
+def profile_of(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
+    """Return the profile of values that are in memory."""
+    values = list(values)
+    counts = Counter(written(value) for value in values if value is not None)
+    bounds = sorted(counts, key=_order(kind)) if kind in ORDERED else []
+    shown = Counter[str]()
+    for text, count in counts.items() if len(counts) <= MOST_COUNTED else ():
+        shown[cut(text, VALUE_CHARS)] += count
+    return ColumnProfile(
+        kind,
+        sum(value is None for value in values),
+        len(counts),
+        commonest(shown),
+        bounds[0] if bounds else None,
+        bounds[-1] if bounds else None,
+        max(map(len, counts), default=0) if kind is ColumnType.TEXT else 0,
+    )
+
+
+def merged(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
+    """Return the profile of a column whose rows lie in several tables; its type is the widest of theirs."""
+    if len(profiles) == 1:
+        return profiles[0]
+    counts = Counter[str]()
+    for each in profiles:
+        counts.update(each.values)
+    is_listed = all(each.is_listed for each in profiles)
+    bounds = [each for profile in profiles for each in (profile.smallest, profile.largest) if each is not None]
+    is_ordered = kind in ORDERED and all(each.type in ORDERED for each in profiles)
+    has_counts = all(each.values or not each.distinct for each in profiles) and len(counts) <= MOST_COUNTED
+    return ColumnProfile(
+        kind,
+        sum(each.empty for each in profiles),
+        len(counts) if is_listed else None,
+        commonest(counts) if has_counts else {},
+        min(bounds, key=_order(kind)) if bounds and is_ordered else None,
+        max(bounds, key=_order(kind)) if bounds and is_ordered else None,
+        max(each.longest for each in profiles),
+    )
+
+
+def _order(kind: ColumnType) -> Callable[[str], Decimal | str]:
+    return Decimal if kind in _NUMERIC else str

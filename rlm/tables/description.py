@@ -1,0 +1,207 @@
+"""The text by which a model knows tables: columns with what is in them, some rows, and the words around each table.
+
+Everything in it but the frame is the documents' own words, on one line each and made harmless by `one_line`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice, zip_longest
+
+from ingest.parquet import quoted_literal
+from ingest.table_profiles import CUT, VALUE_CHARS, cut
+from ingest.tables import Column, ColumnProfile, ColumnType
+from rlm.untrusted import one_line
+
+# A prompt has room for so much about tables, and of it so much for those that are shown by their columns alone.
+DESCRIBED_CHARS = 12_000
+_COLUMNS_ONLY_CHARS = 3_000
+_NAMED_CHARS = 2_000
+_MOST_COLUMNS = 60
+_NAME_CHARS = 80
+_UNIT_CHARS = 8
+_EXAMPLES = 3
+_BRIEF_CHARS = 120  # of a caption, its end
+# What the values of all columns of a table, and the cells of a row, may take together; and the least for each.
+_VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
+_ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The lines above and below a table in its document, such as a caption with the unit of its figures, and notes."""
+
+    name: str
+    rows: int
+    above: str
+    below: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is known of a table's cells: a profile for each of its first columns, if there are any, and some rows.
+
+    `around` belongs to the tables of documents that it was put together from, the first of `parts`.
+    """
+
+    columns: Sequence[ColumnProfile | None] = ()
+    rows: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+    around: Sequence[Surroundings] = ()
+    parts: int = 1
+
+
+@dataclass(frozen=True)
+class Described:
+    """A table as it is described: its name and columns in SQL, the number of its rows, and words on its source."""
+
+    name: str
+    columns: Sequence[Column]
+    rows: int | None
+    source: str
+    contents: Contents | None
+
+
+def description(records: Sequence[Described], others: Sequence[Described]) -> str:
+    """Describe tables for a prompt: `others` always, and as many `records` as fit, from the first.
+
+    The first are described in full, the next by their columns alone, and of the rest names are given, as many as fit.
+    """
+    always = ["\n".join(_whole(table)) for table in others]
+    room = DESCRIBED_CHARS - sum(map(len, always))
+    whole: list[str] = []
+    for at, table in enumerate(records):
+        text = "\n".join(_whole(table)) if table.contents else ""
+        spare = _COLUMNS_ONLY_CHARS if at + 1 < len(records) else 0
+        if not text or (whole and len(text) + spare > room):
+            break
+        whole.append(text)
+        room -= len(text)
+    brief: list[str] = []
+    for table in records[len(whole) :]:
+        text = "\n".join(_brief(table))
+        if table.contents is None or len(text) > room:
+            break
+        brief.append(text)
+        room -= len(text)
+    if brief:
+        brief.insert(0, _left_out(len(brief)))
+    named = _named(records[len(whole) + max(0, len(brief) - 1) :])
+    return "\n".join([*whole, *always, *brief, *named])
+
+
+def _left_out(count: int) -> str:
+    tables = "this table" if count == 1 else f"these {count:,} tables"
+    return f"There was no room for the values and rows of {tables}:"
+
+
+def _whole(table: Described) -> Iterator[str]:
+    contents = table.contents or Contents()
+    yield _heading(table)
+    yield from _captions(contents)
+    shown = table.columns[:_MOST_COLUMNS]
+    is_whole = table.rows is not None and len(contents.rows) >= table.rows
+    if is_whole or not any(contents.columns):
+        yield _columns_line(table)
+    else:
+        yield "  columns:"
+        room = max(_FEWEST_VALUES_CHARS, _VALUES_CHARS // max(1, len(shown)))
+        for column, profile in zip_longest(shown, contents.columns[: len(shown)]):
+            yield f"    {_column(column)}{_facts(profile, table.rows or 0, room) if profile else ''}"
+        if len(table.columns) > len(shown):
+            yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
+    room = max(_FEWEST_CELL_CHARS, _ROW_CHARS // max(1, len(shown)))
+    for number, row in contents.rows.items():
+        yield f"  row {number}: {' | '.join(_cell(cell, room) for cell in row[:_MOST_COLUMNS])}"
+
+
+def _captions(contents: Contents) -> Iterator[str]:
+    """Yield the lines above and below; those of several tables with their names, which tell their rows."""
+    for each in contents.around:
+        above, name = one_line(each.above), one_line(each.name, _NAME_CHARS)
+        if contents.parts == 1:
+            which = ""
+        else:
+            which = f' "{name}" ({_count(each.rows, "row")})'
+            above = above.removeprefix(name).strip(" /") or "(nothing)"
+        if above:
+            yield f"  above{which}: {above}"
+        if each.below:
+            yield f"  below{which}: {one_line(each.below)}"
+    more = contents.parts - len(contents.around)
+    if contents.around and more:
+        yield f"  and {_count(more, 'more table')} with the same columns, with no room for the lines around"
+
+
+def _columns_line(table: Described) -> str:
+    shown = ", ".join(map(_column, table.columns[:_MOST_COLUMNS]))
+    more = len(table.columns) - _MOST_COLUMNS
+    return f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
+
+
+def _brief(table: Described) -> Iterator[str]:
+    yield _heading(table)
+    if table.contents and table.contents.around and (above := one_line(table.contents.around[0].above)):
+        yield f"  above: {above if len(above) <= _BRIEF_CHARS else CUT + above[-_BRIEF_CHARS:]}"
+    yield _columns_line(table)
+
+
+def _named(tables: Sequence[Described]) -> Iterator[str]:
+    """Yield a line with the names of tables that are not described, as many as fit."""
+    if not tables:
+        return
+    lengths = accumulate(len(table.name) + 4 for table in tables)
+    shown = max(1, sum(length <= _NAMED_CHARS for length in lengths))
+    named = ", ".join(f'"{table.name}"' for table in tables[:shown])
+    more = f" and {len(tables) - shown:,} more" if len(tables) > shown else ""
+    yield f"There are also: {named}{more}. There was no room for their columns."
+
+
+def _heading(table: Described) -> str:
+    rows = "" if table.rows is None else f", {_count(table.rows, 'row')}"
+    return f'Table "{table.name}"{rows}{table.source}'
+
+
+def _column(column: Column) -> str:
+    quoted = one_line(column.name, _NAME_CHARS).replace('"', '""')
+    return f'"{quoted}" {column.type}' + (f" (in {one_line(column.unit, _UNIT_CHARS)})" if column.unit else "")
+
+
+def _facts(profile: ColumnProfile, rows: int, room: int) -> str:
+    """Return what a model is told of a column: empty cells, and all values, or the range, or the commonest values."""
+    found: list[str] = []
+    if profile.empty:
+        found.append("empty" if profile.empty == rows else f"{profile.empty:,} empty ({profile.empty / rows:.0%})")
+    different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
+    # A range says more than a list of numbers or dates that hardly ever repeat, and nobody compares with long texts.
+    repeats = profile.distinct is None or 2 * profile.distinct <= rows - profile.empty
+    if profile.smallest is not None and not (profile.is_listed and repeats):
+        found += [f"{profile.smallest} to {profile.largest}", different]
+    elif profile.values and (repeats or profile.longest <= VALUE_CHARS):
+        found.append(f"{different}{_values(profile, room)}".removeprefix(", "))
+    else:
+        found += [different, f"up to {_count(profile.longest, 'character')}" if profile.longest else ""]
+    said = "; ".join(filter(None, found))
+    return f": {said}" if said else ""
+
+
+def _values(profile: ColumnProfile, room: int) -> str:
+    """Return values with their counts, written as in SQL: all of them, the commonest, or examples if none repeats."""
+    is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
+    is_example = not profile.is_listed and max(profile.values.values()) == 1
+    shown: list[str] = []
+    for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None):
+        text = one_line(value)
+        text = f"{text if is_bare else quoted_literal(text)}{f' ({count:,})' if count > 1 else ''}"
+        room -= len(text) + 2
+        if shown and room < 0:
+            break
+        shown.append(text)
+    is_all = profile.is_listed and len(shown) == len(profile.values)
+    return f"{': ' if is_all else ', such as ' if is_example else ', most often '}{', '.join(shown)}"
+
+
+def _cell(value: str | None, most: int) -> str:
+    return "(empty)" if value is None else cut(one_line(value), most)
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"

@@ -1,0 +1,66 @@
+"""The lines above and below a table in its document's text, whatever the document's format.
+
+They say what no cell says: that figures are in millions, as of which day, what a footnote leaves out.
+"""
+
+from collections.abc import Sequence
+
+from ingest.table_profiles import CUT, cut
+from ingest.tables import RecordTable
+from rlm.corpus.corpus import Corpus, CorpusDocument
+from rlm.tables.description import Surroundings
+
+_READ_CHARS = 1_200
+_ABOVE_CHARS = 400
+_BELOW_CHARS = 300
+# Tables are neighbours if no more than a blank line is between them.
+_BLANK_LINE = len("\n\n")
+_ROW, _HEADING = "|", "#"
+
+
+def surroundings(
+    corpus: Corpus, document: CorpusDocument, table: RecordTable, all_tables: Sequence[RecordTable]
+) -> Surroundings:
+    """Return the lines around a table; `all_tables` are its document's in reading order.
+
+    Tables with nothing between them share what is above the first and below the last. Raises `UnknownHandleError`.
+    """
+    before = [each for each in all_tables if each.end <= table.start]
+    after = [each for each in all_tables if each.start >= table.end]
+    start, end = table.start, table.end
+    while before and start - before[-1].end <= _BLANK_LINE:
+        start = before.pop().start
+    while after and after[0].start - end <= _BLANK_LINE:
+        end = after.pop(0).end
+    first = max(before[-1].end if before else 0, start - _READ_CHARS)
+    last = min(after[0].start if after else document.characters, end + _READ_CHARS)
+    above = _above(corpus.text(document.handle[first:start]))
+    below = _below(corpus.text(document.handle[end:last]), belongs_to_next=bool(after) and last == after[0].start)
+    return Surroundings(table.name, table.rows, above, below)
+
+
+def _above(text: str) -> str:
+    """Return the paragraphs between a table and what is before it, with the headings over them."""
+    taken: list[str] = []
+    for paragraph in reversed(_paragraphs(text)):
+        is_heading = paragraph.startswith(_HEADING)
+        if paragraph.startswith(_ROW) or (taken and taken[-1].startswith(_HEADING) and not is_heading):
+            break
+        taken.append(paragraph)
+    found = " / ".join(paragraph.lstrip(_HEADING).strip() for paragraph in reversed(taken))
+    return found if len(found) <= _ABOVE_CHARS else f"{CUT}{found[-_ABOVE_CHARS:]}"
+
+
+def _below(text: str, *, belongs_to_next: bool) -> str:
+    """Return the paragraphs below a table up to the next heading, without the last if that names the next table."""
+    paragraphs = _paragraphs(text)
+    taken: list[str] = []
+    for paragraph in paragraphs[: len(paragraphs) - belongs_to_next]:
+        if paragraph.startswith((_HEADING, _ROW)):
+            break
+        taken.append(paragraph)
+    return cut(" / ".join(taken), _BELOW_CHARS)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip()]
