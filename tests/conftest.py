@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -37,15 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest makes its folder in the same hook
 def pytest_configure(config: pytest.Config) -> None:
-    """Write what tests write into memory where there is room, and time no example of a property.
+    """Write what tests write into memory where there is room, and draw the same examples of a property in every run.
 
-    Each service that a test starts makes an index and a catalog, which waits for the disk forty times.
+    Each service that a test starts makes an index and a catalog, which waits for the disk forty times. Other examples,
+    and more, are drawn with `--hypothesis-profile search`.
     """
     if config.option.basetemp is None and _has_room_in_memory():
         _remove_what_killed_runs_left()
         config.option.basetemp = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY)
         config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
-    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("suite", untimed, derandomize=True)
+    settings.register_profile("search", untimed, max_examples=1_000)
     settings.load_profile("suite")
 
 
@@ -119,6 +123,12 @@ def logging_of_the_suite() -> Iterator[None]:
     structlog.reset_defaults()
     root = logging.getLogger()
     root.handlers = [each for each in root.handlers if not isinstance(each, LineHandler)]
+
+
+@pytest.fixture
+def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log no text of an answer before it is whole, which else depends on how busy the machine is."""
+    monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", math.inf)
 
 
 @pytest.fixture(scope="session")

@@ -33,8 +33,8 @@ VICTIMS = (
     *("itself", "itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant", "all at once"),
     "nobody, but late",
 )
-RECOVERY_SECONDS = 60.0
-_REACH_SECONDS = 40.0
+RECOVERY_SECONDS = 120.0
+_REACH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

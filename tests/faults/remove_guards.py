@@ -1393,6 +1393,14 @@ GUARDS = (
         "tests/unit/retrieval/test_query_cache.py::test_another_tenants_hits_are_never_shown",
     ),
     Guard(
+        "tenants in turn at the reranker",
+        "retrieval/tenant_threads.py",
+        "self._queues.move_to_end(tenant_id)",
+        "pass",
+        "tests/unit/retrieval/test_tenant_threads.py"
+        "::test_a_tenant_with_one_piece_of_work_is_next_however_many_another_has",
+    ),
+    Guard(
         "a tenant's own token vectors",
         "retrieval/token_cache.py",
         "return corpus.tenant_id, hashlib",

@@ -237,7 +237,7 @@ def rolling_restart(folder: Path, *, documents: int, questions: int, apis: int =
     ):
         for number in range(min(_FIRST, documents)):
             load.upload(number)
-        wait_until(load.is_done, seconds=120, what="the first documents are ready")
+        wait_until(load.is_done, what="the first documents are ready")
         pace = Pace(len(parts_of(cluster)))
         with ThreadPoolExecutor(2) as clients:
             uploading = clients.submit(pace.spread, load.upload, range(_FIRST, documents))

@@ -10,7 +10,6 @@ Every question must end in one reply, whole, and Slack must have nothing else of
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -28,6 +28,7 @@ from tests.support.cluster import wait_until
 from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS, SLACK_PAUSE_FAULT_POINTS
 from tests.support.harbour import KEEPER, Model, harbour
+from tests.support.ports import free_port
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
 from tests.support.slack_posts import BOT, Posted
@@ -36,7 +37,9 @@ from tests.support.slack_sender import SECRET, TEAM, Sender
 _SECONDS = 300.0
 # How long a message is shown before the whole reply is a new one, where a point needs that.
 _STREAM_SECONDS = "0.5"
-_LONG = "The lighthouse stood on the outer mole. " * 8
+_LONG = "The lighthouse stood on the outer mole. " * 40
+# How long the model takes for each word of what is streamed: a minute in all, and then little.
+_WORD_SECONDS, _HASTE_SECONDS = 0.2, 0.01
 # Points that only a reply that streams passes.
 _STREAMED = frozenset({"slack.streaming", "slack.removed"})
 METHODS = (
@@ -77,7 +80,7 @@ class Killed:
         self.trials += 1
         channel = f"C0KILL{self.trials}"
         self.slack.channel(channel, "U0ANN")
-        self.server.piece_seconds = 0.05 if streamed else 0.0
+        self.server.piece_seconds = _WORD_SECONDS if streamed else 0.0
         self.model.wrapped = _LONG if streamed else ""
         faults = FaultFolder(self.folder / "faults")
         faults.arm(point)
@@ -86,7 +89,17 @@ class Killed:
             self._send(event, may_fail=point == "slack.accepted")
             if point == "slack.decided":
                 wait_until(lambda: self._decide(channel), seconds=_SECONDS, what="somebody decides")
+            if streamed:
+                shown = partial(self.slack.replies, channel)
+                wait_until(
+                    lambda: bool(shown()) or faults.reached(point) is not None, seconds=_SECONDS, what="a stream"
+                )
+            if point == "slack.removed":
+                time.sleep(2 * float(_STREAM_SECONDS))
+            if point != "slack.streaming":  # there the text goes on
+                self.server.piece_seconds = 0.0
             wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
+            self.server.piece_seconds = _HASTE_SECONDS if streamed else 0.0
             process.send_signal(signal.SIGKILL)
             process.wait()
         faults.release()
@@ -153,8 +166,7 @@ def killed_services(folder: Path) -> Iterator[Killed]:
     model = Model()
     with harbour(folder / "home", model):
         pass
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     with scripted_openai(model, window_tokens=32_000) as server, slack_double() as slack:
         slack.person("U0ANN", "ann@harbour.example")
         yield Killed(folder, slack, server, model, port)
@@ -192,9 +204,9 @@ def fail() -> int:
         settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
         slack.person("U0ANN", "ann@harbour.example")
         with harbour(Path(folder) / "home", model, **settings) as made:
-            made.model.piece_seconds = 0.05
+            made.model.piece_seconds = _HASTE_SECONDS
             store, sender = made.services.slack, Sender(made.url)
-            wait_until(lambda: store.workspace(TEAM) is not None, seconds=60, what="Slack is connected")
+            wait_until(lambda: store.workspace(TEAM) is not None, what="Slack is connected")
             for channel, (method, fault) in tried.items():
                 slack.channel(channel, "U0ANN")
                 slack.faults[f"{method} {channel}"].append(FAULTS[fault])

@@ -45,8 +45,8 @@ def test_the_end_of_a_document_is_told_though_the_broker_forgot_everything_and_t
             assert next(sent)[1] == "snapshot"
             wait_until(lambda: cluster.faults.reached("ingest.indexed") is not None, what="it is indexed")
             cluster.valkey.flush()
-            cluster.faults.release()
             cluster.faults.arm("embed.written")
+            cluster.faults.release("ingest.indexed")
             wait_until(lambda: cluster.faults.reached("embed.written") is not None, what="vectors are made")
             cluster.valkey.kill()
             cluster.faults.release()

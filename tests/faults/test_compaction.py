@@ -212,7 +212,7 @@ def test_enough_writes_compact_the_index_by_themselves(tmp_path: Path) -> None:
     write_first(index)
     for _ in range(100):  # what wakes the upkeep
         index.count("ann", "kept")
-    assert retired.wait(60)
+    assert retired.wait(120)
     assert index.count("ann", "kept", embedded_only=True) == 60
     index.close()
 

@@ -29,7 +29,7 @@ class HeldLanguageModel(NoLanguageModel):
     def acquire(self) -> None:
         with self._lock:
             self.asked += 1
-        self.free.wait(60)
+        self.free.wait(600)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -99,7 +100,9 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert asked.status_code == 200
     secret = key[0].split("_", 2)[2].encode()
     home = Path(environment["LEADLINE_HOME"])
-    assert all(secret not in path.read_bytes() for path in home.rglob("*") if path.is_file() and path != file)
+    for path in home.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):  # the service goes on, and some of its files come and go
+            assert path == file or path.is_socket() or secret not in path.read_bytes()
 
     with_key = {**environment, "LEADLINE_API_KEY": key[0]}
     assert json.loads(leadline(with_key, "ingest", str(papers), "--json").stdout)["uploaded"] == 2
@@ -126,7 +129,7 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert "LEADLINE_HOME" in second.stderr
 
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     assert not (home / "unclean").exists()
     assert not (home / "service.json").exists()
 
@@ -146,7 +149,7 @@ def test_ctrl_c_in_mid_ingest_drains_and_the_next_start_goes_on(
         while not http.get("/v1/status").json()["chunks_embedded"]:
             time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=120) in (0, -signal.SIGTERM)
     assert not (Path(environment["LEADLINE_HOME"]) / "unclean").exists()
     listed = leadline(environment, "ingest", str(Path(__file__)), "--json", "--wait", "no")
     assert json.loads(listed.stdout)["uploaded"] == 1

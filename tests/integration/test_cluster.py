@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ def ready(cluster: Cluster) -> tuple[int, str]:
 
 def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, postgres: Postgres) -> None:
     with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
-        assert ready(cluster) == (200, "ready")
+        wait_until(lambda: ready(cluster) == (200, "ready"), what="the index is there")
         cluster.qdrant.kill()
-        assert ready(cluster) == (503, "unavailable")
+        wait_until(lambda: ready(cluster) == (503, "unavailable"), what="the index is away")
         assert cluster.ready("uploads").status_code == 200
         document = cluster.upload(book(1, chapters=1), "a.md")
         cluster.qdrant.start()
@@ -41,8 +42,10 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, 
         document = cluster.upload(book(1, chapters=60), "long.md")
         wait_until(lambda: cluster.faults.reached("embed.written") is not None, what="a batch is written")
         os.kill(worker.pid, signal.SIGTERM)
-        # Held at every batch, it has long been told when the next one comes.
+        log = tmp_path / "worker-0.log"
+        wait_until(lambda: "Warm shutdown" in log.read_text(), what="the worker is told while the batch is held")
         while worker.runs():
+            time.sleep(0.01)
             if cluster.faults.reached("embed.written") is not None:
                 cluster.faults.release()
                 cluster.faults.arm("embed.written")

@@ -1,6 +1,5 @@
 """Containers over HTTP: their entries are listed, found, described and deleted with them."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.client import Client
+from tests.support.cluster import wait_until
 from tests.support.containers import message, zip_of
 from tests.support.service import running
 
@@ -22,11 +22,7 @@ def send(client: Client, path: Path, name: str, content: bytes) -> dict[str, Any
     """Upload a file and wait until it and its entries have ended."""
     path.write_bytes(content)
     document = client.upload(path, name=name)
-    for _ in range(600):
-        shown = client.get("/v1/documents")["documents"]
-        if all(each["state"] in ("ready", "failed") for each in shown) and len(shown) > 0:
-            break
-        time.sleep(0.1)
+    wait_until(lambda: set(client.get("/v1/status")["documents"]) <= {"ready", "failed"}, what="all have ended")
     return dict(client.get(f"/v1/documents/{document.id}"))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,13 @@ def holding(home: Path) -> list[str]:
     In UTF-8 or in UTF-16.
     """
     marks = MARK.encode(), MARK.encode("utf-16-le")
-    files = [path for path in home.rglob("*") if path.is_file() and not path.is_relative_to(home / "index")]
-    return sorted(str(path.relative_to(home)) for path in files if any(mark in path.read_bytes() for mark in marks))
+    found = []
+    for path in home.rglob("*"):
+        with suppress(FileNotFoundError):  # the service is running
+            if path.is_file() and not path.is_relative_to(home / "index"):
+                content = path.read_bytes()
+                found += [str(path.relative_to(home))] if any(mark in content for mark in marks) else []
+    return sorted(found)
 
 
 def test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_runs_and_tables_used_it(

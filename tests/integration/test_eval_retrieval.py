@@ -1,11 +1,9 @@
 """`leadline eval retrieval` on a small collection, with the real encoder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -20,13 +18,6 @@ TEXTS = {
     "empty": ("", "\n"),
 }
 QUERIES = {"1": ("How heavy is a whale's heart?", ["whale"]), "2": ("harbour of the Pequod", ["ship", "same"])}
-
-
-@pytest.fixture(autouse=True)
-def logging_of_the_suite() -> Iterator[None]:
-    """A command configures logging to the standard error it has, which is closed when it ends here."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

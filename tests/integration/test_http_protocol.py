@@ -33,9 +33,16 @@ def serving(services: Services) -> Iterator[tuple[Server, str]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, str]]:
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Server, str]]:
+    """Heads may take the parameter's seconds, and without one longer than any busy machine needs."""
     monkeypatch.setattr(Server, "capture_signals", _no_signals)  # they belong to the main thread
-    bounds: dict[str, Any] = {"head_seconds": 0.5, "connections_at_once": 4, "leave_seconds": 600.0}
+    bounds: dict[str, Any] = {
+        "head_seconds": getattr(request, "param", 600.0),
+        "connections_at_once": 4,
+        "leave_seconds": 600.0,
+    }
     with running(tmp_path, port=0, **bounds) as (services, _), serving(services) as started:
         yield started
 
@@ -50,6 +57,11 @@ def _no_signals(_: object) -> Iterator[None]:
     yield
 
 
+HEAD_SECONDS = 2.0
+slow_heads = pytest.mark.parametrize("server", [HEAD_SECONDS], indirect=True, ids=["slow heads"])
+
+
+@slow_heads
 @pytest.mark.parametrize("begun", [b"", b"GET /health/live HTTP/1.1\r\nHost: te"], ids=["nothing", "half a head"])
 def test_a_head_that_does_not_come_whole_closes_its_connection(url: str, begun: bytes) -> None:
     with connected(url) as connection:
@@ -57,11 +69,12 @@ def test_a_head_that_does_not_come_whole_closes_its_connection(url: str, begun: 
         assert connection.recv(1) == b""
 
 
-def test_an_idle_connection_is_kept_between_requests_and_a_half_second_head_is_not(url: str) -> None:
+@slow_heads
+def test_an_idle_connection_is_kept_between_requests_and_a_slow_head_is_not(url: str) -> None:
     with connected(url) as connection:
         connection.sendall(head("GET", "/health/live"))
         assert answer(connection)[0] == 200
-        time.sleep(1)
+        time.sleep(1.5 * HEAD_SECONDS)
         connection.sendall(head("GET", "/health/live"))
         assert answer(connection)[0] == 200
         connection.sendall(b"GET /hea")
@@ -78,6 +91,7 @@ def test_above_the_most_connections_there_is_503_with_retry_after(url: str) -> N
         assert (status, body["code"], headers["retry-after"]) == (503, "service_busy", "2")
 
 
+@slow_heads
 def test_a_body_that_goes_on_after_its_refusal_ends_the_connection(url: str) -> None:
     with connected(url) as connection:
         connection.sendall(head("POST", "/v1/search", Content_Length="400000000"))

@@ -201,8 +201,8 @@ def test_a_request_that_failed_or_whose_client_went_may_be_sent_again(service: H
     hold_the_model(service)
     try:
         with pytest.raises(httpx.ReadTimeout):
-            http.post("/v1/answers", json=body, headers=key, timeout=0.5)
-        wait_until(lambda: service.model.open == 0, seconds=30, what="the work has stopped")
+            http.post("/v1/answers", json=body, headers=key, timeout=httpx.Timeout(60, read=0.5))
+        wait_until(lambda: service.model.open == 0, what="the work has stopped")
     finally:
         service.model.fault = ""
     wait_until(lambda: http.post("/v1/answers", json=body, headers=key).status_code == 200, what="it is made")

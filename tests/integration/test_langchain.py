@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from rlm.events import Completed, Delta
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
 from tests.support.asking import listening as listening_to
+from tests.support.cluster import wait_until
 from tests.support.pdf_files import pdf
 from tests.support.service import listening, running
 
@@ -51,10 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         for name, text in TEXTS.items():
             client.http.post("/v1/documents", files={**described, "files": (name, text.encode())})
         client.http.post("/v1/documents", files={"files": ("bones.pdf", pdf([["A whale has many bones."]]))})
-        deadline = time.monotonic() + 60
-        while client.get("/v1/status")["documents"].get("ready") != len(TEXTS) + 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: client.get("/v1/status")["documents"].get("ready") == len(TEXTS) + 1, what="all are ready")
         yield Service(url, key, client)
 
 

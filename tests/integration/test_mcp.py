@@ -159,7 +159,7 @@ def test_a_client_that_goes_away_stops_the_work(service: Harbour, date: str) -> 
                     await asyncio.wait([asked])
 
             asyncio.run(leave())
-            wait_until(lambda: service.model.open == 0, seconds=30, what="the model is asked nothing more")
+            wait_until(lambda: service.model.open == 0, what="the model is asked nothing more")
     finally:
         service.model.fault = ""
 

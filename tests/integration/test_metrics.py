@@ -1,7 +1,6 @@
 """`/metrics` counts what a real service did, and is shown for its token alone."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.client import Client
+from tests.support.cluster import wait_until
 from tests.support.service import running
 
 TOKEN = "a-token-for-prometheus"
@@ -33,8 +33,8 @@ def metrics(client: Client) -> dict[tuple[str, frozenset[str]], float]:
 def test_jobs_searches_answers_and_requests_are_counted(client: Client) -> None:
     before = metrics(client)
     client.http.post("/v1/documents", params={"name": "a.md"}, content=b"# Whale\n\nIt was white.").raise_for_status()
-    while client.get("/v1/status")["documents"] != {"ready": 1}:
-        time.sleep(0.02)
+    embedded = "leadline_jobs_total", frozenset({"embed", "done"})  # counted once its document is ready
+    wait_until(lambda: metrics(client).get(embedded, 0.0) > before.get(embedded, 0.0), what="the document is ready")
     for _ in range(2):
         client.post("/v1/search", {"query": "white whale"})
     answer = client.post("/v1/answers", {"question": "What colour was the whale?"})

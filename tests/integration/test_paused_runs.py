@@ -143,12 +143,13 @@ def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Pa
         upload(client)
         run = ask(client, seconds=1.5)
         assert in_state(client, run, "paused")["progress"]["resource"] == "seconds"
+        last = prompts(model)[-1]  # that of "First 3", if the machine got so far in time
         added.set()
         add(client, run, seconds=600)
         done = in_state(client, run, "failed", "completed", "partial")
         assert (done["state"], done["answer"]["text"]) == ("completed", "It was seen in 1819 [1].")
     again = [prompt for prompt, times in Counter(prompts(model)).items() if times > 1]
-    assert all("First 3" in prompt for prompt in again), "only what was broken off is asked again"
+    assert all(prompt == last for prompt in again), "only what was broken off is asked again"
 
 
 def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(
@@ -189,7 +190,7 @@ def test_a_person_asks_adds_and_ends_from_the_command_line(tmp_path: Path, model
         leadline("runs", "continue", run, fails=True)
         leadline("runs", "continue", run, "--dollars", "1", fails=True)
         assert f"leadline runs watch {run}" in leadline("runs", "continue", run, "--calls", "10")
-        wait_until(lambda: client.get(f"/v1/runs/{run}")["usage"]["calls"] == 14, seconds=60, what="14 calls are made")
+        wait_until(lambda: client.get(f"/v1/runs/{run}")["usage"]["calls"] == 14, what="14 calls are made")
         in_state(client, run, "paused", "failed", "completed", "partial")
         leadline("runs", "finish", run)
         assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"

@@ -27,6 +27,7 @@ from tests.support.service import running
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 QUESTION = "When was the white whale seen off the coast of Japan?"
 ANSWER = "It was seen there in 1819 [1]."
+pytestmark = pytest.mark.usefixtures("no_drafts")
 # A direct answer that a judge checks.
 TOLD = ["start", "routed", "reading", "call", "checking", "call", "end"]
 
@@ -153,9 +154,9 @@ def test_a_cancelled_run_stops_and_its_request_to_a_model_that_never_ends_is_clo
     wait_until(lambda: model.open == 1, what="the model was asked")
     cancelled = client.post(f"/v1/runs/{run}/cancel", {})
     assert cancelled["state"] == "cancelled"
-    wait_until(lambda: model.open == 0, seconds=30, what="the request is closed")
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], seconds=30, what="it has stopped")
-    assert model.dropped == dropped + 1
+    wait_until(lambda: model.open == 0, what="the request is closed")
+    wait_until(lambda: model.dropped == dropped + 1, what="its client is lost")
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], what="it has stopped")
     assert service[0].jobs.unfinished().get(JobKind.RUN) is None
     assert client.post(f"/v1/runs/{run}/cancel", {})["state"] == "cancelled"
     assert [name for _, name, _ in followed(client, run)][-1] == "end"
@@ -264,7 +265,7 @@ def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: 
         wait_until(lambda: first.get(f"/v1/documents/{document}")["state"] == "ready", what="ready")
         run = ask(first).json()["id"]
         wait_until(lambda: model.open == 1, what="the model was asked")
-    assert model.open == 0
+    wait_until(lambda: model.open == 0, what="the request is closed")
     model.fault = ""
     with running(tmp_path, language_model=language_model(model)) as (_, second):
         done = ended(second, run)

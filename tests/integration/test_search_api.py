@@ -12,6 +12,7 @@ import pytest
 from api.client import Client
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.scripted_chat import ScriptedChat
+from tests.support.cluster import wait_until
 from tests.support.service import running
 
 BOOKS = {
@@ -28,10 +29,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             described = {} if year is None else {"year": year, "published": f"{year}-06-01"}
             form = {"metadata": (None, json.dumps(described).encode()), "files": (name, text.encode())}
             assert found.http.post("/v1/documents", files=form).status_code == 202
-        deadline = time.monotonic() + 60
-        while found.get("/v1/status")["documents"].get("ready") != len(BOOKS):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: found.get("/v1/status")["documents"].get("ready") == len(BOOKS), what="all are ready")
         yield found
 
 

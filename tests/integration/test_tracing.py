@@ -1,7 +1,6 @@
 """Spans of a real service: from an upload to its vectors, and from a question to each call of a model; never text."""
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from api.client import Client
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.support.answering import CAPABLE, by_stage
+from tests.support.cluster import wait_until
 from tests.support.service import running
 
 SECRET = "The keeper of the lighthouse was Ada Brandt."
@@ -49,10 +49,9 @@ def begun(number: int) -> dict[str, str]:
 def test_an_upload_is_followed_to_its_vectors(client: Client, exported: InMemorySpanExporter) -> None:
     sent = client.http.post("/v1/documents", params={"name": "a.md"}, content=SECRET.encode(), headers=begun(0xA1))
     assert sent.status_code == 202
-    deadline = time.monotonic() + 60
-    while "job embed" not in (found := of_trace(exported, 0xA1)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert {"POST /v1/documents", "job ingest", "parse", "index", "job embed", "embeddings"} <= set(found)
+    spans = {"POST /v1/documents", "job ingest", "parse", "index", "job embed", "embeddings"}
+    wait_until(lambda: spans <= set(of_trace(exported, 0xA1)), what="all spans have ended")
+    found = of_trace(exported, 0xA1)
     endpoint, job = found["fastapi.endpoint"], found["job ingest"]
     assert job.parent is not None
     assert job.parent.span_id == endpoint.context.span_id

@@ -343,7 +343,7 @@ def test_an_upload_closes_a_document_before_anybody_can_find_it(world: World) ->
     assert (response.status_code, response.json()["readers"]) == (202, ["group:hr"])
     world.readers[document], world.metadata[document], world.words[document] = {"group:hr"}, {"year": 1700}, ""
     world.names[document] = {"hr.md", "zqpay"}
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while world.services.jobs.unfinished().get(JobKind.INGEST) and time.monotonic() < until:
         assert world.search("bob", query="zqpay", mode="bm25") == []
     assert [hit["document"] for hit in world.search("eve", query="zqpay", mode="bm25")] == [document]

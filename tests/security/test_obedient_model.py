@@ -144,7 +144,7 @@ SPENDING = {
     "parts of parts": _LOOP.format("for n in range(1_000_000)", "rlm_query('Go on.')"),
     "for ever": "while True:\n    pass",
 }
-SECRET = "The vault opens with 4711."
+SECRET = "The vault opens with QUAGVOXLE."
 
 
 def _run(code: str, **limits: Any) -> tuple[Answer, CallableChat, list[str]]:  # noqa: ANN401
@@ -161,7 +161,7 @@ def _run(code: str, **limits: Any) -> tuple[Answer, CallableChat, list[str]]:  #
 def test_code_that_a_document_dictates_reaches_nothing_outside_the_scope(what: str) -> None:
     answer, _, prompts = _run(OUTSIDE[what])
     everything = "\n".join([*prompts, json.dumps(kept_answer(answer, "a", "ann", "q", None).body, default=str)])
-    for foreign in ("4711", "root:x:", "uid=", "PATH="):
+    for foreign in ("QUAGVOXLE", "root:x:", "uid=", "PATH="):
         assert foreign not in everything, what
     assert {each.document_id for each in answer.citations} <= {"d1"}
 

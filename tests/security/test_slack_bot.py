@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble) -> Iter
     settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     home: Path = tmp_path_factory.mktemp("traps") / "home"
     with harbour(home, Obedient(), **settings, public_url=PUBLIC_URL) as made:
-        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, seconds=120, what="Slack is connected")
+        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 

@@ -60,6 +60,7 @@ class Portal:
         page.wait_for_selector("#account")
         if path:
             page.goto(f"{self.url}{path}")
+        page.wait_for_load_state()  # else a busy browser may be idle before its scripts have run
         page.wait_for_load_state("networkidle")
         return page
 
@@ -89,7 +90,8 @@ class Portal:
 
 @contextmanager
 def _context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:  # noqa: ANN401 - of contexts
-    context = browser.new_context(**options)
+    # A colour that is on its way to another one has no contrast that is meant.
+    context = browser.new_context(reduced_motion="reduce", **options)
     context.set_default_timeout(_PATIENCE_MS)
     try:
         yield context

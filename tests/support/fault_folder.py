@@ -53,9 +53,9 @@ class FaultFolder:
         except FileNotFoundError:
             return None
 
-    def release(self) -> None:
-        """Let go of everything, and disarm."""
-        for path in self.folder.iterdir():
+    def release(self, point: str | None = None) -> None:
+        """Let go of everything, and disarm; of one point, where one is named."""
+        for path in self.folder.glob("*" if point is None else f"{point}.*"):
             path.unlink(missing_ok=True)
 
 

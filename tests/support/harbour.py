@@ -52,14 +52,20 @@ class Model:
     """A model that makes no mistake; it knows what it is asked by the members of the JSON that it is to reply with.
 
     `support` is its verdict as the judge of a sentence, and `wrapped` what it writes before each answer from a passage.
-    What is asked besides `KEEPER`, `LAMP` and `COUNT` is not in its documents.
+    What is asked besides `KEEPER`, `LAMP` and `COUNT` is not in its documents. Cleared, `pause` holds answers back, and
+    `judging` verdicts.
     """
 
     def __init__(self) -> None:
         self.support = "supported"
         self.wrapped = ""
-        self.pause = threading.Event()  # cleared, it holds answers back
+        self.pause, self.judging = threading.Event(), threading.Event()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Hold nothing back."""
         self.pause.set()
+        self.judging.set()
 
     def __call__(self, request: dict[str, Any]) -> str:
         members = wanted_members(request)
@@ -70,6 +76,7 @@ class Model:
             strategy = "table" if COUNT in prompt else "direct"
             return json.dumps({"why": "It fits.", "strategy": strategy, "queries": []})
         if "verdicts" in members:
+            self.judging.wait(60)
             return json.dumps({"verdicts": [{"sentence": 1, "support": self.support, "reason": "Read."}]})
         if "sql" in members:
             return json.dumps(PLAN)

@@ -39,7 +39,7 @@ class MisbehavingOpenAI(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-    def wait_until(self, state: Callable[["MisbehavingOpenAI"], bool], seconds: float = 20.0) -> bool:
+    def wait_until(self, state: Callable[["MisbehavingOpenAI"], bool], seconds: float = 120.0) -> bool:
         with self.changed:
             return self.changed.wait_for(lambda: state(self), seconds)
 

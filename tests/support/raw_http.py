@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 Answer = tuple[int, dict[str, str], Any]
 
 
-def connected(url: str, *, seconds: float = 20.0) -> socket.socket:
+def connected(url: str, *, seconds: float = 120.0) -> socket.socket:
     """A connection to the server of an URL; reading from it fails after `seconds` of silence."""
     where = urlsplit(url)
     return socket.create_connection((str(where.hostname), int(where.port or 80)), timeout=seconds)

@@ -39,6 +39,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
         self.keeps_requests = keeps_requests
         self.open = 0
         self.delay_seconds = 0.0
+        self.retry_after_seconds = 7
         self.piece_seconds = 0.0
 
     @property
@@ -80,7 +81,11 @@ class _Handler(BaseHTTPRequestHandler):
         fault = "too_long" if prompt > self.server.window_tokens else self.server.fault
         if fault in refusals:
             status, code = refusals[fault]
-            self._json(status, {"error": {"message": f"It is {code}.", "code": code}}, {"Retry-After": "7"})
+            self._json(
+                status,
+                {"error": {"message": f"It is {code}.", "code": code}},
+                {"Retry-After": str(self.server.retry_after_seconds)},
+            )
         elif fault == "hang":
             time.sleep(30)
         elif fault == "not_json":

@@ -1,6 +1,7 @@
 // The library: uploads, and the documents a page at a time.
 import { openTo, remove as removeMany, retry } from './bulk.js'
 import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
+import { whenReleased } from './drawing.js'
 import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
 import { leftOut, removes, status, typeName, UNDER_WAY } from './status.js'
@@ -45,7 +46,7 @@ const pager = new Pager(async (cursor) => {
     total = page.total
     counted = page.counted
   }
-  draw()
+  whenReleased(draw)
 }, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
 
 async function load() {

@@ -1,6 +1,7 @@
 // Answers that are made in the background: a list of them, and one with each step as it happens.
 import { answerOf } from './answer.js'
 import { byId, el, foreign, number, readable, say, time, trouble } from './dom.js'
+import { whenReleased } from './drawing.js'
 import { get, may, post } from './rest.js'
 import { barsOf, BUDGETS, goesOn, KINDS, spentOf, STATES, stateOf, Steps } from './run_steps.js'
 import { openShares } from './shares.js'
@@ -26,9 +27,11 @@ async function list() {
     const page = await get('/v1/runs', { limit: AT_ONCE })
     byId('list').hidden = !page.runs.length
     byId('empty').hidden = Boolean(page.runs.length)
-    const rest = [...byId('rows').children].slice(AT_ONCE)  // pages that were asked for besides
-    byId('rows').replaceChildren(...page.runs.map(row), ...rest)
-    if (!rest.length) more(page.next_cursor)
+    whenReleased(() => {
+      const rest = [...byId('rows').children].slice(AT_ONCE)  // pages that were asked for besides
+      byId('rows').replaceChildren(...page.runs.map(row), ...rest)
+      if (!rest.length) more(page.next_cursor)
+    })
     byId('empty').replaceChildren(el('h2', { text: 'Nothing works in the background' }),
       el('p', { text: 'A question that may take minutes can go on while this page is closed: choose “Go on in the background” where you ask.' }),
       el('a', { class: 'button', href: '/ask', text: 'Ask' }))

@@ -1,5 +1,6 @@
 // Shows uploads: a sum for all, and a line for each of the first ones, what failed before what goes on.
 import { byId, bytes, el, foreign, number, percent, plural, span } from './dom.js'
+import { whenReleased } from './drawing.js'
 import { words } from './status.js'
 import { ENDED } from './uploads.js'
 
@@ -23,7 +24,7 @@ export class UploadList {
   draw() {
     if (this.waiting) return
     this.waiting = true
-    setTimeout(() => { this.waiting = false; this.#draw() }, 100)
+    setTimeout(() => whenReleased(() => { this.waiting = false; this.#draw() }), 100)
   }
 
   #draw() {

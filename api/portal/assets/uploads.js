@@ -143,28 +143,28 @@ export class Uploads {
 
   async #refresh(batch) {
     const known = new Map()
+    // What is cancelled or sent again while this asks is no more as the answer says.
+    const waits = (upload) => upload.batch === batch.id && upload.document && !ENDED.has(upload.state)
     for (const each of this.all) {
-      if (each.batch === batch.id && each.document && !ENDED.has(each.state)) known.set(each.document.id, each)
+      if (waits(each)) known.set(each.document.id, each)
     }
     let cursor = null
     do {
       const page = await get('/v1/documents', { batch: batch.id, limit: 500, cursor })
       for (const document of page.documents) {
         const upload = known.get(document.id)
-        if (!upload) continue
-        upload.document = document
-        upload.state = document.state
         known.delete(document.id)
+        if (upload && waits(upload)) Object.assign(upload, { document, state: document.state })
       }
       cursor = page.next_cursor
     } while (cursor && known.size)
     // A duplicate belongs to another batch, and a deleted one to none.
     for (const [id, upload] of [...known].slice(0, 20)) {
       try {
-        upload.document = await get(`/v1/documents/${id}`)
-        upload.state = upload.document.state
+        const document = await get(`/v1/documents/${id}`)
+        if (waits(upload)) Object.assign(upload, { document, state: document.state })
       } catch (error) {
-        if (error.status === 404) upload.state = 'cancelled'
+        if (error.status === 404 && waits(upload)) upload.state = 'cancelled'
       }
     }
   }

@@ -1,6 +1,7 @@
 """A service with the bot in a workspace of Slack's double; each test has a channel of its own."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Workspace:
 
     def answered(self, thread: str | None = None, *, channel: str | None = None, count: int = 1) -> list[Posted]:
         """Wait for so many whole replies, and until nothing is under way."""
-        wait_until(lambda: len(self.finals(channel, thread)) >= count, seconds=120, what=f"{count} replies")
+        wait_until(lambda: len(self.finals(channel, thread)) >= count, what=f"{count} replies")
         self.quiet()
         return self.finals(channel, thread)
 
@@ -53,11 +54,15 @@ class Workspace:
         assert self.sender.event(event).status_code == 200
         return str(event["event"]["ts"])
 
+    def hurries(self) -> None:
+        """Have the model write at once what it has not written yet."""
+        self.harbour.model.piece_seconds = 0.0
+
     def quiet(self) -> None:
         """Wait until no question or file waits or is being worked on."""
         services = self.harbour.services
         open_ones = services.slack.open_questions, services.slack_files.open_shares
-        wait_until(lambda: sum(count() for count in open_ones) == 0, seconds=120, what="everything has ended")
+        wait_until(lambda: sum(count() for count in open_ones) == 0, what="everything has ended")
 
 
 @pytest.fixture(scope="package")
@@ -85,21 +90,34 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         public_url=PUBLIC_URL,
         metrics_token=METRICS_TOKEN,
     ) as made:
-        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, seconds=120, what="Slack is connected")
+        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 
 @pytest.fixture
-def workspace(served: Harbour, slack: SlackDouble, model: Model) -> Iterator[Workspace]:
+def workspace(
+    served: Harbour, slack: SlackDouble, model: Model, no_drafts: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
+    """Nothing is shown before the reply, however long a busy machine takes for it, except to `who_reads_along`."""
+    monkeypatch.setattr("api.slack.live.CARDS_AFTER_SECONDS", math.inf)
     number = next(_numbers)
     slack.channel(f"C0QUAY{number}", "U0ANN", "U0BOB")
     slack.channel(f"D0ANN{number}", "U0ANN", kind="im")
     slack.refused.clear()
     model.support, model.wrapped, served.model.piece_seconds = "supported", "", 0.0
+    model.go_on()
     sender = Sender(served.url)
     yield Workspace(slack, served, sender, model, f"C0QUAY{number}", f"D0ANN{number}")
     sender.close()
     assert not any(slack.faults.values()), "a fault that was set did not happen"
+
+
+@pytest.fixture
+def who_reads_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of answers is shown while it is written: for a minute, unless `hurries` ends that."""
+    monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", 1.0)
+    workspace.harbour.model.piece_seconds = 0.2
+    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 40
 
 
 @pytest.fixture

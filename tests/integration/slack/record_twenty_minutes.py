@@ -136,7 +136,7 @@ def main() -> None:
                 content = HARBOUR + name.encode()
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
             wait_until(lambda: http.get("/v1/status").json()["documents"] == {"ready": 2}, what="both are ready")
-            wait_until(lambda: services.slack.workspace(TEAM) is not None, seconds=60, what="Slack is connected")
+            wait_until(lambda: services.slack.workspace(TEAM) is not None, what="Slack is connected")
             workspace = services.slack.workspace(TEAM)
             assert workspace is not None
             services.slack.set_settings(workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN")

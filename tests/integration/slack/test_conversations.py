@@ -25,15 +25,19 @@ def written(workspace: Workspace, channel: str | None = None) -> str:
 
 
 def test_a_mention_is_answered_in_its_thread_and_a_follow_up_needs_none(workspace: Workspace, golden: Golden) -> None:
+    def shown() -> list[str]:
+        return [status for channel, _, status in workspace.slack.statuses if channel == workspace.channel]
+
+    workspace.model.judging.clear()
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    wait_until(lambda: "is checking each sentence…" in shown(), what="the status says that it is checked")
+    workspace.model.judging.set()
     workspace.answered(thread)
     workspace.says("U0BOB", LAMP, thread=thread)
     workspace.answered(thread, count=2)
     golden(written(workspace))
     assert workspace.slack.refused == []
-    shown = [status for channel, _, status in workspace.slack.statuses if channel == workspace.channel]
-    assert shown[0] == "is looking for the answer…"
-    assert "is checking each sentence…" in shown
+    assert shown()[0] == "is looking for the answer…"
 
 
 def test_a_direct_message_a_count_and_its_table(workspace: Workspace, golden: Golden) -> None:
@@ -88,7 +92,6 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
     store = workspace.harbour.services.slack
     wait_until(
         lambda: any(each.run_id for each in store.unended("T0HARBOUR", workspace.channel, thread)),
-        seconds=30,
         what="the run has begun",
     )
     for _ in range(2):  # pressed twice
@@ -101,13 +104,11 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
     assert workspace.slack.refused == []
 
 
+@pytest.mark.usefixtures("who_reads_along")
 def test_a_stream_that_is_stopped_says_so_in_its_place(workspace: Workspace) -> None:
-    workspace.harbour.model.piece_seconds = 0.2
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     wait_until(
         lambda: any(each.streaming_since and each.tasks for each in workspace.slack.replies(workspace.channel)),
-        seconds=120,
         what="a stream with cards has begun",
     )
     assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
@@ -123,7 +124,7 @@ def test_a_stop_that_comes_late_changes_no_answer_and_ends_the_session(workspace
     sessions = workspace.slack.sessions[workspace.channel, thread]
     sessions.append("processing")  # as if Slack had not heard that the work was over
     assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
-    wait_until(lambda: sessions[-1] == "active", seconds=30, what="the session is over")
+    wait_until(lambda: sessions[-1] == "active", what="the session is over")
     workspace.quiet()
     (after,) = workspace.slack.replies(workspace.channel)
     assert (after.blocks, after.edits) == (before, edits)

@@ -80,28 +80,29 @@ def test_what_is_asked_of_slack_before_may_fail(workspace: Workspace, method: st
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 
+@pytest.mark.usefixtures("who_reads_along")
 def test_a_stream_shows_what_is_written_and_ends_as_the_whole_reply(workspace: Workspace) -> None:
-    workspace.harbour.model.piece_seconds = 0.05
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
+    before = workspace.slack.calls["chat.appendStream"]
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     wait_until(
         lambda: any(each.streaming_since for each in workspace.slack.replies(workspace.channel)),
-        seconds=120,
         what="a stream has begun",
     )
+    wait_until(lambda: workspace.slack.calls["chat.appendStream"] > before, what="it has grown")
+    workspace.hurries()
     (reply,) = workspace.answered(thread)
     assert len(workspace.slack.replies(workspace.channel)) == 1
-    assert workspace.slack.calls["chat.appendStream"] > 0
     assert (reply.streaming_since, reply.edits) == (None, 1)
     assert workspace.slack.refused == []
 
 
+@pytest.mark.usefixtures("who_reads_along")
 def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
     workspace.slack.streams_for = 1.5
-    workspace.harbour.model.piece_seconds = 0.05
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 10
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     try:
+        wait_until(lambda: "not_in_streaming_state" in str(workspace.slack.refused), what="the stream has ended")
+        workspace.hurries()
         (reply,) = workspace.answered(thread)
     finally:
         workspace.slack.streams_for = 300.0
@@ -109,6 +110,7 @@ def test_a_stream_that_slack_ends_loses_nothing(workspace: Workspace) -> None:
     assert "Ada Brandt kept it" in str(reply.blocks)
 
 
+@pytest.mark.usefixtures("who_reads_along")
 def test_whatever_slack_says_while_a_reply_streams_it_ends_whole_and_once(workspace: Workspace) -> None:
     faults = {
         "chat.startStream": Fault(500, done=True),
@@ -116,24 +118,29 @@ def test_whatever_slack_says_while_a_reply_streams_it_ends_whole_and_once(worksp
         "chat.stopStream": Fault(503),
         "chat.update": Fault(error="a_word_that_nobody_knows"),
     }
-    workspace.harbour.model.piece_seconds = 0.05
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 8
     channels = [f"{workspace.channel}{number}" for number in range(len(faults))]
     for channel, (method, fault) in zip(channels, faults.items(), strict=True):
         workspace.slack.channel(channel, "U0ANN")
         workspace.slack.faults[f"{method} {channel}"].append(fault)
         workspace.says("U0ANN", f"<@{BOT}> {KEEPER}", channel=channel)
+    wait_until(lambda: all(map(workspace.slack.replies, channels)), what="each reply is begun")
+    wait_until(
+        lambda: not any(workspace.slack.faults[f"{list(faults)[at]} {channels[at]}"] for at in (0, 1)),
+        what="what happens to streams that go on has happened",
+    )
+    workspace.hurries()
     for channel in channels:
         workspace.answered(channel=channel)
         (reply,) = workspace.slack.replies(channel)
         assert "Ada Brandt kept it" in str(reply.blocks)
 
 
+@pytest.mark.usefixtures("who_reads_along")
 def test_starting_streams_too_often_is_answered_by_a_plain_message(workspace: Workspace) -> None:
-    workspace.harbour.model.piece_seconds = 0.05
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 6
     workspace.slack.faults["chat.startStream"].append(Fault(429, retry_after=30))
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    wait_until(lambda: not workspace.slack.faults["chat.startStream"], what="a stream was to be started")
+    workspace.hurries()
     workspace.answered(thread)
     (reply,) = workspace.slack.replies(workspace.channel)
     assert reply.edits == 0

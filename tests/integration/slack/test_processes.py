@@ -35,8 +35,8 @@ def test_a_service_that_slack_cannot_reach_hears_by_socket_mode(socket_mode: Har
     slack.channel("C0SOCKET", "U0ANN")
     event = slack.says("U0ANN", "C0SOCKET", f"<@{BOT}> {KEEPER}")
     envelopes = [slack.push(event), slack.push(event)]
-    wait_until(lambda: set(envelopes) <= set(slack.acknowledged), seconds=120, what="both are acknowledged")
-    wait_until(lambda: socket_mode.services.slack.open_questions() == 0, seconds=120, what="it has ended")
+    wait_until(lambda: set(envelopes) <= set(slack.acknowledged), what="both are acknowledged")
+    wait_until(lambda: socket_mode.services.slack.open_questions() == 0, what="it has ended")
     (reply,) = slack.replies("C0SOCKET")
     assert "Ada Brandt kept it" in str(reply.blocks)
 
@@ -84,7 +84,7 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         sender = Sender(made.url)
         event = slack.says("U0ANN", "C0LINKED", f"<@{BOT}> {KEEPER}")
         assert sender.event(event).status_code == 200
-        wait_until(lambda: any(each.is_whole for each in slack.replies("C0LINKED")), seconds=120, what="it is answered")
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0LINKED")), what="it is answered")
         assert sender.event(slack.event({"type": "app_uninstalled"})).status_code == 200
         assert made.services.slack.workspace("T0HARBOUR") is None
         sender.close()
@@ -94,11 +94,11 @@ def test_a_service_hears_from_slack_once_slack_is_back(tmp_path: Path, slack: Sl
     slack.faults["auth.test"].append(Fault(503))
     settings = {"slack_app_token": APP_TOKEN, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     with harbour(tmp_path / "home", Model(), **settings) as made:
-        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, seconds=120, what="it is connected")
+        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, what="it is connected")
         slack.channel("C0BACK", "U0ANN")
         envelope = slack.push(slack.says("U0ANN", "C0BACK", f"<@{BOT}> {KEEPER}"))
-        wait_until(lambda: envelope in slack.acknowledged, seconds=120, what="an event is acknowledged")
-        wait_until(lambda: any(each.is_whole for each in slack.replies("C0BACK")), seconds=120, what="it is answered")
+        wait_until(lambda: envelope in slack.acknowledged, what="an event is acknowledged")
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0BACK")), what="it is answered")
 
 
 def test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again(
@@ -112,9 +112,9 @@ def test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again(
         sender, event = Sender(made.url), slack.says("U0ANN", "C0FIRST", f"<@{BOT}> {KEEPER}")
         assert sender.event(event).status_code == 500
         told.set()
-        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, seconds=60, what="it is connected")
+        wait_until(lambda: made.services.slack.workspace("T0HARBOUR") is not None, what="it is connected")
         assert sender.event(event, retry=1).status_code == 200
-        wait_until(lambda: any(each.is_whole for each in slack.replies("C0FIRST")), seconds=60, what="it is answered")
+        wait_until(lambda: any(each.is_whole for each in slack.replies("C0FIRST")), what="it is answered")
         sender.close()
 
 
@@ -124,7 +124,7 @@ def test_a_connection_that_cannot_be_made_leaves_nothing_open(tmp_path: Path, sl
     with harbour(tmp_path / "home", Model(), **settings):
         slack.channel("C0AGAIN", "U0ANN")
         envelope = slack.push(slack.says("U0ANN", "C0AGAIN", "Hello."))
-        wait_until(lambda: envelope in slack.acknowledged, seconds=120, what="it listens at last")
+        wait_until(lambda: envelope in slack.acknowledged, what="it listens at last")
         clients = [each for each in gc.get_objects() if isinstance(each, SocketModeClient)]
         assert sum(not each.closed for each in clients) == 1
 

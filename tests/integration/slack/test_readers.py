@@ -31,7 +31,7 @@ def private(served: object) -> Iterator[None]:
     )
     document.raise_for_status()
     path = f"/v1/documents/{document.json()['id']}"
-    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
+    wait_until(lambda: client.get(path)["state"] == "ready", what="it is ready")
     yield
     client.http.delete(path).raise_for_status()
 
@@ -80,7 +80,7 @@ def test_a_group_of_ours_cannot_be_entered_by_a_group_of_that_name_in_slack(work
         "/v1/documents", params={"name": "crew.md", "readers": "group:crew"}, content=PRIVATE + b"Crew."
     )
     path = f"/v1/documents/{made.json()['id']}"
-    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
+    wait_until(lambda: client.get(path)["state"] == "ready", what="it is ready")
     workspace.slack.user_groups[:] = [{"handle": "crew", "users": ["U0ANN", "U0BOB"]}]
     read(workspace)
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
@@ -116,7 +116,7 @@ def pilots(workspace: Workspace) -> Iterator[None]:
             services.identities.users.create("default", mail, ["pilots"])
     made = client.http.post("/v1/documents", params={"name": "pilots.md", "readers": "group:pilots"}, content=TIDES)
     path = f"/v1/documents/{made.json()['id']}"
-    wait_until(lambda: client.get(path)["state"] == "ready", seconds=120, what="it is ready")
+    wait_until(lambda: client.get(path)["state"] == "ready", what="it is ready")
     workspace.slack.channel(workspace.channel, *(identifier for identifier, _ in people))
     workspace.slack.person("U0EVE")
     read(workspace)
@@ -129,7 +129,7 @@ def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_t
     """The audience may read a document as the run begins, and not all of it as the run ends."""
     workspace.model.pause.clear()
     thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
-    wait_until(lambda: "TIDEMARK" in str(workspace.harbour.model.requests), seconds=30, what="the model reads it")
+    wait_until(lambda: "TIDEMARK" in str(workspace.harbour.model.requests), what="the model reads it")
     workspace.slack.channels[workspace.channel]["members"].append("U0EVE")
     workspace.model.pause.set()
     (reply,) = workspace.answered(thread)
@@ -138,24 +138,22 @@ def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_t
     assert "lighthouse was Ada" not in str(reply)
 
 
-@pytest.mark.usefixtures("pilots")
+@pytest.mark.usefixtures("pilots", "who_reads_along")
 def test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.slack.delivery._READERS_SECONDS", 0.2)
-    workspace.harbour.model.piece_seconds = 0.1
-    workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 40
     thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
 
     def shown() -> str:
         return workspace.slack.shown(workspace.channel, thread)
 
-    wait_until(lambda: "outer mole" in shown(), seconds=60, what="the answer is read along")
+    wait_until(lambda: "outer mole" in shown(), what="the answer is read along")
     workspace.slack.channels[workspace.channel]["members"].append("U0EVE")
-    wait_until(lambda: "outer mole" not in shown(), seconds=60, what="it is shown no more")
+    wait_until(lambda: "outer mole" not in shown(), what="it is shown no more")
     assert workspace.finals() == []  # the run goes on
     assert "pilots" not in shown()
-    workspace.harbour.model.piece_seconds = 0.0
+    workspace.hurries()
     (reply,) = workspace.answered(thread)
     assert "not everybody here may see" in reply.text
 

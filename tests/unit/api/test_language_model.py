@@ -60,9 +60,10 @@ def test_a_model_that_nobody_described_has_the_window_of_its_server(tmp_path: Pa
 
 
 def test_a_server_that_is_away_is_said_to_be_and_is_asked_all_the_same(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         port = taken.getsockname()[1]
-    model = seen(settings(tmp_path, llm=f"http://127.0.0.1:{port}/v1 m"))
+        model = seen(settings(tmp_path, llm=f"http://127.0.0.1:{port}/v1 m"))
     state = model.state()
     assert state["state"] == "away"
     assert str(port) in state["detail"]

@@ -67,6 +67,6 @@ def test_beat_ends_on_sigterm_also_where_an_error_of_the_broker_comes_over_the_s
             assert beat.stdout is not None
             assert beat.stdout.readline() == b"sending\n"
             beat.terminate()
-            assert beat.wait(30) == 0
+            assert beat.wait(120) == 0
         finally:
             beat.kill()
