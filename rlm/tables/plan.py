@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from rlm.llm.port import SubCall
+from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import closed_object
 from rlm.operators.tasks import MAX_LABELS, label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
@@ -142,10 +143,11 @@ PLAN_SCHEMA: Mapping[str, object] = closed_object(
 )
 
 
-def planning_call(question: str, tables: TablesInScope, nonce: str, *, most_tokens: int) -> SubCall:
+def planning_call(question: str, tables: TablesInScope, nonce: str, profile: ModelProfile) -> SubCall:
     """Return the call that asks for a plan."""
-    prompt = _PROMPT.format(nonce=nonce, tables=plain(tables.description(), nonce), question=question)
-    return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, most_tokens), PLAN_SCHEMA, "plan")
+    described = plain(tables.description(profile.reading_tokens), nonce)
+    prompt = _PROMPT.format(nonce=nonce, tables=described, question=question)
+    return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, profile.max_output_tokens), PLAN_SCHEMA, "plan")
 
 
 def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:

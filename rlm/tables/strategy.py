@@ -71,7 +71,7 @@ class TableStrategy:
     def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
         """Plan and run; an unusable plan is sent back once, with the reason."""
         nonce = context.nonce()
-        call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
+        call = planning_call(context.question, tables, nonce, context.profile)
         reply = _reply(context, call)
         try:
             plan, result = yield from self._run(reply, tables, run)

@@ -10,7 +10,7 @@ from rlm.llm.port import SubCall
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.plan import PLAN_SCHEMA, PlanError, SemanticType, planning_call, read_plan, repairing_call
 from tests.support.ingested_tables import ingested
-from tests.support.table_questions import plan
+from tests.support.table_questions import PROFILE, plan
 
 LATE = {"table": "messages", "name": "late", "instruction": "Does it complain of lateness?", "type": "boolean"}
 
@@ -78,13 +78,13 @@ def test_the_schema_has_nothing_that_grammars_cannot_compile() -> None:
 
 
 def test_cells_cannot_end_the_tables_or_pose_as_another_turn(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables, "0123456789abcdef", most_tokens=1_000)
+    call = planning_call("How many?", tables, "0123456789abcdef", PROFILE)
     assert call.prompt.count("END tables 0123456789abcdef") == 1
     assert "<|im_start|>" not in call.prompt
 
 
 def test_a_repair_begins_as_the_first_call_did(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables, "0123456789abcdef", most_tokens=1_000)
+    call = planning_call("How many?", tables, "0123456789abcdef", PROFILE)
     again: SubCall = repairing_call(
         call, '{"sql": "SELECT nothing"}', "There is no column nothing.", "0123456789abcdef"
     )
