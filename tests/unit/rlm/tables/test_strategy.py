@@ -400,4 +400,13 @@ def test_each_number_of_a_result_names_the_records_behind_it(asking: Asking) -> 
     assert draft.table is not None
     assert draft.table.rows == (("Ann", 3, 3), ("Bob", 1, 0))
     found = {(each.row, each.column): [part.rows for part in each.parts] for each in draft.cells_behind}
-    assert found == {(1, None): [(1, 3, 6)], (1, 2): [(1, 3, 6)], (2, None): [(2,)]}
+    assert found == {(1, None): [(1, 3, 6)], (2, None): [(2,)]}
+
+
+@pytest.mark.parametrize("rows_sql", ["", "SELECT _row FROM money WHERE amount > 0"])
+def test_the_records_of_figures_are_those_behind_the_answer(asking: Asking, rows_sql: str) -> None:
+    sql = "SELECT count(amount) AS n, round(avg(amount), 2) AS mean FROM money"
+    draft = asking(plan(sql, "{n} amounts, {mean} on average.", rows_sql=rows_sql)).ask()
+    assert draft.text.startswith("2 amounts, 750.38")
+    assert [each.rows for each in draft.rows_behind] == [(1, 2)]
+    assert [[part.rows for part in each.parts] for each in draft.cells_behind] == [[(1, 2)]]
