@@ -161,6 +161,12 @@ class TableCatalog:
         contents = {table.name: self._contents(table, corpus) for table in described}
         return TablesInScope((*records, *others), contents)
 
+    def showing(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
+        """Return tables with the `wanted` ones first, and with what is known of their cells."""
+        contents = {table.name: self._contents(table, corpus) for table in wanted if table.name not in tables.contents}
+        others = (table for table in tables.tables if table not in wanted)
+        return TablesInScope((*wanted, *others), {**tables.contents, **contents})
+
     def _contents(self, table: TableInScope, corpus: Corpus) -> Contents:
         if table.kind is Kind.DOCUMENTS:
             return _documents_contents(table, corpus)
