@@ -7,8 +7,9 @@ A text is stored as UTF-8. Because a code point takes one to four bytes, its map
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePath
+from typing import Any
 
 from ingest.blobs import Blobs
 from ingest.chunking import Chunk
@@ -24,14 +25,24 @@ class TextMap:
     """The map of a version's text: byte offsets, tree and chunks, without the text itself.
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
+    `spans` has start, end, number of the heading path and page of each chunk.
     """
 
     characters: int
     size_bytes: int
     title: str | None
-    chunks: tuple[Chunk, ...]
-    marks: tuple[int, ...]
+    heading_paths: Sequence[Sequence[str]]
+    spans: Sequence[tuple[int, int, int, int | None]]
+    marks: Sequence[int]
     layout: Layout = NO_LAYOUT
+
+    @cached_property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """The chunks in reading order, made when first asked for: they take most of the time to load a long map."""
+        paths = [tuple(path) for path in self.heading_paths]
+        return tuple(
+            Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(self.spans)
+        )
 
 
 @dataclass(frozen=True)
@@ -66,9 +77,8 @@ class Texts:
         for each in texts:
             encoded = each.text.encode("utf-8")
             marks = () if len(encoded) == len(each.text) else tuple(_marks(each.text))
-            entry = TextMap(len(each.text), len(encoded), each.title, each.chunks, marks, each.layout)
             contents[_text_key(each.version_id)] = encoded
-            contents[_map_key(each.version_id)] = _dump(entry)
+            contents[_map_key(each.version_id)] = _dump(each, len(encoded), marks)
             if each.positions:
                 contents[positions_key(each.version_id)] = each.positions.to_bytes()
         self._blobs.put_all(contents)
@@ -162,16 +172,16 @@ def _map_key(version_id: str) -> str:
     return f"text/{version_id[:2]}/{version_id}.json"
 
 
-def _dump(entry: TextMap) -> bytes:
+def _dump(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
     """Write a map as JSON in columns, with each heading path once and referred to by number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
         {
-            "characters": entry.characters,
-            "size_bytes": entry.size_bytes,
+            "characters": len(entry.text),
+            "size_bytes": size_bytes,
             "title": entry.title,
-            "marks": entry.marks,
+            "marks": marks,
             "layout": layout_json(entry.layout),
             "heading_paths": paths,
             "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
@@ -181,13 +191,11 @@ def _dump(entry: TextMap) -> bytes:
 
 
 def _load(content: bytes) -> TextMap:
-    raw = json.loads(content)
-    paths = [tuple(path) for path in raw["heading_paths"]]
-    chunks = tuple(
-        Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(raw["chunks"])
-    )
+    raw: dict[str, Any] = json.loads(content)
     if "layout" in raw:
         layout = read_layout(raw["layout"], characters=raw["characters"])
     else:  # written before texts had a tree
         layout = Layout(places=page_places(raw["pages"]))
-    return TextMap(raw["characters"], raw["size_bytes"], raw["title"], chunks, tuple(raw["marks"]), layout)
+    return TextMap(
+        raw["characters"], raw["size_bytes"], raw["title"], raw["heading_paths"], raw["chunks"], raw["marks"], layout
+    )

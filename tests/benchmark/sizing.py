@@ -64,7 +64,7 @@ def measure(
             "empty_bytes": empty,
             "memory_bytes": resident,
             "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            **{f"{name}_bytes": size for name, size in _disk(home).items()},
+            **{f"{name}_bytes": size for name, size in disk_bytes(home).items()},
         }
     print(json.dumps(figures))
 
@@ -133,7 +133,7 @@ def _cpu_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
 
 
-def _disk(home: Path) -> dict[str, int]:
+def disk_bytes(home: Path) -> dict[str, int]:
     """Return the bytes that files occupy; those with holes count as the disk does."""
     sizes = dict.fromkeys(("catalog", "blobs", "index", "other"), 0)
     for path in home.rglob("*"):

@@ -49,12 +49,15 @@ class Repetition:
     def dimension(self) -> int:
         return int(self._vectors.shape[1])
 
-    def batches(self, start: int, end: int, *, size: int) -> Iterator[Batch]:
-        """Chunks from number `start` to before number `end`. Call it once for each number: copies are drawn anew."""
-        for at in range(start, end, size):
-            yield self._batch(range(at, min(at + size, end)))
+    def batches(self, start: int, end: int, *, size: int, reworded: bool = True) -> Iterator[Batch]:
+        """Chunks from number `start` to before number `end`. Call it once for each number: copies are drawn anew.
 
-    def _batch(self, numbers: range) -> Batch:
+        Copies that are not `reworded` have the originals' texts.
+        """
+        for at in range(start, end, size):
+            yield self._batch(range(at, min(at + size, end)), reworded)
+
+    def _batch(self, numbers: range, reworded: bool) -> Batch:
         originals = np.array([number % len(self._chunks) for number in numbers])
         copies = [number // len(self._chunks) for number in numbers]
         vectors = self._vectors[originals]
@@ -63,7 +66,7 @@ class Repetition:
         vectors = vectors + noise * changed[:, None]
         chunks = [_copy(self._chunks[original], copy) for original, copy in zip(originals, copies, strict=True)]
         texts = [
-            self._reworded(original) if copy else self._texts[original]
+            self._reworded(original) if copy and reworded else self._texts[original]
             for original, copy in zip(originals, copies, strict=True)
         ]
         return Batch(chunks, texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -12,6 +12,5 @@ def test_a_killed_run_ends_with_the_same_answer_and_repeats_no_finished_sub_call
     assert found["calls_of_an_undisturbed_run"] > 100
 
 
-def test_a_cancelled_run_has_no_request_open_two_seconds_later(tmp_path: Path) -> None:
-    found = cancelled(3, folder=tmp_path)
-    assert found["within_two_seconds"] == 3
+def test_a_cancelled_run_closes_its_requests_and_sends_no_more(tmp_path: Path) -> None:
+    assert cancelled(3, folder=tmp_path)["cancelled"] == 3

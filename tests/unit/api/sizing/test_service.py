@@ -43,6 +43,21 @@ def test_ten_billion_tokens_are_a_cluster_whose_vectors_are_quantized_and_held_t
     assert float(rows["cost_of_a_question"]) > 0
 
 
+@pytest.mark.parametrize(
+    "wanted", [Wanted(600_000, 500), Wanted(2_000, 1_000, memory_gb=1), Wanted(2_000, 1_000, questions_an_hour=4_000)]
+)
+def test_what_one_process_cannot_search_hold_or_answer_is_a_cluster(wanted: Wanted) -> None:
+    assert make_plan(replace(wanted, documents=1_000, questions_an_hour=0, memory_gb=64), None, CONSTANTS).index is None
+    assert make_plan(wanted, None, CONSTANTS).index is not None
+
+
+def test_documents_that_must_be_there_soon_are_a_cluster() -> None:
+    assert make_plan(Wanted(20_000, 5_000, index_hours=24), None, CONSTANTS).index is None
+    plan = make_plan(Wanted(20_000, 5_000, index_hours=0.1), None, CONSTANTS)
+    assert plan.index is not None
+    assert plan.ingest_cores > plan.wanted.cores
+
+
 def test_vectors_stay_in_full_while_they_fit() -> None:
     small = corpus_of(200_000, 1_000, CONSTANTS)
     index = plan_index(small, Machine(), CONSTANTS, dimension=384, available=True)
