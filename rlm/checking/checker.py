@@ -27,7 +27,11 @@ _PARTLY = "Supported in part: "
 _LINE = re.compile(r"\S[^\n]*")
 _WORD = re.compile(r"\w+")
 _STEM_CHARS = 5
-_SUPPORT_LINE = re.compile(r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*(\S[^\n]*)$", re.MULTILINE | re.I)
+_NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
+# A quotation ends with its line, or, as rows of a table do, at the quotation mark that ends a later one.
+_SUPPORT = re.compile(
+    rf"{_NAMED_PASSAGE}([\"“„«](?:(?!{_NAMED_PASSAGE}|</)[\s\S])*?[\"”“»][ \t]*$|\S[^\n]*$)", re.MULTILINE | re.I
+)
 
 
 class CheckMode(StrEnum):
@@ -243,9 +247,7 @@ def _likeness(wanted: frozenset[str], text: str) -> float:
 
 
 def offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
-    """Read the quotations of a `<support>` block, one a line: `[3] "words"`. `numbers` gives the number in the answer
-    for a passage's number in the prompt."""
-    lines = (
-        (numbers.get(int(match[1])), match[2].strip().strip("\"'“”„‘’«»")) for match in _SUPPORT_LINE.finditer(block)
-    )
-    return tuple(OfferedQuote(number, text.strip()) for number, text in lines if number is not None and text.strip())
+    """Read the quotations of a `<support>` block, each begun on a line of its own: `[3] "words"`. `numbers` gives the
+    number in the answer for a passage's number in the prompt."""
+    read = ((numbers.get(int(match[1])), match[2].strip().strip("\"'“”„‘’«»")) for match in _SUPPORT.finditer(block))
+    return tuple(OfferedQuote(number, text.strip()) for number, text in read if number is not None and text.strip())

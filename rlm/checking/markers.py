@@ -7,6 +7,8 @@ neither. Code between backticks has no markers.
 """
 
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +24,11 @@ _LEADING = re.compile(r"(?:\[\d{1,4}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
+# What stands between such marks is a name or a value, whatever full stops it has.
+_VERBATIM = re.compile(r"`[^`\n]+`|(?<!\w)'[^'\n]{1,60}'(?!\w)|(?<!\w)‘[^‘’\n]{1,60}’(?!\w)")
+_ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
+_LONGEST_ASIDE_END = 8
+_MOST_JOINED = 20
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
 )
@@ -154,8 +161,8 @@ def _read_numbers(numbers: str) -> Iterator[int]:
 def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers after a full stop belong to the sentence before it; a quotation of several sentences belongs to the
-    sentence that quotes it.
+    Markers after a full stop belong to the sentence before it; a quotation or parenthesis of several sentences belongs
+    to the sentence that it stands in.
     """
     spans: list[tuple[int, int]] = []
     for start, end in _quoting(text, sentence_spans(text)):
@@ -171,22 +178,42 @@ def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
 
 
 def _quoting(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, joining those within one quotation; a quotation not closed in its paragraph does not count."""
+    """Yield the spans, joining those within one quotation or parenthesis; one that is not closed soon, and in its
+    paragraph, does not count."""
     at = 0
     while at < len(spans):
         last = at
-        while _is_open(text[spans[at][0] : spans[last][1]]):
-            if last + 1 == len(spans) or "\n" in text[spans[last][1] : spans[last + 1][0]]:
+        opened = _opened(text, spans[at])
+        while opened.still:
+            ends = last + 1 == len(spans) or last - at == _MOST_JOINED
+            if ends or "\n" in text[spans[last][1] : spans[last + 1][0]]:
                 last = at
                 break
             last += 1
+            opened += _opened(text, spans[last])
         yield spans[at][0], spans[last][1]
         at = last + 1
 
 
-def _is_open(text: str) -> bool:
-    """True if a quotation begins in the text and does not end."""
-    return text.count('"') % 2 == 1 or text.count("“") > text.count("”")
+@dataclass(frozen=True)
+class _Opened:
+    """How many quotation marks and parentheses have been opened: `straight` counts marks that open and close alike."""
+
+    straight: int
+    curved: int
+    round: int
+
+    def __add__(self, other: "_Opened") -> "_Opened":
+        return _Opened(self.straight + other.straight, self.curved + other.curved, self.round + other.round)
+
+    @property
+    def still(self) -> bool:
+        return self.straight % 2 == 1 or self.curved > 0 or self.round > 0
+
+
+def _opened(text: str, span: tuple[int, int]) -> _Opened:
+    count = text[slice(*span)].count
+    return _Opened(count('"'), count("“") - count("”"), count("(") - count(")"))
 
 
 def without_markers(text: str) -> str:
@@ -197,23 +224,33 @@ def without_markers(text: str) -> str:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop ends a sentence unless an abbreviation, an initial or an ordinal precedes it or a lower-case letter
-    follows; a line break alone ends none, because extracted text is often broken where the lines of a page were.
+    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter follows, an abbreviation,
+    an initial or an ordinal precedes it, or it stands in code or a short text between single quotation marks; a line
+    break alone ends none, because extracted text is often broken where the lines of a page were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
-    for end, following in _ends(text):
+    for end in _ends(text):
+        if _closes_aside(text[start:end].rstrip()):
+            continue
         spans.append((start, end))
-        start = following
+        start = end
     spans.append((start, len(text)))
     return [(first, last) for first, last in (_stripped(text, *span) for span in spans) if first < last]
 
 
-def _ends(text: str) -> Iterator[tuple[int, int]]:
+def _closes_aside(text: str) -> bool:
+    """True if a text ends with a parenthesis that begins within it, "(like this!)"."""
+    return _ASIDE_END.search(text, max(0, len(text) - _LONGEST_ASIDE_END)) is not None and text.rfind("(") > 0
+
+
+def _ends(text: str) -> Iterator[int]:
+    verbatim = [found.span() for found in _VERBATIM.finditer(text)]
     for match in _END.finditer(text):
-        if match[0][0] == "." and "\n" not in match[0]:
-            if text[match.end() : match.end() + 1].islower():
-                continue
+        in_line = "\n" not in match[0]
+        if in_line and (text[match.end() : match.end() + 1].islower() or _within(verbatim, match.start())):
+            continue
+        if in_line and match[0][0] == ".":
             if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
                 continue
             before = max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()
@@ -221,7 +258,13 @@ def _ends(text: str) -> Iterator[tuple[int, int]]:
                 continue
             if _DAY.search(text, *before) and _MONTH.match(text, match.end()):
                 continue
-        yield match.end(), match.end()
+        yield match.end()
+
+
+def _within(spans: Sequence[tuple[int, int]], place: int) -> bool:
+    """True if a place lies before the last character of one of the spans, which are in order."""
+    at = bisect_right(spans, (place, sys.maxsize)) - 1
+    return at >= 0 and place < spans[at][1] - 1
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

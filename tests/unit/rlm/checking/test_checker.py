@@ -10,7 +10,7 @@ import pytest
 
 from ingest.places import Location
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
-from rlm.checking.checker import CheckMode, in_order, judged, located
+from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes
 from rlm.checking.judging import Judge, Judgement
 from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
@@ -275,3 +275,29 @@ def test_a_sentence_about_a_csv_rests_on_a_row_and_not_on_the_whole_table() -> N
     (sentence,), (citation,) = located(draft, lambda version, start, end: Location(None, f"row {start}"))
     assert (sentence.quotes[0].text, citation.quote) == ("Bergen,291940", "Bergen,291940")
     assert citation.place == f"row {rows.text.index('Bergen')}"
+
+
+def test_a_quotation_of_several_rows_is_read_to_its_end() -> None:
+    block = (
+        '<support answered="yes">\n[2] "| 2022 | 170 |\n| 2023 | 160 |"\n[7] "never closed\n'
+        '[3] the "keeper" of it\n[2] "one line"\nrest\n</support>'
+    )
+    quotes = [(each.number, each.text) for each in offered_quotes(block, {2: 1, 3: 2, 7: 3})]
+    assert quotes == [
+        (1, "| 2022 | 170 |\n| 2023 | 160 |"),
+        (3, "never closed"),
+        (2, 'the "keeper" of it'),
+        (1, "one line"),
+    ]
+
+
+def test_rows_that_were_quoted_together_are_shown_together() -> None:
+    ducks = passage(
+        "Ducks of the lake\n\n| year | ducks |\n| --- | --- |\n| 2022 | 170 |\n| 2023 | 160 |\n| 2024 | 165 |"
+    )
+    draft = replace(
+        draft_of("They fell by ten in 2023 [1].", {1: "| 2022 | 170 |\n| 2023 | 160 |"}), evidence={1: ducks}
+    )
+    (sentence,) = sentences_of(draft)
+    assert sentence.check is Check.QUOTED
+    assert [each.text for each in sentence.quotes] == ["| 2022 | 170 |\n| 2023 | 160 |"]

@@ -100,6 +100,26 @@ def test_a_quotation_mark_that_is_never_closed_joins_nothing() -> None:
     assert len(list(marked_spans(text))) == 2
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Of the urgent ones (P1!) 33 were escalated (state 'Esc. L2', 'Esc. L3' or 'Closed (esc.)'); 16 are closed.",
+        "He saw it (Oops!) in the hall.",
+        "The reading (it was taken at noon. Nobody wrote down by whom.) is the highest.",
+        "Rows with `x = 'a. B'` and the code ‘Nr. 7’ count.",
+        'Yahoo! was asked, and "Why?" was all that it said.',
+    ],
+)
+def test_values_and_parentheses_tear_no_sentence(sentence: str) -> None:
+    text = f"{sentence} Another one [1]."
+    assert [text[start:end] for start, end, _ in marked_spans(text)] == [sentence, "Another one [1]."]
+
+
+def test_single_quotation_marks_and_parentheses_that_are_never_closed_join_nothing() -> None:
+    text = "'Tis the dogs' own (so they say. It's theirs. We don't ask."
+    assert len(list(marked_spans(text))) == 3
+
+
 def test_numbers_of_a_list_are_no_sentences() -> None:
     text = "In this order:\n\n1. **Arthur** gives first [1].\n2. Seward gives second [2]."
     assert [text[start:end] for start, end, _ in marked_spans(text)] == [
