@@ -21,6 +21,8 @@ _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
+# The line below the header of a table.
+_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 # The quotations that are shown for one sentence from one passage.
 _MOST_QUOTES = 5
 _PARTLY = "Supported in part: "
@@ -43,10 +45,14 @@ class CheckMode(StrEnum):
 
 
 def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
-    """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
+    """Return a draft's sentences with their quotes, and its citations by number; none is judged yet.
+
+    The rows of a table are sentences, but for its header.
+    """
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
         for start, end, numbers in marked_spans(draft.text)
+        if numbers or not _is_header(draft.text, start, end)
     ]
     shown: dict[int, Iterator[list[_Shown]]] = {}
     for number, passage in draft.evidence.items():
@@ -67,6 +73,11 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
     if citations and mode is not CheckMode.OFF:
         sentences = list(map(_with_reason, sentences))
     return sentences, [citations[number] for number in sorted(citations)]
+
+
+def _is_header(text: str, start: int, end: int) -> bool:
+    """True for the names of a table's columns, which are no sentence."""
+    return text.startswith("|", start) and _RULE.match(text, end) is not None
 
 
 def _with_reason(sentence: Sentence) -> Sentence:

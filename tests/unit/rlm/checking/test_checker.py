@@ -202,6 +202,14 @@ def test_the_rows_of_a_table_are_what_an_answer_was_computed_from() -> None:
     assert sentences_of(draft)[0].check is Check.COMPUTED
 
 
+@pytest.mark.parametrize("computed", [True, False])
+def test_the_header_of_a_table_is_no_sentence(computed: bool) -> None:
+    text = "By port:\n\n| port | metres |\n| --- | ---: |\n| Brest | 7.1 |\n| Leith | 5.6 |"
+    found = sentences_of(draft_of(text, computed=computed))
+    assert [each.text for each in found] == ["By port:", "| Brest | 7.1 |", "| Leith | 5.6 |"]
+    assert [text[each.start : each.end] for each in found] == [each.text for each in found]
+
+
 def test_without_checking_nothing_is_located() -> None:
     assert sentences_of(draft_of("It sank [2]."), CheckMode.OFF)[0].check is Check.UNCHECKED
 
