@@ -177,9 +177,16 @@ class _Words:
 
 def matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
     """Return the query words that BM25 finds in the text, each once, in query order; stop words are left out."""
-    there = set(encoder.query(text).indices)
+    (found,) = matched_in_each(encoder, query, [text])
+    return found
+
+
+def matched_in_each(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield for each text what `matched_words` returns."""
     asked = {word: encoder.query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
-    return tuple(word for word, terms in asked.items() if there.intersection(terms))
+    for text in texts:
+        there = set(encoder.query(text).indices)
+        yield tuple(word for word, terms in asked.items() if there.intersection(terms))
 
 
 def _pairs(terms: Iterable[int]) -> Iterator[int]:

@@ -173,7 +173,8 @@ def _route(opened: OpenRequest, question: str) -> Route:
     if not tables.has_records and fits(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.strategies(), opened.nonce()
-    return route(question, corpus, choices, tables.description(), router.calls, nonce, cancelled=opened.cancelled)
+    described = tables.description(router.profile.reading_tokens)
+    return route(question, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
 
 
 def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

@@ -6,21 +6,25 @@ they come from.
 """
 
 import json
+import math
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import islice, takewhile
 from typing import Any
 
 from ingest.table_profiles import VALUE_CHARS, commonest, cut, merged, profile_of, written
 from ingest.tables import Column, ColumnProfile, ColumnType, RecordTable, RecordTables
+from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
 from rlm.errors import UnknownHandleError
 from rlm.strategy import Search
-from rlm.tables.description import Contents, Described, description
+from rlm.tables.description import DESCRIBED_CHARS, Contents, Described, Description, described
 from rlm.tables.surroundings import surroundings
 from rlm.untrusted import one_line
 
@@ -29,6 +33,9 @@ MOST_DESCRIBED = 30
 # Passages that tell which tables a question may be about.
 _LOOKED_UP = 50
 _FEW = 3  # all of so many are described, in whatever order
+# Rankings of tables are short, so the first of one says far more than its others: a smaller constant than for passages.
+_RRF_K = 10
+_CHARS_PER_TOKEN = 4
 _MOST_ATTRIBUTES = 60
 _SAMPLE_ROWS = 3
 _TITLE_CHARS = 80
@@ -110,13 +117,19 @@ class TablesInScope:
         found = [(match.start(), table) for match, table in places if match]
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
-    def description(self) -> str:
+    def description(self, reading_tokens: int = 0) -> str:
+        """Return the text of `described`."""
+        return self.described(reading_tokens).text
+
+    def described(self, reading_tokens: int = 0) -> Description:
         """Describe the tables for a prompt, as many as fit; names, titles and cells are the documents' words.
 
-        Those of documents and sections are always described.
+        Those of documents and sections are always described. A model that reads many tokens of documents is shown
+        more: a quarter as many of tables.
         """
         records = [self._described(table) for table in self.tables if table.kind is Kind.RECORDS]
-        return description(records, [self._described(table) for table in self.tables if table.kind is not Kind.RECORDS])
+        others = [self._described(table) for table in self.tables if table.kind is not Kind.RECORDS]
+        return described(records, others, max(DESCRIBED_CHARS, reading_tokens * _CHARS_PER_TOKEN // 4))
 
     def _described(self, table: TableInScope) -> Described:
         return Described(table.name, table.columns, table.rows, _source(table), self.contents.get(table.name))
@@ -132,7 +145,7 @@ class TableCatalog:
         """Return the tables of all documents of a corpus, with what is known of those that can be described.
 
         Documents that were closed to the principal since the corpus was opened have none. If there are many tables,
-        those come first that a search for the question finds, in its order.
+        those come first that a search for the question finds, that share rare words with it, or that have many rows.
         """
         corpus = corpus.within(each.handle for each in corpus.documents if corpus.is_open(each))
         parts = [
@@ -143,10 +156,16 @@ class TableCatalog:
         corpus.note(part.document for part in parts)
         records, others = list(_grouped(parts)), (_documents(corpus), *_sections(corpus))
         if len(records) > _FEW and search is not None and question:
-            records = _as_found(records, search(question, _LOOKED_UP))
+            records = _by_relevance(records, question, search(question, _LOOKED_UP))
         described = (*records[:MOST_DESCRIBED], *others)
         contents = {table.name: self._contents(table, corpus) for table in described}
         return TablesInScope((*records, *others), contents)
+
+    def showing(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
+        """Return tables with the `wanted` ones first, and with what is known of their cells."""
+        contents = {table.name: self._contents(table, corpus) for table in wanted if table.name not in tables.contents}
+        others = (table for table in tables.tables if table not in wanted)
+        return TablesInScope((*wanted, *others), {**tables.contents, **contents})
 
     def _contents(self, table: TableInScope, corpus: Corpus) -> Contents:
         if table.kind is Kind.DOCUMENTS:
@@ -228,11 +247,60 @@ def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
-def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[TableInScope]:
-    """Put tables in the order of passages: those that a passage lies in, those of documents found, and the others."""
+def _by_relevance(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
+    """Put tables in an order that fuses three rankings: by the passages found, by the question's words, and by size.
+
+    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009); those that tie all have the last's rank.
+    """
+    sizes = [float(table.rows or 0) for table in tables]
+    rankings = [_as_found(tables, passages), _as_worded(tables, question), sizes]
+    fused = map(sum, zip(*map(_shares, rankings), strict=True))
+    return [table for _, table in sorted(zip(fused, tables, strict=True), key=lambda each: -each[0])]
+
+
+def _shares(scores: Sequence[float]) -> list[float]:
+    ascending = sorted(scores)
+    ranks = (len(scores) - bisect_left(ascending, score) for score in scores)
+    return [1 / (_RRF_K + rank) if score > 0 else 0.0 for rank, score in zip(ranks, scores, strict=True)]
+
+
+def _as_worded(tables: Sequence[TableInScope], question: str) -> list[float]:
+    """Score tables by the words they share with a question; a word that few tables have weighs more.
+
+    What a table or its file is called weighs more than the names of its columns.
+    """
+    in_titles, in_columns = (
+        list(map(set, matched_in_each(_encoder(), question, map(texts, tables)))) for texts in (_titles, _column_names)
+    )
+    having = Counter(word for each in map(set.union, in_titles, in_columns) for word in each)
+    weights = {word: math.log(1 + (len(tables) - count + 0.5) / (count + 0.5)) for word, count in having.items()}
+    return [
+        sum(CONTEXT_WEIGHT * weights[word] for word in titles) + sum(weights[word] for word in columns)
+        for titles, columns in zip(in_titles, in_columns, strict=True)
+    ]
+
+
+@cache
+def _encoder() -> Bm25Encoder:
+    return Bm25Encoder()
+
+
+def _titles(table: TableInScope) -> str:
+    """Return what the tables of documents that a table is put together from, their documents and files are called."""
+    parts = table.parts[:_MOST_CAPTIONS]
+    named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
+    return " ".join(dict.fromkeys(named))
+
+
+def _column_names(table: TableInScope) -> str:
+    return " ".join(column.name for column in table.columns)
+
+
+def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
+    """Score tables by passages, best first: those that a passage lies in, then those of documents found."""
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
-    def rank(table: TableInScope) -> tuple[int, int]:
+    def score(table: TableInScope) -> float:
         versions = {part.document.handle.version_id for part in table.parts}
         within = (
             number
@@ -241,11 +309,11 @@ def _as_found(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> li
         )
         found = next(within, None)
         if found is not None:
-            return 0, found
+            return float(2 * len(passages) - found)
         ranks = [by_document[version] for version in versions if version in by_document]
-        return (1, min(ranks)) if ranks else (2, 0)
+        return float(len(passages) - min(ranks)) if ranks else 0.0
 
-    return sorted(tables, key=rank)
+    return [score(table) for table in tables]
 
 
 def _meet(part: Part, passage: Passage) -> bool:

@@ -12,9 +12,10 @@ from ingest.table_profiles import CUT, VALUE_CHARS, cut
 from ingest.tables import Column, ColumnProfile, ColumnType
 from rlm.untrusted import one_line
 
-# A prompt has room for so much about tables, and of it so much for those that are shown by their columns alone.
+# A prompt has room for so much about tables, or for more if its model reads much. Columns come first, but take no
+# more than their share of it if there are many tables; and the values and rows of one table no more than theirs.
 DESCRIBED_CHARS = 12_000
-_COLUMNS_ONLY_CHARS = 3_000
+_SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
 _MOST_COLUMNS = 60
 _NAME_CHARS = 80
@@ -60,40 +61,66 @@ class Described:
     contents: Contents | None
 
 
-def description(records: Sequence[Described], others: Sequence[Described]) -> str:
+@dataclass(frozen=True)
+class Description:
+    """The text about tables, and the names of those that it shows in full, by their columns, and by no more than that.
+
+    A table that is `listed` has no place in the text but its name at most.
+    """
+
+    text: str
+    whole: frozenset[str]
+    brief: frozenset[str]
+    listed: frozenset[str]
+
+
+def described(records: Sequence[Described], others: Sequence[Described], most_chars: int) -> Description:
     """Describe tables for a prompt: `others` always, and as many `records` as fit, from the first.
 
-    The first are described in full, the next by their columns alone, and of the rest names are given, as many as fit.
+    As many as fit get at least their columns, the first of these also values and rows, and of the rest names are given.
     """
     always = ["\n".join(_whole(table)) for table in others]
-    room = DESCRIBED_CHARS - sum(map(len, always))
-    whole: list[str] = []
-    for at, table in enumerate(records):
-        text = "\n".join(_whole(table)) if table.contents else ""
-        spare = _COLUMNS_ONLY_CHARS if at + 1 < len(records) else 0
-        if not text or (whole and len(text) + spare > room):
-            break
-        whole.append(text)
-        room -= len(text)
-    brief: list[str] = []
-    for table in records[len(whole) :]:
-        text = "\n".join(_brief(table))
-        if table.contents is None or len(text) > room:
-            break
-        brief.append(text)
-        room -= len(text)
-    if brief:
-        brief.insert(0, _left_out(len(brief)))
-    named = _named(records[len(whole) + max(0, len(brief) - 1) :])
-    return "\n".join([*whole, *always, *brief, *named])
+    room = max(0, most_chars - sum(map(len, always)))
+    in_brief = ["\n".join(_brief(table)) for table in records]
+    brief = _fitting(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
+    room -= sum(map(len, brief.values()))
+    most = int(max(most_chars * _SHARE_OF_ONE, most_chars / max(1, len(records))))
+    whole: dict[int, str] = {}
+    for at, table in enumerate(records[: max(1, len(brief))]):
+        text = "\n".join(_whole(table, most)) if table.contents else ""
+        added = len(text) - len(brief.get(at, ""))
+        if text and (not whole or added <= room):
+            whole[at] = text
+            room -= added
+    brief |= _fitting(in_brief, max(1, len(brief)), room)
+    only_brief = {at: text for at, text in brief.items() if at not in whole}
+    rest = [table for at, table in enumerate(records) if at not in whole and at not in brief]
+    lines = [*whole.values(), *always, *_left_out(len(only_brief)), *only_brief.values(), *_named(rest)]
+    names = [table.name for table in records]
+    return Description(
+        "\n".join(lines),
+        frozenset(names[at] for at in whole),
+        frozenset(names[at] for at in only_brief),
+        frozenset(table.name for table in rest),
+    )
 
 
-def _left_out(count: int) -> str:
+def _fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
+    """Return the texts from `start`, as many as fit."""
+    lengths = accumulate(map(len, texts[start:]))
+    return {
+        at: text for at, (text, length) in enumerate(zip(texts[start:], lengths, strict=True), start) if length <= room
+    }
+
+
+def _left_out(count: int) -> Iterator[str]:
     tables = "this table" if count == 1 else f"these {count:,} tables"
-    return f"There was no room for the values and rows of {tables}:"
+    if count:
+        yield f"There was no room for the values and rows of {tables}:"
 
 
-def _whole(table: Described) -> Iterator[str]:
+def _whole(table: Described, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
+    """Yield all lines about a table. Its values take half of the characters at most, and its rows the other half."""
     contents = table.contents or Contents()
     yield _heading(table)
     yield from _captions(contents)
@@ -103,12 +130,13 @@ def _whole(table: Described) -> Iterator[str]:
         yield _columns_line(table)
     else:
         yield "  columns:"
-        room = max(_FEWEST_VALUES_CHARS, _VALUES_CHARS // max(1, len(shown)))
+        room = max(_FEWEST_VALUES_CHARS, min(_VALUES_CHARS, most_chars // 2) // max(1, len(shown)))
         for column, profile in zip_longest(shown, contents.columns[: len(shown)]):
             yield f"    {_column(column)}{_facts(profile, table.rows or 0, room) if profile else ''}"
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
-    room = max(_FEWEST_CELL_CHARS, _ROW_CHARS // max(1, len(shown)))
+    of_one = min(_ROW_CHARS, most_chars // (2 * max(1, len(contents.rows))))
+    room = max(_FEWEST_CELL_CHARS, of_one // max(1, len(shown)))
     for number, row in contents.rows.items():
         yield f"  row {number}: {' | '.join(_cell(cell, room) for cell in row[:_MOST_COLUMNS])}"
 

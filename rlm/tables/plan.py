@@ -8,14 +8,17 @@ from enum import StrEnum
 from typing import Any
 
 from rlm.llm.port import SubCall
+from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import closed_object
 from rlm.operators.tasks import MAX_LABELS, label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
+from rlm.tables.description import Description
 from rlm.untrusted import DATA_ONLY, plain
 
 _MAX_TOKENS = 2_000
 _MOST_SEMANTIC_COLUMNS = 6
 _MAX_TEXT_CHARS = 8_000
+MOST_SHOWN = 5
 _NAME = re.compile(r"[^\W\d_]\w{0,59}")
 
 _SYSTEM = f"""You answer questions about tables by planning a computation. You see the tables' names, columns and
@@ -68,8 +71,13 @@ _PROMPT = """BEGIN tables {nonce}
 END tables {nonce}
 
 Question: {question}
-
+{look}
 Reply with the plan as JSON."""
+_LOOK = f"""
+Of some of these tables no columns, or no values and rows, are shown. Where the plan may need them, name up to
+{MOST_SHOWN} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once. Otherwise
+leave "show" empty.
+"""
 _REPAIR = """
 
 An earlier plan for this question was:
@@ -120,32 +128,53 @@ class PlanError(ValueError):
     """The plan cannot be used; the message tells its author why."""
 
 
-PLAN_SCHEMA: Mapping[str, object] = closed_object(
-    {
-        "semantic_columns": {
-            "type": "array",
-            "items": closed_object(
-                {
-                    "table": {"type": "string"},
-                    "name": {"type": "string"},
-                    "instruction": {"type": "string"},
-                    "type": {"type": "string", "enum": [each.value for each in SemanticType]},
-                    "labels": {"type": "array", "items": {"type": "string"}},
-                    "where": {"type": "string"},
-                }
-            ),
-        },
-        "sql": {"type": "string"},
-        "rows_sql": {"type": "string"},
-        "answer": {"type": "string"},
-    }
+_MEMBERS: Mapping[str, object] = {
+    "semantic_columns": {
+        "type": "array",
+        "items": closed_object(
+            {
+                "table": {"type": "string"},
+                "name": {"type": "string"},
+                "instruction": {"type": "string"},
+                "type": {"type": "string", "enum": [each.value for each in SemanticType]},
+                "labels": {"type": "array", "items": {"type": "string"}},
+                "where": {"type": "string"},
+            }
+        ),
+    },
+    "sql": {"type": "string"},
+    "rows_sql": {"type": "string"},
+    "answer": {"type": "string"},
+}
+PLAN_SCHEMA: Mapping[str, object] = closed_object(_MEMBERS)
+# The schema of a plan that may ask first to see more of some tables.
+LOOKING_SCHEMA: Mapping[str, object] = closed_object(
+    {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
 
 
-def planning_call(question: str, tables: TablesInScope, nonce: str, *, most_tokens: int) -> SubCall:
-    """Return the call that asks for a plan."""
-    prompt = _PROMPT.format(nonce=nonce, tables=plain(tables.description(), nonce), question=question)
-    return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, most_tokens), PLAN_SCHEMA, "plan")
+def planning_call(
+    question: str, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
+) -> SubCall:
+    """Return the call that asks for a plan; who `may_look` may ask to see more of the tables first."""
+    look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
+    prompt = _PROMPT.format(nonce=nonce, tables=plain(shown.text, nonce), question=question, look=look)
+    return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, profile.max_output_tokens), schema, "plan")
+
+
+def asked_to_see(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
+    """Return the tables that a planner has to see first: those it names that are not shown in full.
+
+    Tables that its query reads without having seen their columns are among them.
+    """
+    try:
+        value = json.loads(reply)
+        found = [tables.named(str(name).strip().strip('"')) for name in value["show"]]
+        read = [table for table in tables.mentioned(str(value["sql"])) if table.name in shown.listed]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    wanted = [table for table in found if table is not None and table.name in shown.brief | shown.listed]
+    return list({table.name: table for table in (*wanted, *read)}.values())[:MOST_SHOWN]
 
 
 def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:

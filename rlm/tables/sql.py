@@ -127,7 +127,8 @@ class SqlEngine:
     def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
         """Return a SELECT of `_row` for the rows that `sql` computes from; None if it reads anything but one table.
 
-        These are all rows that pass WHERE for an aggregate, and the rows shown for a plain SELECT.
+        These are, for aggregates, all rows that pass WHERE and that one of them takes, and for a plain SELECT the rows
+        that it shows.
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             answer = self._ask({"sql": sql, "behind": True, "limits": asdict(self._limits)}, Path(folder), cancelled)

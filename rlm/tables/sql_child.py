@@ -8,7 +8,7 @@ engine is closed to files, networks, extensions and settings for good, and the p
     {"columns", "rows", "total_rows", "records"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
 "records" is null, or names the table and for each of the first "traced_rows" rows the records that it rests on, as
-ranges of their numbers: under "" those of the row, and under a column's number those of its cell alone.
+ranges of their numbers: under "" those of the row, and under a column's number those of its cell, if they are others.
 
     {"sql", "limits", "behind": true}  →  {"behind": "SELECT …" or null}
 """
@@ -167,7 +167,9 @@ def _records(
         if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:
             return None
         lists = zip(("", *map(str, query.columns)), row[own:], strict=True)
-        records.append({name: ranges_of(sorted(set(numbers or ()))) for name, numbers in lists})
+        found_ranges = {name: ranges_of(sorted(set(numbers or ()))) for name, numbers in lists}
+        of_row = found_ranges[""]
+        records.append({name: each for name, each in found_ranges.items() if name == "" or each != of_row})
         ranges += sum(map(len, records[-1].values()))
         if ranges > _MOST_RANGES:
             return None

@@ -23,6 +23,25 @@ _REFUSED_NODES = {
     "MERGE_QUERY_NODE": "writes",
     "SHOW_REF": "describes tables instead of reading them",
 }
+# The aggregates that take no record whose (first) argument is NULL.
+_SKIPPING_NULL = frozenset(
+    {
+        "sum",
+        "avg",
+        "mean",
+        "count",
+        "min",
+        "max",
+        "median",
+        "mode",
+        "product",
+        "any_value",
+        "string_agg",
+        "group_concat",
+    }
+    | {"listagg", "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "quantile", "quantile_cont"}
+    | {"quantile_disc", "approx_count_distinct", "approx_quantile", "bool_and", "bool_or", "fsum", "kahan_sum"}
+)
 _ROW_ALIAS = "__row"
 # The columns that name records: of a whole row, and with a number behind it of one of its cells.
 _RECORDS = "__records"
@@ -57,8 +76,8 @@ def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence
 def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
     """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
 
-    Groups and their conditions are left out, so all rows that pass WHERE are behind an aggregate. A SELECT without
-    aggregates keeps its order and limit: the rows behind it are the rows it shows.
+    Groups and their conditions are left out, so behind aggregates are all rows that pass WHERE and that one of them
+    takes. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
     """
     try:
         node = _parse(engine, sql)["node"]
@@ -71,6 +90,8 @@ def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
     if _aggregates(engine, node):
         rows = _column(ROW_NUMBER)
         bare: Node = {"modifiers": [], "group_expressions": [], "group_sets": [], "having": None, "qualify": None}
+        conditions = [node["where_clause"], _taken(engine, node["select_list"])]
+        bare["where_clause"] = _joined("AND", [each for each in conditions if each is not None])
         return _as_sql(engine, {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]})
     shown = {**node, "select_list": [*node["select_list"], _column(ROW_NUMBER, alias=_ROW_ALIAS)]}
     inner = _as_sql(engine, shown)
@@ -133,7 +154,10 @@ def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]
         listed = f"flatten(list({_RECORDS}))" if is_list else f"list({ROW_NUMBER})"
     else:
         listed = _RECORDS if is_list else f"[{ROW_NUMBER}]"
-    node["select_list"].append(_expression(engine, f"{listed} AS {_RECORDS}"))
+    records = _expression(engine, f"{listed} AS {_RECORDS}")
+    if _aggregates(engine, node) and (taken := _taken(engine, node["select_list"])) is not None:
+        _filtered(records, taken)
+    node["select_list"].append(records)
     return table
 
 
@@ -162,33 +186,76 @@ def _has_window(node: Node) -> bool:
 
 
 def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]:
-    """Add a list for each aggregate that takes some records of its row only; yield the numbers of its columns."""
+    """Add a list for each column that takes some records of its row only; yield the numbers of these columns."""
     own = node["select_list"][:-1]
     if not _aggregates(engine, node) or any(each["type"] == "STAR" for each in own):
         return
+    of_row = _taken(engine, own)
     for at, each in enumerate(own):
-        condition = _condition(each) if each.get("class") == "FUNCTION" else None
-        if condition is None:
+        condition = _taken(engine, [each])
+        if condition is None or condition == of_row:
             continue
         listed = deepcopy(node["select_list"][len(own)])
-        inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
-        inner["filter"] = deepcopy(condition)
+        _filtered(listed, condition)
         listed["alias"] = f"{_RECORDS}_{at}"
         node["select_list"].append(listed)
         yield at
 
 
-def _condition(call: Node) -> Node | None:
-    """Return the condition under which an aggregate takes a record, None if it takes each."""
-    arguments = [each["expression"] for each in call["arguments"]]
-    if call["filter"] is not None:
-        return dict(call["filter"])
-    if str(call["function_name"]).casefold() in ("count_if", "countif"):
-        return dict(arguments[0])
-    case = arguments[0] if len(arguments) == 1 and arguments[0].get("class") == "CASE" else None
-    if case is None or len(case["case_checks"]) != 1 or not _adds_nothing(call, case["else_expr"]):
+def _filtered(listed: Node, condition: Node) -> None:
+    """Let a list of records have those alone that a condition holds for."""
+    inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
+    inner["filter"] = deepcopy(condition)
+
+
+def _taken(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
+    """Return the condition under which any aggregate takes a record; None if one takes each, or there is none."""
+    known = _known_aggregates(engine)
+    conditions = [
+        _condition(engine, call) for call in _calls(list(select_list)) if str(call["function_name"]).casefold() in known
+    ]
+    if not conditions or any(each is None for each in conditions):
         return None
-    return dict(case["case_checks"][0]["when_expr"])
+    different = [each for at, each in enumerate(conditions) if each not in conditions[:at]]
+    return _joined("OR", [each for each in different if each is not None])
+
+
+def _condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
+    """Return the condition under which an aggregate takes a record, None if it takes each."""
+    name = str(call["function_name"]).casefold()
+    arguments = [each["expression"] for each in call["arguments"]]
+    conditions: list[Node] = [] if call["filter"] is None else [call["filter"]]
+    if name in ("count_if", "countif"):
+        conditions.append(arguments[0])
+    elif name in _SKIPPING_NULL and arguments:
+        value = arguments[0]
+        if value.get("class") == "CASE" and len(value["case_checks"]) == 1 and _adds_nothing(call, value["else_expr"]):
+            conditions.append(value["case_checks"][0]["when_expr"])
+            value = value["case_checks"][0]["then_expr"]
+        if value.get("class") not in ("CONSTANT", "STAR"):
+            conditions.append(_is_not_null(engine, value))
+    return _joined("AND", [_unplaced(each) for each in conditions])
+
+
+def _is_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
+    return {**_expression(engine, "x IS NOT NULL"), "children": [{**value, "alias": ""}]}
+
+
+def _joined(how: str, conditions: Sequence[Node]) -> Node | None:
+    """Join conditions with AND or OR; None if there is none."""
+    if len(conditions) < 2:
+        return dict(conditions[0]) if conditions else None
+    plain: Node = {"class": "CONJUNCTION", "type": f"CONJUNCTION_{how}", "alias": "", "children": list(conditions)}
+    return {**plain, "query_location": 0, "query_location_length": 0}
+
+
+def _unplaced(tree: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return an expression without its places in the text, so that equal ones compare as equal."""
+    if isinstance(tree, list):
+        return [_unplaced(each) for each in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {key: 0 if key.startswith("query_location") else _unplaced(each) for key, each in tree.items()}
 
 
 def _adds_nothing(call: Node, otherwise: Node) -> bool:
@@ -261,21 +328,25 @@ def _aggregates(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
     distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
     if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
         return True
+    known = _known_aggregates(engine)
+    return any(str(call["function_name"]).casefold() in known for call in _calls(node["select_list"]))
+
+
+def _known_aggregates(engine: duckdb.DuckDBPyConnection) -> set[str]:
     listed = engine.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'").fetchall()
-    aggregates = {name for (name,) in listed}
-    return any(name in aggregates for name in _functions(node["select_list"]))
+    return {name for (name,) in listed}
 
 
-def _functions(tree: object) -> Iterator[str]:
-    """Yield the functions that an expression calls itself, not in a window or a query inside it."""
+def _calls(tree: object) -> Iterator[Node]:
+    """Yield the calls of functions in an expression itself, not in a window or a query inside it."""
     if isinstance(tree, list):
         for each in tree:
-            yield from _functions(each)
+            yield from _calls(each)
     elif isinstance(tree, dict) and tree.get("class") not in ("SUBQUERY", "WINDOW"):
         if tree.get("class") == "FUNCTION":
-            yield str(tree["function_name"]).casefold()
+            yield tree
         for each in tree.values():
-            yield from _functions(each)
+            yield from _calls(each)
 
 
 def _column(name: str, alias: str = "") -> Node:

@@ -8,13 +8,14 @@ from retrieval.embedding import Embedder
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
 from rlm.cancelling import require_wanted
+from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
 from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, reply_to
 from rlm.operators.judged import Classification
 from rlm.strategy import Context, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
-from rlm.tables.plan import Plan, PlanError, planning_call, read_plan, repairing_call
+from rlm.tables.plan import Plan, PlanError, asked_to_see, planning_call, read_plan, repairing_call
 from rlm.tables.render import markdown_table, result_of, sentence, shows_table, unknown_placeholders
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
@@ -58,7 +59,7 @@ class TableStrategy:
         tables = self._catalog.in_scope(corpus, context.question, context.search)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
-            plan, result = yield from self._compute(context, tables, run)
+            plan, result = yield from self._compute(context, corpus, tables, run)
             draft = None if result is None else _draft(plan, result, run)
         if draft is None and self._otherwise is not None:
             yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
@@ -68,11 +69,22 @@ class TableStrategy:
         yield Delta(draft.text)
         yield Drafted(draft)
 
-    def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
-        """Plan and run; an unusable plan is sent back once, with the reason."""
-        nonce = context.nonce()
-        call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
+    def _compute(
+        self, context: Context, corpus: Corpus, tables: TablesInScope, run: PlanRun
+    ) -> Generator[Event, None, Computed]:
+        """Plan and run; the planner may look at more tables once, and an unusable plan is sent back once.
+
+        A small model plans over what it is shown.
+        """
+        nonce, profile = context.nonce(), context.profile
+        shown = tables.described(profile.reading_tokens)
+        may_look = bool(shown.brief | shown.listed) and not profile.small
+        call = planning_call(context.question, shown, nonce, profile, may_look=may_look)
         reply = _reply(context, call)
+        if may_look and (wanted := asked_to_see(reply, tables, shown)):
+            tables = self._catalog.showing(tables, wanted, corpus)
+            call = planning_call(context.question, tables.described(profile.reading_tokens), nonce, profile)
+            reply = _reply(context, call)
         try:
             plan, result = yield from self._run(reply, tables, run)
             _require_columns(plan, result)

@@ -12,7 +12,7 @@ from rlm.operators.tasks import Classify, Extract, Filter, TakeNotes, label_set
 from rlm.requests import StrategyName
 from rlm.rewriting import _FORMS, _call
 from rlm.routing import route_schema
-from rlm.tables.plan import PLAN_SCHEMA
+from rlm.tables.plan import LOOKING_SCHEMA, PLAN_SCHEMA
 
 _RECORDS = ["one", "two"]
 _VALUES: dict[str, dict[str, object]] = {
@@ -33,6 +33,7 @@ SCHEMAS: dict[str, Mapping[str, object] | None] = {
     "notes": TakeNotes("Find it.", "notes").call(_RECORDS).schema,
     "filter, nothing": Filter("Is it?").call([]).schema,
     "plan": PLAN_SCHEMA,
+    "plan, or look first": LOOKING_SCHEMA,
     **{f"rewrite, {how}": _call("What is it?", form).schema for how, form in _FORMS.items()},
 }
 

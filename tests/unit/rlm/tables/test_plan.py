@@ -8,9 +8,17 @@ from jsonschema import Draft202012Validator
 
 from rlm.llm.port import SubCall
 from rlm.tables.catalog import TableCatalog, TablesInScope
-from rlm.tables.plan import PLAN_SCHEMA, PlanError, SemanticType, planning_call, read_plan, repairing_call
+from rlm.tables.plan import (
+    LOOKING_SCHEMA,
+    PLAN_SCHEMA,
+    PlanError,
+    SemanticType,
+    planning_call,
+    read_plan,
+    repairing_call,
+)
 from tests.support.ingested_tables import ingested
-from tests.support.table_questions import plan
+from tests.support.table_questions import PROFILE, plan
 
 LATE = {"table": "messages", "name": "late", "instruction": "Does it complain of lateness?", "type": "boolean"}
 
@@ -68,9 +76,10 @@ def _schemas(schema: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
     )
 
 
-def test_the_schema_has_nothing_that_grammars_cannot_compile() -> None:
-    Draft202012Validator.check_schema(PLAN_SCHEMA)
-    for each in _schemas(json.loads(json.dumps(PLAN_SCHEMA))):
+@pytest.mark.parametrize("schema", [PLAN_SCHEMA, LOOKING_SCHEMA])
+def test_the_schema_has_nothing_that_grammars_cannot_compile(schema: Any) -> None:  # noqa: ANN401 - any JSON
+    Draft202012Validator.check_schema(schema)
+    for each in _schemas(json.loads(json.dumps(schema))):
         assert each.get("enum") != []
         assert "patternProperties" not in each
         if each.get("type") == "object" and "properties" in each:
@@ -78,13 +87,13 @@ def test_the_schema_has_nothing_that_grammars_cannot_compile() -> None:
 
 
 def test_cells_cannot_end_the_tables_or_pose_as_another_turn(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables, "0123456789abcdef", most_tokens=1_000)
+    call = planning_call("How many?", tables.described(), "0123456789abcdef", PROFILE)
     assert call.prompt.count("END tables 0123456789abcdef") == 1
     assert "<|im_start|>" not in call.prompt
 
 
 def test_a_repair_begins_as_the_first_call_did(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables, "0123456789abcdef", most_tokens=1_000)
+    call = planning_call("How many?", tables.described(), "0123456789abcdef", PROFILE)
     again: SubCall = repairing_call(
         call, '{"sql": "SELECT nothing"}', "There is no column nothing.", "0123456789abcdef"
     )

@@ -400,4 +400,60 @@ def test_each_number_of_a_result_names_the_records_behind_it(asking: Asking) -> 
     assert draft.table is not None
     assert draft.table.rows == (("Ann", 3, 3), ("Bob", 1, 0))
     found = {(each.row, each.column): [part.rows for part in each.parts] for each in draft.cells_behind}
-    assert found == {(1, None): [(1, 3, 6)], (1, 2): [(1, 3, 6)], (2, None): [(2,)]}
+    assert found == {(1, None): [(1, 3, 6)], (2, None): [(2,)]}
+
+
+@pytest.mark.parametrize("rows_sql", ["", "SELECT _row FROM money WHERE amount > 0"])
+def test_the_records_of_figures_are_those_behind_the_answer(asking: Asking, rows_sql: str) -> None:
+    sql = "SELECT count(amount) AS n, round(avg(amount), 2) AS mean FROM money"
+    draft = asking(plan(sql, "{n} amounts, {mean} on average.", rows_sql=rows_sql)).ask()
+    assert draft.text.startswith("2 amounts, 750.38")
+    assert [each.rows for each in draft.rows_behind] == [(1, 2)]
+    assert [[part.rows for part in each.parts] for each in draft.cells_behind] == [[(1, 2)]]
+
+
+@pytest.fixture(scope="module")
+def shelves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTables]:
+    """So many tables that most are only named, and `moths` is the last of them."""
+    columns = [f"a column with a long name number {at}" for at in range(9)]
+
+    def table(at: int) -> str:
+        header, row = ",".join(f"{name} of {at}" for name in columns), ",".join("1" for _ in columns)
+        return f"{header}\n{row}\n{row}\n{row}\n"
+
+    files = {f"shelf-{at}.csv": table(at) for at in range(90)}
+    return ingested(tmp_path_factory.mktemp("shelves"), {**files, "moths.csv": "moth,wings\nhawk,4\nplume,6\n"})
+
+
+LOOK = {**plan("", ""), "show": ["moths", "no such table"]}
+COUNT = plan("SELECT sum(wings) AS n FROM moths", "They have {n} wings.")
+
+
+@pytest.mark.parametrize("first", [LOOK, {**COUNT, "show": []}, {**COUNT, "show": ['"MOTHS"']}])
+def test_a_planner_may_look_once_at_tables_that_were_not_shown(
+    shelves: tuple[Corpus, RecordTables], first: object
+) -> None:
+    question = TableQuestion(*shelves, [first, COUNT])
+    assert question.ask("What is there?").text.startswith("They have 10 wings")
+    before, after = question.planned
+    assert "row 2: plume | 6" not in before.prompt
+    assert "row 2: plume | 6" in after.prompt
+    assert ("show" in str(before.schema), "show" in str(after.schema)) == (True, False)
+
+
+def test_a_plan_over_tables_that_were_shown_is_run_at_once(
+    asking: Asking, shelves: tuple[Corpus, RecordTables]
+) -> None:
+    first = TableQuestion(*shelves, [{**plan("SELECT count(*) AS n FROM shelf_0", "{n} rows."), "show": ["shelf_0"]}])
+    assert first.ask("What is there?").text.startswith("3 rows")
+    question = asking(plan("SELECT count(*) AS n FROM messages", "There are {n} messages."))
+    question.ask()
+    assert "show" not in str(question.planned[0].schema)
+    assert len(question.planned) == len(first.planned) == 1
+
+
+def test_a_small_model_plans_over_what_it_is_shown(shelves: tuple[Corpus, RecordTables]) -> None:
+    profile = ModelProfile("a small model", 8_192, 1_024, small=True)
+    question = TableQuestion(*shelves, [COUNT], profile=profile)
+    assert question.ask("What is there?").text.startswith("They have 10 wings")
+    assert "show" not in str(question.planned[0].schema)

@@ -163,10 +163,60 @@ def test_a_cell_that_rests_on_some_records_of_its_row_names_them(engine: duckdb.
         "sum(CASE WHEN id = 4 THEN 1 ELSE 2 END) AS all_of_them FROM orders",
     )
     assert made is not None
-    assert made.columns == (1, 2, 3)
+    assert made.columns == (1, 2, 3, 4)
     (row,) = engine.execute(made.sql).fetchall()
     assert row[:5] == (4, 2, 1, 2, 7)
-    assert [sorted(each) for each in row[5:]] == [[1, 2, 3, 4], [1, 2], [4], [1, 2]]
+    assert [sorted(each) for each in row[5:]] == [[1, 2, 3, 4], [1, 2], [4], [1, 2], [1, 2, 3, 4]]
+
+
+@pytest.fixture(scope="module")
+def tides(engine: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A table with empty cells and with figures that are written as text."""
+    engine.execute("CREATE TABLE tides (_row BIGINT, port VARCHAR, height VARCHAR, metres DOUBLE, spring BOOLEAN)")
+    engine.execute(
+        "INSERT INTO tides VALUES (1, 'Brest', '7.1', 7.1, true), (2, 'Brest', 'n/a', NULL, true), "
+        "(3, 'Brest', NULL, NULL, false), (4, 'Leith', '5.6', 5.6, false), (5, 'Leith', '5.6', 5.6, NULL), "
+        "(6, 'Wick', NULL, NULL, true)"
+    )
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("select", "rows"),
+    [
+        ("round(avg(TRY_CAST(height AS DOUBLE)), 1), count(TRY_CAST(height AS DOUBLE))", [[1], [4, 5], []]),
+        ("count(DISTINCT metres)", [[1], [4, 5], []]),
+        ("max(metres) FILTER (WHERE spring)", [[1], [], []]),
+        ("count(height)", [[1, 2], [4, 5], []]),
+        ("count(height), sum(metres)", [[1, 2], [4, 5], []]),
+        ("count(height), count_if(spring)", [[1, 2], [4, 5], [6]]),
+        ("sum(CASE WHEN spring THEN metres ELSE 0 END)", [[1], [], []]),
+        ("count(*), count(metres)", [[1, 2, 3], [4, 5], [6]]),
+        ("100 * count(metres) / count(*)", [[1, 2, 3], [4, 5], [6]]),
+        ("count(1)", [[1, 2, 3], [4, 5], [6]]),
+        ("list(metres)", [[1, 2, 3], [4, 5], [6]]),
+        ("sum(count(*)) OVER (), max(spring)", [[1, 2, 3], [4], [6]]),
+        ("port", [[1, 2, 3], [4, 5], [6]]),
+    ],
+)
+def test_records_that_no_figure_takes_are_not_behind_it(
+    tides: duckdb.DuckDBPyConnection, select: str, rows: list[list[int]]
+) -> None:
+    sql = f"SELECT port, {select} FROM tides GROUP BY port ORDER BY port"
+    made, query = traced(tides, sql), behind(tides, sql)
+    assert made is not None
+    assert query is not None
+    own = len(tides.execute(sql).description or [])
+    assert [sorted(row[own] or ()) for row in tides.execute(made.sql).fetchall()] == rows
+    assert sorted(row[0] for row in tides.execute(query).fetchall()) == sorted(each for row in rows for each in row)
+
+
+def test_a_figure_that_takes_fewer_records_than_its_row_names_its_own(tides: duckdb.DuckDBPyConnection) -> None:
+    made = traced(tides, "SELECT count(*), count(height), round(avg(metres), 1), min(port) FROM tides WHERE _row < 5")
+    assert made is not None
+    assert made.columns == (1, 2, 3)
+    (row,) = tides.execute(made.sql).fetchall()
+    assert [sorted(each) for each in row[4:]] == [[1, 2, 3, 4], [1, 2, 4], [1, 4], [1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize(
