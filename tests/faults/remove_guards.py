@@ -318,9 +318,9 @@ GUARDS = (
     Guard(
         "tables take no more of a prompt than there is room",
         "rlm/tables/description.py",
-        "if not text or (whole and len(text) + spare > room):",
-        "if not text:",
-        "tests/unit/rlm/tables/test_catalog.py::test_wide_tables_leave_room_for_the_question",
+        "if text and (not whole or added <= room):",
+        "if text:",
+        "tests/unit/rlm/tables/test_catalog.py::test_tables_without_room_are_shown_by_columns_and_the_rest_by_name",
     ),
     Guard(
         "one request at a time adds to an upload",
