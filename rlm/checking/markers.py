@@ -24,7 +24,7 @@ _LEADING = re.compile(r"(?:\[\d{1,4}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
-# What stands between such marks is a name or a value, whatever full stops it has.
+# Code, and short text between single quotation marks: full stops within end no sentence.
 _VERBATIM = re.compile(r"`[^`\n]+`|(?<!\w)'[^'\n]{1,60}'(?!\w)|(?<!\w)‘[^‘’\n]{1,60}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
 _LONGEST_ASIDE_END = 8

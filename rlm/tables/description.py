@@ -22,7 +22,7 @@ _NAME_CHARS = 80
 _UNIT_CHARS = 8
 _EXAMPLES = 3
 _BRIEF_CHARS = 120  # of a caption, its end
-# What the values of all columns of a table, and the cells of a row, may take together; and the least for each.
+# The most characters for the values of all columns of a table and for all cells of a row, and the fewest for one.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 
@@ -39,7 +39,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is known of a table's cells: a profile for each of its first columns, if there are any, and some rows.
+    """Profiles of a table's first columns, where they were made, and some of its rows by number.
 
     `around` belongs to the tables of documents that it was put together from, the first of `parts`.
     """

@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS = 600.0
 
 @dataclass
 class Measured:
-    """What was seen of a service: statuses of all replies, milliseconds of searches by phase, bytes at the most."""
+    """Collects the statuses of all replies, milliseconds of searches by phase, and the most memory in bytes."""
 
     process: psutil.Process
     statuses: Counter[str] = field(default_factory=Counter)
