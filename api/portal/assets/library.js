@@ -186,6 +186,7 @@ async function many(act) {
   try {
     if (!await act(choice())) return
     pickNone()
+    draw()
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error))
   }
