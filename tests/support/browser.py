@@ -1,5 +1,6 @@
 """A real browser over a real service: Debian's Chromium, which asks nobody but the service for anything."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from api.services import DEFAULT_TENANT, Services
 from tests.support.serving import serving
 
 _PATIENCE_MS = 60_000  # a busy machine is no fault
+# What a test takes for granted of the order of replies shows where each is late and scripts are slow.
+_LATENCY_MS = float(os.environ.get("LEADLINE_TEST_BROWSER_LATENCY_MS", "0"))
+_SLOWER = 4
 _QUIET = [
     "--disable-gpu",
     "--disable-quic",
@@ -76,6 +80,11 @@ class Portal:
 
     def page(self) -> Page:
         page = self.context.new_page()
+        if _LATENCY_MS:
+            protocol = self.context.new_cdp_session(page)
+            for_all = {"latency": _LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1, "offline": False}
+            protocol.send("Network.emulateNetworkConditions", for_all)
+            protocol.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
