@@ -12,6 +12,7 @@ from retrieval.embedding import HashingEmbedder
 from rlm.answers import AnswerStatus
 from rlm.corpus.corpus import Corpus
 from rlm.errors import (
+    DocumentGoneError,
     LanguageModelOutputError,
     LanguageModelUnavailableError,
     RunCancelledError,
@@ -364,6 +365,23 @@ def test_a_lot_of_work_is_begun_only_when_it_is_confirmed_or_budgeted(asking: As
     assert unasked.calls.records() == []
     for wanted in (Wanted(confirm=True), Wanted(budget=Limits(calls=50))):
         assert asking(reply, rule=complains, profile=COSTLY, wanted=wanted).ask().text.startswith("3 complain")
+
+
+@pytest.mark.parametrize("change", ["closed", "deleted"])
+def test_a_table_that_goes_in_the_middle_is_said_to_be_gone_with_the_next_step(tmp_path: Path, change: str) -> None:
+    corpus, records = ingested(tmp_path, {"money.csv": 'item,amount\nrent,"€1,200.50"\nfood,€300.25\n'})
+    closed: set[str] = set()
+    guarded = Corpus(corpus.documents, corpus._texts, withheld=lambda *, at_once=False: closed)
+    reply = plan("SELECT count(*) AS n FROM money WHERE dear", columns=[{**LATE, "table": "money", "name": "dear"}])
+
+    def rule(text: str) -> str:
+        closed.add("doc-1") if change == "closed" else records.delete("version1")
+        return "yes"
+
+    with pytest.raises(DocumentGoneError) as gone:
+        TableQuestion(guarded, records, [reply], rule).ask()
+    assert "doc-1" in gone.value.detail
+    assert gone.value.hint.startswith("Ask the question again")
 
 
 def test_cancelling_is_noticed_before_the_next_call(asking: Asking) -> None:
