@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from api.cli.console_logging import LineHandler
 from api.settings import Settings
+from ingest.catalog import quota_rows
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.llm.local.process import LocalModelProcess
@@ -129,6 +131,14 @@ def logging_of_the_suite() -> Iterator[None]:
 def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log no text of an answer before it is whole, which else depends on how busy the machine is."""
     monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", math.inf)
+
+
+@pytest.fixture
+def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is spent on one day of UTC, also where midnight comes in the middle of the test."""
+    today = quota_rows.day_of(time.time())
+    for module in ("quota_rows", "quotas", "run_log", "slack_rows"):
+        monkeypatch.setattr(f"ingest.catalog.{module}.day_of", lambda _: today)
 
 
 @pytest.fixture(scope="session")
