@@ -158,7 +158,7 @@ def local_model(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactor
     folder = _require(list(model_store.files), model_store)
     log = tmp_path_factory.mktemp("llm") / "log"
     process = LocalModelProcess(folder / LANGUAGE_GGUF, log)
-    state = process.wait_ready(300)
+    state = process.wait_ready(500)
     assert state.state == "ready", f"{state} {log.read_text()[-2000:]}"
     yield process
     process.close()
