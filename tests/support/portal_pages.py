@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from api.client import Client
 from rlm.answers import Answer, Check, Citation, Quote, Searched, SearchedDocument, Sentence
@@ -117,3 +117,9 @@ def wait_for_answer(page: Page) -> None:
     expect(page.locator(".turn").last).to_contain_text("4 sentences")
     expect(page.locator(".answer[aria-busy]")).to_have_count(0)
     expect(page.locator("#conversations a[aria-current]")).to_have_count(1)
+
+
+def wait_for_held(page: Page, held: list[Route], count: int) -> None:
+    """Until so many requests were caught. The browser tells of a request before its route has it."""
+    # Only while the page is asked for something are its routes called.
+    wait_until(lambda: page.evaluate("true") and len(held) == count, what=f"{count} requests are held")

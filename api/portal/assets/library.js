@@ -158,9 +158,12 @@ function pick(id, is) {
   draw()
 }
 
+// What the page shows as chosen is what the next action is for: it does not wait for the list.
 function pickNone() {
+  const some = allPicked || picked.size
   allPicked = false
   picked.clear()
+  if (some) draw()
 }
 
 function chosen() {
@@ -186,7 +189,6 @@ async function many(act) {
   try {
     if (!await act(choice())) return
     pickNone()
-    draw()
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error))
   }
@@ -278,7 +280,7 @@ byId('pick-all')?.addEventListener('change', (event) => {
   draw()
 })
 byId('choose-matching')?.addEventListener('click', () => { picked.clear(); allPicked = true; draw() })
-byId('choose-none')?.addEventListener('click', () => { pickNone(); draw() })
+byId('choose-none')?.addEventListener('click', pickNone)
 byId('delete-chosen')?.addEventListener('click', () => many(removeMany))
 byId('retry-chosen')?.addEventListener('click', () => many(retry))
 byId('open-chosen')?.addEventListener('click', () => many(openTo))

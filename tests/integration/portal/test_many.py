@@ -1,13 +1,13 @@
 """Many documents in the library: sorted, filtered, and one action on those that were chosen or that match."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from api.client import Client
 from api.services import Services
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
-from tests.support.portal_pages import serious
+from tests.support.portal_pages import serious, wait_for_held
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -90,9 +90,14 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("1 document that failed is read again")
     expect(dialog).to_contain_text("1 other did not fail")
-    before = client.get(f"/v1/documents/{broken}")["version"]
+    before, held = client.get(f"/v1/documents/{broken}")["version"], list[Route]()
+    opened.context.route("**/v1/documents?*", lambda route: held.append(route))
     dialog.get_by_role("button", name="Try again").click()
     expect(dialog).to_have_count(0)
+    expect(page.get_by_label("Choose note.txt")).not_to_be_checked()  # before the list has come
+    wait_for_held(page, held, 1)
+    held[0].continue_()
+    opened.context.unroute("**/v1/documents?*")
     wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
     page.get_by_label("Choose note.txt").check()
     page.get_by_role("button", name="Who may see them").click()

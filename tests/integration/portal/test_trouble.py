@@ -13,7 +13,6 @@ from ingest.documents import JobKind
 from ingest.quotas import Account, Quota
 from rlm.events import Completed
 from tests.support.browser import Portal
-from tests.support.cluster import wait_until
 from tests.support.portal_pages import (
     TEXT,
     WHALE,
@@ -22,6 +21,7 @@ from tests.support.portal_pages import (
     files,
     ready_document,
     wait_for_answer,
+    wait_for_held,
     written,
 )
 from tests.support.relay import Relay, relayed
@@ -41,12 +41,6 @@ def line(opened: Portal) -> Iterator[Relay]:
 
 def end_sessions(services: Services) -> None:
     services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{own_key(services.keys, DEFAULT_TENANT).id}")
-
-
-def wait_for_held(page: Page, held: list[Route], count: int) -> None:
-    """Until so many requests were caught. The browser tells of a request before its route has it."""
-    # Only while the page is asked for something are its routes called.
-    wait_until(lambda: page.evaluate("true") and len(held) == count, what=f"{count} requests are held")
 
 
 def tabbed_to(page: Page, name: str, *, most: int = 60) -> None:
