@@ -19,7 +19,8 @@ class RequestRates:
     While the Valkey is away each process counts for itself, so that nothing stands still for the sake of counting.
     """
 
-    def __init__(self, redis_url: str | None = None) -> None:
+    def __init__(self, redis_url: str | None = None, *, timeout_seconds: float = 1.0) -> None:
+        """A Valkey that takes longer than `timeout_seconds` for a reply counts as away."""
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if redis_url is not None:
@@ -27,8 +28,8 @@ class RequestRates:
                 redis_url,
                 key_prefix="leadline-requests",
                 wrap_exceptions=True,
-                socket_connect_timeout=1.0,
-                socket_timeout=1.0,
+                socket_connect_timeout=timeout_seconds,
+                socket_timeout=timeout_seconds,
             )
             self._shared = MovingWindowRateLimiter(storage)
 

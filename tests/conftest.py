@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from api.cli.console_logging import LineHandler
 from api.settings import Settings
+from ingest.catalog import quota_rows
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.llm.local.process import LocalModelProcess
@@ -131,6 +133,14 @@ def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", math.inf)
 
 
+@pytest.fixture
+def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is spent on one day of UTC, also where midnight comes in the middle of the test."""
+    today = quota_rows.day_of(time.time())
+    for module in ("quota_rows", "quotas", "run_log", "slack_rows"):
+        monkeypatch.setattr(f"ingest.catalog.{module}.day_of", lambda _: today)
+
+
 @pytest.fixture(scope="session")
 def model_store() -> ModelStore:
     return ModelStore(Settings().models)
@@ -148,7 +158,7 @@ def local_model(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactor
     folder = _require(list(model_store.files), model_store)
     log = tmp_path_factory.mktemp("llm") / "log"
     process = LocalModelProcess(folder / LANGUAGE_GGUF, log)
-    state = process.wait_ready(300)
+    state = process.wait_ready(500)
     assert state.state == "ready", f"{state} {log.read_text()[-2000:]}"
     yield process
     process.close()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import httpx
 import uvicorn
 
-from api.cli.serving import startup_kept
+from api.cli.serving import KEEP_ALIVE_SECONDS, startup_kept
 from api.client import Client
 from api.client.connections import TIMEOUT
 from api.embedded import open_embedded
@@ -54,7 +54,14 @@ def private_server(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")
-        server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
+        config = uvicorn.Config(
+            create_app(services),
+            uds=socket,
+            log_level="error",
+            lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+        server = kind(config)
         stack.enter_context(startup_kept(collect=False))
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()

@@ -45,8 +45,8 @@ def startup_kept(*, collect: bool = True) -> Iterator[None]:
 
 
 _TICK_SECONDS = 0.1
-# Longer than balancers keep an idle connection, so that it is they who close it.
-_KEEP_ALIVE_SECONDS = 75
+# Longer than balancers and clients keep an idle connection, so that it is they who close it.
+KEEP_ALIVE_SECONDS = 75
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
                 log_config=None,  # lines of the server go where ours go
                 http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=settings.drain_seconds,
             )
         )

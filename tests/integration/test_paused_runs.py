@@ -143,13 +143,13 @@ def test_a_run_whose_time_is_over_waits_and_goes_on_with_more_of_it(tmp_path: Pa
         upload(client)
         run = ask(client, seconds=1.5)
         assert in_state(client, run, "paused")["progress"]["resource"] == "seconds"
-        last = prompts(model)[-1]  # that of "First 3", if the machine got so far in time
+        last = prompts(model)[-1:]  # that of "First 3", if the machine got so far in time
         added.set()
         add(client, run, seconds=600)
         done = in_state(client, run, "failed", "completed", "partial")
         assert (done["state"], done["answer"]["text"]) == ("completed", "It was seen in 1819 [1].")
     again = [prompt for prompt, times in Counter(prompts(model)).items() if times > 1]
-    assert all(prompt == last for prompt in again), "only what was broken off is asked again"
+    assert again in ([], last), "only what was broken off is asked again"
 
 
 def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(

@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[
 
 
 @pytest.fixture
-def services(service: tuple[Services, Client], model: Model) -> Iterator[Services]:
+def services(service: tuple[Services, Client], model: Model, one_day: None) -> Iterator[Services]:
     """Without limits, before and after each test."""
     services, _ = service
     model.chat.prompts.clear()

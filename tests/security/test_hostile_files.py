@@ -166,7 +166,7 @@ def test_a_file_that_needs_too_much_memory_is_refused_for_that(
 def test_marks_that_may_take_for_ever_to_put_in_order_run_into_the_limit_or_are_read(tmp_path: Path) -> None:
     """Minutes where Python sorts them in quadratic time; mended releases take no time and give all of them."""
     content = "a" + "\u0315\u0300" * 400_000
-    with ParserSandbox(ParserLimits(cpu_seconds=1)) as sandbox:
+    with ParserSandbox(ParserLimits(cpu_seconds=2)) as sandbox:
         try:
             outcome = str(parse(sandbox, tmp_path, "marks.txt", content.encode()).text.count("\u0315"))
         except ParserLimitError as error:

@@ -26,7 +26,7 @@ from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLi
 from tests.support.hostile_parsers import COMMAND, SLEEPER
 from tests.support.parsing import assert_still_parses, parse_as
 
-LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=1, wall_seconds=10, text_bytes=2_000_000)
+LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=60, wall_seconds=300, text_bytes=2_000_000)
 
 
 @pytest.fixture
@@ -39,7 +39,6 @@ def bounded(tmp_path: Path) -> Iterator[ParserSandbox]:
 @pytest.mark.parametrize(
     ("media_type", "error", "says"),
     [
-        ("test/spin", ParserLimitError, "1 s of processor time"),
         ("test/eat-memory", ParserLimitError, "400,000,000 bytes of memory"),
         ("test/write-a-large-file", ParserLimitError, "2,000,000 bytes of text"),
         ("test/long-text", ParserLimitError, "2,000,000 bytes of text"),
@@ -59,9 +58,16 @@ def test_a_parser_that_runs_wild_is_stopped_and_replaced(
     assert_still_parses(bounded, tmp_path)
 
 
+def test_a_parser_that_computes_for_ever_is_stopped_and_replaced(tmp_path: Path) -> None:
+    with ParserSandbox(replace(LIMITS, cpu_seconds=2), command=COMMAND, scratch=tmp_path) as sandbox:
+        with pytest.raises(ParserLimitError, match="2 s of processor time"):
+            parse_as(sandbox, tmp_path, "test/spin")
+        assert_still_parses(sandbox, tmp_path)
+
+
 @pytest.mark.parametrize("media_type", ["test/sleep", "test/sleep-beside-a-child-of-its-own"])
 def test_a_parser_that_hangs_is_killed_with_all_it_started(tmp_path: Path, media_type: str) -> None:
-    limits = replace(LIMITS, wall_seconds=1)
+    limits = replace(LIMITS, wall_seconds=5)
     with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
         with pytest.raises((ParserLimitError, DamagedDocumentError)):
             parse_as(sandbox, tmp_path, media_type)

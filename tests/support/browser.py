@@ -1,6 +1,8 @@
 """A real browser over a real service: Debian's Chromium, which asks nobody but the service for anything."""
 
+import asyncio
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.main import create_app
 from api.portal.links import own_key, sign_in_link
@@ -15,7 +18,7 @@ from api.services import DEFAULT_TENANT, Services
 from tests.support.serving import serving
 
 _PATIENCE_MS = 60_000  # a busy machine is no fault
-# What a test takes for granted of the order of replies shows where each is late and scripts are slow.
+# What a test takes for granted of the order of replies shows where they are late and scripts are slow.
 _LATENCY_MS = float(os.environ.get("LEADLINE_TEST_BROWSER_LATENCY_MS", "0"))
 _SLOWER = 4
 _QUIET = [
@@ -81,10 +84,7 @@ class Portal:
     def page(self) -> Page:
         page = self.context.new_page()
         if _LATENCY_MS:
-            protocol = self.context.new_cdp_session(page)
-            for_all = {"latency": _LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1, "offline": False}
-            protocol.send("Network.emulateNetworkConditions", for_all)
-            protocol.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
+            self.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
@@ -95,6 +95,28 @@ class Portal:
     def watch(self, request: Request) -> None:
         if not request.url.startswith((f"{self.url}/", "blob:")):
             self.foreign.append(request.url)
+
+
+class _Late:
+    """Requests come late and replies leave late, each by up to the latency, so that they overtake each other."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await _late()
+            await send(message)
+
+        of_api = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        if of_api:
+            await _late()
+        await self._app(scope, receive, sent if of_api else send)
+
+
+async def _late() -> None:
+    await asyncio.sleep(random.uniform(0, _LATENCY_MS / 1000))
 
 
 @contextmanager
@@ -114,7 +136,10 @@ def portal(services: Services, browser: Browser, **options: Any) -> Iterator[Por
 
     A status that a page expects, such as `404`, is in the browser's log too, and no complaint.
     """
-    with serving(create_app(services)) as url, _context(browser, **options) as context:
+    app = create_app(services)
+    if _LATENCY_MS:
+        app.add_middleware(_Late)
+    with serving(app) as url, _context(browser, **options) as context:
         made = Portal(services, url, context)
         context.on("request", made.watch)
         yield made

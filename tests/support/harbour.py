@@ -76,13 +76,13 @@ class Model:
             strategy = "table" if COUNT in prompt else "direct"
             return json.dumps({"why": "It fits.", "strategy": strategy, "queries": []})
         if "verdicts" in members:
-            self.judging.wait(60)
+            self.judging.wait(600)
             return json.dumps({"verdicts": [{"sentence": 1, "support": self.support, "reason": "Read."}]})
         if "sql" in members:
             return json.dumps(PLAN)
         if members:
             return _labelled(prompt)
-        self.pause.wait(60)
+        self.pause.wait(600)
         return self.wrapped + _written(prompt)
 
 
@@ -126,7 +126,7 @@ def harbour(home: Path, model: Model, **settings: object) -> Iterator[Harbour]:
         with (
             running(home, language_model=language_model, **settings) as (services, _),
             listening(services) as (url, key),
-            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http,
         ):
             for name, content in (("harbour.md", HARBOUR), ("orders.csv", ORDERS)):
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()

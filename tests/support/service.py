@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
@@ -25,10 +27,19 @@ def running(
     migrated_sqlite(home / "catalog.sqlite")
     made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, **settings})
     with (
+        patient_health(),
         open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,
         private(services) as client,
     ):
         yield services, client
+
+
+@contextmanager
+def patient_health(seconds: float = 120.0) -> Iterator[None]:
+    """Give each part this long to tell its state: on a busy machine one that is ready may need more than a second."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("api.routes.health._PART_SECONDS", seconds)
+        yield
 
 
 @contextmanager

@@ -20,10 +20,10 @@ class Sender:
 
     def __init__(self, url: str, secret: str = SECRET) -> None:
         self._secret = secret
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=120, trust_env=False)
 
     def event(
-        self, body: Mapping[str, Any], *, retry: int = 0, at: float | None = None, seconds: float = 30
+        self, body: Mapping[str, Any], *, retry: int = 0, at: float | None = None, seconds: float = 120
     ) -> httpx.Response:
         raw = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
@@ -31,7 +31,7 @@ class Sender:
             headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
         return self._send(raw, headers, at, seconds)
 
-    def form(self, fields: Mapping[str, str], *, seconds: float = 30) -> httpx.Response:
+    def form(self, fields: Mapping[str, str], *, seconds: float = 120) -> httpx.Response:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._send(urlencode(fields).encode(), headers, None, seconds)
 
@@ -40,7 +40,7 @@ class Sender:
         fields = {"command": "/ask", "text": text, "user_id": user, "team_id": TEAM, "trigger_id": trigger}
         return self.form({**fields, "channel_id": "C0", "response_url": "https://slack.invalid/"})
 
-    def press(self, user: str, action: str, value: str, channel: str, *, seconds: float = 30) -> httpx.Response:
+    def press(self, user: str, action: str, value: str, channel: str, *, seconds: float = 120) -> httpx.Response:
         """Press a button of a message."""
         payload = {
             "type": "block_actions",
@@ -79,7 +79,7 @@ class Sender:
     def close(self) -> None:
         self._http.close()
 
-    def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 30) -> httpx.Response:
+    def _send(self, raw: bytes, headers: dict[str, str], at: float | None, seconds: float = 120) -> httpx.Response:
         headers = headers | signature(raw, self._secret, at)
         return self._http.post("/slack/events", content=raw, headers=headers, timeout=seconds)
 

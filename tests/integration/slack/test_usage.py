@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
+from ingest.catalog import quota_rows
 from ingest.identity import Scope
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER
@@ -22,9 +23,8 @@ def usage(workspace: Workspace, **choices: Any) -> dict[str, Any]:  # noqa: ANN4
 
 
 def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, one_day: None
 ) -> None:
-    before = time.strftime("%Y-%m-%d", time.gmtime())
     other = f"{workspace.channel}B"
     workspace.slack.channel(other, "U0ANN")
     file = workspace.slack.uploads("U0ANN", "used.md", f"# Used\n\nIn {workspace.channel} alone.\n".encode())
@@ -37,7 +37,7 @@ def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
     counts = {name: mine[name] for name in ("questions", "answers", "files", "documents")}
     assert counts == {"questions": 1, "answers": 1, "files": 1, "documents": 1}
     assert mine["prompt_tokens"] > 0
-    assert before <= mine["day"] <= time.strftime("%Y-%m-%d", time.gmtime())
+    assert mine["day"] == quota_rows.day_of(time.time())
     (theirs,) = usage(workspace, channel=other)["usage"]
     assert (theirs["questions"], theirs["answers"], theirs["prompt_tokens"]) == (1, 0, 0)
     listed: list[dict[str, Any]] = []

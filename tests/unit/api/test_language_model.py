@@ -88,7 +88,7 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
     server.served = []
     wait_until(lambda: model.state()["state"] == "ready", what="it is seen to be back")
     patient = RemoteLanguageModel(server.url, chat, look_seconds=1_000)
-    assert patient.wait_seen(20)
+    assert patient.wait_seen(120)
     looks = server.looks
     for _ in range(20):
         patient.state()

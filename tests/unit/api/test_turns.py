@@ -15,7 +15,7 @@ def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, sh
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(story(), 30)
+        await asyncio.wait_for(story(), 300)
 
     asyncio.run(bounded())
 

@@ -1,6 +1,7 @@
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -83,16 +84,19 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
         over.wait(120)
         return [1.0] * len(passages)
 
-    with reranking(wait, seconds=0.2) as made:
-        for _ in range(6):
-            with pytest.raises(RerankerTimeoutError):
-                made.scores("x", ["y"])
-        over.set()
-        made._deadline_seconds = 20.0
+    with reranking(wait, seconds=600.0) as made, ThreadPoolExecutor(4) as searches:
+        hanging = [searches.submit(made.scores, "x", ["y"]) for _ in range(4)]
         for _ in range(4):
             assert under_way.acquire(timeout=120)
+        made._deadline_seconds = 0.05
+        for _ in range(2):
+            with pytest.raises(RerankerTimeoutError):
+                made.scores("x", ["y"])
+        made._deadline_seconds = 600.0
+        over.set()
         assert list(made.scores("x", ["y"])) == [1.0]
         assert under_way.acquire(timeout=120)
+        assert [list(each.result()) for each in hanging] == [[1.0]] * 4
     assert not under_way.acquire(blocking=False)  # those two that waited behind the four were never begun
 
 

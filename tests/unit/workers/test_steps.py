@@ -25,7 +25,6 @@ LONG = "x" * 300_000 + "\n"  # is claimed alone
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
     made = WorkerFixture(tmp_path)
-    made.jobs = Jobs(made.engine, lease_seconds=0.6)
     yield made
     made.engine.dispose()
 
@@ -43,19 +42,23 @@ class HangingParser(PlainParser):
         return parsed
 
 
-def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None]) -> str:
-    """What the failure is called of a document that hangs; another one goes through meanwhile."""
+def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None], *, lease_seconds: float) -> str:
+    """What the failure is called of a document that hangs; another one goes through meanwhile.
+
+    A step that has not ended `lease_seconds` after it was interrupted never will.
+    """
+    jobs = Jobs(worker.engine, lease_seconds=lease_seconds)
 
     def task() -> IngestTask:
         return IngestTask(worker.deps, HangingParser(hang))
 
     threads = WorkerThreads(
-        worker.jobs,
+        jobs,
         [task()],
         worker.embed,
         worker.collect,
         ThreadDoorbell(),
-        step_seconds=0.5,
+        step_seconds=2.0,
         another_ingest=task,
     )
     hung = worker.upload(LONG, "hung.txt")
@@ -84,14 +87,14 @@ def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_i
         while True:
             sum(range(1_000))
 
-    assert ends_as_failed(worker, spin) == "step_timeout"
+    assert ends_as_failed(worker, spin, lease_seconds=120.0) == "step_timeout"
 
 
 @pytest.mark.slow
 def test_a_step_that_waits_for_ever_loses_its_job_and_another_thread_goes_on(worker: WorkerFixture) -> None:
     never = threading.Event()
     try:
-        assert ends_as_failed(worker, never.wait) == "worker_lost"  # type: ignore[arg-type]
+        assert ends_as_failed(worker, never.wait, lease_seconds=1.0) == "worker_lost"  # type: ignore[arg-type]
     finally:
         never.set()
 

@@ -24,5 +24,5 @@ end_process()
 
 
 def test_a_process_in_which_an_inference_goes_on_ends_well() -> None:
-    ended = subprocess.run([sys.executable, "-c", _COMPUTING], capture_output=True, text=True, check=False, timeout=100)
+    ended = subprocess.run([sys.executable, "-c", _COMPUTING], capture_output=True, text=True, check=False, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "closed\n"), ended.stderr

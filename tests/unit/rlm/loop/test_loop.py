@@ -219,8 +219,8 @@ def test_a_failure_keeps_what_its_error_said_to_do(sandbox: Sandbox) -> None:
         Asked(sandbox, SubFailure("model_unpriced", "It has no price.", error=error))
 
 
-def test_a_sandbox_that_is_lost_is_started_anew_and_the_model_told(sandbox: Sandbox) -> None:
-    asked = Asked(sandbox, in_code("x = 1\nwhile True: pass"), in_code("x"), in_code(SUBMIT))
+def test_a_sandbox_that_is_lost_is_started_anew_and_the_model_told(hasty: Sandbox) -> None:
+    asked = Asked(hasty, in_code("x = 1\nwhile True: pass"), in_code("x"), in_code(SUBMIT))
     assert "variables are gone" in (asked.turns[0].error or "")
     assert "name 'x' is not defined" in (asked.turns[1].error or "")
     assert asked.draft.status is AnswerStatus.ANSWERED
