@@ -45,7 +45,7 @@ with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
     assert (refused.status_code, refused.json()["code"]) == (507, "storage_full"), refused.text
     assert refused.json()["hint"]
     ballast.unlink()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     states = set()
     while time.monotonic() < deadline and states != {"ready"}:
         states = {client.get(f"/v1/documents/{identifier}")["state"] for identifier in accepted}

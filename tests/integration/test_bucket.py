@@ -321,7 +321,7 @@ def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(t
     content = secrets.token_bytes(40_000_000)
     with relayed(server) as relay:
         blobs = open_blobs(bucket_settings(relay.url, "cut"), tmp_path)
-        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=2), tmp_path)
+        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=8), tmp_path)
         relay.cut_after(20_000_000)
         with pytest.raises(BlobStoreUnavailableError):
             hasty.put_file("original/ab/x", io.BytesIO(content))

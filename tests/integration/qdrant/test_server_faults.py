@@ -252,7 +252,8 @@ def test_the_key_is_sent_and_a_wrong_one_is_told(tmp_path: Path, name: str) -> N
 def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
     with vector_server(tmp_path / "data", is_ended=True) as server:
         opened(server.url, name).close()
-        index = opened(server.url, name, read_timeout_seconds=1)
+        once = RetryPolicy(attempts=1, first_wait_seconds=0.01, longest_wait_seconds=0.01)
+        index = opened(server.url, name, retries=once, read_timeout_seconds=5)
         server.pause()
         with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
             index.require_ready()

@@ -136,7 +136,7 @@ def test_processes_that_make_the_collection_at_once_all_get_it(double: VectorSer
 
 def _race(url: str, names: list[str], barrier: Barrier) -> None:
     for name in names:
-        barrier.wait(60)
+        barrier.wait(300)
         opened(url, name).close()
 
 
