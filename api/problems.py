@@ -119,6 +119,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.RunPausedError: 409,
     rlm.RunCancelledError: 409,
     rlm.RunTooLargeError: 422,
+    rlm.DocumentGoneError: 409,
     rlm.UnknownHandleError: 404,
     rlm.CorpusError: 422,
     rlm.SqlError: 422,

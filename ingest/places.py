@@ -63,14 +63,16 @@ class Places:
         return _row_words(cells[0].row, cells[-1].row) if cells else self._records(version_id, start, end)[1]
 
     def _rows_alone(self, version_id: str, start: int, end: int) -> str:
-        """Name rows in a text without places: by number alone if the whole file is one table, such as a CSV."""
+        """Name rows in a text without places, as the file counts them if it has cells.
+
+        If the whole file is one table, such as a CSV, no table is named, and lines above its rows are no hindrance.
+        """
+        tables = self._tables.tables(version_id) if self._tables is not None else ()
         table, rows = self._records(version_id, start, end)
-        if table is None or not rows:
-            return ""
         cells = self._texts.positions(version_id).cells(start, end)
-        rows = _row_words(cells[0].row, cells[-1].row) if cells else rows
-        assert self._tables is not None
-        return rows if len(self._tables.tables(version_id)) == 1 else f"table {table.name}, {rows}"
+        if cells and (table is not None or len(tables) == 1):
+            rows = _row_words(cells[0].row, cells[-1].row)
+        return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _records(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
         """Return the record table that a span lies in, and its rows in words."""

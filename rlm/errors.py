@@ -14,7 +14,8 @@ AnswerError
 ├── RunCancelledError                   the caller does not want the answer any more
 ├── RunTooLargeError                    the run would cost more than may be spent without being asked
 ├── CorpusError
-│   ├── UnknownHandleError              no such span among the documents in scope, or it was deleted meanwhile
+│   ├── UnknownHandleError              no such span among the documents in scope
+│   │   └── DocumentGoneError           its document was deleted, replaced or closed meanwhile
 │   └── PatternError                    a regular expression that cannot be read, or takes too long
 ├── SqlError                         the engine cannot run the SQL, and says why: worth one repair
 ├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
@@ -166,10 +167,17 @@ class CorpusError(AnswerError):
 
 
 class UnknownHandleError(CorpusError):
-    """The span is in no document of the scope: it never existed, or the document was deleted or replaced meanwhile."""
+    """The span is in no document of the scope."""
 
     code = "handle_unknown"
     default_hint = "Use handles that this corpus gave out; list its documents again."
+
+
+class DocumentGoneError(UnknownHandleError):
+    """A document of the scope was deleted, replaced or closed to the principal while an answer was being made."""
+
+    code = "document_gone"
+    default_hint = "Ask the question again: its answer will rest on the documents as they are then."
 
 
 class PatternError(CorpusError):

@@ -49,9 +49,11 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
 
     The rows of a table are sentences, but for its header.
     """
+    rows = draft.table.rows if draft.table is not None else ()
+    values = (value for row in rows for value in row if isinstance(value, str))
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
-        for start, end, numbers in marked_spans(draft.text)
+        for start, end, numbers in marked_spans(draft.text, values)
         if numbers or not _is_header(draft.text, start, end)
     ]
     shown: dict[int, Iterator[list[_Shown]]] = {}

@@ -9,7 +9,7 @@ neither. Code between backticks has no markers.
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _NUMBERS = r"\d{1,4}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?\d{1,4})*"
@@ -158,14 +158,14 @@ def _read_numbers(numbers: str) -> Iterator[int]:
             yield from range(first, min(last, first + _WIDEST_RANGE) + 1)
 
 
-def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+def marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
     Markers after a full stop belong to the sentence before it; a quotation or parenthesis of several sentences belongs
-    to the sentence that it stands in.
+    to the sentence that it stands in. So does one of the `values` that code put into the text, such as "Esc. L2".
     """
     spans: list[tuple[int, int]] = []
-    for start, end in _quoting(text, sentence_spans(text)):
+    for start, end in _quoting(text, sentence_spans(text, values)):
         leading = _LEADING.match(text, start, end)
         if leading and spans and "\n" not in text[spans[-1][1] : start]:
             spans[-1] = (spans[-1][0], start + len(leading[0].rstrip()))
@@ -221,16 +221,16 @@ def without_markers(text: str) -> str:
     return re.sub(r"[ \t]*\[\d{1,4}\]", "", text)
 
 
-def sentence_spans(text: str) -> list[tuple[int, int]]:
+def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
     A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter follows, an abbreviation,
-    an initial or an ordinal precedes it, or it stands in code or a short text between single quotation marks; a line
-    break alone ends none, because extracted text is often broken where the lines of a page were.
+    an initial or an ordinal precedes it, or it stands in code, one of the `values`, or a short text between single
+    quotation marks; a line break alone ends none, because extracted text is often broken where a page's lines were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
-    for end in _ends(text):
+    for end in _ends(text, values):
         if _closes_aside(text[start:end].rstrip()):
             continue
         spans.append((start, end))
@@ -244,8 +244,10 @@ def _closes_aside(text: str) -> bool:
     return _ASIDE_END.search(text, max(0, len(text) - _LONGEST_ASIDE_END)) is not None and text.rfind("(") > 0
 
 
-def _ends(text: str) -> Iterator[int]:
-    verbatim = [found.span() for found in _VERBATIM.finditer(text)]
+def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
+    torn = sorted({value for value in values if value in text and _END.search(value)}, key=len, reverse=True)
+    whole = [rf"(?<!\w){re.escape(value)}(?!\w)" for value in torn]
+    verbatim = [found.span() for found in re.finditer("|".join([_VERBATIM.pattern, *whole]), text)]
     for match in _END.finditer(text):
         in_line = "\n" not in match[0]
         if in_line and (text[match.end() : match.end() + 1].islower() or _within(verbatim, match.start())):

@@ -6,6 +6,7 @@ bound to its tenant and scope when it is opened; a handle of any other document 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -20,7 +21,7 @@ from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import Changes, nothing
-from rlm.errors import UnknownHandleError
+from rlm.errors import DocumentGoneError, UnknownHandleError
 from rlm.requests import AnswerScope
 
 CHARS_PER_TOKEN = 4.07
@@ -135,12 +136,8 @@ class Corpus:
 
     def text(self, handle: Handle) -> str:
         """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
-        self.require_open(self.document(handle))
-        self.note([self.document(handle)])
-        try:
+        with self.reading(self.document(handle)):
             return self._texts.read(handle.version_id, handle.start, handle.end)
-        except KeyError as error:
-            raise _gone(handle) from error
 
     def read_all(self, handles: Iterable[Handle]) -> Iterator[str]:
         """Yield the text of each handle, in order; neighbours share a read, so many small spans need few."""
@@ -154,12 +151,8 @@ class Corpus:
 
     def map(self, document: CorpusDocument) -> TextMap:
         """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
-        self.require_open(document)
-        self.note([document])
-        try:
+        with self.reading(document):
             return self._texts.map(document.handle.version_id)
-        except KeyError as error:
-            raise _gone(document.handle) from error
 
     def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
         """Return the record tables of a document; most documents have none."""
@@ -169,10 +162,9 @@ class Corpus:
         return tables
 
     def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
-        """Return rows of one record table of a document, by number from 1."""
-        self.require_open(document)
-        self.note([document])
-        return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+        """Return rows of one record table of a document, by number from 1. Raises `UnknownHandleError`."""
+        with self.reading(document):
+            return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
     def heading_path(self, span: Handle) -> tuple[str, ...]:
         """Return the headings above a span's start. Raises `UnknownHandleError`."""
@@ -232,10 +224,17 @@ class Corpus:
         """True unless the document was closed to the principal since the corpus was opened."""
         return document.handle.document_id not in self._withheld()
 
-    def require_open(self, document: CorpusDocument) -> None:
-        """Raise `UnknownHandleError` if the document was closed since."""
+    @contextmanager
+    def reading(self, document: CorpusDocument) -> Iterator[None]:
+        """Note that a document is read; raise `DocumentGoneError` if it was closed since, or deleted (`KeyError`)."""
+        gone = f"The document {document.handle.document_id} was deleted, replaced or closed meanwhile."
         if not self.is_open(document):
-            raise _gone(document.handle)
+            raise DocumentGoneError(gone)
+        self.note([document])
+        try:
+            yield
+        except KeyError as error:
+            raise DocumentGoneError(gone) from error
 
 
 def open_corpus(
@@ -277,10 +276,6 @@ def _document(active: ActiveDocument) -> CorpusDocument:
 def estimated_tokens(characters: int) -> int:
     """Estimate tokens for English text; other languages have more tokens for the same number of characters."""
     return round(characters / CHARS_PER_TOKEN)
-
-
-def _gone(handle: Handle) -> UnknownHandleError:
-    return UnknownHandleError(f"The document {handle.document_id} was deleted or closed meanwhile.")
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,14 @@ def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
 def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """Return the call that may fix `error`: with more room, or naming the fault; None if neither would help.
 
-    The words come from the schema and never from the reply, which may hold a document's words.
+    The words come from the schema, which a server may have ignored, and never from the reply, which may hold a
+    document's words.
     """
     if not error.cut_off:
-        return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
+        words = [call.prompt, _AGAIN.format(reason=error.detail)]
+        if call.schema is not None:
+            words.append(schema_in_words(call.schema))
+        return replace(call, prompt="\n\n".join(words))
     room = min(2 * call.max_tokens, profile.max_output_tokens)
     return replace(call, max_tokens=room) if room > call.max_tokens else None
 

@@ -45,7 +45,6 @@ class RecordRows:
         self._corpus = corpus
         self._records = records
         self._ends = list(accumulate(part.table.rows for part in table.parts))
-        self._files: list[Path] = []
 
     @property
     def rows(self) -> int:
@@ -70,12 +69,12 @@ class RecordRows:
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         """Return the table for a query, with more columns; files are written into `folder`."""
-        self._require_open(self.table.parts)
-        if not self._files:
-            self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
-            for part, file in zip(self.table.parts, self._files, strict=True):
-                self._records.copy_to(part.document.handle.version_id, part.table.index, file)
-        return SqlTable(self.table.name, self._selects(), added)
+        files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
+        for part, file in zip(self.table.parts, files, strict=True):
+            with self._corpus.reading(part.document):
+                if not file.exists():
+                    self._records.copy_to(part.document.handle.version_id, part.table.index, file)
+        return SqlTable(self.table.name, self._selects(files), added)
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         """Return rows as passages for citations."""
@@ -103,14 +102,14 @@ class RecordRows:
     def _names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.table.columns)
 
-    def _selects(self) -> list[str]:
+    def _selects(self, files: Sequence[Path]) -> list[str]:
         """Return a SELECT of each part's rows, numbered continuously; columns get the names and types of the table."""
-        if len(self._files) == 1:
-            return [rows_of(self._files[0])]
+        if len(files) == 1:
+            return [rows_of(files[0])]
         befores = [0, *self._ends]
         return [
             rows_of(file, self._columns(part), before=before)
-            for file, part, before in zip(self._files, self.table.parts, befores, strict=False)
+            for file, part, before in zip(files, self.table.parts, befores, strict=False)
         ]
 
     def _columns(self, part: Part) -> str:
@@ -123,15 +122,12 @@ class RecordRows:
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[Part, Row]]:
         for part, own in self._by_part(numbers):
-            self._require_open([part])
             for at in range(0, len(own), _ROWS_AT_ONCE):
                 some = own[at : at + _ROWS_AT_ONCE]
-                for row in self._records.rows(part.document.handle.version_id, part.table.index, some):
+                with self._corpus.reading(part.document):
+                    rows = self._records.rows(part.document.handle.version_id, part.table.index, some)
+                for row in rows:
                     yield part, row
-
-    def _require_open(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            self._corpus.require_open(part.document)
 
     def _by_part(self, numbers: Sequence[int]) -> Iterator[tuple[Part, list[int]]]:
         """Yield the numbers that rows have within their own tables, in the order given."""

@@ -57,10 +57,11 @@ are counted, summed or named. They come from one table; other tables stand only 
 "sql" itself selects from one table with the conditions that matter.
 
 "answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} where a value
-of the first row of the result belongs, {{list:column}} for all values of a column and {{row_count}} for the number of
-rows. Repeat what was asked, so that the sentence can stand alone: "{{late}} of the {{total}} messages complain about
-late delivery.", "Most orders came from {{country}}: {{orders}}.", "{{row_count}} contracts have no end date:
-{{list:title}}." Write no figure that the query has to find. What the sentence does not show of the
+of the first row of the result belongs, {{list:column}} for all values of a column, {{list:column, column}} for the rows
+of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows. Repeat what was asked, so that the
+sentence can stand alone: "{{late}} of the {{total}} messages complain about late delivery.", "Most orders came from
+{{country}}: {{orders}}.", "{{row_count}} contracts have no end date: {{list:title}}.", "Orders by country:
+{{list:country, orders}}." Write no figure that the query has to find. What the sentence does not show of the
 result stands below it as a table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.

@@ -4,7 +4,7 @@ Cells are words of documents or of a model, so nothing in them may work as Markd
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
 _LIST = "list:"
+_ROW_COUNT = "row_count"
 _NOTHING = "No record matches what was asked for."
 _UNPLACED = "The result of the query:"
 _EMPTY = "—"
@@ -33,7 +34,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
     """
     template = _MARKER.sub("", one_line(template))
     names = set(_PLACEHOLDER.findall(template))
-    if not _has_values(result) and not names & {"row_count"}:
+    if not _has_values(result) and not names & {_ROW_COUNT}:
         return _NOTHING
     if unknown_placeholders(template, result):
         return _marked(_UNPLACED, markers)
@@ -41,20 +42,21 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
 
     def filled(match: re.Match[str]) -> str:
         name = match[1].strip()
-        if name == "row_count":
+        if name == _ROW_COUNT:
             return str(result.total_rows)
-        at = known.get(name.removeprefix(_LIST).strip().casefold())
-        if at is None:
-            return match[0]
-        return _listed(result, at) if name.startswith(_LIST) else cell(result.rows[0][at]) if result.rows else _EMPTY
+        columns = [known[each.casefold()] for each in _named(name, result)]
+        if name.startswith(_LIST):
+            return _listed(result, columns)
+        return cell(result.rows[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers)
 
 
 def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
     """Return the names in a sentence that the result has no column for."""
-    known = {name.casefold() for name in result.columns} | {"row_count"}
-    named = (match.strip().removeprefix(_LIST).strip() for match in _PLACEHOLDER.findall(template))
+    known = {name.casefold() for name in result.columns}
+    places = (place.strip() for place in _PLACEHOLDER.findall(template))
+    named = (name for place in places if place != _ROW_COUNT for name in _named(place, result))
     return [name for name in named if name.casefold() not in known]
 
 
@@ -62,9 +64,9 @@ def shows_table(template: str, result: SqlResult) -> bool:
     """True if the sentence alone does not show the whole result."""
     if not _has_values(result):
         return False
-    named = {name.strip().casefold() for name in _PLACEHOLDER.findall(template)}
-    listed = {name.removeprefix(_LIST).strip() for name in named if name.startswith(_LIST)}
-    placed = listed | named if result.total_rows == 1 else listed
+    places = (place.strip() for place in _PLACEHOLDER.findall(template))
+    shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
+    placed = {name.casefold() for place in shown for name in _named(place, result)}
     columns = {name.casefold() for name in result.columns}
     return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
 
@@ -102,10 +104,19 @@ def _has_values(result: SqlResult) -> bool:
     return any(value is not None for row in result.rows for value in row)
 
 
-def _listed(result: SqlResult, at: int) -> str:
-    values = [cell(row[at]) for row in result.rows[:_MOST_LISTED]]
-    more = result.total_rows - len(values)
-    return ", ".join(values) + (f" and {more:,} more" if more > 0 else "")
+def _named(place: str, result: SqlResult) -> list[str]:
+    """Return the columns that a place in a sentence names: one, or those of `list:name, orders`."""
+    name = place.removeprefix(_LIST).strip()
+    is_column = name.casefold() in map(str.casefold, result.columns)
+    return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
+
+
+def _listed(result: SqlResult, columns: Sequence[int]) -> str:
+    """Return the first rows in words, of several columns as "Ann (7), Bob (2)"."""
+    rows = ([cell(row[at]) for at in columns] for row in result.rows[:_MOST_LISTED])
+    shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
+    more = result.total_rows - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _marked(text: str, markers: str) -> str:

@@ -37,8 +37,10 @@ def corpus_of(
 CITIES = 'city,people,founded\nOslo,709037,1048-01-01\nBergen,291940,1070-01-01\n"Two\nNames",12,\n'
 
 
-def tables_of(version: str, text: str, rows: Sequence[str], columns: Mapping[str, ColumnType]) -> RecordTables:
-    """A version's record table, with rows of CSV as they stand in its text."""
+def tables_of(
+    version: str, text: str, rows: Sequence[str], columns: Mapping[str, ColumnType], *, start: int = 0
+) -> RecordTables:
+    """A version's record table, which begins at `start`, with rows of CSV as they stand in its text."""
     kinds = {ColumnType.TEXT: "VARCHAR", ColumnType.INTEGER: "BIGINT", ColumnType.DATE: "DATE"}
     starts = [text.index(row) for row in rows]
     lines = (f"{n},{at},{at + len(row)},{row}\n" for n, (at, row) in enumerate(zip(starts, rows, strict=True), start=1))
@@ -46,9 +48,9 @@ def tables_of(version: str, text: str, rows: Sequence[str], columns: Mapping[str
         file.write("".join(lines))
         file.flush()
         typed = [(name, kinds[kind]) for name, kind in columns.items()]
-        parquet = rows_to_parquet(Path(file.name), typed, count=len(rows), start=0, end=len(text))
+        parquet = rows_to_parquet(Path(file.name), typed, count=len(rows), start=start, end=len(text))
     table = ParsedTable(
-        "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), 0, len(text), parquet
+        "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), start, len(text), parquet
     )
     made = RecordTables(MemoryBlobs())
     made.save(version, [table])

@@ -1,12 +1,14 @@
 """A span's place is said in the words of its file: pages, slides, sheets with rows, or rows alone."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.layout import Layout, Omission, OmissionKind, PlaceKind, TableSpan
+from ingest.parsing.delimited import parse_delimited
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.places import Location, Places
@@ -72,6 +74,19 @@ def test_a_span_of_a_file_that_is_one_table_names_its_rows_alone() -> None:
     assert located(places, document, "Names") == Location(None, "row 3")
     assert located(places, document, "Oslo,709037,1048-01-01\nBergen") == Location(None, "rows 1 to 2")
     assert located(places, document, "city,people") == Location(None, "")
+
+
+def test_rows_of_a_csv_are_named_as_the_file_counts_them_also_below_lines_that_are_no_rows(tmp_path: Path) -> None:
+    file = tmp_path / "staff.csv"
+    file.write_text("Staff of the harbour\n\nname,desk\nAnn,4\nBob,7\n", "utf-8")
+    document = parse_delimited(file)
+    rows = {"name": ColumnType.TEXT, "desk": ColumnType.INTEGER}
+    places = saved(
+        document, tables_of("v", document.text, ["Ann,4", "Bob,7"], rows, start=document.text.index("name,"))
+    )
+    assert located(places, document, document.text[: document.text.index("\nBob")]) == Location(None, "rows 3 to 4")
+    assert located(places, document, "Bob,7") == Location(None, "row 5")
+    assert located(places, document, "Staff of the harbour") == Location(None, "")
 
 
 def test_a_span_outside_of_tables_and_places_has_no_place() -> None:

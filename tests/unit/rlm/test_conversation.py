@@ -30,6 +30,7 @@ def test_a_follow_up_is_rewritten_with_what_was_said_before() -> None:
     found, calls = condensed(written("When did Ada Brandt light the lighthouse?"))
     assert found == "When did Ada Brandt light the lighthouse?"
     assert all(text in calls.calls[0].prompt for text in ("Ada Brandt kept it", "When did she light it?"))
+    assert all(word in calls.calls[0].system for word in ("JSON", '"question"')), "not every server enforces the schema"
 
 
 def test_without_a_conversation_the_model_is_not_asked() -> None:

@@ -202,6 +202,13 @@ def test_the_rows_of_a_table_are_what_an_answer_was_computed_from() -> None:
     assert sentences_of(draft)[0].check is Check.COMPUTED
 
 
+def test_no_sentence_ends_within_a_value_of_the_result() -> None:
+    table = ResultTable(("shelf", "hall"), (("Esc. L2", "Esc. L2 a. B"), ("West", "B")), 2, "SELECT shelf, hall FROM t")
+    draft = replace(draft_of("It is Esc. L2 in Esc. L2 a. B [1]. Next is Desc. L2.", computed=True), table=table)
+    texts = [each.text for each in sentences_of(draft)]
+    assert texts == ["It is Esc. L2 in Esc. L2 a. B [1].", "Next is Desc.", "L2."]
+
+
 @pytest.mark.parametrize("computed", [True, False])
 def test_the_header_of_a_table_is_no_sentence(computed: bool) -> None:
     text = "By port:\n\n| port | metres |\n| --- | ---: |\n| Brest | 7.1 |\n| Leith | 5.6 |"

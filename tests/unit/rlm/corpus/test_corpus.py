@@ -8,7 +8,7 @@ from ingest.catalog.records import ActiveDocument
 from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.corpus.handles import Handle
-from rlm.errors import UnknownHandleError
+from rlm.errors import DocumentGoneError, UnknownHandleError
 from rlm.requests import AnswerScope
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.corpora import corpus_of
@@ -38,7 +38,7 @@ def test_what_was_deleted_meanwhile_is_an_error_of_its_own() -> None:
     blobs = MemoryBlobs()
     corpus = corpus_of("abc", blobs=blobs)
     blobs.kept.clear()
-    with pytest.raises(UnknownHandleError, match="deleted"):
+    with pytest.raises(DocumentGoneError, match="deleted"):
         corpus.text(corpus.documents[0].handle)
 
 

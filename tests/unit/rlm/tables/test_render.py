@@ -23,6 +23,7 @@ def result(
         ("Most came from {name}: {orders}.", "Most came from Ann: 7."),
         ("Most came from { NAME }.", "Most came from Ann."),
         ("{row_count} people ordered: {list:name}.", "2 people ordered: Ann, Bob."),
+        ("They ordered: {list: Name, orders}.", "They ordered: Ann (7), Bob (2)."),
         ("The orders of each person:", "The orders of each person:"),
         ("It says [3] so.", "It says so."),
     ],
@@ -54,6 +55,8 @@ def test_an_empty_result_is_said_to_be_one() -> None:
         ("{name} ordered {orders}.", 2, True),
         ("{list:name} ordered {list:orders}.", 2, False),
         ("{list:name} ordered {list:orders}.", 30, True),
+        ("By person: {list:name, orders}.", 2, False),
+        ("By person: {list:orders}.", 2, True),
         ("{name} ordered {orders} of {total}.", 1, True),
     ],
 )
@@ -71,6 +74,12 @@ def test_a_list_says_how_much_of_it_is_left_out() -> None:
 
 def test_names_without_a_column_are_known() -> None:
     assert unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
+    assert unknown_placeholders("{list:name, total} {name, orders}", result(("Ann", 7))) == ["total", "name, orders"]
+
+
+def test_a_column_whose_name_has_a_comma_is_one_column() -> None:
+    sales = result(("Ann", 7), ("Bob", 2), columns=("name", "sales, net"))
+    assert sentence("They sold {list:sales, net}.", sales, "") == "They sold 7, 2."
 
 
 HOSTILE = [

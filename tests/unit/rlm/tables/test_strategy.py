@@ -12,6 +12,7 @@ from retrieval.embedding import HashingEmbedder
 from rlm.answers import AnswerStatus
 from rlm.corpus.corpus import Corpus
 from rlm.errors import (
+    DocumentGoneError,
     LanguageModelOutputError,
     LanguageModelUnavailableError,
     RunCancelledError,
@@ -102,7 +103,7 @@ def test_a_model_judges_rows_for_a_column_that_sql_then_counts(asking: Asking) -
     question = asking(reply, rule=complains)
     draft = question.ask()
     assert draft.text == "3 of the 6 messages complain [1][2][3]."
-    assert draft.rows_behind[0].rows == (1, 3, 6)
+    assert [passage.text[0] for passage in draft.evidence.values()] == ["1", "3", "6"]
     assert draft.table is not None
     assert draft.table.semantic_columns == {"late": LATE["instruction"]}
     assert [each.done for each in question.events if isinstance(each, Working)] == [6]
@@ -366,6 +367,23 @@ def test_a_lot_of_work_is_begun_only_when_it_is_confirmed_or_budgeted(asking: As
         assert asking(reply, rule=complains, profile=COSTLY, wanted=wanted).ask().text.startswith("3 complain")
 
 
+@pytest.mark.parametrize("change", ["closed", "deleted"])
+def test_a_table_that_goes_in_the_middle_is_said_to_be_gone_with_the_next_step(tmp_path: Path, change: str) -> None:
+    corpus, records = ingested(tmp_path, {"money.csv": 'item,amount\nrent,"€1,200.50"\nfood,€300.25\n'})
+    closed: set[str] = set()
+    guarded = Corpus(corpus.documents, corpus._texts, withheld=lambda *, at_once=False: closed)
+    reply = plan("SELECT count(*) AS n FROM money WHERE dear", columns=[{**LATE, "table": "money", "name": "dear"}])
+
+    def rule(text: str) -> str:
+        closed.add("doc-1") if change == "closed" else records.delete("version1")
+        return "yes"
+
+    with pytest.raises(DocumentGoneError) as gone:
+        TableQuestion(guarded, records, [reply], rule).ask()
+    assert "doc-1" in gone.value.detail
+    assert gone.value.hint.startswith("Ask the question again")
+
+
 def test_cancelling_is_noticed_before_the_next_call(asking: Asking) -> None:
     with pytest.raises(RunCancelledError):
         (question := asking(plan("SELECT 1"), cancelled=lambda: True)).ask()
@@ -410,6 +428,22 @@ def test_the_records_of_figures_are_those_behind_the_answer(asking: Asking, rows
     assert draft.text.startswith("2 amounts, 750.38")
     assert [each.rows for each in draft.rows_behind] == [(1, 2)]
     assert [[part.rows for part in each.parts] for each in draft.cells_behind] == [[(1, 2)]]
+
+
+def test_the_records_behind_an_answer_are_those_behind_all_of_its_figures(asking: Asking) -> None:
+    sql = "SELECT count(*) FILTER (WHERE customer = 'Ann') AS hers, count(*) AS total FROM messages"
+    rows_sql = "SELECT _row FROM messages WHERE customer = 'Ann'"
+    draft = asking(plan(sql, "{hers} of {total} are Ann's.", rows_sql=rows_sql)).ask()
+    assert draft.text == "3 of 6 are Ann's [1][2][3]."
+    assert [each.rows for each in draft.rows_behind] == [(1, 2, 3, 4, 5, 6)]
+    found = {each.column: [part.rows for part in each.parts] for each in draft.cells_behind}
+    assert found == {None: [(1, 2, 3, 4, 5, 6)], 0: [(1, 3, 6)]}
+
+
+def test_a_plan_names_the_records_of_a_figure_that_stands_alone(asking: Asking) -> None:
+    rows_sql = "SELECT _row FROM money WHERE amount = (SELECT max(amount) FROM money)"
+    draft = asking(plan("SELECT max(amount) AS most FROM money", "The most is {most}.", rows_sql=rows_sql)).ask()
+    assert [each.rows for each in draft.rows_behind] == [(1,)]
 
 
 @pytest.fixture(scope="module")
