@@ -222,7 +222,7 @@ def _cluster(
             persistent_valkey=False,
             encoder=encoder,
             lease_seconds=30.0 if encoder else 3.0,
-            task_seconds=900.0 if encoder else 6.0,
+            task_seconds=900.0 if encoder else 20.0,  # longer than a parser may take
         ) as cluster,
     ):
         yield cluster

@@ -20,7 +20,7 @@ from tests.support.fault_points import (
 )
 
 VARIABLE = "LEADLINE_TEST_FAULTS"
-_HELD_SECONDS = 30.0
+_HELD_SECONDS = 300.0
 _POINTS = {
     *FAULT_POINTS,
     *RUN_FAULT_POINTS,

@@ -20,7 +20,7 @@ from retrieval.embedding import Embedded, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
 _PARSER, _ENCODER = "POISON for the parser:", "POISON for the encoder:"
-_LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=3.0)
+_LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=10.0)
 
 
 def poison(number: int) -> str:

@@ -13,10 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.books import shelf
+from tests.support.fault_folder import VARIABLE, FaultFolder
 
 pytestmark = pytest.mark.slow
 
 _COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
+_HELD_COMMAND = [
+    sys.executable,
+    "-c",
+    "from tests.support.fault_folder import arm_from_environment; arm_from_environment();"
+    "from api.cli.main import main; main()",
+]
 
 
 @pytest.fixture
@@ -37,12 +44,14 @@ def done(home: Path) -> int:
         return int(connection.execute(query).fetchone()[0])
 
 
-def kill_when_some_is_done(environment: dict[str, str], *words: str) -> None:
-    process = subprocess.Popen(
-        [*_COMMAND, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not done(Path(environment["LEADLINE_HOME"])):
-        assert process.poll() is None, "it ended before it could be killed"
+def kill_when_one_is_done(environment: dict[str, str], folder: Path, *words: str) -> None:
+    """Run a command that stands still as soon as one version is in the new generation, and kill it there."""
+    faults = FaultFolder(folder)
+    faults.arm("reembed.committed")
+    held = {**environment, VARIABLE: str(folder)}
+    process = subprocess.Popen([*_HELD_COMMAND, *words], env=held, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while faults.reached("reembed.committed") is None:
+        assert process.poll() is None, "it ended without having put a version into the generation"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -52,13 +61,13 @@ def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[st
     home = tmp_path / "home"
     assert leadline(environment, "ingest", str(shelf(tmp_path / "books", 2, chapters=5))).returncode == 0
 
-    kill_when_some_is_done(environment, "index", "reembed", "--encoder", "minilm-128")
+    kill_when_one_is_done(environment, tmp_path / "faults", "index", "reembed", "--encoder", "minilm-128")
+    assert done(home) == 1
     early = leadline(environment, "index", "switch")
-    if done(home) < 2:
-        assert early.returncode == 1
-        assert "the switch waits" in " ".join(early.stderr.split())
-        assert leadline(environment, "index", "reembed").returncode == 0
-        assert leadline(environment, "index", "switch").returncode == 0
+    assert early.returncode == 1
+    assert "the switch waits" in " ".join(early.stderr.split())
+    assert leadline(environment, "index", "reembed").returncode == 0
+    assert leadline(environment, "index", "switch").returncode == 0
     verified = json.loads(leadline(environment, "index", "verify", "--sample", "20", "--json").stdout)
     assert (verified["agrees"], verified["generation"], verified["versions"]) == (True, 2, 2)
 

@@ -212,9 +212,9 @@ def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
     services, client = service
     services.jobs.pause(JobKind.INGEST)
     choose(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
+    wait_for_held(page, held, 2)
     page.get_by_role("button", name="Cancel large.txt").click()
     with page.expect_response(lambda response: response.request.method == "DELETE") as gone:
-        wait_for_held(page, held, 2)
         for each in held:
             each.continue_()
     assert gone.value.status == 204
