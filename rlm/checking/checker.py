@@ -11,7 +11,7 @@ from itertools import product
 
 from ingest.places import Location
 from retrieval.passages import Passage
-from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, Sentence
+from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
 from rlm.checking.markers import marked_spans, sentence_spans, without_markers
 from rlm.checking.quotes import QuotedText
@@ -23,6 +23,7 @@ _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 # The line below the header of a table.
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
+_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # of a query
 # The quotations that are shown for one sentence from one passage.
 _MOST_QUOTES = 5
 _PARTLY = "Supported in part: "
@@ -49,11 +50,9 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
 
     The rows of a table are sentences, but for its header.
     """
-    rows = draft.table.rows if draft.table is not None else ()
-    values = (value for row in rows for value in row if isinstance(value, str))
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
-        for start, end, numbers in marked_spans(draft.text, values)
+        for start, end, numbers in marked_spans(draft.text, _values(draft.table))
         if numbers or not _is_header(draft.text, start, end)
     ]
     shown: dict[int, Iterator[list[_Shown]]] = {}
@@ -91,6 +90,15 @@ def _with_reason(sentence: Sentence) -> Sentence:
 def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
     """Return the sentences with the judge's verdicts; those without a verdict stay as they were."""
     return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
+
+
+def _values(table: ResultTable | None) -> Iterator[str]:
+    """Yield the texts of a result and the constants of its query, which are words of records."""
+    if table is None:
+        return
+    yield from (value for row in table.rows for value in row if isinstance(value, str))
+    for constant in _CONSTANT.findall(table.sql):
+        yield constant.replace("''", "'").strip("%")
 
 
 def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) -> Sentence:

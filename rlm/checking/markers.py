@@ -28,6 +28,8 @@ _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\
 _VERBATIM = re.compile(r"`[^`\n]+`|(?<!\w)'[^'\n]{1,60}'(?!\w)|(?<!\w)‘[^‘’\n]{1,60}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
 _LONGEST_ASIDE_END = 8
+# A parenthesis that is a sentence of its own ends with a mark of its own.
+_ASIDE_WITHIN = re.compile(r"\([^()\n]{0,200}(?<![.!?\"'”’])\)")
 _MOST_JOINED = 20
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
@@ -224,9 +226,10 @@ def without_markers(text: str) -> str:
 def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter follows, an abbreviation,
-    an initial or an ordinal precedes it, or it stands in code, one of the `values`, or a short text between single
-    quotation marks; a line break alone ends none, because extracted text is often broken where a page's lines were.
+    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter or a parenthesis that is
+    no sentence follows, an abbreviation, an initial or an ordinal precedes it, or it stands in code, one of the
+    `values`, or a short text between single quotation marks; a line break alone ends none, because extracted text is
+    often broken where a page's lines were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -253,6 +256,8 @@ def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
         if in_line and (text[match.end() : match.end() + 1].islower() or _within(verbatim, match.start())):
             continue
         if in_line and match[0][0] == ".":
+            if _ASIDE_WITHIN.match(text, match.end()):
+                continue
             if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
                 continue
             before = max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()

@@ -37,6 +37,8 @@ A plan has four parts.
 "sql" is one SELECT statement in the dialect of DuckDB. Put names of tables and columns in double quotes, exactly as
 they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Columns of a type
 other than text are typed already and carry no units; figures in a text column have to be taken out of the text first.
+Where empty cells leave records out of a sum, an average or a comparison, let "sql" count them in a column of its own,
+and say in "answer" how many are left out; records without a group make a group that is named so.
 Match texts the way people write them: where spelling, capitals or spaces may differ, compare with lower(), trim() or
 ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers, and
 let ties show. For a list, select the column by which a reader recognises a row. Give every computed column a short

@@ -47,7 +47,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
         columns = [known[each.casefold()] for each in _named(name, result)]
         if name.startswith(_LIST):
             return _listed(result, columns)
-        return cell(result.rows[0][columns[0]]) if result.rows else _EMPTY
+        return cell(_aligned(result)[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers)
 
@@ -73,7 +73,7 @@ def shows_table(template: str, result: SqlResult) -> bool:
 
 def markdown_table(result: SqlResult) -> str:
     """Return the first rows of a result as a Markdown table, and how many more there are."""
-    shown = result.rows[:MOST_SHOWN_ROWS]
+    shown = _aligned(result)[:MOST_SHOWN_ROWS]
     lines = [
         _row(map(_escaped, result.columns)),
         "|" + " --- |" * len(result.columns),
@@ -112,11 +112,24 @@ def _named(place: str, result: SqlResult) -> list[str]:
 
 
 def _listed(result: SqlResult, columns: Sequence[int]) -> str:
-    """Return the first rows in words, of several columns as "Ann (7), Bob (2)"."""
-    rows = ([cell(row[at]) for at in columns] for row in result.rows[:_MOST_LISTED])
+    """Return the first rows in words, of several columns as "Ann (7), Bob (2)"; semicolons part what has commas."""
+    rows = [[cell(row[at]) for at in columns] for row in _aligned(result)[:_MOST_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
     more = result.total_rows - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+    between = "; " if any(", " in each for row in rows for each in row) else ", "
+    return between.join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _aligned(result: SqlResult) -> list[list[object]]:
+    """Return the rows with the decimals of a column written to as many places, as a sum of 7.00 below one of 2.50."""
+    most = [
+        max((len(_plain_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
+        for column in zip(*result.rows, strict=True)
+    ]
+    return [
+        [f"{each:.{places}f}" if isinstance(each, Decimal) else each for each, places in zip(row, most, strict=True)]
+        for row in result.rows
+    ]
 
 
 def _marked(text: str, markers: str) -> str:

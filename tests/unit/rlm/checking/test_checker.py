@@ -202,11 +202,12 @@ def test_the_rows_of_a_table_are_what_an_answer_was_computed_from() -> None:
     assert sentences_of(draft)[0].check is Check.COMPUTED
 
 
-def test_no_sentence_ends_within_a_value_of_the_result() -> None:
-    table = ResultTable(("shelf", "hall"), (("Esc. L2", "Esc. L2 a. B"), ("West", "B")), 2, "SELECT shelf, hall FROM t")
-    draft = replace(draft_of("It is Esc. L2 in Esc. L2 a. B [1]. Next is Desc. L2.", computed=True), table=table)
-    texts = [each.text for each in sentences_of(draft)]
-    assert texts == ["It is Esc. L2 in Esc. L2 a. B [1].", "Next is Desc.", "L2."]
+def test_no_sentence_ends_within_a_value_of_the_result_or_of_its_query() -> None:
+    query = "SELECT shelf, hall FROM t WHERE owner ILIKE '%Sgt. O''Hara%'"
+    table = ResultTable(("shelf", "hall"), (("Esc. L2", "Esc. L2 a. B"), ("West", "B")), 2, query)
+    text = "It is Esc. L2 in Esc. L2 a. B [1], of Sgt. O'Hara. Next is Desc. L2."
+    texts = [each.text for each in sentences_of(replace(draft_of(text, computed=True), table=table))]
+    assert texts == ["It is Esc. L2 in Esc. L2 a. B [1], of Sgt. O'Hara.", "Next is Desc.", "L2."]
 
 
 @pytest.mark.parametrize("computed", [True, False])

@@ -108,11 +108,17 @@ def test_a_quotation_mark_that_is_never_closed_joins_nothing() -> None:
         "The reading (it was taken at noon. Nobody wrote down by whom.) is the highest.",
         "Rows with `x = 'a. B'` and the code ‘Nr. 7’ count.",
         'Yahoo! was asked, and "Why?" was all that it said.',
+        "By supplier: St. Clair Bros. (19632, 143474.89), Vandenberg & Cie. (14202 of 14210).",
     ],
 )
 def test_values_and_parentheses_tear_no_sentence(sentence: str) -> None:
     text = f"{sentence} Another one [1]."
     assert [text[start:end] for start, end, _ in marked_spans(text)] == [sentence, "Another one [1]."]
+
+
+def test_a_parenthesis_that_ends_with_a_mark_is_a_sentence_of_its_own() -> None:
+    text = "He kept the light. (Nobody else would.) She kept the boat."
+    assert len(list(marked_spans(text))) == 3
 
 
 def test_single_quotation_marks_and_parentheses_that_are_never_closed_join_nothing() -> None:

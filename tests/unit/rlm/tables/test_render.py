@@ -72,6 +72,12 @@ def test_a_list_says_how_much_of_it_is_left_out() -> None:
     assert markdown_table(many).endswith("… and 980 more rows")
 
 
+def test_a_list_of_names_with_commas_is_parted_by_semicolons_and_money_has_all_its_decimals() -> None:
+    sums = result(("Nut, M", Decimal("1419.00")), ("Fuse", Decimal("324.70")))
+    assert sentence("Sums: {list:name, orders}.", sums, "") == "Sums: Nut, M (1419.00); Fuse (324.70)."
+    assert markdown_table(sums).splitlines()[-2:] == ["| Nut, M | 1419.00 |", "| Fuse | 324.70 |"]
+
+
 def test_names_without_a_column_are_known() -> None:
     assert unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
     assert unknown_placeholders("{list:name, total} {name, orders}", result(("Ann", 7))) == ["total", "name, orders"]
