@@ -226,10 +226,10 @@ def without_markers(text: str) -> str:
 def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
     """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter or a parenthesis that is
-    no sentence follows, an abbreviation, an initial or an ordinal precedes it, or it stands in code, one of the
-    `values`, or a short text between single quotation marks; a line break alone ends none, because extracted text is
-    often broken where a page's lines were.
+    A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter, the border of a cell or a
+    parenthesis that is no sentence follows, an abbreviation, an initial or an ordinal precedes it, or it stands in
+    code, one of the `values`, or a short text between single quotation marks; a line break alone ends none: extracted
+    text is often broken where a page's lines were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -248,12 +248,15 @@ def _closes_aside(text: str) -> bool:
 
 
 def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
-    torn = sorted({value for value in values if value in text and _END.search(value)}, key=len, reverse=True)
+    torn = sorted({value for value in values if value in text and _END.search(f"{value} ")}, key=len, reverse=True)
     whole = [rf"(?<!\w){re.escape(value)}(?!\w)" for value in torn]
     verbatim = [found.span() for found in re.finditer("|".join([_VERBATIM.pattern, *whole]), text)]
+    last = {end for _, end in verbatim}
     for match in _END.finditer(text):
-        in_line = "\n" not in match[0]
-        if in_line and (text[match.end() : match.end() + 1].islower() or _within(verbatim, match.start())):
+        in_line, after = "\n" not in match[0], text[match.end() : match.end() + 1]
+        if in_line and (after.islower() or after == "|" or _within(verbatim, match.start())):
+            continue
+        if in_line and after == "(" and match.start() + 1 in last:
             continue
         if in_line and match[0][0] == ".":
             if _ASIDE_WITHIN.match(text, match.end()):

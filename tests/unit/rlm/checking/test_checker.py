@@ -210,6 +210,13 @@ def test_no_sentence_ends_within_a_value_of_the_result_or_of_its_query() -> None
     assert texts == ["It is Esc. L2 in Esc. L2 a. B [1], of Sgt. O'Hara.", "Next is Desc.", "L2."]
 
 
+def test_a_list_and_the_rows_of_a_table_are_not_torn_where_a_value_ends_with_a_point() -> None:
+    table = ResultTable(("item", "to"), (("Bees, etc.", "Mr. R. Voss Jr."), ("Walls", "S. Quinn")), 2, "SELECT 1")
+    lines = ["Lent: Bees, etc. (Mr. R. Voss Jr.); Walls (S. Quinn).", "| Bees, etc. | Mr. R. Voss Jr. |", "| W. | S. |"]
+    draft = replace(draft_of("\n".join([lines[0], "", *lines[1:]]), computed=True), table=table)
+    assert [each.text for each in sentences_of(draft)] == lines
+
+
 @pytest.mark.parametrize("computed", [True, False])
 def test_the_header_of_a_table_is_no_sentence(computed: bool) -> None:
     text = "By port:\n\n| port | metres |\n| --- | ---: |\n| Brest | 7.1 |\n| Leith | 5.6 |"
