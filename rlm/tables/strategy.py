@@ -122,10 +122,10 @@ def _require_columns(plan: Plan, result: SqlResult | None) -> None:
 
 
 def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
-    named = run.behind(plan)
-    evidence = _evidence(named, run)
-    markers = "".join(f"[{number}]" for number in evidence) if sum(map(len, named.values())) <= _MOST_MARKERS else ""
-    behind = run.behind_all(named, result)
+    behind = run.behind(plan)
+    evidence = _evidence(behind, run)
+    count = sum(map(len, behind.values()))
+    markers = "".join(f"[{number}]" for number in evidence) if count <= _MOST_MARKERS else ""
     text = sentence(plan.answer, result, markers)
     if shows_table(plan.answer, result):
         text = f"{text}\n\n{markdown_table(result)}"
@@ -134,7 +134,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
         text=text,
         evidence=evidence,
-        searched=Searched(sum(map(len, behind.values())), coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
+        searched=Searched(count, coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
         computed=True,
         finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
         notes=tuple(_notes(plan, run, interval)),

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from pathlib import Path
 
 from ingest.tables import ROW_NUMBER, ColumnType, RecordTables
@@ -24,7 +23,7 @@ from rlm.strategy import Context
 from rlm.tables.catalog import Kind, TablesInScope
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import Plan, PlanError, SemanticColumn, SemanticType
-from rlm.tables.sql import Ranges, SqlEngine, SqlResult
+from rlm.tables.sql import SqlEngine, SqlResult
 
 _VALUE = "value"
 _TYPES = {
@@ -180,18 +179,6 @@ class PlanRun:
         named = self._tables.mentioned(plan.sql)
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
-    def behind_all(self, behind: Mapping[str, Sequence[int]], result: SqlResult) -> Mapping[str, Sequence[int]]:
-        """Return the rows `behind` a result with those of each of its figures, if these rest on different rows.
-
-        A plan may name the rows of one figure of several: the 3 late messages, and not all 6, of "3 of 6 are late".
-        """
-        found = result.records
-        if found is None or sum(map(len, found.rows)) < 2:
-            return behind
-        name = self._open(found.table).table.name
-        figures = chain.from_iterable(_numbers_in(cells[None]) for cells in found.rows)
-        return {**behind, name: sorted({*behind.get(name, ()), *figures})}
-
     def behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
         """Yield the records behind each row of a result that names them, and behind cells that rest on fewer."""
         found = result.records
@@ -200,7 +187,8 @@ class PlanRun:
         opened = self._open(found.table)
         for row, cells in enumerate(found.rows, start=1):
             for column, ranges in cells.items():
-                if parts := opened.behind(list(_numbers_in(ranges))):
+                numbers = [number for first, last in ranges for number in range(first, last + 1)]
+                if parts := opened.behind(numbers):
                     yield CellRecords(row, column, parts)
 
     def opened(self, name: str) -> OpenedTable:
@@ -326,10 +314,6 @@ class PlanRun:
 
     def _table_name(self, column: SemanticColumn) -> str:
         return self._open(column.table).table.name
-
-
-def _numbers_in(ranges: Ranges) -> Iterator[int]:
-    return (number for first, last in ranges for number in range(first, last + 1))
 
 
 def _numbers(found: SqlResult, rows: int) -> Iterator[int]:
