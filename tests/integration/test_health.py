@@ -79,7 +79,7 @@ def test_a_part_that_hangs_counts_as_away_and_delays_nobody(service: tuple[Servi
     services, http, _ = service
     over = threading.Event()
     services.require_index = lambda: cast(None, over.wait(600))
-    # What does not hang has so long; all ask at once, because each of them waits for the part that hangs.
+    # Each request waits for the hanging part until the limit, so all are sent at once; parts that work need less.
     with patient_health(10.0), ThreadPoolExecutor(13) as clients:
         try:
             uploads = [clients.submit(ready, http, "uploads") for _ in range(12)]

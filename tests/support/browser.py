@@ -18,7 +18,7 @@ from api.services import DEFAULT_TENANT, Services
 from tests.support.serving import serving
 
 _PATIENCE_MS = 60_000  # a busy machine is no fault
-# What a test takes for granted of the order of replies shows where they are late and scripts are slow.
+# Late replies and slow scripts make a test fail that relies on one order of replies.
 _LATENCY_MS = float(os.environ.get("LEADLINE_TEST_BROWSER_LATENCY_MS", "0"))
 _SLOWER = 4
 _QUIET = [

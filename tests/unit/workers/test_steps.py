@@ -32,7 +32,7 @@ def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
 class HangingParser(PlainParser):
     """Hangs on texts that begin with x, in the way that it is told."""
 
-    def __init__(self, hang: Callable[[], None]) -> None:
+    def __init__(self, hang: Callable[[], object]) -> None:
         self._hang = hang
 
     def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
@@ -42,8 +42,8 @@ class HangingParser(PlainParser):
         return parsed
 
 
-def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None], *, lease_seconds: float) -> str:
-    """What the failure is called of a document that hangs; another one goes through meanwhile.
+def ends_as_failed(worker: WorkerFixture, hang: Callable[[], object], *, lease_seconds: float) -> str:
+    """Return the failure code of a document whose step hangs, once another document has become ready beside it.
 
     A step that has not ended `lease_seconds` after it was interrupted never will.
     """
@@ -94,7 +94,7 @@ def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_i
 def test_a_step_that_waits_for_ever_loses_its_job_and_another_thread_goes_on(worker: WorkerFixture) -> None:
     never = threading.Event()
     try:
-        assert ends_as_failed(worker, never.wait, lease_seconds=1.0) == "worker_lost"  # type: ignore[arg-type]
+        assert ends_as_failed(worker, never.wait, lease_seconds=1.0) == "worker_lost"
     finally:
         never.set()
 
