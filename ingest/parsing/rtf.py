@@ -21,7 +21,7 @@ RTF_PARSER = "rtf-1"
 _PICTURE, _OBJECT = "pict", "object"
 _token = re.compile(r"\\(?P<word>[a-z]{1,32})(?P<number>-?\d{1,10})? ?|\\[^a-z]|[{}]", re.IGNORECASE)
 _code_page = re.compile(r"\\ansicpg(\d{1,5})")
-_style = re.compile(r"\{\\s(?P<number>\d+)(?P<about>(?:\\[^{};]*|\{[^{}]*\}|[^{};\\])*);\}")
+_style = re.compile(r"\{\\s(?P<number>\d+)(?P<about>(?:[^{};]|\{[^{}]*+\})*+);\}")
 _box = re.compile(r"\{\\shptxt(?![a-z])")
 _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
@@ -61,7 +61,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
     writer = DocumentWriter()
     text = _read(_Marking(_boxes_last(source), writer).marked())
     _write(_without_unseen(text, writer), writer)
-    title = _title(source)
+    title = _title(source, stated[0] if stated else "")
     return writer.finish(
         RTF_PARSER, title or writer.first_heading, nothing="The document holds no text.", hint=NO_TEXT_HINT
     )
@@ -299,6 +299,6 @@ def _plain(text: str) -> str:
     return " ".join(_OURS.sub("", text).split())
 
 
-def _title(source: str) -> str | None:
+def _title(source: str, code_page: str) -> str | None:
     found = re.search(r"\{\\title (?P<title>(?:[^{}]|\{[^{}]*\}){0,2000})\}", source[:200_000])
-    return _read(f"{{\\rtf1\\ansi {found['title']}}}").strip() or None if found else None
+    return _read(f"{{\\rtf1\\ansi{code_page} {found['title']}}}").strip() or None if found else None

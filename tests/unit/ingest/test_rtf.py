@@ -37,6 +37,16 @@ def test_headings_are_known_by_outline_level_and_style(file: Path) -> None:
     assert document.title == "The Über Title"
 
 
+def test_a_title_is_in_the_documents_code_page(file: Path) -> None:
+    file.write_bytes(rb"{\rtf1\ansi\ansicpg1251{\info{\title \'cf\'e8\'f1\'fc\'ec\'ee}} \'e0}")
+    assert (parse_rtf(file).title, parse_rtf(file).text) == ("Письмо", "а")
+
+
+def test_a_group_like_a_style_that_ends_as_none_does_is_passed_over(file: Path) -> None:
+    group = "{\\s28" + "\\f0\\fs24" * 200 + "\\lang1033 words}"
+    assert rtf(file, group, _STYLES).text == "words"
+
+
 def test_list_items_have_their_numbers_and_depth(file: Path) -> None:
     def item(mark: str, text: str, level: int = 0) -> str:
         return rf"\pard{{\listtext\pard\plain {mark}\tab}}\ilvl{level}\ls1 {text}\par "
