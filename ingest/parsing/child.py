@@ -213,7 +213,7 @@ def _failure_of(work: Callable[[], None], limits: ParserLimits) -> dict[str, str
         failure = ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
     except OSError as error:
         failure = _of_os_error(error, limits)
-    except Exception as error:  # noqa: BLE001 - the last boundary: hostile bytes make libraries raise anything
+    except BaseException as error:  # noqa: BLE001 - the last boundary: libraries raise anything, and Rust's panic
         failure = DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
     else:
         return {}

@@ -136,12 +136,12 @@ def _inflated(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
 
 
 def _ole_type(file: BinaryIO) -> str:
-    """Tell an OLE file by the streams at its root (MS-CFB 2.6)."""
+    """Tell an OLE file by the streams at its root, whose names are the same in capitals (MS-CFB 2.6.4)."""
     try:
-        names = set(_root_names(_directory(file)))
+        names = set(map(str.upper, _root_names(_directory(file))))
     except (struct.error, ValueError, OSError):
         return OLE
-    return next((kind for stream, kind in _STREAMS if stream in names), OLE)
+    return next((kind for stream, kind in _STREAMS if stream.upper() in names), OLE)
 
 
 def _directory(file: BinaryIO) -> bytes:

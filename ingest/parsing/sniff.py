@@ -71,6 +71,7 @@ _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
 _SAVE_AS = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
+_UNPACK = "Unpack it, and upload the files in it or a ZIP archive of them."
 # Containers that no parser reads: what they are, and what to do.
 _UNREAD = {
     OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
@@ -111,7 +112,10 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     if kind is not None and (picture := _picture_type(head)):
         return picture
     if kind is not None:
-        raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")
+        raise UnsupportedTypeError(
+            f"The content looks like {kind}, which Leadline does not read.",
+            hint=_UNPACK if kind.endswith(" archive") else None,
+        )
     return _kind_of_text(decode(head), name, declared)
 
 

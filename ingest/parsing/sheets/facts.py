@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 
 from ingest.parsing.sheets.blocks import Range
 
+ERROR, DURATION = "error", "duration"
+
 
 @dataclass
 class UnitRuns:
     """The units of cells, by column, as runs of rows: a column mostly has one number format."""
 
     _runs: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._runs)
 
     def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
         """Say the unit of a cell, or of as many below it. Rows of a column must come in order."""
@@ -50,6 +55,7 @@ class SheetFacts:
     errors: int = 0
     not_computed: list[str] = field(default_factory=list)  # the first cells with a formula and without its value
     not_computed_count: int = 0
+    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, where values do not tell
     merged: list[Range] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
 

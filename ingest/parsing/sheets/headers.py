@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
 
+from ingest.parsing.cells import read_number
 from ingest.parsing.sheets.blocks import Block, SheetRow
 from ingest.parsing.sheets.values import Value, is_text, is_typed, words
 from ingest.parsing.tables import NAME_CHARS
@@ -69,14 +70,24 @@ def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
-    """True if the header goes on in a row: it names columns over which the row above has one merged cell, or none."""
+    """True if the header goes on in a row.
+
+    Such a row names columns over which the row above has one merged cell or none, or it is one of units in brackets.
+    """
     filled = [at for at in columns if row.values[at] != ""]
     typed = [row.values[at] for at in filled if is_typed(row.values[at])]
     if len(filled) < 2 or (typed and not _are_periods(typed)):
         return False
+    if all(_is_in_brackets(words(row.values[at])) for at in filled):
+        return True
     return any(at in above.spread or above.values[at] == "" for at in filled) and any(
         at in above.spread for at in columns
     )
+
+
+def _is_in_brackets(text: str) -> bool:
+    """True for words in brackets, which are no negative number."""
+    return text[:1] + text[-1:] in ("()", "[]") and read_number(text, comma=False) is None
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:

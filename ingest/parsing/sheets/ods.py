@@ -12,12 +12,14 @@ from ingest.errors import DamagedDocumentError
 from ingest.parsing.containers import ZIP_MARK
 from ingest.parsing.office.odf import require_unencrypted
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.values import ERRORS
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_CALC = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 _META = "{http://purl.org/dc/elements/1.1/}"
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "ILS": "₪", "VND": "₫"}
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
@@ -102,9 +104,9 @@ def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) ->
     for cell in row.iterchildren(*_CELLS):
         repeated = _repeated(cell, "columns")
         if repeated < _FILLING:
-            unit = _unit(cell)
-            for at in range(column, column + repeated) if unit else ():
-                facts.units.add(number, at, unit, rows)
+            for runs, said in ((facts.units, _unit(cell)), (facts.kinds, _kind(cell))):
+                for at in range(column, column + repeated) if said else ():
+                    runs.add(number, at, said, rows)
             wide, high = (int(cell.get(f"{_TABLE}number-{each}-spanned", "1")) for each in ("columns", "rows"))
             if wide > 1 or high > 1:
                 facts.merged.append(((number, column), (number + high - 1, column + wide - 1)))
@@ -123,6 +125,16 @@ def _unit(cell: etree._Element) -> str:
             return _SIGNS.get(cell.get(f"{_OFFICE}currency", ""), "")
         case _:
             return ""
+
+
+def _kind(cell: etree._Element) -> str:
+    """Return `ERROR` for a formula that gives one, of which Excel writes the value 0, and `DURATION` for a time."""
+    if cell.get(f"{_OFFICE}value-type") == "time":
+        return DURATION
+    is_error = cell.get(f"{_CALC}value-type") == "error"
+    if is_error or (cell.get(f"{_TABLE}formula") and cell.findtext(f"{_TEXT}p") in ERRORS):
+        return ERROR
+    return ""
 
 
 def _repeated(element: etree._Element, what: str) -> int:

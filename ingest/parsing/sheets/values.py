@@ -1,5 +1,7 @@
 """The words of a cell's value: numbers as short as they are exact, dates by ISO 8601, percentages as percentages."""
 
+import math
+import re
 from datetime import date, datetime, time, timedelta
 
 Value = str | float | int | bool | date | datetime | time | timedelta
@@ -8,6 +10,23 @@ _DIGITS = 15  # Excel keeps no more of a number, and shows no more
 _LONGEST_WHOLE = 10**15
 # As Excel and LibreOffice write them.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
+_duration = re.compile(
+    r"(?P<sign>-?)PT(?P<hours>\d{1,9})H(?P<minutes>\d{1,9})M(?P<seconds>\d{1,9}(?:\.\d+)?)S", re.ASCII
+)
+
+
+def is_error(value: Value) -> bool:
+    """True for an error, by its words or as a number that is none."""
+    return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
+
+
+def duration(written: str) -> Value:
+    """Return a duration that OpenDocument writes as hours, minutes and seconds; other words as they are."""
+    found = _duration.fullmatch(written)
+    if found is None:
+        return written
+    length = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"]), seconds=float(found["seconds"]))
+    return -length if found["sign"] else length
 
 
 def is_text(value: Value) -> bool:
@@ -21,7 +40,10 @@ def is_typed(value: Value) -> bool:
 
 
 def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
-    """Return a value as text. `unit` is the sign of its number format; `timed` gives dates their midnight."""
+    """Return a value as text. `unit` is the sign of its number format, or the zeros of one for numbers that are names.
+
+    `timed` gives dates their midnight.
+    """
     match value:
         case str():
             return value
@@ -30,6 +52,8 @@ def words(value: Value, unit: str = "", *, timed: bool = False) -> str:
         case float() | int():
             if unit == "%":
                 return f"{_number(value * 100)}%"
+            if unit.startswith("0"):
+                return _number(value).zfill(len(unit) + (value < 0)) if value == int(value) else _number(value)
             return f"{'-' if value < 0 else ''}{unit}{_number(abs(value))}" if unit else _number(value)
         case datetime():
             return _rounded(value).isoformat(" ")

@@ -23,10 +23,10 @@ from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.sheets import WORKBOOK_PARSER
 from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
-from ingest.parsing.sheets.facts import SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
 from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles
 from ingest.parsing.sheets.ods import ods_facts, without_blanks
-from ingest.parsing.sheets.values import ERRORS, Value, is_text, words
+from ingest.parsing.sheets.values import Value, duration, is_error, is_text, words
 from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
 from ingest.parsing.types import ParsedDocument
@@ -189,7 +189,8 @@ class _SheetTables:
         self._lines(rows[:above], columns)
         caption = words(_first(rows[0], columns)) if above else self._caption
         self._caption = ""
-        if len(rows) == above + 1 and sum(rows[above].values[at] != "" for at in columns) == 1:
+        own = [at for at in columns if rows[-1].values[at] != "" and at not in rows[-1].spread]
+        if len(rows) == above + 1 and len(own) == 1:
             self._lines(rows[above:], columns)
             return
         self._table(rows[above:], columns, following, " ".join(caption.split())[:NAME_CHARS])
@@ -244,9 +245,12 @@ def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
         if number < first_row:
             continue
         for at, value in enumerate(row):
-            if isinstance(value, str) and value in ERRORS:
+            kind = facts.kinds.at(number, first_column + at) if facts.kinds else ""
+            if kind == ERROR or is_error(value):
                 row[at] = ""
                 facts.errors += 1
+            elif kind == DURATION and isinstance(value, str):
+                row[at] = duration(value)
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         yield merged.filled(number, row[:MAX_COLUMNS], first_column)
 

@@ -18,6 +18,7 @@ _PERCENT_FORMATS = frozenset({"9", "10"})  # those that need no code (ECMA-376 p
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
 _literal = re.compile(r'"[^"]*"|\\.|_.|\*.')
+_padded = re.compile(r"0{2,}")
 _currency = re.compile(r"\[\$([^\]\-]+)(?:-[^\]]*)?\]|([$£¥€\u20a0-\u20cf])")
 _reference = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -71,7 +72,9 @@ def _units(package: Package) -> dict[str, str]:
 
 
 def unit_of(code: str) -> str:
-    """Return the unit that a format code shows with a number: a percent sign or a sign of currency."""
+    """Return what a format code shows with a number: a percent sign, a sign of currency, or zeros that fill it up."""
+    if _padded.fullmatch(code):
+        return code
     currency = _currency.search(code)
     if currency:
         sign = currency[1] or currency[2]

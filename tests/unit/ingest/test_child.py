@@ -6,7 +6,7 @@ import pytest
 
 from ingest.parsing.child import answer
 from ingest.parsing.registry import parser_for
-from ingest.parsing.types import DEFAULT_LIMITS
+from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument
 
 
 @pytest.mark.parametrize("content", [",,,,\n" * 9, "---\n***\n", "``` ```", "…"])
@@ -15,6 +15,18 @@ def test_a_text_without_a_letter_or_a_digit_is_no_text(tmp_path: Path, content: 
     file.write_text(content)
     said = answer(file, "text/plain", tmp_path, DEFAULT_LIMITS, parser_for)
     assert (said["code"], bool(said["hint"])) == ("no_text", True)
+
+
+def test_a_librarys_panic_is_a_damaged_document(tmp_path: Path) -> None:
+    class Panic(BaseException):
+        """As Rust's reach Python."""
+
+    def parse(path: Path) -> ParsedDocument:
+        raise Panic
+
+    said = answer(tmp_path / "a", "text/plain", tmp_path, DEFAULT_LIMITS, lambda kind: parse)
+    assert said["code"] == "document_damaged"
+    assert said["hint"]
 
 
 @pytest.mark.parametrize("content", ["a", "7", "猫", "\u0e01"])

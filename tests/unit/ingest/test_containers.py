@@ -90,6 +90,7 @@ def test_a_zip_whose_end_is_in_the_64_bit_form_is_told() -> None:
         (("Current User", "PowerPoint Document"), "application/vnd.ms-powerpoint"),
         (("Workbook",), "application/vnd.ms-excel"),
         (("Book",), "application/vnd.ms-excel"),
+        (("WORKBOOK",), "application/vnd.ms-excel"),
         (("__nameid_version1.0", "__properties_version1.0"), "application/vnd.ms-outlook"),
         (("Contents",), OLE),
         ((), OLE),

@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -26,6 +27,7 @@ from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell
 from tests.support.workbooks import WRITERS, Sheet, written, xlsx
+from tests.support.zip_files import unzipped, zipped
 
 COSTS: Sheet = [
     ["Item", "Paid on", "Cost", "Done"],
@@ -202,6 +204,40 @@ def test_units_of_number_formats_stand_with_the_numbers(tmp_path: Path) -> None:
     ]
 
 
+def test_numbers_that_a_format_fills_up_with_zeros_are_names(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet, zeros = book.add_worksheet("S"), book.add_format({"num_format": "00000"})
+        sheet.write_row(0, 0, ["Post code", "Count"])
+        for row, (code, count) in enumerate(((2134, 5), (99501, 7), (-42, 1), (0.5, 2)), start=1):
+            sheet.write_number(row, 0, code, zeros)
+            sheet.write_number(row, 1, count)
+
+    (table,) = _tables(_parsed(tmp_path, _made(make)))
+    assert _rows(table) == [["02134", "5"], ["99501", "7"], ["-00042", "1"], ["0.5", "2"]]
+
+
+def test_a_row_of_units_in_brackets_belongs_to_the_header(tmp_path: Path) -> None:
+    content = xlsx({"S": [["Ship", "Weight"], ["(name)", "(t)"], ["Essex", 238], ["Acushnet", 359]]})
+    (table,) = _tables(_parsed(tmp_path, content))
+    assert table.columns == ("Ship (name)", "Weight (t)")
+    assert _rows(table) == [["Essex", "238"], ["Acushnet", "359"]]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": [["Loss", "Gain"], ["(12)", "(3)"], [4, 5]]})))
+    assert _rows(table) == [["(12)", "(3)"], ["4", "5"]]
+
+
+def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.merge_range(0, 0, 0, 2, "Stores")
+        sheet.merge_range(1, 0, 1, 2, "as of May")
+        sheet.write_row(3, 0, ["Ship", "Flour", "Bread"])
+        sheet.write_row(4, 0, ["Essex", 3, 4])
+
+    document = _parsed(tmp_path, _made(make))
+    assert document.text.startswith("# S\n\nStores\n\nas of May\n\n| Ship |")
+    assert len(document.layout.tables) == 1
+
+
 def test_what_is_hidden_is_said_and_hidden_sheets_are_left_out(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet, hidden = book.add_worksheet("Shown"), book.add_worksheet("Lists")
@@ -236,6 +272,32 @@ def test_formulas_without_a_value_and_errors_are_empty_and_counted(tmp_path: Pat
     (said,) = document.omissions
     assert (said.kind, said.count) == (OmissionKind.FORMULA, 3)
     assert "B2, B3" in said.detail
+
+
+def test_errors_of_ods_are_empty_whoever_wrote_them_and_durations_are_hours(tmp_path: Path) -> None:
+    cells = {
+        "Excel": 'table:formula="of:=#N/A" office:value-type="float" office:value="0"><text:p>#N/A',
+        "LibreOffice": 'office:value-type="string" office:string-value="" calcext:value-type="error"><text:p>Err:502',
+        "hours": 'office:value-type="time" office:time-value="PT30H05M09S"><text:p>30:05',
+        "owed": 'office:value-type="time" office:time-value="-PT30H05M09S"><text:p>-30:05',
+    }
+    parts = unzipped(WRITERS[".ods"]({"S": [["by", "n"], *([name, f"?{name}"] for name in cells)]}))
+    content = parts["content.xml"].decode()
+    for name, cell in cells.items():
+        content = re.sub(rf"<table:table-cell [^>]*><text:p>\?{name}", f"<table:table-cell {cell}", content)
+    document = _parsed(tmp_path, zipped({**parts, "content.xml": content}))
+    rows = _rows(_tables(document)[0])
+    assert rows == [["Excel", ""], ["LibreOffice", ""], ["hours", "30:05:09"], ["owed", "-30:05:09"]]
+    assert _omissions(document) == {OmissionKind.FORMULA: 2}
+
+
+def test_a_number_that_is_none_is_an_error(tmp_path: Path) -> None:
+    content = WRITERS[".xls"]({"S": [["n", "m"], [1, 1 / 3]]})
+    stored = struct.pack("<d", 1 / 3)
+    assert content.count(stored) == 1
+    document = _parsed(tmp_path, content.replace(stored, struct.pack("<d", float("nan"))))
+    assert _rows(_tables(document)[0]) == [["1", ""]]
+    assert _omissions(document) == {OmissionKind.FORMULA: 1}
 
 
 def test_an_empty_text_is_a_formulas_value(tmp_path: Path) -> None:
