@@ -153,15 +153,18 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a line for each source: number, place, and beginning of the quotation; if many, only the first."""
+    """Print the sources, a line for the beginning of each quotation, the first with number and place; if many, only
+    the first sources."""
     citations = answer["citations"]
     for citation in citations[:_SOURCES]:
-        quote = short(clean(citation["quote"]), _QUOTE_CHARS)
-        line = f"[{citation['number']}] {place(citation)}" + (f": “{quote}”" if quote else "")
-        if console.is_terminal:
-            console.print(Text(line), no_wrap=True, overflow="ellipsis")
-        else:
-            _plain(console, line)
+        quotes = [each["text"] for each in citation.get("quotes", ())] or [citation["quote"]]
+        first, *more = (f"“{short(clean(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes)
+        source = f"[{citation['number']}] {place(citation)}"
+        for line in (f"{source}: {first}" if first else source, *(f"    {quote}" for quote in more)):
+            if console.is_terminal:
+                console.print(Text(line), no_wrap=True, overflow="ellipsis")
+            else:
+                _plain(console, line)
     for title, group in groupby(citations[_SOURCES:], key=lambda citation: citation["title"]):
         numbers = "".join(f"[{citation['number']}]" for citation in group)
         _plain(console, f"{numbers} {clean(title)}")

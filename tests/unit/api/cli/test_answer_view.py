@@ -9,7 +9,17 @@ from rich.console import Console
 
 from api.answer_schemas import AnswerOut
 from api.cli.answer_view import LiveAnswer, clean, doing, print_answer
-from rlm.answers import Answer, AnswerStatus, Check, Citation, Coverage, ResultTable, Sentence, kept_answer
+from rlm.answers import (
+    Answer,
+    AnswerStatus,
+    Check,
+    Citation,
+    Coverage,
+    Quote,
+    ResultTable,
+    Sentence,
+    kept_answer,
+)
 from tests.fakes.scripted_answers import answer
 
 
@@ -84,6 +94,23 @@ def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_i
     assert lines[1] == text
     assert lines[3] == "? “It was tame [1].” The passage does not say that it was tame."
     assert lines[-1].endswith("1 verified, 1 unsupported")
+
+
+def test_every_quotation_of_a_source_has_a_line() -> None:
+    white, tame = Quote(1, 4, 19, "white whale was"), Quote(1, 40, 44, "tame")
+    sentences = (
+        replace(sentence("It was white [1].", Check.VERIFIED), quotes=(white,)),
+        replace(sentence("It was white and tame [1].", Check.VERIFIED), quotes=(tame, white)),
+    )
+    made = answer(sentences=sentences)
+    lines = printed(made)
+    first = lines.index("[1] The Whale, page 2 (Chapter 1): “white whale was”")
+    assert lines[first + 1 : first + 3] == ["    “tame”", lines[-1]]
+    (cited,) = wire(made)["citations"]
+    assert [(each["start"], each["end"], each["text"]) for each in cited["quotes"]] == [
+        (4, 19, "white whale was"),
+        (40, 44, "tame"),
+    ]
 
 
 def test_markdown_is_drawn_on_a_terminal_and_goes_into_a_file_as_it_is() -> None:
