@@ -4,7 +4,7 @@ Cells are words of documents or of a model, so nothing in them may work as Markd
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -67,17 +67,29 @@ def shows_table(template: str, result: SqlResult) -> bool:
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
     placed = {name.casefold() for place in shown for name in _named(place, result)}
-    columns = {name.casefold() for name in result.columns}
+    columns = {name.casefold() for at, name in enumerate(result.columns) if at not in told_once(template, result)}
     return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
-def markdown_table(result: SqlResult) -> str:
-    """Return the first rows of a result as a Markdown table, and how many more there are."""
+def told_once(template: str, result: SqlResult) -> set[int]:
+    """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns."""
+    named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
+    whole = result.total_rows == len(result.rows) > 1
+    columns = enumerate(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if whole else ()
+    found = {
+        at for at, (name, column) in columns if name.casefold() in named and column.count(column[0]) == len(column)
+    }
+    return found if len(found) < len(result.columns) else set()
+
+
+def markdown_table(result: SqlResult, without: Collection[int] = ()) -> str:
+    """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns."""
     shown = _aligned(result)[:MOST_SHOWN_ROWS]
+    columns = [at for at in range(len(result.columns)) if at not in without]
     lines = [
-        _row(map(_escaped, result.columns)),
-        "|" + " --- |" * len(result.columns),
-        *(_row(map(cell, each)) for each in shown),
+        _row(_escaped(result.columns[at]) for at in columns),
+        "|" + " --- |" * len(columns),
+        *(_row(cell(each[at]) for at in columns) for each in shown),
     ]
     more = result.total_rows - len(shown)
     return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")

@@ -7,7 +7,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from rlm.answers import Interval, as_json
-from rlm.tables.render import cell, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.render import (
+    cell,
+    markdown_table,
+    result_of,
+    sentence,
+    shows_table,
+    told_once,
+    unknown_placeholders,
+)
 from rlm.tables.sql import SqlResult
 
 
@@ -62,6 +70,23 @@ def test_an_empty_result_is_said_to_be_one() -> None:
 )
 def test_a_table_shows_what_the_sentence_does_not(template: str, rows: int, shown: bool) -> None:
     assert shows_table(template, result(*[("Ann", 7)] * rows)) is shown
+
+
+def test_a_value_that_every_row_repeats_is_told_once_by_a_sentence_that_names_it() -> None:
+    shares = result(("Ann", 7, 9), ("Bob", 2, 9), columns=("name", "Orders", "All orders"))
+    assert told_once("Of {All orders} orders:", shares) == {2}
+    assert markdown_table(shares, {2}).splitlines() == [
+        "| name | Orders |",
+        "| --- | --- |",
+        "| Ann | 7 |",
+        "| Bob | 2 |",
+    ]
+    assert not shows_table("Of {all orders} orders: {list:name, Orders}.", shares)
+    assert shows_table("{list:name, Orders}.", shares)
+    assert told_once("{name} has {Orders}.", shares) == set()
+    part = result(*shares.rows, columns=shares.columns, total=3)
+    assert told_once("Of {All orders} orders:", part) == set()
+    assert told_once("{name}", result(("Ann",), ("Ann",), columns=("name",))) == set()
 
 
 def test_a_list_says_how_much_of_it_is_left_out() -> None:
