@@ -273,9 +273,9 @@ class CellRecordsOut(Wire):
 class ResultTableOut(Wire):
     """The table that the `sql` gave: its first rows, and how many it has.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction. `records` counts what stands
-    behind each row, where that is known, and behind a cell that rests on some of its row's records only.
-    `GET /v1/answers/{id}/rows?row=1&column=0` has them.
+    `semantic_columns` are the columns that a model filled in, each with its instruction, and `quantities` the numbers
+    of those, from 0, that are counts or sums. `records` counts what stands behind each row, where that is known, and
+    behind a cell that rests on some of its row's records only. `GET /v1/answers/{id}/rows?row=1&column=0` has them.
     """
 
     columns: list[str]
@@ -283,6 +283,7 @@ class ResultTableOut(Wire):
     total_rows: int
     sql: str
     semantic_columns: dict[str, str]
+    quantities: list[int] = Field(default_factory=list)
     records: list[CellRecordsOut] = Field(default_factory=list)
 
 

@@ -202,15 +202,22 @@ def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
 
 def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
     found = answer["table"]
+    quantities = found.get("quantities", ())
     table = Table(*(escape(clean(column)) for column in found["columns"]))
     for row in found["rows"]:
-        table.add_row(*("" if value is None else escape(clean(str(value))) for value in row))
+        table.add_row(*(escape(clean(_cell_text(value, at in quantities))) for at, value in enumerate(row)))
     console.print(table)
     if len(found["rows"]) < found["total_rows"]:
         _plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
     for column, instruction in found["semantic_columns"].items():
         _plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
     _plain(console, found["sql"], style="dim")
+
+
+def _cell_text(value: object, is_quantity: bool) -> str:
+    if is_quantity and isinstance(value, int | float):
+        return f"{value:,}"
+    return "" if value is None else str(value)
 
 
 def _summary(answer: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
     def filled(match: re.Match[str]) -> str:
         name = match[1].strip()
         if name == _ROW_COUNT:
-            return str(result.total_rows)
+            return f"{result.total_rows:,}"
         columns = [known[each.casefold()] for each in _named(name, result)]
         if name.startswith(_LIST):
             return _listed(result, columns)
@@ -133,15 +133,31 @@ def _listed(result: SqlResult, columns: Sequence[int]) -> str:
 
 
 def _aligned(result: SqlResult) -> list[list[object]]:
-    """Return the rows with the decimals of a column written to as many places, as a sum of 7.00 below one of 2.50."""
+    """Return the rows with the figures of a column written alike: as many decimals, and the thousands of a count or
+    sum parted by commas."""
     most = [
         max((len(_plain_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
         for column in zip(*result.rows, strict=True)
     ]
-    return [
-        [f"{each:.{places}f}" if isinstance(each, Decimal) else each for each, places in zip(row, most, strict=True)]
-        for row in result.rows
-    ]
+    commas = ["," if at in result.quantities else "" for at in range(len(result.columns))]
+    return [[_figure(*each) for each in zip(row, commas, most, strict=True)] for row in result.rows]
+
+
+def _figure(value: object, comma: str, places: int) -> object:
+    match value:
+        case Decimal():
+            return f"{value:{comma}.{places}f}"
+        case int() if comma and not isinstance(value, bool):
+            return f"{value:,}"
+        case float():
+            return _plain_float(value, comma)
+        case _:
+            return value
+
+
+def _plain_float(value: float, comma: str = "") -> str:
+    """Return the number without digits that only its binary form has, and without an exponent below 10 to the 15th."""
+    return f"{value:{comma}.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < 1e15 else repr(value)
 
 
 def _marked(text: str, markers: str) -> str:
@@ -166,7 +182,7 @@ def _written(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.10g}" if abs(value) < 1e15 else repr(value)
+            return _plain_float(value)
         case Decimal():
             return _plain_decimal(value)
         case datetime():

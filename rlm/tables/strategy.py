@@ -157,7 +157,7 @@ def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Pa
 def _table(plan: Plan, result: SqlResult) -> ResultTable:
     rows = tuple(tuple(as_json(row)) for row in result.rows[:_KEPT_ROWS])
     judged = {column.name: column.instruction for column in plan.semantic_columns}
-    return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
+    return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged, tuple(sorted(result.quantities)))
 
 
 def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]:

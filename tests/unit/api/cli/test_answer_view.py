@@ -131,12 +131,14 @@ def test_many_sources_take_few_lines() -> None:
 
 
 def test_a_table_is_drawn_and_says_how_much_more_there_is() -> None:
-    table = ResultTable(("name", "[b]ships"), (("Ann", 2), (None, 3)), 7, "SELECT name FROM ships", {})
+    table = ResultTable(("name", "[b]ships"), (("Ann", 2345), (None, 3)), 7, "SELECT name FROM ships")
     text = "\n".join(printed(answer(table=table)))
     assert "[b]ships" in text
     assert "Ann" in text
     assert "The first 2 of 7 rows." in text
     assert "SELECT name FROM ships" in text
+    assert "2345" in text
+    assert "2,345" in "\n".join(printed(answer(table=replace(table, quantities=(1,)))))
 
 
 def test_a_note_is_said_once() -> None:

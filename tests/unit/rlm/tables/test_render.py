@@ -103,6 +103,18 @@ def test_a_list_of_names_with_commas_is_parted_by_semicolons_and_money_has_all_i
     assert markdown_table(sums).splitlines()[-2:] == ["| Nut, M | 1419.00 |", "| Fuse | 324.70 |"]
 
 
+def test_thousands_of_counts_and_sums_are_parted_and_those_of_years_and_identifiers_are_not() -> None:
+    columns = "order", "year", "Orders", "Total", "Weight", "is late"
+    rows = (10234, 2024, 1234567, Decimal("1234.50"), 12345678901.25, True), (10235, 2025, -1000, None, 0.1 + 0.2, None)
+    found = SqlResult(columns, rows, 1_000_000, quantities=frozenset({2, 3, 4, 5}))
+    assert markdown_table(found).splitlines()[2:4] == [
+        "| 10234 | 2024 | 1,234,567 | 1,234.50 | 12,345,678,901.25 | yes |",
+        "| 10235 | 2025 | -1,000 | — | 0.3 | — |",
+    ]
+    said = sentence("{row_count} rows: {order} of {year}: {Orders}, {list:Orders, Total}.", found, "")
+    assert said.startswith("1,000,000 rows: 10234 of 2024: 1,234,567, 1,234,567 (1,234.50), -1,000 (—) and")
+
+
 def test_names_without_a_column_are_known() -> None:
     assert unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
     assert unknown_placeholders("{list:name, total} {name, orders}", result(("Ann", 7))) == ["total", "name, orders"]
@@ -152,6 +164,8 @@ def test_no_cell_works_as_markdown(value: str) -> None:
         (1_682, "1682"),
         (2.0, "2"),
         (0.1 + 0.2, "0.3"),
+        (12345678901.25, "12345678901.25"),
+        (1e16, "1e+16"),
         (Decimal("1234.50"), "1234.50"),
         (Decimal("3.1000000000"), "3.10"),
         (Decimal("7.0000000000"), "7"),
