@@ -113,14 +113,26 @@ class QuestionIn(Wire):
         return Wanted(self.strategy, self.confirm, budget, self.every_record)
 
 
+class QuoteOut(Wire):
+    """The span of the passage with this `number` that a sentence rests on."""
+
+    number: int
+    start: int
+    end: int
+    text: str
+    page: int | None
+    place: str = ""
+
+
 class CitationOut(Wire):
     """A passage that the answer rests on, and where it stands: `text[start:end]` of the version's normalized text.
 
     `quote` is that span as the document has it. `page` is the number of the page, slide or sheet it starts on, and
     `place` says in words where it stands in the file; empty where the format has no places. `verified` says that the
-    model quoted it and code found it there; otherwise it is the part of the passage that is closest to the sentence. Of
-    a document that was `deleted` since, or closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as
-    a link to the span, where the answer was asked for in them.
+    model quoted it and code found it there; otherwise it is the part of the passage that is closest to the sentence.
+    `quotes` are all spans of the passage that sentences of the answer rest on, in the order of the answer. Of a
+    document that was `deleted` since, or closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a
+    link to the span, where the answer was asked for in them.
     """
 
     number: int
@@ -134,20 +146,15 @@ class CitationOut(Wire):
     end: int
     quote: str
     verified: bool
+    quotes: list[QuoteOut] = Field(default_factory=list)
     deleted: bool = False
     html: str | None = None
     mrkdwn: str | None = None
 
-
-class QuoteOut(Wire):
-    """The span of the passage with this `number` that a sentence rests on."""
-
-    number: int
-    start: int
-    end: int
-    text: str
-    page: int | None
-    place: str = ""
+    @property
+    def quoted(self) -> list[str]:
+        """The words of its quotes; its own where no sentence has any, and none of a deleted document."""
+        return [each.text for each in self.quotes] or list(filter(None, [self.quote]))
 
 
 class SentenceOut(Wire):
@@ -266,9 +273,9 @@ class CellRecordsOut(Wire):
 class ResultTableOut(Wire):
     """The table that the `sql` gave: its first rows, and how many it has.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction. `records` counts what stands
-    behind each row, where that is known, and behind a cell that rests on some of its row's records only.
-    `GET /v1/answers/{id}/rows?row=1&column=0` has them.
+    `semantic_columns` are the columns that a model filled in, each with its instruction, and `quantities` the numbers
+    of those, from 0, that are counts or sums. `records` counts what stands behind each row, where that is known, and
+    behind a cell that rests on some of its row's records only. `GET /v1/answers/{id}/rows?row=1&column=0` has them.
     """
 
     columns: list[str]
@@ -276,6 +283,7 @@ class ResultTableOut(Wire):
     total_rows: int
     sql: str
     semantic_columns: dict[str, str]
+    quantities: list[int] = Field(default_factory=list)
     records: list[CellRecordsOut] = Field(default_factory=list)
 
 
@@ -328,7 +336,8 @@ class AnswerOut(Wire):
         Members that the next release has added are left out: during an upgrade both read what either keeps.
         """
         shown = _without(body, deleted) if deleted else body
-        return cls.model_validate({**shown, "id": identifier, "conversation": conversation}, extra="ignore")
+        named = {"id": identifier, "conversation": conversation, "citations": _with_quotes(shown)}
+        return cls.model_validate({**shown, **named}, extra="ignore")
 
     def rendered(self, forms: Collection[Form], public_url: str | None) -> Self:
         """Return the answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
@@ -350,6 +359,15 @@ def cited_documents(body: Mapping[str, Any]) -> set[str]:
     """Return the documents that an answer names: those it quotes, and those in which something was found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
+
+
+def _with_quotes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the citations of an answer, each with the different quotes that its sentences have from it."""
+    quotes: dict[int, dict[tuple[int, int], Any]] = {each["number"]: {} for each in body["citations"]}
+    for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
+        if each["number"] in quotes:
+            quotes[each["number"]].setdefault((each["start"], each["end"]), each)
+    return [{**each, "quotes": list(quotes[each["number"]].values())} for each in body["citations"]]
 
 
 def _without(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def _answer(answer: AnswerOut) -> Iterator[str]:
         place = f", {_line(cited.place)}" if cited.place else ""
         title = "no longer shown" if cited.deleted else _line(cited.title or "Untitled")
         yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
-        if cited.quote:
-            yield "\n" + _fenced(cited.quote, indent="  ") + "\n"
+        for quote in cited.quoted:
+            yield "\n" + _fenced(quote, indent="  ") + "\n"
 
 
 def _step(kind: str, body: dict[str, Any]) -> Iterator[str]:

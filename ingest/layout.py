@@ -138,6 +138,7 @@ _HEADING_OR_FENCE = re.compile(
     r"^(?P<marks>#{1,6})[ \t]+(?P<title>\S[^\n]*)$|^[ ]{0,3}(?P<fence>`{3,}|~{3,})", re.MULTILINE
 )
 _TRAILING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
+_TITLE_FIELD = re.compile(r"\Atitle:[ \t]+(?=\S)", re.IGNORECASE)
 
 
 def markdown_headings(text: str) -> Iterator[Heading]:
@@ -151,8 +152,14 @@ def markdown_headings(text: str) -> Iterator[Heading]:
             elif mark[0] == fence[0] and len(mark) >= len(fence):
                 fence = ""
         elif not fence:
-            title = _TRAILING_MARKS.sub("", match["title"]).strip()
-            yield Heading(len(match["marks"]), match.start(), match.end(), title)
+            level = len(match["marks"])
+            yield Heading(level, match.start(), match.end(), heading_title(match["title"], level))
+
+
+def heading_title(line: str, level: int) -> str:
+    """Return the words of a Markdown heading; of the first level without a field's name, as in `# Title: Emma`."""
+    title = _TRAILING_MARKS.sub("", line).strip()
+    return _TITLE_FIELD.sub("", title) if level == 1 else title
 
 
 def markdown_layout(text: str) -> Layout:

@@ -195,13 +195,17 @@ class Result:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """The table that a `SELECT` gave: its first rows, and how many there are in all."""
+    """The table that a `SELECT` gave: its first rows, and how many there are in all.
+
+    `quantities` are the numbers of the columns, from 0, that are counts or sums.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     total_rows: int
     sql: str
     semantic_columns: Mapping[str, str] = field(default_factory=dict)
+    quantities: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

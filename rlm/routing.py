@@ -22,25 +22,27 @@ _GO_ON_AFTER = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooL
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
 
-- "direct": search for passages, read some dozens of pages, write the answer. For everything that a limited number of \
-passages can answer: facts, explanations, comparisons of a few things, summaries of a topic or of a short document.
+- "direct": search for passages, read some dozens of pages, write the answer. For what a limited number of passages \
+say: facts, figures that stand in a text or in one row of a table, explanations, comparisons of a few things, \
+summaries of a topic or of a short document.
 - "table": write one SQL SELECT over the tables listed below; a model can first judge each row by its text ("complains \
-about late delivery"), and code then counts, sums, groups and lists exactly. For counts, totals, averages, rankings \
-and complete lists over the rows of a table. The table "documents" has one row a document, for questions about each of \
-them ("which of these contracts have no end date").
+about late delivery"), and code then counts, sums, groups and lists exactly. For what takes many rows of a table \
+together: counts, totals, averages, rankings, complete lists. The table "documents" has one row a document, for \
+questions about each of them ("which of these contracts have no end date").
 - "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
-Slow and costly. For what no few dozen pages can answer: summaries of long works, comparisons of whole works, complete \
-lists drawn from long prose.
+Slow and costly, so only for what neither of the others can answer: summaries of long works, comparisons of whole \
+works, complete lists drawn from long prose.
 
-Prefer direct where it can answer. For "direct", also give one to four searches in words that the documents are likely \
-to use, each for one thing the answer needs. Give the reason in one short sentence for the person who asked.
+For "direct" and "table", also give one to four searches in words that the documents are likely to use, each for one \
+thing the answer needs; those for "table" are made if the tables turn out not to have it. Give the reason in one short \
+sentence for the person who asked.
 
 {DATA_ONLY}"""
 
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, extra search words, and the reason, for people."""
+    """The strategy, extra searches for passages, also where tables may lack the answer, and the reason, for people."""
 
     strategy: StrategyName
     reason: str

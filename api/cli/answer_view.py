@@ -153,15 +153,18 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a line for each source: number, place, and beginning of the quotation; if many, only the first."""
+    """Print the sources, a line for the beginning of each quotation, the first with number and place; if many, only
+    the first sources."""
     citations = answer["citations"]
     for citation in citations[:_SOURCES]:
-        quote = short(clean(citation["quote"]), _QUOTE_CHARS)
-        line = f"[{citation['number']}] {place(citation)}" + (f": “{quote}”" if quote else "")
-        if console.is_terminal:
-            console.print(Text(line), no_wrap=True, overflow="ellipsis")
-        else:
-            _plain(console, line)
+        quotes = [each["text"] for each in citation.get("quotes", ())] or [citation["quote"]]
+        first, *more = (f"“{short(clean(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes)
+        source = f"[{citation['number']}] {place(citation)}"
+        for line in (f"{source}: {first}" if first else source, *(f"    {quote}" for quote in more)):
+            if console.is_terminal:
+                console.print(Text(line), no_wrap=True, overflow="ellipsis")
+            else:
+                _plain(console, line)
     for title, group in groupby(citations[_SOURCES:], key=lambda citation: citation["title"]):
         numbers = "".join(f"[{citation['number']}]" for citation in group)
         _plain(console, f"{numbers} {clean(title)}")
@@ -199,15 +202,22 @@ def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
 
 def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
     found = answer["table"]
+    quantities = found.get("quantities", ())
     table = Table(*(escape(clean(column)) for column in found["columns"]))
     for row in found["rows"]:
-        table.add_row(*("" if value is None else escape(clean(str(value))) for value in row))
+        table.add_row(*(escape(clean(_cell_text(value, at in quantities))) for at, value in enumerate(row)))
     console.print(table)
     if len(found["rows"]) < found["total_rows"]:
         _plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
     for column, instruction in found["semantic_columns"].items():
         _plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
     _plain(console, found["sql"], style="dim")
+
+
+def _cell_text(value: object, is_quantity: bool) -> str:
+    if is_quantity and isinstance(value, int | float):
+        return f"{value:,}"
+    return "" if value is None else str(value)
 
 
 def _summary(answer: Mapping[str, Any]) -> str:

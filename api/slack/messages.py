@@ -20,7 +20,7 @@ SECTION_CHARS = 3_000
 BLOCKS_A_MESSAGE = 50
 # Slack refuses a message whose blocks take some 13,200 characters as JSON: https://github.com/slackapi/bolt-js/issues/2509
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
-_CARDS = 10
+_CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
 _CHECKED = {
     Check.VERIFIED: "verified",
@@ -233,7 +233,8 @@ def _listed(lines: Iterable[str]) -> str:
 def _card(each: CitationOut, base: str | None) -> dict[str, Any]:
     number, title = f"[{each.number}] ", _plain(each.title or "Untitled")
     where = _plain(each.place or " › ".join(each.heading_path))
-    body = _plain(f"“{each.quote}”") if each.quote else ""
+    quotes = each.quoted[:_CARD_QUOTES]
+    body = " ".join(_shortened(_plain(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
     card: dict[str, Any] = {
         "type": "card",
         "title": _mrkdwn(_shortened(number + title, _TITLE_CHARS)),

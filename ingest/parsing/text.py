@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 from ingest.errors import DamagedDocumentError, NoTextError
-from ingest.layout import Omission, OmissionKind, markdown_layout
+from ingest.layout import Omission, OmissionKind, heading_title, markdown_layout
 from ingest.normalize import count_invisible, normalize, normalize_title
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
 from ingest.parsing.types import ParsedDocument
 
-TEXT_PARSER = "text-4"
-MARKDOWN_PARSER = "markdown-4"
+TEXT_PARSER = "text-5"
+MARKDOWN_PARSER = "markdown-5"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
@@ -18,7 +18,10 @@ _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IG
 _fence_or_heading = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|#[ \t]+(?P<atx>\S[^\n]*)|(?P<setext>[^\s#>][^\n]*+)\n {0,3}=+$)", re.MULTILINE
 )
-_closing_marks = re.compile(r"[ \t]+#+$")
+# The title among the fields that a text begins with, written as those of a message are (RFC 822, section 3.1).
+_leading_title = re.compile(
+    r"(?:[!-9;-~]+:[ \t].*\n(?:[ \t]+\S.*\n)*)*?title:[ \t]+(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE
+)
 
 
 def parse_text(path: Path) -> ParsedDocument:
@@ -29,13 +32,15 @@ def parse_text(path: Path) -> ParsedDocument:
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
     """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
     text, omissions = normalized_file(path, as_it_is=parser != TEXT_PARSER)
-    return ParsedDocument(text, None, parser, omissions=omissions)
+    title = normalize_title(leading_title(text)) if parser == TEXT_PARSER else None
+    return ParsedDocument(text, title, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
-    """Parse Markdown to its source; the title is in its front matter, or else its first heading of level one."""
+    """Parse Markdown to its source; the title is in its front matter or the fields above its text, or else its first
+    heading of level one."""
     text, omissions = normalized_file(path)
-    title = normalize_title(_front_matter_title(text) or first_heading(text))
+    title = normalize_title(_front_matter_title(text) or leading_title(text) or first_heading(text))
     layout = markdown_layout(text)
     return ParsedDocument(text, title, MARKDOWN_PARSER, layout=layout, omissions=omissions)
 
@@ -78,6 +83,12 @@ def _front_matter_title(text: str) -> str | None:
     return title["title"].strip().strip("\"'") if title else None
 
 
+def leading_title(text: str) -> str | None:
+    """Return the title that a text without markup begins with, as in `Title: Emma`, if need be below other fields."""
+    found = _leading_title.match(text, 0, HEAD_BYTES)
+    return found["title"] if found else None
+
+
 def first_heading(text: str) -> str | None:
     """Find the text of the first Markdown heading of level one outside code."""
     fence = ""
@@ -88,5 +99,5 @@ def first_heading(text: str) -> str | None:
         elif mark:
             fence = "" if mark.startswith(fence) else fence
         elif not fence:
-            return _closing_marks.sub("", found["atx"] or found["setext"])
+            return heading_title(found["atx"] or found["setext"], 1)
     return None

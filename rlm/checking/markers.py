@@ -35,6 +35,8 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
 )
 _LONGEST_ABBREVIATION = 8
+# Few sentences begin with a figure, and a full stop between a word and one is mostly of "sec. 4", "Jan. 5", "Abs. 2".
+_BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
 # The text before the full stop of "12. " at the beginning of a line, also when quoted or in a nested list.
 _LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t>*-]*\d{1,3}\Z")
 _LONGEST_LIST_NUMBER = 20
@@ -228,8 +230,8 @@ def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int
 
     A full stop, an exclamation or a question mark ends a sentence unless a lower-case letter, the border of a cell or a
     parenthesis that is no sentence follows, an abbreviation, an initial or an ordinal precedes it, or it stands in
-    code, one of the `values`, or a short text between single quotation marks; a line break alone ends none: extracted
-    text is often broken where a page's lines were.
+    code, one of the `values`, or a short text between single quotation marks; nor does a full stop between a word and a
+    figure. A line break alone ends none: extracted text is often broken where a page's lines were.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -259,6 +261,8 @@ def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
         if in_line and after == "(" and match.start() + 1 in last:
             continue
         if in_line and match[0][0] == ".":
+            if _BEFORE_NUMBER.match(text, max(0, match.start() - 1)):
+                continue
             if _ASIDE_WITHIN.match(text, match.end()):
                 continue
             if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):

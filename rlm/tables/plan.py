@@ -40,9 +40,10 @@ other than text are typed already and carry no units; figures in a text column h
 Where empty cells leave records out of a sum, an average or a comparison, let "sql" count them in a column of its own,
 and say in "answer" how many are left out; records without a group make a group that is named so.
 Match texts the way people write them: where spelling, capitals or spaces may differ, compare with lower(), trim() or
-ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers, and
-let ties show. For a list, select the column by which a reader recognises a row. Give every computed column a short
-alias.
+ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers; take
+the first places by QUALIFY rank() OVER (ORDER BY …) and not by LIMIT, so that ties show. For a list, select the column
+by which a reader recognises a row. Give every computed column an alias that readers understand as the head of a table,
+in the language of the question, such as count(*) AS "Late orders".
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
@@ -58,13 +59,13 @@ and "sections" a row is judged by the whole text of the document or section, how
 are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
 "sql" itself selects from one table with the conditions that matter.
 
-"answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} where a value
-of the first row of the result belongs, {{list:column}} for all values of a column, {{list:column, column}} for the rows
-of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows. Repeat what was asked, so that the
-sentence can stand alone: "{{late}} of the {{total}} messages complain about late delivery.", "Most orders came from
-{{country}}: {{orders}}.", "{{row_count}} contracts have no end date: {{list:title}}.", "Orders by country:
-{{list:country, orders}}." Write no figure that the query has to find. What the sentence does not show of the
-result stands below it as a table, so for a long one a sentence that introduces the table will do.
+"answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} for a value
+that the result has once, in its only row or the same in all rows, {{list:column}} for all values of a column,
+{{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
+Repeat what was asked, so that the sentence can stand alone: "{{Late}} of the {{Messages}} messages complain about late
+delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} contracts have no end date:
+{{list:title}}." Write no figure that the query has to find. What the sentence does not show of the result stands below
+it as a table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 

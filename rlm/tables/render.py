@@ -4,7 +4,7 @@ Cells are words of documents or of a model, so nothing in them may work as Markd
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -43,7 +43,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
     def filled(match: re.Match[str]) -> str:
         name = match[1].strip()
         if name == _ROW_COUNT:
-            return str(result.total_rows)
+            return f"{result.total_rows:,}"
         columns = [known[each.casefold()] for each in _named(name, result)]
         if name.startswith(_LIST):
             return _listed(result, columns)
@@ -67,17 +67,29 @@ def shows_table(template: str, result: SqlResult) -> bool:
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
     placed = {name.casefold() for place in shown for name in _named(place, result)}
-    columns = {name.casefold() for name in result.columns}
+    columns = {name.casefold() for at, name in enumerate(result.columns) if at not in told_once(template, result)}
     return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
-def markdown_table(result: SqlResult) -> str:
-    """Return the first rows of a result as a Markdown table, and how many more there are."""
+def told_once(template: str, result: SqlResult) -> set[int]:
+    """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns."""
+    named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
+    whole = result.total_rows == len(result.rows) > 1
+    columns = enumerate(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if whole else ()
+    found = {
+        at for at, (name, column) in columns if name.casefold() in named and column.count(column[0]) == len(column)
+    }
+    return found if len(found) < len(result.columns) else set()
+
+
+def markdown_table(result: SqlResult, without: Collection[int] = ()) -> str:
+    """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns."""
     shown = _aligned(result)[:MOST_SHOWN_ROWS]
+    columns = [at for at in range(len(result.columns)) if at not in without]
     lines = [
-        _row(map(_escaped, result.columns)),
-        "|" + " --- |" * len(result.columns),
-        *(_row(map(cell, each)) for each in shown),
+        _row(_escaped(result.columns[at]) for at in columns),
+        "|" + " --- |" * len(columns),
+        *(_row(cell(each[at]) for at in columns) for each in shown),
     ]
     more = result.total_rows - len(shown)
     return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")
@@ -121,15 +133,31 @@ def _listed(result: SqlResult, columns: Sequence[int]) -> str:
 
 
 def _aligned(result: SqlResult) -> list[list[object]]:
-    """Return the rows with the decimals of a column written to as many places, as a sum of 7.00 below one of 2.50."""
+    """Return the rows with the figures of a column written alike: as many decimals, and the thousands of a count or
+    sum parted by commas."""
     most = [
         max((len(_plain_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
         for column in zip(*result.rows, strict=True)
     ]
-    return [
-        [f"{each:.{places}f}" if isinstance(each, Decimal) else each for each, places in zip(row, most, strict=True)]
-        for row in result.rows
-    ]
+    commas = ["," if at in result.quantities else "" for at in range(len(result.columns))]
+    return [[_figure(*each) for each in zip(row, commas, most, strict=True)] for row in result.rows]
+
+
+def _figure(value: object, comma: str, places: int) -> object:
+    match value:
+        case Decimal():
+            return f"{value:{comma}.{places}f}"
+        case int() if comma and not isinstance(value, bool):
+            return f"{value:,}"
+        case float():
+            return _plain_float(value, comma)
+        case _:
+            return value
+
+
+def _plain_float(value: float, comma: str = "") -> str:
+    """Return the number without digits that only its binary form has, and without an exponent below 10 to the 15th."""
+    return f"{value:{comma}.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < 1e15 else repr(value)
 
 
 def _marked(text: str, markers: str) -> str:
@@ -154,7 +182,7 @@ def _written(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.10g}" if abs(value) < 1e15 else repr(value)
+            return _plain_float(value)
         case Decimal():
             return _plain_decimal(value)
         case datetime():

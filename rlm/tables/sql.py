@@ -51,7 +51,7 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and how many rows it has in all.
+    """The first rows of a result, and how many rows it has in all; the columns `quantities` are counts or sums.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
@@ -60,6 +60,7 @@ class SqlResult:
     rows: tuple[tuple[object, ...], ...]
     total_rows: int
     records: "ResultRecords | None" = None
+    quantities: frozenset[int] = frozenset()
 
 
 Ranges = Sequence[tuple[int, int]]
@@ -122,7 +123,8 @@ class SqlEngine:
             }
             answer = self._ask(request, Path(folder), cancelled)
         rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
-        return SqlResult(tuple(answer["columns"]), rows, answer["total_rows"], _records(answer["records"]))
+        columns, quantities = tuple(answer["columns"]), frozenset(answer["quantities"])
+        return SqlResult(columns, rows, answer["total_rows"], _records(answer["records"]), quantities)
 
     def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
         """Return a SELECT of `_row` for the rows that `sql` computes from; None if it reads anything but one table.

@@ -5,8 +5,9 @@ by the engine's own parser and must be one SELECT over the tables that were give
 engine is closed to files, networks, extensions and settings for good, and the process to more memory.
 
     {"tables": [{"name", "rows", "added", "added_columns"}], "sql", "max_rows", "limits", "traced_rows"}
-    {"columns", "rows", "total_rows", "records"}  or  {"error": "sql" | "refused" | "limit", "detail"}
+    {"columns", "quantities", "rows", "total_rows", "records"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
+"quantities" are the numbers of the columns that are counts or sums.
 "records" is null, or names the table and for each of the first "traced_rows" rows the records that it rests on, as
 ranges of their numbers: under "" those of the row, and under a column's number those of its cell, if they are others.
 
@@ -29,7 +30,8 @@ import _duckdb as duckdb  # the engine without its Python package, which takes t
 from ingest.conversations import ranges_of
 from ingest.parquet import quoted_name, read_csv_call
 from ingest.tables import ROW_NUMBER
-from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, require_select, traced
+from rlm.tables.quantities import quantities
+from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, parse, require_select, traced
 
 _ROWS_AT_ONCE = 2_000
 # The share of its time in which a query has to be done, for its records to be looked up by another like it.
@@ -144,6 +146,7 @@ def _result(
         rows.append(cells)
     return {
         "columns": [str(column[0]) for column in described],
+        "quantities": quantities(parse(engine, sql)["node"], len(described)),
         "rows": rows,
         "total_rows": total,
     }

@@ -55,7 +55,7 @@ class SqlNotOneSelectError(ValueError):
 
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
     """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
-    statement = _parse(engine, sql)
+    statement = parse(engine, sql)
     known = {name.casefold() for name in tables} | {name.casefold() for name in _named_queries(statement)}
     for node in _nodes(statement):
         kind, function = node.get("type"), str(node.get("function_name", "")).casefold()
@@ -80,7 +80,7 @@ def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
     takes. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
     """
     try:
-        node = _parse(engine, sql)["node"]
+        node = parse(engine, sql)["node"]
     except (SqlNotOneSelectError, duckdb.Error):
         return None
     while _reads_query_alone(node):
@@ -119,7 +119,7 @@ def traced(engine: duckdb.DuckDBPyConnection, sql: str) -> Traced | None:
     the same query of WITH may see the column.
     """
     try:
-        node = deepcopy(_parse(engine, sql)["node"])
+        node = deepcopy(parse(engine, sql)["node"])
         table = _trace(engine, node, {})
         if table is None:
             return None
@@ -268,11 +268,11 @@ def _adds_nothing(call: Node, otherwise: Node) -> bool:
 
 
 def _expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
-    (found,) = _parse(engine, f"SELECT {sql}")["node"]["select_list"]
+    (found,) = parse(engine, f"SELECT {sql}")["node"]["select_list"]
     return dict(found)
 
 
-def _parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
+def parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
     """Return the syntax tree of the one statement."""
     found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}

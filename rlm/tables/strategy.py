@@ -16,7 +16,7 @@ from rlm.operators.judged import Classification
 from rlm.strategy import Context, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.plan import Plan, PlanError, asked_to_see, planning_call, read_plan, repairing_call
-from rlm.tables.render import markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.render import markdown_table, result_of, sentence, shows_table, told_once, unknown_placeholders
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
@@ -128,7 +128,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     markers = "".join(f"[{number}]" for number in evidence) if count <= _MOST_MARKERS else ""
     text = sentence(plan.answer, result, markers)
     if shows_table(plan.answer, result):
-        text = f"{text}\n\n{markdown_table(result)}"
+        text = f"{text}\n\n{markdown_table(result, told_once(plan.answer, result))}"
     coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
@@ -157,7 +157,7 @@ def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Pa
 def _table(plan: Plan, result: SqlResult) -> ResultTable:
     rows = tuple(tuple(as_json(row)) for row in result.rows[:_KEPT_ROWS])
     judged = {column.name: column.instruction for column in plan.semantic_columns}
-    return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
+    return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged, tuple(sorted(result.quantities)))
 
 
 def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]:

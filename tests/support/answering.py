@@ -95,7 +95,7 @@ def by_stage(
             ("Strategies that can be had here", route),
             ("Give a verdict on each sentence", judge),
             ("Last message:", condense),
-            ("SELECT", plan),
+            ("Reply with the plan", plan),
         ):
             if mark in prompt:
                 return said(prompt) if callable(said) else said

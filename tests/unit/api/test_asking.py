@@ -212,7 +212,7 @@ def test_nothing_of_a_deleted_document_is_quoted_again(api: AskedApi) -> None:
     api.services.catalog.delete("ann", document)
     found = api.get(f"/v1/answers/{given['id']}")
     (citation,) = found["citations"]
-    assert (citation["quote"], citation["title"], citation["deleted"]) == ("", "", True)
+    assert (citation["quote"], citation["quotes"], citation["title"], citation["deleted"]) == ("", [], "", True)
     assert found["sentences"][0]["quotes"] == []
     assert found["searched"]["documents"][0]["title"] == ""
     assert (found["table"], found["result"]) == (None, None)

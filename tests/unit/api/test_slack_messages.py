@@ -16,7 +16,7 @@ from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages,
 from api.slack.seal import Seal
 from ingest.errors import LeadlineError
 from ingest.keyring import new_key
-from rlm.answers import AnswerStatus, Check, Citation, Sentence, answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, answer_json
 from tests.fakes.scripted_answers import answer
 
 BASE = "https://leadline.example.org"
@@ -109,6 +109,18 @@ def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said
     assert said in [
         each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
     ]
+
+
+def test_a_card_shows_what_every_sentence_rests_on() -> None:
+    words = "white whale was", "w" * 300, "tame"
+    quotes = tuple(Quote(1, at, at + len(each), each) for at, each in enumerate(words))
+    sentences = tuple(Sentence("It was [1].", 0, 11, (1,), Check.QUOTED, "", (each,)) for each in quotes)
+    body = answer_json(answer("d", sentences=sentences))
+    (message,) = answer_messages(AnswerOut.of_body(body, identifier="an id", conversation=None), BASE, "question")
+    (card,) = next(block["elements"] for block in message.blocks if block["type"] == "carousel")
+    shown = card["body"]["text"]
+    assert re.fullmatch("“white whale was” “w{20,}… “tame”", shown)
+    assert len(shown) <= 200
 
 
 def test_an_answer_that_met_a_limit_says_what_to_do() -> None:

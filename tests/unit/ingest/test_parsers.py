@@ -10,7 +10,7 @@ from ingest.parsing.containers import OFFICE_ENCRYPTED
 from ingest.parsing.html import parse_html
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
-from ingest.parsing.text import parse_markdown, parse_text
+from ingest.parsing.text import parse_markdown, parse_plain, parse_text
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
 from tests.support.samples import SAMPLES
 
@@ -76,6 +76,8 @@ def test_text_that_is_binary_after_all_is_damaged(file: Path) -> None:
         ("---\nauthor: A\n---\n\n# Heading", "Heading"),
         ("Rule\n\n---\ntitle: not front matter\n---\n", None),
         ("#no heading\n\n## Only two", None),
+        ("# Title: Emma #\n\n## Author: Jane Austen", "Emma"),
+        ("title: Emma\nauthor: Jane Austen\n\n# Volume I", "Emma"),
     ],
 )
 def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None) -> None:
@@ -83,6 +85,23 @@ def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None)
     document = parse_markdown(file)
     assert document.text == normalize(source)
     assert document.title == title
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("Title: Emma\n\nShe was handsome.", "Emma"),
+        ("From: Jane\nReceived: by post,\n  on a Monday\nTITLE:  Emma, a  novel\nYear: 1815\n\nText.", "Emma, a novel"),
+        ("She was handsome.\nTitle: Emma\n", None),
+        ("Author: Jane Austen\n\nTitle: Emma", None),
+        ("Title:\nEmma", None),
+        ("Title pages: none\n", None),
+    ],
+)
+def test_a_text_is_titled_by_the_fields_that_it_begins_with(file: Path, source: str, title: str | None) -> None:
+    file.write_text(source)
+    assert parse_text(file).title == title
+    assert parse_plain(file, "python-1").title is None
 
 
 def test_html_becomes_the_markdown_a_reader_would_write(file: Path) -> None:

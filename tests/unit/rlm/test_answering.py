@@ -152,6 +152,17 @@ def test_a_large_scope_is_routed_by_the_model_which_gives_the_reason() -> None:
     assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
 
 
+def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answer() -> None:
+    large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
+    choice = json.dumps({"why": "It counts.", "strategy": "table", "queries": ["keeper"]})
+    plan = json.dumps({"semantic_columns": [], "sql": "", "rows_sql": "", "answer": "No table has keepers."})
+    with pipeline(large, by_stage(ANSWER, route=choice, plan=plan)) as (answering, _):
+        events, answer = asked(answering)
+    assert [each.strategy for each in events if isinstance(each, Routed)] == ["table", "direct"]
+    assert answer.reasons == ("Direct: the tables cannot answer this. No table has keepers.",)
+    assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
+
+
 def test_a_forced_strategy_is_taken_without_asking() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     with pipeline(large, by_stage(ANSWER, judge=verdict("supported"))) as (answering, chat):

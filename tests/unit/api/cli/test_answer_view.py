@@ -9,7 +9,17 @@ from rich.console import Console
 
 from api.answer_schemas import AnswerOut
 from api.cli.answer_view import LiveAnswer, clean, doing, print_answer
-from rlm.answers import Answer, AnswerStatus, Check, Citation, Coverage, ResultTable, Sentence, kept_answer
+from rlm.answers import (
+    Answer,
+    AnswerStatus,
+    Check,
+    Citation,
+    Coverage,
+    Quote,
+    ResultTable,
+    Sentence,
+    kept_answer,
+)
 from tests.fakes.scripted_answers import answer
 
 
@@ -86,6 +96,23 @@ def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_i
     assert lines[-1].endswith("1 verified, 1 unsupported")
 
 
+def test_every_quotation_of_a_source_has_a_line() -> None:
+    white, tame = Quote(1, 4, 19, "white whale was"), Quote(1, 40, 44, "tame")
+    sentences = (
+        replace(sentence("It was white [1].", Check.VERIFIED), quotes=(white,)),
+        replace(sentence("It was white and tame [1].", Check.VERIFIED), quotes=(tame, white)),
+    )
+    made = answer(sentences=sentences)
+    lines = printed(made)
+    first = lines.index("[1] The Whale, page 2 (Chapter 1): “white whale was”")
+    assert lines[first + 1 : first + 3] == ["    “tame”", lines[-1]]
+    (cited,) = wire(made)["citations"]
+    assert [(each["start"], each["end"], each["text"]) for each in cited["quotes"]] == [
+        (4, 19, "white whale was"),
+        (40, 44, "tame"),
+    ]
+
+
 def test_markdown_is_drawn_on_a_terminal_and_goes_into_a_file_as_it_is() -> None:
     text = "# Whales\n\n* **white** ones [1]\n"
     assert printed(answer(text=text))[1:4] == ["# Whales", "", "* **white** ones [1]"]
@@ -104,12 +131,14 @@ def test_many_sources_take_few_lines() -> None:
 
 
 def test_a_table_is_drawn_and_says_how_much_more_there_is() -> None:
-    table = ResultTable(("name", "[b]ships"), (("Ann", 2), (None, 3)), 7, "SELECT name FROM ships", {})
+    table = ResultTable(("name", "[b]ships"), (("Ann", 2345), (None, 3)), 7, "SELECT name FROM ships")
     text = "\n".join(printed(answer(table=table)))
     assert "[b]ships" in text
     assert "Ann" in text
     assert "The first 2 of 7 rows." in text
     assert "SELECT name FROM ships" in text
+    assert "2345" in text
+    assert "2,345" in "\n".join(printed(answer(table=replace(table, quantities=(1,)))))
 
 
 def test_a_note_is_said_once() -> None:

@@ -31,6 +31,14 @@ def split(text: str) -> list[str]:
             "It fell by approx. 3 % in p. 4 of it. Then no more.",
             ["It fell by approx. 3 % in p. 4 of it.", "Then no more."],
         ),
+        (
+            "See sec. 4 and art. 12 of it, or Jan. 5. Es steht in Abs. 2. Le colis pèse env. 12 kg.",
+            ["See sec. 4 and art. 12 of it, or Jan. 5.", "Es steht in Abs. 2.", "Le colis pèse env. 12 kg."],
+        ),
+        (
+            "It ended in 1871. 40 men drowned [1]. 3 lived! 2 of them wrote.",
+            ["It ended in 1871.", "40 men drowned [1].", "3 lived!", "2 of them wrote."],
+        ),
         ("東京。首都です。", ["東京。", "首都です。"]),
         ("broken where the\npage was. Next", ["broken where the\npage was.", "Next"]),
         ("# Heading\n- one\n- two\n\nText", ["# Heading", "- one", "- two", "Text"]),

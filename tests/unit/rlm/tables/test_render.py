@@ -7,7 +7,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from rlm.answers import Interval, as_json
-from rlm.tables.render import cell, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.render import (
+    cell,
+    markdown_table,
+    result_of,
+    sentence,
+    shows_table,
+    told_once,
+    unknown_placeholders,
+)
 from rlm.tables.sql import SqlResult
 
 
@@ -64,6 +72,23 @@ def test_a_table_shows_what_the_sentence_does_not(template: str, rows: int, show
     assert shows_table(template, result(*[("Ann", 7)] * rows)) is shown
 
 
+def test_a_value_that_every_row_repeats_is_told_once_by_a_sentence_that_names_it() -> None:
+    shares = result(("Ann", 7, 9), ("Bob", 2, 9), columns=("name", "Orders", "All orders"))
+    assert told_once("Of {All orders} orders:", shares) == {2}
+    assert markdown_table(shares, {2}).splitlines() == [
+        "| name | Orders |",
+        "| --- | --- |",
+        "| Ann | 7 |",
+        "| Bob | 2 |",
+    ]
+    assert not shows_table("Of {all orders} orders: {list:name, Orders}.", shares)
+    assert shows_table("{list:name, Orders}.", shares)
+    assert told_once("{name} has {Orders}.", shares) == set()
+    part = result(*shares.rows, columns=shares.columns, total=3)
+    assert told_once("Of {All orders} orders:", part) == set()
+    assert told_once("{name}", result(("Ann",), ("Ann",), columns=("name",))) == set()
+
+
 def test_a_list_says_how_much_of_it_is_left_out() -> None:
     rows = [(f"n{number}", number) for number in range(100)]
     many = result(*rows, total=1_000)
@@ -76,6 +101,18 @@ def test_a_list_of_names_with_commas_is_parted_by_semicolons_and_money_has_all_i
     sums = result(("Nut, M", Decimal("1419.00")), ("Fuse", Decimal("324.70")))
     assert sentence("Sums: {list:name, orders}.", sums, "") == "Sums: Nut, M (1419.00); Fuse (324.70)."
     assert markdown_table(sums).splitlines()[-2:] == ["| Nut, M | 1419.00 |", "| Fuse | 324.70 |"]
+
+
+def test_thousands_of_counts_and_sums_are_parted_and_those_of_years_and_identifiers_are_not() -> None:
+    columns = "order", "year", "Orders", "Total", "Weight", "is late"
+    rows = (10234, 2024, 1234567, Decimal("1234.50"), 12345678901.25, True), (10235, 2025, -1000, None, 0.1 + 0.2, None)
+    found = SqlResult(columns, rows, 1_000_000, quantities=frozenset({2, 3, 4, 5}))
+    assert markdown_table(found).splitlines()[2:4] == [
+        "| 10234 | 2024 | 1,234,567 | 1,234.50 | 12,345,678,901.25 | yes |",
+        "| 10235 | 2025 | -1,000 | — | 0.3 | — |",
+    ]
+    said = sentence("{row_count} rows: {order} of {year}: {Orders}, {list:Orders, Total}.", found, "")
+    assert said.startswith("1,000,000 rows: 10234 of 2024: 1,234,567, 1,234,567 (1,234.50), -1,000 (—) and")
 
 
 def test_names_without_a_column_are_known() -> None:
@@ -127,6 +164,8 @@ def test_no_cell_works_as_markdown(value: str) -> None:
         (1_682, "1682"),
         (2.0, "2"),
         (0.1 + 0.2, "0.3"),
+        (12345678901.25, "12345678901.25"),
+        (1e16, "1e+16"),
         (Decimal("1234.50"), "1234.50"),
         (Decimal("3.1000000000"), "3.10"),
         (Decimal("7.0000000000"), "7"),

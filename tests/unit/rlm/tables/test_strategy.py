@@ -92,7 +92,9 @@ def test_money_is_added_up_exactly(asking: Asking) -> None:
     draft = asking(plan("SELECT sum(amount) AS total FROM money", "It comes to {total}.")).ask()
     assert draft.result is not None
     assert Decimal(str(draft.result.value)) == Decimal("1500.75")
-    assert draft.text.startswith("It comes to 1500.75")
+    assert draft.text.startswith("It comes to 1,500.75")
+    assert draft.table is not None
+    assert draft.table.quantities == (0,)
 
 
 def test_a_model_judges_rows_for_a_column_that_sql_then_counts(asking: Asking) -> None:

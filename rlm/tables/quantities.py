@@ -1,0 +1,106 @@
+"""Tells which columns of a result are counts or sums, whose figures readers want parted by thousands.
+
+Years and identifiers are numbers of the same types, so the types of the columns do not tell.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlm.tables.sql_syntax import Node
+
+# The aggregates whose value is a quantity, whatever it is taken of.
+_COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
+_ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
+_CHANGING_STAR = ("exclude_list", "qualified_exclude_list", "replace_list", "rename_list", "columns")
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    is_quantity: bool
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What FROM names: `columns` are None of a table."""
+
+    name: str
+    columns: Sequence[_Column] | None
+
+
+def quantities(query: Node, width: int) -> list[int]:
+    """Return the numbers of those of `width` columns that are counts or sums, or computed from nothing else.
+
+    There are none if the syntax of the query does not tell what each column is.
+    """
+    try:
+        columns = _columns(query, {}) or []
+    except (KeyError, RecursionError):
+        return []
+    return [at for at, column in enumerate(columns) if column.is_quantity] if len(columns) == width else []
+
+
+def _columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
+    """Return the columns of a query; None if its syntax does not name all of them."""
+    named = outer | {entry["key"].casefold(): entry["value"]["query_node"] for entry in node["cte_map"]["map"]}
+    if node["type"] == "SET_OPERATION_NODE":
+        parts = [_columns(each, named) for each in node["children"]]
+        known = [each for each in parts if each is not None]
+        if len(known) < len(parts):
+            return None
+        return [
+            _Column(column[0].name, all(each.is_quantity for each in column)) for column in zip(*known, strict=False)
+        ]
+    if node["type"] != "SELECT_NODE":
+        return None
+    sources = list(_sources(node["from_table"], named))
+    found: list[_Column] = []
+    for each in node["select_list"]:
+        if each["class"] != "STAR":
+            name = each["alias"] or (each["column_names"][-1] if each["class"] == "COLUMN_REF" else "")
+            found.append(_Column(name.casefold(), _is_quantity(each, sources, named)))
+        elif len(sources) == 1 and sources[0].columns is not None and not any(each[name] for name in _CHANGING_STAR):
+            found += sources[0].columns
+        else:
+            return None
+    return found
+
+
+def _sources(source: Node, named: dict[str, Node]) -> Iterator[_Source]:
+    name = str(source.get("alias") or source.get("table_name", "")).casefold()
+    match source["type"]:
+        case "JOIN":
+            yield from _sources(source["left"], named)
+            yield from _sources(source["right"], named)
+        case "SUBQUERY" if not source["column_name_alias"]:
+            yield _Source(name, _columns(source["subquery"]["node"], named))
+        case "BASE_TABLE" if (read := named.get(str(source["table_name"]).casefold())) is not None:
+            others = {key: each for key, each in named.items() if each is not read}
+            yield _Source(name, None if source["column_name_alias"] else _columns(read, others))
+        case _:
+            yield _Source(name, None)
+
+
+def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, Node]) -> bool:
+    match expression["class"]:
+        case "COLUMN_REF":
+            *qualifier, name = (str(each).casefold() for each in expression["column_names"])
+            read = [each for each in sources if not qualifier or each.name == qualifier[-1]]
+            found = [each for source in read for each in source.columns or () if each.name == name]
+            return bool(found) and all(each.is_quantity for each in found)
+        case "SUBQUERY":
+            (column, *_) = _columns(expression["subquery"]["node"], named) or [_Column("", False)]
+            return bool(expression["subquery_type"] == "SCALAR" and column.is_quantity)
+        case "FUNCTION" | "WINDOW" if str(expression["function_name"]).casefold() in _COUNTING | _ADDING:
+            return True
+        case "FUNCTION" | "WINDOW" | "CAST" | "OPERATOR":
+            parts = [each for each in _operands(expression) if each["class"] != "CONSTANT"]
+            return bool(parts) and all(_is_quantity(each, sources, named) for each in parts)
+    return False
+
+
+def _operands(expression: Node) -> list[Any]:
+    if expression["class"] == "CAST":
+        return [expression["child"]]
+    return [each["expression"] for each in expression.get("arguments", ())] or list(expression.get("children", ()))
