@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, islice, pairwise
+from itertools import accumulate, islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +18,12 @@ from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell, Positions, PositionsBuilder
 from ingest.tables import ColumnType
 
-DELIMITED_PARSER = "delimited-4"
+DELIMITED_PARSER = "delimited-5"
 _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _FEWEST_RECORDS = 3
 _FEWEST_COLUMNS_BELOW_A_TITLE = 3
+_FEWEST_NAMED = 2  # of a header that names no rows: one cell alone is a title
 _PLACED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
 
 _Record = tuple[int, int, int, list[str]]
@@ -78,28 +79,72 @@ def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """
 
     def records() -> Iterator[_Record]:
-        table = dropwhile(lambda record: _is_preamble(record[3], dialect), _records(text, dialect.delimiter, quoted))
+        table = islice(_records(text, dialect.delimiter, quoted), skipped, None)
         return (record for record in table if any(record[3]))
 
     quoted = dialect.quoted
     try:
+        skipped = _preamble(text, dialect, quoted=quoted)
         extent = _extent(records())
     except csv.Error:  # a quotation mark is open at the end: then such marks are plain characters
         quoted = False
+        skipped = _preamble(text, dialect, quoted=quoted)
         extent = _extent(records())
     if not extent.width:
         return [], Positions()
     width = extent.width
-    _, start, first_end, names = next(records())
-    titled = _is_header(names, (cells for _, _, _, cells in islice(records(), 1, None)))
+    first = list(islice(records(), _SAMPLED_RECORDS))
+    start = first[0][1]
+    names, above = _header([cells for _, _, _, cells in first], dialect.width)
 
     def rows() -> Iterator[TableRow]:
-        for _, begin, stop, cells in islice(records(), int(titled), None):
+        for _, begin, stop, cells in islice(records(), above, None):
             yield TableRow(begin, stop, (cells + [""] * (width - len(cells)))[:width])
 
-    columns, header_end = unique_names(names if titled else [], width), first_end if titled else start
-    found = FoundTable("", columns, start, extent.end, header_end, rows)
+    header_end = first[above - 1][2] if above else start
+    found = FoundTable("", unique_names(names, width), start, extent.end, header_end, rows)
     return [found], _positions(text, extent, dialect.delimiter, quoted=quoted)
+
+
+def _preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
+    """Return how many records stand above a table, and its header."""
+    count, last = 0, list[str]()
+    records = (cells for _, _, _, cells in _records(text, dialect.delimiter, quoted))
+    for cells in records:
+        if not _is_preamble(cells, dialect):
+            below = list(islice(records, _SAMPLED_RECORDS))
+            return count - (_names_all_but_rows(last, dialect.width, [cells, *below]) and not _is_header(cells, below))
+        count, last = count + 1, cells
+    return count
+
+
+def _names_all_but_rows(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
+    """True for a header that is one cell short, because R writes none over the names of rows (`write.table`)."""
+    return len(cells) == width - 1 >= _FEWEST_NAMED and _is_header(["", *cells], below)
+
+
+def _header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
+    """Return the names of columns and how many records they take: of a second one the first groups the columns."""
+    first, below = records[0], records[1:]
+    if len(first) < width:
+        return ["", *first], 1
+    if _is_header(first, below):
+        return first, 1
+    if len(below) > 1 and _are_words(first) and _is_over_numbers(below[0], below[1:]):
+        groups = accumulate(first, lambda before, name: name or before)
+        return [" ".join(filter(None, (group, name))) for group, name in zip_longest(groups, below[0], fillvalue="")], 2
+    return [], 0
+
+
+def _is_over_numbers(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """True for a header of words alone with a column of numbers or dates below."""
+    columns = zip_longest(*below, fillvalue="")
+    is_typed = any(_type_of(cells) is not ColumnType.TEXT for cells in columns)
+    return is_typed and _are_words(names) and _is_header(names, below)
+
+
+def _are_words(cells: Sequence[str]) -> bool:
+    return all(_type_of([cell]) is ColumnType.TEXT for cell in cells)
 
 
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:

@@ -72,6 +72,27 @@ def test_numbers_over_columns_of_words_are_a_heading(tmp_path: Path) -> None:
     assert (table.columns[0], len(list(table.rows()))) == ("column_1", 3)
 
 
+def test_a_header_that_names_no_rows_is_one(tmp_path: Path) -> None:
+    """R's `write.table` leaves out the name of the column of row names."""
+    document = _parsed(tmp_path, "mpg\tcyl\nMazda RX4\t21.0\t6\nDatsun 710\t22.8\t4\n")
+    (table,) = document.found
+    assert table.columns == ("column_1", "mpg", "cyl")
+    assert [list(row.cells) for row in table.rows()] == [["Mazda RX4", "21.0", "6"], ["Datsun 710", "22.8", "4"]]
+    assert document.text[table.start : table.header_end] == "mpg\tcyl"
+    titled = _parsed(tmp_path, "Cars, all\nname,mpg,cyl\nMazda RX4,21.0,6\nDatsun 710,22.8,4\n")
+    assert titled.found[0].columns == ("name", "mpg", "cyl")
+
+
+def test_groups_over_a_header_are_part_of_its_names(tmp_path: Path) -> None:
+    document = _parsed(tmp_path, ",Crows,,Mosquitoes,\nTime,Alive,Dead,Alive,Dead\n0,1,0,30,0\n1,0.9,0.1,29,1\n")
+    (table,) = document.found
+    assert table.columns == ("Time", "Crows Alive", "Crows Dead", "Mosquitoes Alive", "Mosquitoes Dead")
+    assert [list(row.cells)[:2] for row in table.rows()] == [["0", "1"], ["1", "0.9"]]
+    assert document.text[table.start : table.header_end].count("\n") == 1
+    words = _parsed(tmp_path, "a,b,b\nc,d,e\nf,g,h\n")  # nothing tells a second header from a row
+    assert len(list(words.found[0].rows())) == 3
+
+
 def test_the_table_stands_in_the_tree_with_its_header(tmp_path: Path) -> None:
     document = _parsed(tmp_path, "Report\n\nname,value\na,1\nb,2\n")
     (table,) = document.layout.tables
