@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise, zip_longest
+from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -131,8 +131,11 @@ def _header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str]
     if _is_header(first, below):
         return first, 1
     if len(below) > 1 and _are_words(first) and _is_over_numbers(below[0], below[1:]):
-        groups = accumulate(first, lambda before, name: name or before)
-        return [" ".join(filter(None, (group, name))) for group, name in zip_longest(groups, below[0], fillvalue="")], 2
+        group, names = "", list[str]()
+        for above, name in zip_longest(first, below[0], fillvalue=""):
+            group = above or group
+            names.append(f"{group} {name}".strip())
+        return names, 2
     return [], 0
 
 
