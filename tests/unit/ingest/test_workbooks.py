@@ -240,6 +240,17 @@ def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:
     assert len(document.layout.tables) == 1
 
 
+def test_a_title_across_a_sheet_names_the_table_below_a_blank_row(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.merge_range(0, 0, 0, 2, "Stores")
+        sheet.write_row(2, 0, ["Ship", "Flour", "Bread"])
+        sheet.write_row(3, 0, ["Essex", 3, 4])
+
+    (table,) = _tables(_parsed(tmp_path, _made(make)))
+    assert (table.name, table.columns) == ("Stores", ("Ship", "Flour", "Bread"))
+
+
 def test_what_is_hidden_is_said_and_hidden_sheets_are_left_out(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet, hidden = book.add_worksheet("Shown"), book.add_worksheet("Lists")
