@@ -165,8 +165,8 @@ class CitedPassage:
 
         They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
         first of its spans, and shared words say which; any more belong to a sentence beside them. A sentence without
-        one has what is closest to it, another's quotation or a sentence of the passage, which shares one of its figures
-        if it has any; if nothing shares a word, as between two languages, it has a quotation, or else the whole passage.
+        one has what is closest to it, another's quotation or a sentence of the passage, with one of its figures if it
+        has any; if nothing shares a word, as between two languages, it has a quotation, or else the whole passage.
         """
         wanted = [stems(without_markers(sentence)) for sentence in sentences]
         quotations = [stems(text) for text, _ in self._offered]
@@ -255,7 +255,7 @@ def is_of_rows(passage: Passage) -> bool:
 
 
 def quotable_spans(passage: Passage) -> list[tuple[int, int]]:
-    """Return the spans of a passage that can be quoted by themselves: its sentences without headings, or a CSV's rows."""
+    """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
     if is_of_rows(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = sentence_spans(passage.text)
