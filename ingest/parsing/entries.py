@@ -6,7 +6,7 @@ in an archive is ever one on the disk; what an entry is called is cleaned, and i
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -103,7 +103,13 @@ class EntryFolder:
         self._note(self._unique(clean_path(path)), size, problem)
 
     def finish(
-        self, writer: DocumentWriter, parser: str, title: str | None = None, *, listed_as: str = ""
+        self,
+        writer: DocumentWriter,
+        parser: str,
+        title: str | None = None,
+        *,
+        listed_as: str = "",
+        properties: Mapping[str, str] | None = None,
     ) -> ParsedDocument:
         """Write the entries, count those that are no documents as omissions, and return the document.
 
@@ -128,7 +134,7 @@ class EntryFolder:
         for number, each in enumerate(failed):
             writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
         document = writer.finish(parser, title, nothing="It holds nothing.")
-        return replace(document, entries=tuple(self.found))
+        return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _problem(self) -> str:
         if self._room.levels < 1:

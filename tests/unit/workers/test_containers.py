@@ -87,7 +87,7 @@ def test_a_message_is_a_document_and_its_attachments_are_others(worker: WorkerFi
     mail = send(worker, message(attachments={"plan.txt": b"Sail at noon."}), "mail.eml")
     settle(worker)
     document = worker.catalog.document("ann", mail.id)
-    assert (document.title, document.media_type) == ("Tides", "message/rfc822")
+    assert (document.title, document.media_type) == ("Tides (Ann Poe, 2026-11-28)", "message/rfc822")
     assert "From: Ann Poe <ann@example.org>" in text_of(worker, mail)
     assert "The flood comes at six." in text_of(worker, mail)
     assert entries(worker, mail)["plan.txt"].name == "mail.eml/plan.txt"
