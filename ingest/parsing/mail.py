@@ -47,7 +47,7 @@ else:
     Part = Message
 
 EML_PARSER = f"eml-3+{OCR_PARSER}" if is_installed() else "eml-3"
-MBOX_PARSER = "mbox-1"
+MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
 _HEADER_CHARS = 4_000

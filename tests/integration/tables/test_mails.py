@@ -10,6 +10,7 @@ from ingest.intake import UploadRequest
 from ingest.parsing.sandbox import ParserSandbox
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.requests import AnswerScope
+from rlm.tables.catalog import TableCatalog
 from tests.support.containers import mailbox_of, message
 from tests.support.table_questions import TableQuestion, plan
 from tests.support.worker_fixture import WorkerFixture
@@ -61,6 +62,12 @@ def test_mails_are_counted_without_reading_them(worker: WorkerFixture, corpus: C
     assert draft.result is not None
     assert draft.result.value == wanted
     assert [call.purpose for call in question.planned] == ["plan"]
+
+
+def test_the_mailbox_is_no_table_beside_its_mails(worker: WorkerFixture, corpus: Corpus) -> None:
+    tables = TableCatalog(worker.deps.tables).in_scope(corpus)
+    assert [table.name for table in tables.tables] == ["documents", "sections"]
+    assert corpus.text(corpus.documents[0].handle) == "A mailbox of 4 messages."
 
 
 def test_mails_of_one_thread_are_cited_by_sender_and_day(corpus: Corpus) -> None:

@@ -191,6 +191,7 @@ def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
     document = unpack_mbox(path, tmp_path, EntryRoom())
     assert [entry.path for entry in document.entries] == ["00001 One.eml", "00002 Two.eml"]
     assert {entry.media_type for entry in document.entries} == {EML}
+    assert document.text == "A mailbox of 2 messages."
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_each_entry_is_a_document_named_after_its_container(worker: WorkerFixtur
     assert {each.attributes["container"] for each in found.values()} == {"papers.zip"}
     assert {each.attributes["year"] for each in found.values()} == {1815}
     assert text_of(worker, found["plan.txt"]) == "Sail at noon."
-    assert "notes/tide.md" in text_of(worker, archive)
+    assert text_of(worker, archive) == "An archive of 2 files."  # their names are found with their own texts
 
 
 def test_a_message_is_a_document_and_its_attachments_are_others(worker: WorkerFixture) -> None:
