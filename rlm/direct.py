@@ -43,11 +43,13 @@ needs and no longer. Use Markdown lists, headings or tables only where they help
 - Say only what the passages say or what follows from them plainly. Read carefully who speaks, of whom, and when.
 - End each sentence that states something from the documents with the number of its passage in square brackets, like \
 this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same holds for list \
-items and cells of a table. A sentence that only sums up what follows needs no number.
+items and cells of a table, and for a first sentence that gives the answer in short; one that only introduces what \
+follows needs no number.
 - Show what a calculated figure comes from, with the numbers of its passages.
-- If passages contradict each other, say so and cite both. If they answer only a part, answer that part and say what \
-is missing.
-- If the passages do not say, tell the reader so in your own words, with what they do say that comes closest.
+- If passages contradict each other, say so and cite both; but what a later one replaces is no contradiction: say what \
+holds in the end, and that it changed. If they contradict what the question takes for granted, say that first.
+- If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
+own words, with the numbers of the passages in which it would stand, and with what they do say that comes closest.
 
 Behind the answer, write a block that the reader does not see:
 <support answered="yes">
@@ -64,6 +66,7 @@ If they lack the answer, or an important part of it, that other parts of the doc
 Reply with nothing but one to four searches, a line each, in other words than before; name the document if you know it:
 <search>
 words to look for
+words to look for something else
 </search>
 You then get what else is found, and can search {left}. A fact that leads to the next one may need a search of its \
 own. If the passages suffice, or another search will hardly help, write the answer."""

@@ -83,8 +83,9 @@ def _zip_type(file: BinaryIO) -> str:
             stated = _inflated(file, entries["mimetype"]).strip().decode("ascii", "replace")
             if stated in _OPEN_DOCUMENTS:
                 return _OPEN_DOCUMENTS[stated]
-        if "[Content_Types].xml" in entries:
-            return _office_type(_inflated(file, entries["[Content_Types].xml"]))
+        content_types = next((name for name in entries if name.lower() == "[content_types].xml"), None)
+        if content_types is not None:
+            return _office_type(_inflated(file, entries[content_types]))
     except (struct.error, zlib.error, OSError, ValueError):
         return ZIP
     return EPUB if "META-INF/container.xml" in entries else ZIP

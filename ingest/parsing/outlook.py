@@ -36,18 +36,22 @@ if TYPE_CHECKING:
     from oxmsg import Message as OutlookMessage
     from oxmsg.attachment import Attachment
 
-MSG_PARSER = f"msg-2+{EML_PARSER}"
+MSG_PARSER = f"msg-3+{EML_PARSER}"
 
 _EMBEDDED = "__substg1.0_3701000D"  # the storage of an attached message
 _EMBEDDED_HEADER = 24  # bytes before the properties of one (MS-OXMSG 2.4.1.2)
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
+# Code pages that oxmsg takes for character sets which Python lacks, or has without the letters that Windows added.
+_CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
 def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
     """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
     from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+    from oxmsg.domain import encodings
 
+    encodings._CODE_PAGE_ENCODINGS.update(_CODE_PAGES)
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     try:
         message = OutlookMessage.load(str(path))

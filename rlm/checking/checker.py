@@ -21,6 +21,7 @@ _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
+_HEADING = re.compile(r"#{1,6}\s")
 # The line below the header of a table.
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # of a query
@@ -66,7 +67,8 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
         parts = [part for number in cited for part in next(shown[number])]
         for part in parts:
             number = part.quote.number
-            citations.setdefault(number, _citation(draft.evidence[number], part.quote, verified=part.is_offered))
+            if number not in citations or (part.is_offered and not citations[number].verified):
+                citations[number] = _citation(draft.evidence[number], part.quote, verified=part.is_offered)
         quotes = tuple(part.quote for part in parts)
         lost = any(part.is_lost for part in parts) and not any(part.is_offered for part in parts)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
@@ -163,8 +165,8 @@ class CitedPassage:
 
         They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
         first of its spans, and shared words say which; any more belong to a sentence beside them. A sentence without
-        one has what is closest to it, another's quotation or a sentence of the passage; if nothing shares a word, as
-        between two languages, it has a quotation, or else the whole passage.
+        one has what is closest to it, another's quotation or a sentence of the passage, with one of its figures if it
+        has any; if nothing shares a word, as between two languages, it has a quotation, or else the whole passage.
         """
         wanted = [stems(without_markers(sentence)) for sentence in sentences]
         quotations = [stems(text) for text, _ in self._offered]
@@ -192,7 +194,10 @@ class CitedPassage:
 
     def _closest(self, wanted: frozenset[str], offered: Sequence[tuple[int, int]]) -> tuple[int, int]:
         text, whole = self._passage.text, (0, len(self._passage.text))
-        best = max([*offered, *self._sentences], key=lambda span: _likeness(wanted, text[slice(*span)]), default=whole)
+        figures = frozenset(stem for stem in wanted if any(map(str.isdigit, stem)))
+        fitting = [span for span in self._sentences if not figures or figures & stems(text[slice(*span)])]
+        found = [*offered, *fitting] or self._sentences
+        best = max(found, key=lambda span: _likeness(wanted, text[slice(*span)]), default=whole)
         if wanted & stems(text[slice(*best)]):
             return best
         return offered[0] if offered else whole
@@ -250,10 +255,11 @@ def is_of_rows(passage: Passage) -> bool:
 
 
 def quotable_spans(passage: Passage) -> list[tuple[int, int]]:
-    """Return the spans of a passage that can be quoted by themselves: its sentences, or the rows of a CSV."""
+    """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
     if is_of_rows(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
-    return sentence_spans(passage.text)
+    spans = sentence_spans(passage.text)
+    return [span for span in spans if not _HEADING.match(passage.text, *span)] or spans
 
 
 def stems(text: str) -> frozenset[str]:

@@ -38,7 +38,7 @@ _FEW = 3  # all of so many are described, in whatever order
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MOST_ATTRIBUTES = 60
-_SAMPLE_ROWS = 3
+_SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
 # A table may be put together from thousands: of so many the profiles are merged, and the captions shown.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
@@ -173,8 +173,8 @@ class TableCatalog:
         if table.kind is Kind.DOCUMENTS:
             return _documents_contents(table, corpus)
         if table.kind is Kind.SECTIONS:
-            rows = [section_row(each, corpus) for each in islice(all_sections(corpus), _SAMPLE_ROWS)]
-            return Contents(rows=_as_texts(rows))
+            shown = enumerate(islice(all_sections(corpus), _SAMPLE_ROWS), start=1)
+            return Contents(rows={number: _as_texts(section_row(each, corpus)) for number, each in shown})
         try:
             profiles = [
                 self.records.profile(part.document.handle.version_id, part.table.index)
@@ -198,7 +198,8 @@ class TableCatalog:
 
 
 def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
-    documents = [document_row(each, corpus, table.columns) for each in corpus.documents[:_SAMPLE_ROWS]]
+    shown = corpus.spread(_SHOWN_DOCUMENTS)
+    corpus.note(shown)
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
     known = _properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
@@ -210,7 +211,9 @@ def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
             columns.append(profile_of((_as_typed(value, column.type) for value in values), column.type))
     names = [each.collection for each in corpus.documents]
     columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = profile_of(names, ColumnType.TEXT)
-    return Contents(columns, _as_texts(documents))
+    numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
+    rows = {numbers[each.handle]: _as_texts(document_row(each, corpus, table.columns)) for each in shown}
+    return Contents(columns, rows)
 
 
 def _properties(corpus: Corpus) -> list[Mapping[str, str]]:
@@ -229,8 +232,8 @@ def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:
     return ColumnProfile(ColumnType.TEXT, 0, len(counts), commonest(counts))
 
 
-def _as_texts(rows: Iterable[Sequence[object]]) -> dict[int, Sequence[str | None]]:
-    return {at: [None if cell is None else written(cell) for cell in row] for at, row in enumerate(rows, start=1)}
+def _as_texts(row: Sequence[object]) -> list[str | None]:
+    return [None if cell is None else written(cell) for cell in row]
 
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:

@@ -34,11 +34,15 @@ class Relation:
 
 
 class Package:
-    """An opened archive. Part names have no slash at their front."""
+    """An opened archive. Part names have no slash at their front.
+
+    Relations may spell them in other capitals (ECMA-376 part 2, 6.2.2.3) and lead to the names that the archive has.
+    """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self.names = frozenset(archive.namelist())
+        self._spelled = {name.lower(): name for name in archive.namelist()}
 
     def content(self, name: str) -> bytes:
         """Return a part's bytes. Raises `DamagedDocumentError` for one that is missing or damaged."""
@@ -51,14 +55,15 @@ class Package:
     def relations(self, name: str) -> dict[str, Relation]:
         """Return the relations of a part by their ids; those of the package for an empty name."""
         folder, _, last = name.rpartition("/")
-        path = posixpath.join(folder, "_rels", f"{last}.rels")
-        if path not in self.names:
+        path = self._spelled.get(posixpath.join(folder, "_rels", f"{last}.rels").lower())
+        if path is None:
             return {}
         found = {}
         for each in self.xml(path).iter(_RELATION):
             target, is_external = each.get("Target", ""), each.get("TargetMode") == "External"
             if not is_external:
                 target = resolved(name, target)
+                target = self._spelled.get(target.lower(), target)
             found[each.get("Id", "")] = Relation(each.get("Type", "").rpartition("/")[2], target, is_external)
         return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
+from unicodedata import category
 
 from ingest.parsing.cells import read_number
 from ingest.parsing.sheets.blocks import Block, SheetRow
@@ -28,11 +29,16 @@ def titles(block: Block) -> int:
 
 
 def header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return how many rows at the top name the columns: none if the first row is like those below it."""
+    """Return how many rows at the top name the columns: none if the first row is like those below it.
+
+    One of units may follow them.
+    """
     if not _names_columns(rows, columns):
         return 0
     count = 1
     while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _goes_on(rows[count - 1], rows[count], columns):
+        count += 1
+    while count < min(_MOST_HEADER_ROWS + 1, len(rows) - 1) and _are_units(rows[count], columns):
         count += 1
     return count
 
@@ -70,23 +76,26 @@ def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
-    """True if the header goes on in a row.
-
-    Such a row names columns over which the row above has one merged cell or none, or it is one of units in brackets.
-    """
+    """True if the header goes on in a row: it names columns over which the row above has one merged cell, or none."""
     filled = [at for at in columns if row.values[at] != ""]
     typed = [row.values[at] for at in filled if is_typed(row.values[at])]
     if len(filled) < 2 or (typed and not _are_periods(typed)):
         return False
-    if all(_is_in_brackets(words(row.values[at])) for at in filled):
-        return True
     return any(at in above.spread or above.values[at] == "" for at in filled) and any(
         at in above.spread for at in columns
     )
 
 
-def _is_in_brackets(text: str) -> bool:
-    """True for words in brackets, which are no negative number."""
+def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
+    """True for a row that says the units of columns under their names."""
+    cells = [words(row.values[at]).strip() for at in columns if row.values[at] != ""]
+    return len(cells) > 1 and all(map(_is_unit, cells))
+
+
+def _is_unit(text: str) -> bool:
+    """True for signs of currency or per cent, and for words in brackets, which are no negative number."""
+    if text and all(sign == "%" or category(sign) == "Sc" for sign in text):
+        return True
     return text[:1] + text[-1:] in ("()", "[]") and read_number(text, comma=False) is None
 
 

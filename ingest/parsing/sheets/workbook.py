@@ -192,6 +192,7 @@ class _SheetTables:
         own = [at for at in columns if rows[-1].values[at] != "" and at not in rows[-1].spread]
         if len(rows) == above + 1 and len(own) == 1:
             self._lines(rows[above:], columns)
+            self._caption = words(rows[0].values[own[0]]) if len(rows) == 1 and is_text(rows[0].values[own[0]]) else ""
             return
         self._table(rows[above:], columns, following, " ".join(caption.split())[:NAME_CHARS])
 

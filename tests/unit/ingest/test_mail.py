@@ -16,7 +16,7 @@ from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
 from tests.support.containers import mailbox_of, message
-from tests.support.outlook_files import outlook_message
+from tests.support.outlook_files import outlook_message, outlook_message_in
 
 
 def parse(folder: Path, content: bytes) -> ParsedDocument:
@@ -131,6 +131,27 @@ def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
     assert document.properties == {"mail_sender": "Ann Poe", "mail_subject": "Tides"}
     assert "The flood comes at six." in document.text
     assert [entry.path for entry in document.entries] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("code_page", "codec", "words"),
+    [
+        (950, "cp950", "潮汐"),
+        (936, "gbk", "朱镕基"),
+        (932, "cp932", "①髙潮"),
+        (949, "cp949", "똠방각하"),
+        (874, "cp874", "กระแสน้ำ"),
+        (20127, "cp1252", "Gezeiten für Köln"),
+    ],
+)
+def test_an_outlook_message_in_a_code_page_of_windows_is_read(
+    tmp_path: Path, code_page: int, codec: str, words: str
+) -> None:
+    path = tmp_path / "mail.msg"
+    path.write_bytes(outlook_message_in(code_page, codec, words, f"Body: {words}"))
+    document = unpack_msg(path, tmp_path, EntryRoom())
+    assert document.title == words
+    assert document.text.endswith(f"Body: {words}")
 
 
 def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from openpyxl.comments import Comment
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError
 from ingest.layout import OmissionKind
-from ingest.parsing.containers import XLSX
+from ingest.parsing.containers import XLSX, container_type
 from ingest.parsing.registry import tables_of
 from ingest.parsing.sheets import blocks, parse_workbook, workbook
 from ingest.parsing.sheets.values import words
@@ -216,11 +216,13 @@ def test_numbers_that_a_format_fills_up_with_zeros_are_names(tmp_path: Path) -> 
     assert _rows(table) == [["02134", "5"], ["99501", "7"], ["-00042", "1"], ["0.5", "2"]]
 
 
-def test_a_row_of_units_in_brackets_belongs_to_the_header(tmp_path: Path) -> None:
+def test_a_row_of_units_belongs_to_the_header(tmp_path: Path) -> None:
     content = xlsx({"S": [["Ship", "Weight"], ["(name)", "(t)"], ["Essex", 238], ["Acushnet", 359]]})
     (table,) = _tables(_parsed(tmp_path, content))
     assert table.columns == ("Ship (name)", "Weight (t)")
     assert _rows(table) == [["Essex", "238"], ["Acushnet", "359"]]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": [["Income", "Tax", "Share"], ["€", "€", "%"], [17500, 436, 2.5]]})))
+    assert table.columns == ("Income €", "Tax €", "Share %")
     (table,) = _tables(_parsed(tmp_path, xlsx({"S": [["Loss", "Gain"], ["(12)", "(3)"], [4, 5]]})))
     assert _rows(table) == [["(12)", "(3)"], ["4", "5"]]
 
@@ -236,6 +238,17 @@ def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:
     document = _parsed(tmp_path, _made(make))
     assert document.text.startswith("# S\n\nStores\n\nas of May\n\n| Ship |")
     assert len(document.layout.tables) == 1
+
+
+def test_a_title_across_a_sheet_names_the_table_below_a_blank_row(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("S")
+        sheet.merge_range(0, 0, 0, 2, "Stores")
+        sheet.write_row(2, 0, ["Ship", "Flour", "Bread"])
+        sheet.write_row(3, 0, ["Essex", 3, 4])
+
+    (table,) = _tables(_parsed(tmp_path, _made(make)))
+    assert (table.name, table.columns) == ("Stores", ("Ship", "Flour", "Bread"))
 
 
 def test_what_is_hidden_is_said_and_hidden_sheets_are_left_out(tmp_path: Path) -> None:
@@ -432,6 +445,15 @@ def test_the_main_part_of_a_workbook_may_have_any_name(tmp_path: Path) -> None:
             part = old.read(name).replace(b"xl/workbook.xml", b"xl/book.xml")
             new.writestr(name.replace("workbook.xml", "book.xml"), part)
     with zipfile.ZipFile(moved) as archive:
+        assert list(xlsx_facts(archive).sheets) == ["S"]
+
+
+def test_parts_of_a_workbook_may_be_spelled_in_other_capitals(tmp_path: Path) -> None:
+    parts = {name.lower(): part for name, part in unzipped(xlsx({"S": [["n", "share"], [1, 2]]})).items()}
+    content = zipped(parts)
+    assert container_type(io.BytesIO(content)) == XLSX
+    assert _rows(_tables(_parsed(tmp_path, content))[0]) == [["1", "2"]]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert list(xlsx_facts(archive).sheets) == ["S"]
 
 

@@ -106,6 +106,26 @@ def test_where_lines_are_too_few_or_too_many_words_say_whose_they_are() -> None:
     assert quoting("It was lit in 1871 [1].", (1, cold), (1, keeper), (1, lit)) == [lit]
 
 
+def test_a_sentence_with_figures_never_rests_on_others_or_on_a_heading() -> None:
+    """The fourth line is nearest in words, the heading second; the keeper's wage is not the boatman's."""
+    wage, other = "Ada Brandt was paid 40 marks a month.", "The boatman at Falk, who also had a wage, got 25 a month."
+    page = passage(f"# The keeper of the lighthouse at Falk, 1871\n\n{wage} {other}")
+    text = "The keeper of the lighthouse at Falk had a wage of 480 a year [1]. They paid 12 times 40 marks [1]."
+    draft = replace(draft_of(text), evidence={1: page}, quotes=(OfferedQuote(1, wage),))
+    sentences, (citation,) = located(draft, place_of)
+    assert [each.quotes[0].text for each in sentences] == [wage, wage]
+    assert citation.quote == wage
+    assert citation.verified
+
+
+def test_a_citation_shows_the_words_of_the_model_first() -> None:
+    cold, lit = "The night was cold.", "She lit it in 1871."
+    draft = replace(draft_of("It was a cold night [1]. She lit it [1]."), quotes=(OfferedQuote(1, lit),))
+    sentences, (citation,) = located(draft, place_of)
+    assert [each.quotes[0].text for each in sentences] == [cold, lit]
+    assert (citation.quote, citation.verified) == (lit, True)
+
+
 def test_a_sentence_shows_all_lines_that_the_model_gave_for_it() -> None:
     """The first is the one that belongs to it most."""
     cold, keeper, lit = "The night was cold.", "The keeper of the lighthouse was Ada Brandt.", "She lit it in 1871."

@@ -155,15 +155,17 @@ def test_what_documents_say_in_values_and_captions_is_harmless(tmp_path: Path) -
 
 
 def test_values_of_metadata_are_shown(tmp_path: Path) -> None:
-    names = [f"{at}.txt" for at in range(5)]
+    names = [f"{at:02}.txt" for at in range(50)]
     corpus, records = ingested(
         tmp_path,
         dict.fromkeys(names, "Some words."),
-        {name: {"team": "Sales" if name < "3" else "HR"} for name in names},
+        {name: {"team": "Sales" if name < "30" else "HR"} for name in names},
     )
-    assert "\"team\" text: 2 different: 'Sales' (3), 'HR' (2)" in _lines(
-        TableCatalog(records).in_scope(corpus).description()
-    )
+    lines = _lines(TableCatalog(records).in_scope(corpus).description())
+    assert "\"team\" text: 2 different: 'Sales' (30), 'HR' (20)" in lines
+    rows = [line for line in lines if line.startswith("row ")]
+    assert len(rows) == 40
+    assert rows[-1].startswith("row 49: 48.txt")
 
 
 def test_of_documents_that_were_closed_meanwhile_nothing_is_shown(tmp_path: Path) -> None:
