@@ -150,7 +150,7 @@ def test_an_outlook_message_in_a_code_page_of_windows_is_read(
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message_in(code_page, codec, words, f"Body: {words}"))
     document = unpack_msg(path, tmp_path, EntryRoom())
-    assert document.title == words
+    assert document.title == f"{words} (Ann Poe)"
     assert document.text.endswith(f"Body: {words}")
 
 
