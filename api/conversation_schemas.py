@@ -13,6 +13,8 @@ from ingest.conversations import Conversation, KeptAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table, from 1, its span, text and values by column.
 
+    `place` is where a reader finds it, such as "sheet Costs, row 40"; it is empty where the format has no places.
+
     Numbers with decimals are strings, so that they are exact. Of a version that is `gone`, because its document was
     deleted or replaced, there is neither text nor values.
     """
@@ -25,6 +27,7 @@ class RowOut(Wire):
     end: int | None
     text: str
     values: dict[str, Any]
+    place: str = ""
     gone: bool = False
 
 
