@@ -12,8 +12,6 @@ from rlm.llm.structured_output import closed_object
 from rlm.requests import StrategyName
 from rlm.untrusted import DATA_ONLY, one_line, plain
 
-_TITLES = 40
-_TITLE_CHARS = 100
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
@@ -28,7 +26,8 @@ summaries of a topic or of a short document.
 - "table": write one SQL SELECT over the tables listed below; a model can first judge each row by its text ("complains \
 about late delivery"), and code then counts, sums, groups and lists exactly. For what takes many rows of a table \
 together: counts, totals, averages, rankings, complete lists. The table "documents" has one row a document, for \
-questions about each of them ("which of these contracts have no end date").
+questions about each of them ("which of these reports name no budget"); each is judged by its own text alone, so not \
+where one document changes what another says.
 - "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
 Slow and costly, so only for what neither of the others can answer: summaries of long works, comparisons of whole \
 works, complete lists drawn from long prose.
@@ -59,7 +58,7 @@ def route(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Route:
-    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, one or more lines each.
+    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, that of documents among them.
 
     An unusable reply leads to the direct strategy. Raises the other errors that keep a model from replying.
     """
@@ -85,21 +84,12 @@ def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
 
 
 def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str) -> str:
-    size, shown = corpus.size, corpus.spread(_TITLES)
-    corpus.note(shown)
-    titles = [
-        f"- {one_line(each.title)[:_TITLE_CHARS]} (file {each.name[:_TITLE_CHARS]}, {each.tokens:,} tokens)"
-        for each in shown
-    ]
-    if len(titles) < size.documents:
-        titles.append(f"- and {size.documents - len(titles):,} more")
+    size = corpus.size
     return "\n".join(
         [
             f"BEGIN scope {nonce}",
-            f"{size.documents:,} documents, about {size.tokens:,} tokens:",
-            *(plain(each, nonce) for each in titles),
-            "",
-            plain(tables, nonce) or "No tables.",
+            f"{size.documents:,} documents, about {size.tokens:,} tokens.",
+            plain(tables, nonce),
             f"END scope {nonce}",
             "",
             f"Question: {plain(question, nonce)}",

@@ -1,19 +1,23 @@
 """Types of columns, from the words in their cells.
 
-A column has a type only if each of its cells that is not empty has it; anything else is text. What can be read in two
-ways is not guessed: `03/04/2024` is a date only where another cell of the column has a day past 12, and a comma is a
-decimal sign only where it can be one in the whole column and a point cannot, or where other columns of the table
-settle it. Numbers with leading zeros are names, not numbers. A number may carry one sign of currency or a percent
-sign, the same in the whole column: it becomes the column's unit, so `12%` is 12 with the unit `%`.
+A column has a type only if each of its cells that is not empty has it; anything else is text. A cell of punctuation
+alone, as tables have for what is not known (`-`, `…`, `.`), is empty in a column that has another type.
+
+What can be read in two ways is not guessed: `03/04/2024` is a date only where another cell of the column has a day
+past 12, and a comma is a decimal sign only where it can be one in the whole column and a point cannot, or where other
+columns of the table settle it. Numbers with leading zeros are names, not numbers. A number may carry one sign of
+currency or a percent sign, the same in the whole column: it becomes the column's unit, so `12%` is 12 with the unit
+`%`.
 """
 
 import re
 from calendar import month_abbr, month_name
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
+from unicodedata import category
 
 from ingest.tables import ColumnType
 
@@ -255,6 +259,15 @@ def _written(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
+def _is_mark(cell: str) -> bool:
+    """True for punctuation alone, and for a minus sign without a number."""
+    return all(category(sign)[0] == "P" or sign in "− " for sign in cell)
+
+
+def _without_mark(cell: str) -> str | None:
+    return None if _is_mark(cell) else cell
+
+
 TEXT = CellType(ColumnType.TEXT, "VARCHAR")
 _BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _boolean)
 
@@ -264,6 +277,7 @@ class ColumnTyping:
 
     def __init__(self) -> None:
         self._seen = False
+        self._has_marks = False
         self._boolean = True
         self._point, self._comma = _Numbers(comma=False), _Numbers(comma=True)
         self._dates = _Moments(False, timed=False), _Moments(True, timed=False)
@@ -296,6 +310,9 @@ class ColumnTyping:
 
     def see(self, cell: str) -> None:
         """`cell` is not empty."""
+        if _is_mark(cell):
+            self._has_marks = True
+            return
         self._seen = True
         self._boolean = self._boolean and _boolean(cell) is not None
         if len(self._fitting) == 1 and len(cell) <= _LONGEST:
@@ -322,6 +339,12 @@ class ColumnTyping:
 
     def type(self, *, prefer_comma: bool = False) -> CellType:
         """Return the type of all cells seen; `prefer_comma` settles a column that fits either style of numbers."""
+        kind = self._type_of_words(prefer_comma=prefer_comma)
+        if self._has_marks and kind is not TEXT and kind.canonical is None:
+            return replace(kind, canonical=_without_mark)
+        return kind
+
+    def _type_of_words(self, *, prefer_comma: bool) -> CellType:
         if not self._seen:
             return TEXT
         if self._boolean:

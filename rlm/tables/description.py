@@ -79,7 +79,7 @@ def described(records: Sequence[Described], others: Sequence[Described], most_ch
 
     As many as fit get at least their columns, the first of these also values and rows, and of the rest names are given.
     """
-    always = ["\n".join(_whole(table)) for table in others]
+    always = ["\n".join(_whole(table, most_chars)) for table in others]
     room = max(0, most_chars - sum(map(len, always)))
     in_brief = ["\n".join(_brief(table)) for table in records]
     brief = _fitting(in_brief, 0, int(room * _SHARE_OF_COLUMNS))

@@ -34,16 +34,18 @@ never add a total to what it is the total of.
 
 A plan has four parts.
 
-"sql" is one SELECT statement in the dialect of DuckDB. Put names of tables and columns in double quotes, exactly as
-they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Columns of a type
-other than text are typed already and carry no units; figures in a text column have to be taken out of the text first.
+"sql" is one SELECT statement in the dialect of DuckDB, WITH and subqueries included. Put names of tables and columns in
+double quotes, exactly as they are shown. Every table also has a column "_row", the number of the row. Empty cells are
+NULL. Columns of a type other than text are typed already and carry no units; figures in a text column have to be taken
+out of the text first.
 Where empty cells leave records out of a sum, an average or a comparison, let "sql" count them in a column of its own,
 and say in "answer" how many are left out; records without a group make a group that is named so.
-Match texts the way people write them: where spelling, capitals or spaces may differ, compare with lower(), trim() or
-ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers; take
-the first places by QUALIFY rank() OVER (ORDER BY …) and not by LIMIT, so that ties show. For a list, select the column
-by which a reader recognises a row. Give every computed column an alias that readers understand as the head of a table,
-in the language of the question, such as count(*) AS "Late orders".
+Where not all values of a column are shown, match texts the way people write them: spelling, capitals and spaces may
+differ, so compare with lower(), trim() or ILIKE.
+For a "which" question, select what names the thing and the figure that decides, in the order that answers; take the
+first places by QUALIFY rank() OVER (ORDER BY …) and not by LIMIT, so that ties show. For a list, select the column by
+which a reader recognises a row. Give every computed column an alias that readers understand as the head of a table, in
+the language of the question, such as count(*) AS "Late orders".
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
@@ -52,8 +54,9 @@ where it is needed. Its "instruction" must make sense to somebody who sees only 
 with yes or no where "type" is "boolean", what to sort by where it is "label" (with the "labels" to choose from; add
 one for rows that fit none), what to take out of the row where it is "text", "number" or "date". "where" may hold an
 SQL condition over the existing columns of the table, to leave out rows that need not be judged; it is empty for all
-rows. In "sql" you use the column by its name like any other; it is NULL where a row was not judged. In "documents"
-and "sections" a row is judged by the whole text of the document or section, however long.
+rows. In "sql" you use the column by its name like any other; it is NULL where a row was not judged, or does not give
+what is to be taken out of it. In "documents" and "sections" a row is judged by the whole text of the document or
+section, however long, and by that alone: let "where" leave out those that cannot matter.
 
 "rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
 are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
@@ -63,7 +66,7 @@ are counted, summed or named. They come from one table; other tables stand only 
 that the result has once, in its only row or the same in all rows, {{list:column}} for all values of a column,
 {{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
 Repeat what was asked, so that the sentence can stand alone: "{{Late}} of the {{Messages}} messages complain about late
-delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} contracts have no end date:
+delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} reports name no budget:
 {{list:title}}." Write no figure that the query has to find. What the sentence does not show of the result stands below
 it as a table, so for a long one a sentence that introduces the table will do.
 

@@ -56,6 +56,22 @@ def test_what_is_no_number_in_every_cell_is_text(cells: list[str]) -> None:
     assert _column(*cells).type is ColumnType.TEXT
 
 
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["3", "-", "…", "5"], ("integer", "3", "None", "None", "5")),
+        (["1,000", "–", "−"], ("integer", "1000", "None", "None")),
+        ([".", "0.5"], ("number", "None", "0.5")),
+        (["2024-01-02", "—"], ("date", "2024-01-02", "None")),
+        (["true", "*"], ("boolean", "true", "None")),
+        (["yes", "-"], ("text", "yes", "-")),
+        (["-", "+"], ("text", "-", "+")),
+    ],
+)
+def test_punctuation_alone_is_empty_in_a_column_of_another_type(cells: list[str], read: tuple[str, ...]) -> None:
+    assert _read(*cells) == read
+
+
 def test_a_comma_is_a_decimal_sign_where_the_whole_column_takes_it_so() -> None:
     assert _read("1,234", "5,678") == ("integer", "1234", "5678")
     assert _read("1,234", "12,5") == ("number", "1.234", "12.5")
@@ -115,7 +131,7 @@ def test_dates_of_other_calendars_are_none() -> None:
 
 _WRITTEN = st.sampled_from(
     ["0", "7", "-7", "012", "1,234", "1.234", "12.50", "-0.5", "5%", "$3", "€2", "99999999999999999999", "1e5"]
-) | st.sampled_from(["", "x", "true", "2024-01-02", "03/04/2024", "2024-01-02 10:30"])
+) | st.sampled_from(["", "-", "x", "true", "2024-01-02", "03/04/2024", "2024-01-02 10:30"])
 
 
 @given(st.lists(st.lists(_WRITTEN, max_size=4), max_size=5), st.booleans())

@@ -73,6 +73,14 @@ def test_rows_are_typed_and_keep_their_spans(tables: RecordTables) -> None:
     assert tables.rows(VERSION, 0, range(1, 100, 2)) == [rows[1], rows[0]]
 
 
+def test_punctuation_for_what_is_not_known_is_null_and_stays_in_the_text(tables: RecordTables) -> None:
+    text = "id,rain,note\n1,3.5,-\n2,…,-\n3,-,dry\n"
+    tables.save("ab", named_tables(parsed_from(text), "rain.csv"))
+    rows = tables.rows("ab", 0, [1, 2, 3])
+    assert [row.values for row in rows] == [(1, Decimal("3.5"), "-"), (2, None, "-"), (3, None, "dry")]
+    assert text[rows[1].start : rows[1].end] == "2,…,-"
+
+
 def test_the_file_for_queries_has_the_rows_numbers(tables: RecordTables, tmp_path: Path) -> None:
     tables.copy_to(VERSION, 0, tmp_path / "rows.parquet")
     with duckdb.connect() as engine:
