@@ -6,9 +6,12 @@ from itertools import islice
 from api.conversation_schemas import RowOut
 from api.problems import BadRequestError
 from api.services import Services
-from ingest.conversations import KeptAnswer, RowRanges
+from ingest.conversations import ITS_SECTIONS, KeptAnswer, RowRanges
 from ingest.identity import Principal
 from rlm.answers import as_json
+from rlm.corpus.corpus import section_spans
+
+_BEGINNING_CHARS = 1_000
 
 
 def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
@@ -58,6 +61,8 @@ def _page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[
 
 
 def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+    if part.table < 0:
+        return [_read_text(served, part, number) for number in numbers]
     tables = served.record_tables.tables(part.version_id)
     if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
         return [_gone(part, number) for number in numbers]
@@ -78,11 +83,38 @@ def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]
     ]
 
 
+def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
+    """Read the beginning of a document or section."""
+    document = served.catalog.live({part.document_id}).get(part.document_id)
+    try:
+        found = served.texts.map(part.version_id)
+    except KeyError:
+        document = None
+    if document is None:
+        return _gone(part, number)
+    start, end = 0, found.characters
+    values = {"title": document.title or document.name, "name": document.name}
+    if part.table == ITS_SECTIONS:
+        path, start, end = next(islice(section_spans(found), number - 1, None))
+        values = {"title": values["title"], "heading": " > ".join(path)}
+    end = min(end, start + _BEGINNING_CHARS)
+    return RowOut(
+        document_id=part.document_id,
+        version_id=part.version_id,
+        table=None,
+        row=number,
+        start=start,
+        end=end,
+        text=served.texts.read(part.version_id, start, end),
+        values=values,
+    )
+
+
 def _gone(part: RowRanges, number: int) -> RowOut:
     return RowOut(
         document_id=part.document_id,
         version_id=part.version_id,
-        table=part.table,
+        table=part.table if part.table >= 0 else None,
         row=number,
         start=None,
         end=None,

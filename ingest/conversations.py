@@ -6,11 +6,16 @@ from typing import Any
 
 # A caller's name for a new conversation, in place of an id.
 NEW_CONVERSATION = "new"
+# In place of the number of a table: rows that are the document itself, or its sections in reading order.
+WHOLE_DOCUMENT, ITS_SECTIONS = -1, -2
 
 
 @dataclass(frozen=True)
 class RowRanges:
-    """Rows, numbered from 1, of table `table` of one version, as ranges of numbers: the first and the last of each."""
+    """Rows, numbered from 1, of table `table` of one version, as ranges of numbers: the first and the last of each.
+
+    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` for rows of no table of the file.
+    """
 
     document_id: str
     version_id: str

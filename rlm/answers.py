@@ -210,7 +210,10 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version."""
+    """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version.
+
+    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.conversations` for rows of no table of the file.
+    """
 
     document_id: str
     version_id: str

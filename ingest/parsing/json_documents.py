@@ -20,14 +20,14 @@ from ingest.chunking import DEFAULT_MAX_CHARS
 from ingest.errors import DamagedDocumentError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.charsets import decode
-from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at
+from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at, values
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, table_spans, unique_names
 from ingest.parsing.text import NO_TEXT_HINT, normalized_file, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.positions import Cell
 
-JSON_PARSER = "json-1"
+JSON_PARSER = "json-2"
 _DEEPEST = "The JSON is nested too deeply."
 _FLATTEN = "Save it with fewer levels, and upload it again."
 _LINES_NAMED = 10
@@ -92,7 +92,8 @@ class _Document:
                 if skip(source, end) < len(source):
                     raise json.JSONDecodeError("there is more than one value", source, end)
             except json.JSONDecodeError:
-                self._lines()
+                if not self._objects_in_a_row():
+                    self._lines()
             else:
                 self._value(value, "", 1)
         document = self._writer.finish(JSON_PARSER, nothing="The JSON holds no values.", hint=NO_TEXT_HINT)
@@ -119,6 +120,20 @@ class _Document:
             detail = f"the structure after {count:,} objects, where the JSON is broken ({error}): it stands as it is"
             self._writer.omit(OmissionKind.OTHER, 1, detail)
         return True
+
+    def _objects_in_a_row(self) -> bool:
+        """Write objects that stand one after the other, as programs stream them; False for anything else."""
+        starts = array("Q")
+        try:
+            for start, value in values(self._source):
+                if not isinstance(value, dict):
+                    return False
+                starts.append(start)
+        except json.JSONDecodeError:
+            return False
+        if starts:
+            self._records("", lambda: (_object(value_at(self._source, start)[0]) for start in starts), 1)
+        return bool(starts)
 
     def _lines(self) -> None:
         """Write JSON lines. Raises the first error if most lines are no objects."""

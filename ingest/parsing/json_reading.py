@@ -39,6 +39,15 @@ def elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
         at = _after_comma(text, skip(text, end), "]")
 
 
+def values(text: str) -> Iterator[tuple[int, Json]]:
+    """Yield each of the values that stand one after the other, with its start. Raises `ValueError` for broken JSON."""
+    at = skip(text, 0)
+    while at < len(text):
+        value, end = value_at(text, at)
+        yield at, value
+        at = skip(text, end)
+
+
 def lines(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each line that is not blank."""
     at = 0

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
-from ingest.parsing.mail import EML_PARSER, HEADERS, Body, better_bodies, picture_filter, write_message
+from ingest.parsing.mail import (
+    EML_PARSER,
+    HEADERS,
+    Body,
+    better_bodies,
+    header_line,
+    mail_properties,
+    mail_title,
+    picture_filter,
+    write_message,
+)
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -26,18 +36,22 @@ if TYPE_CHECKING:
     from oxmsg import Message as OutlookMessage
     from oxmsg.attachment import Attachment
 
-MSG_PARSER = f"msg-2+{EML_PARSER}"
+MSG_PARSER = f"msg-3+{EML_PARSER}"
 
 _EMBEDDED = "__substg1.0_3701000D"  # the storage of an attached message
 _EMBEDDED_HEADER = 24  # bytes before the properties of one (MS-OXMSG 2.4.1.2)
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
+# Code pages that oxmsg takes for character sets which Python lacks, or has without the letters that Windows added.
+_CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
 def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
     """Parse an Outlook message and take its attachments into `folder`. Raises `DamagedDocumentError`."""
     from oxmsg import Message as OutlookMessage  # only here: importing this module loads no parser
+    from oxmsg.domain import encodings
 
+    encodings._CODE_PAGE_ENCODINGS.update(_CODE_PAGES)
     entries, writer = EntryFolder(folder, room), DocumentWriter()
     try:
         message = OutlookMessage.load(str(path))
@@ -52,11 +66,12 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     write_message(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
+    properties = mail_properties(subject, said)
+    return entries.finish(writer, MSG_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
 
 
 def _head(message: "OutlookMessage") -> dict[str, str]:
-    said = {name: str(message.message_headers.get(name) or "") for name in HEADERS}
+    said = {name: header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
     said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
     said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
     said["Date"] = said["Date"] or str(message.sent_date or "")

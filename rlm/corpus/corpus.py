@@ -41,6 +41,7 @@ class CorpusDocument:
     collection: str
     tokens: int
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    media_type: str = ""
 
     @property
     def characters(self) -> int:
@@ -270,6 +271,7 @@ def _document(active: ActiveDocument) -> CorpusDocument:
         collection=active.collection,
         tokens=active.tokens or estimated_tokens(active.characters),
         attributes=active.attributes,
+        media_type=active.media_type,
     )
 
 
@@ -299,14 +301,14 @@ def outline(corpus: Corpus, handle: Handle) -> list[Section]:
     """
     document = corpus.document(handle)
     sections: list[Section] = []
-    for path, start, end in _sections(corpus.map(document)):
+    for path, start, end in section_spans(corpus.map(document)):
         if start < handle.end and end > handle.start:
             span, location = document.handle[start:end], corpus.location(document, start, end)
             sections.append(Section(path, span, corpus.tokens(span), location.page, location.words))
     return sections
 
 
-def _sections(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
+def section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """Yield heading path, start and end of the sections of a text; of one without headings, those of its places."""
     if text.layout.headings or not text.layout.places:
         firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]

@@ -1,13 +1,14 @@
 """The rows of a table in scope: their spans, their text for a model, and the file that SQL reads them from."""
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
 
+from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.parquet import quoted_literal, quoted_name
 from ingest.tables import ColumnType, RecordTables, Row
 from retrieval.passages import Passage
@@ -88,7 +89,7 @@ class RecordRows:
         return counts
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
-        """Return rows by their own documents and tables; none for tables that are no record tables."""
+        """Return rows by their own documents and tables."""
         return tuple(
             TableRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._by_part(sorted(numbers))
@@ -173,7 +174,26 @@ class TextRows:
         return Counter(handle.document_id for handle in self.handles(numbers))
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
-        return ()
+        """Return rows by their documents: each is the document itself, or one of its sections by number."""
+        table = WHOLE_DOCUMENT if self.table.kind is Kind.DOCUMENTS else ITS_SECTIONS
+        by_document: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for number in sorted(numbers):
+            by_document[self._document(number)].append(self._number_within[number - 1])
+        return tuple(TableRows(*document, table, tuple(own)) for document, own in by_document.items())
+
+    def _document(self, number: int) -> tuple[str, str]:
+        span = self._spans[number - 1]
+        return span.document_id, span.version_id
+
+    @cached_property
+    def _number_within(self) -> list[int]:
+        """The number of each row among those of its document."""
+        seen: Counter[tuple[str, str]] = Counter()
+        numbers = []
+        for row in range(1, self.rows + 1):
+            seen[self._document(row)] += 1
+            numbers.append(seen[self._document(row)])
+        return numbers
 
 
 OpenedTable = RecordRows | TextRows

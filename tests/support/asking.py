@@ -36,6 +36,7 @@ from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.places import Location
 from ingest.tables import Column, ColumnType, RecordTable, Row
+from ingest.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import disposed
@@ -62,7 +63,12 @@ class TenRows:
 
 
 class CountedTexts:
-    """The text of each span is where it stands."""
+    """The text of each span is where it stands; each has 2,500 characters in two sections."""
+
+    def map(self, version_id: str) -> TextMap:
+        return TextMap(
+            2_500, 2_500, "A title", [["One"], ["Two", "Deep"]], [(0, 900, 0, None), (900, 2_500, 1, None)], ()
+        )
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
         return f"{start} to {end}"

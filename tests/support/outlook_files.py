@@ -7,7 +7,8 @@ _SECTOR = 512
 _NONE, _END, _FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 # Streams below this size would stand in a stream of their own, so that all are made longer.
 _CUTOFF = 4096
-_UNICODE, _BINARY = 0x001F, 0x0102
+_UNICODE, _BYTES, _BINARY = 0x001F, 0x001E, 0x0102
+_CODE_PAGE = 0x3FFD
 
 
 def ole_file(streams: Mapping[str, bytes]) -> bytes:
@@ -85,6 +86,17 @@ def outlook_message(
             header=8,
         )
     return ole_file(streams)
+
+
+def outlook_message_in(code_page: int, codec: str, subject: str, body: str) -> bytes:
+    """Return a message whose texts are in a code page of Windows, as Outlook kept them before it kept Unicode."""
+    streams: dict[str, bytes] = {}
+    table = bytes(32) + struct.pack("<HHLLL", 3, _CODE_PAGE, 6, code_page, 0)
+    for tag, text in {0x0037: subject, 0x1000: body, 0x0C1A: "Ann Poe"}.items():
+        content = text.encode(codec)
+        streams[f"__substg1.0_{tag:04X}{_BYTES:04X}"] = content.ljust(_CUTOFF)
+        table += struct.pack("<HHLLL", _BYTES, tag, 6, len(content) + 1, 0)
+    return ole_file({**streams, "__properties_version1.0": table.ljust(_CUTOFF, b"\0")})
 
 
 def _properties(

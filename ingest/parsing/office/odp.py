@@ -37,7 +37,7 @@ def parse_odp(path: Path) -> ParsedDocument:
         for number, page in enumerate(pages, start=1):
             _slide(reader, page, number, footers)
         title = reader.title or meta_title(package)
-        nothing = f"The presentation has {len(pages):,} slides, and none that is shown holds text."
+        nothing = f"No slide that is shown holds text, of {len(pages):,} in the presentation."
         hint = "Save it as PDF, run text recognition (OCR) on that, and upload the result; or show its hidden slides."
         return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
 

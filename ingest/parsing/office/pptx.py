@@ -38,7 +38,7 @@ def parse_pptx(path: Path) -> ParsedDocument:
         reader = PptxReader(package, main)
         slides = reader.read()
         title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
-        nothing = f"The presentation has {slides:,} slides, and none that is shown holds text."
+        nothing = f"No slide that is shown holds text, of {slides:,} in the presentation."
         hint = "Save it as PDF, run text recognition (OCR) on that, and upload the result; or show its hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
 

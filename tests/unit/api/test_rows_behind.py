@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
 from rlm.answers import CellRecords, ResultTable, TableRows
 from rlm.events import Completed
 from tests.fakes.scripted_answers import answer
@@ -63,6 +64,22 @@ def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> 
             }
         ]
     ]
+
+
+def test_documents_and_sections_are_records_too_and_show_their_beginning(api: AskedApi) -> None:
+    document = arrive(api.services.catalog)
+    of = document.id, document.version.id
+    given = asked(api, TableRows(*of, WHOLE_DOCUMENT, (1,)), TableRows(*of, ITS_SECTIONS, (1, 2)))
+    assert given["rows_behind_total"] == 3
+    (rows,) = pages(api, given["id"], 10)
+    assert [(*(row[name] for name in ("table", "row", "start", "end", "gone")),) for row in rows] == [
+        (None, 1, 0, 1_000, False),
+        (None, 1, 0, 900, False),
+        (None, 2, 900, 1_900, False),
+    ]
+    assert (rows[0]["text"], rows[2]["text"]) == ("0 to 1000", "900 to 1900")
+    assert rows[0]["values"]["name"] == document.name
+    assert rows[2]["values"]["heading"] == "Two > Deep"
 
 
 def test_rows_of_a_version_that_is_gone_are_counted_and_not_shown(api: AskedApi) -> None:

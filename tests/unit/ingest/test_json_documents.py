@@ -126,6 +126,16 @@ def test_lines_that_are_broken_stand_as_they_are_and_are_said(tmp_path: Path) ->
     assert said.detail.endswith(": 3")
 
 
+def test_objects_one_after_the_other_are_records_however_they_are_laid_out(tmp_path: Path) -> None:
+    objects = [{"ship": "Essex", "at": {"port": "Nantucket"}}, {"ship": "Acushnet", "at": {"port": "Fairhaven"}}]
+    document = _parsed(tmp_path, "\n".join(json.dumps(each, indent=2) for each in objects))
+    (table,) = document.found
+    assert table.columns == ("ship", "at.port")
+    assert _cells(table) == [["Essex", "Nantucket"], ["Acushnet", "Fairhaven"]]
+    assert document.omissions == ()
+    assert document.text == _parsed(tmp_path, "".join(map(json.dumps, objects))).text
+
+
 def test_of_a_list_that_is_cut_off_the_sound_objects_are_read(tmp_path: Path) -> None:
     document = _parsed(tmp_path, '[{"a": 1}, {"a": 2}, {"a": "thr')
     assert _cells(document.found[0]) == [["1"], ["2"]]

@@ -281,8 +281,8 @@ def test_every_code_point_maps_back_to_its_slide_and_shape(
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        (pptx([]), NoTextError, "0 slides"),
-        (pptx([slide(shape("Secret"), attributes='show="0"')]), NoTextError, "none that is shown"),
+        (pptx([]), NoTextError, "of 0 in the presentation"),
+        (pptx([slide(shape("Secret"), attributes='show="0"')]), NoTextError, "No slide that is shown"),
         (pptx([shape("One")])[:-300], DamagedDocumentError, "cut off"),
         (pptx(["<?xml version='1.0'?><p:sld>"]), DamagedDocumentError, "slide1.xml"),
         (pptx([shape("a")], {1: {"n": ("notesSlide", "../n.xml")}}, {"ppt/n.xml": "<"}), DamagedDocumentError, "n.xml"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.tables import RecordTables
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import AnswerStatus
@@ -477,3 +478,39 @@ def test_a_small_model_plans_over_what_it_is_shown(shelves: tuple[Corpus, Record
     question = TableQuestion(*shelves, [COUNT], profile=profile)
     assert question.ask("What is there?").text.startswith("They have 10 wings")
     assert "show" not in str(question.planned[0].schema)
+
+
+CONTRACTS = {
+    "a.md": "# Cleaning\n\n## Term\n\nThis contract ends on 3 May.\n\n## Price\n\nThe price is in GBP.\n",
+    "b.md": "# Catering\n\n## Term\n\nIt is concluded for an indefinite time.\n\n## Price\n\nPaid in EUR.\n",
+    "c.md": "# Patrol\n\n## Term\n\nThe service goes on.\n\n## Price\n\nThe price is in GBP.\n",
+}
+CURRENCY = {"table": "documents", "name": "currency", "instruction": "In which currency is it paid?", "type": "text"}
+
+
+@pytest.fixture(scope="module")
+def contracts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTables]:
+    return ingested(tmp_path_factory.mktemp("contracts"), CONTRACTS)
+
+
+def currency(text: str) -> object:
+    return {"value": "EUR" if "EUR" in text else "GBP"}
+
+
+def test_documents_stand_behind_each_row_whatever_the_query_calls_them(contracts: tuple[Corpus, RecordTables]) -> None:
+    sql = "SELECT currency AS paid_in, count(*) AS n FROM documents GROUP BY 1 ORDER BY 1 DESC"
+    draft = TableQuestion(*contracts, [plan(sql, "By currency:", columns=[CURRENCY])], currency).ask()
+    assert draft.table is not None
+    assert draft.table.rows == (("GBP", 2), ("EUR", 1))
+    behind = [(each.document_id, each.table, each.rows) for each in draft.rows_behind]
+    assert behind == [(f"doc-{number}", WHOLE_DOCUMENT, (1,)) for number in (1, 2, 3)]
+    found = {(each.row, each.column): [part.document_id for part in each.parts] for each in draft.cells_behind}
+    assert found == {(1, None): ["doc-1", "doc-3"], (2, None): ["doc-2"]}
+
+
+def test_sections_stand_behind_a_row_by_their_numbers_in_the_document(contracts: tuple[Corpus, RecordTables]) -> None:
+    sql = "SELECT document AS contract FROM sections WHERE heading LIKE '%Price'"
+    draft = TableQuestion(*contracts, [plan(sql)]).ask()
+    assert [(each.document_id, each.table, each.rows) for each in draft.rows_behind] == [
+        (f"doc-{number}", ITS_SECTIONS, (3,)) for number in (1, 2, 3)
+    ]
