@@ -13,6 +13,7 @@ from ingest.conversations import Conversation, KeptAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table, from 1, its span, text and values by column.
 
+    `place` is where a reader finds it, such as "sheet Costs, row 40"; it is empty where the format has no places.
     `table` is null where the record is a document, or one of its sections, numbered in reading order: span and text are
     then its beginning, and the values its title and name, or its title and heading. Numbers with decimals are strings,
     so that they are exact. Of a version that is `gone`, because its document was deleted or replaced, there is neither
@@ -27,6 +28,7 @@ class RowOut(Wire):
     end: int | None
     text: str
     values: dict[str, Any]
+    place: str = ""
     gone: bool = False
 
 

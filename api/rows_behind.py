@@ -77,6 +77,7 @@ def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]
             end=row.end,
             text=served.texts.read(part.version_id, row.start, row.end),
             values=dict(zip(names, as_json(row.values), strict=True)),
+            place=served.searcher.locate(part.version_id, row.start, row.end).words,
         )
         for row in served.record_tables.rows(part.version_id, part.table, numbers)
     ]

@@ -5,7 +5,7 @@ A text is stored as UTF-8. Because a code point takes one to four bytes, its map
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import PurePath
@@ -25,7 +25,8 @@ class TextMap:
     """The map of a version's text: byte offsets, tree and chunks, without the text itself.
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
-    `spans` has start, end, number of the heading path and page of each chunk.
+    `spans` has start, end, number of the heading path and page of each chunk. `properties` are what the file says of
+    itself (`ingest.properties`).
     """
 
     characters: int
@@ -35,6 +36,7 @@ class TextMap:
     spans: Sequence[tuple[int, int, int, int | None]]
     marks: Sequence[int]
     layout: Layout = NO_LAYOUT
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -55,6 +57,7 @@ class VersionText:
     chunks: tuple[Chunk, ...]
     layout: Layout = NO_LAYOUT
     positions: Positions = field(default_factory=Positions)
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class Texts:
@@ -183,6 +186,7 @@ def _dump(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
             "title": entry.title,
             "marks": marks,
             "layout": layout_json(entry.layout),
+            "properties": dict(entry.properties),
             "heading_paths": paths,
             "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
         },
@@ -197,5 +201,12 @@ def _load(content: bytes) -> TextMap:
     else:  # written before texts had a tree
         layout = Layout(places=page_places(raw["pages"]))
     return TextMap(
-        raw["characters"], raw["size_bytes"], raw["title"], raw["heading_paths"], raw["chunks"], raw["marks"], layout
+        raw["characters"],
+        raw["size_bytes"],
+        raw["title"],
+        raw["heading_paths"],
+        raw["chunks"],
+        raw["marks"],
+        layout,
+        raw.get("properties", {}),  # maps of earlier releases have none
     )

@@ -81,7 +81,15 @@ class _ParsedVersion:
     @property
     def stored_text(self) -> VersionText:
         parsed = self.parsed
-        return VersionText(self.version.id, parsed.text, parsed.title, self.chunks, parsed.layout, parsed.positions)
+        return VersionText(
+            self.version.id,
+            parsed.text,
+            parsed.title,
+            self.chunks,
+            parsed.layout,
+            parsed.positions,
+            parsed.properties,
+        )
 
     def points(self) -> Iterator["_Point"]:
         version = replace(self.version, title=self.parsed.title)

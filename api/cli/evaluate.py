@@ -229,7 +229,7 @@ def ask(collection: JudgedCollection, query: str, request: Mapping[str, Any]) ->
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
         raise ServiceError(
             f"{query!r} was not reranked: {reranked['detail']}",
-            hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
+            hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=600000.",
         )
     return found
 

@@ -31,6 +31,8 @@ _NOTE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
 # Questions about documents that are files of their own.
 FileQuestions = PlacedQuestions | FigureQuestions
+# A measurement waits for the reranker longer than somebody who searches.
+_RERANK_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def indexed(data: JudgedFolder | FileQuestions, home: Path | None, console: Cons
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
         corpus = _digest(data.documents if isinstance(data, FileQuestions) else {"corpus": data.corpus_file})
         owners = _known(home, corpus)
-        own = Settings(**{**settings.model_dump(), "home": home})
+        deadline = max(settings.rerank_deadline_ms, _RERANK_MS)
+        own = Settings(**{**settings.model_dump(), "home": home, "rerank_deadline_ms": deadline})
         services = stack.enter_context(open_embedded(own))
         client = stack.enter_context(private(services))
         seconds = None

@@ -259,6 +259,7 @@ class Catalog:
                 versions.c.characters,
                 COUNTED_TOKENS,
                 documents.c.attributes,
+                versions.c.media_type,
             )
             .join(versions, versions.c.id == documents.c.active_version_id)
             .where(
@@ -279,7 +280,16 @@ class Catalog:
         with read(self._engine) as connection:
             return [
                 ActiveDocument(
-                    row[0], row[1], row[2], row[3], row[4], row[5] or row[4], row[6] or 0, row[7] or None, row[8]
+                    row[0],
+                    row[1],
+                    row[2],
+                    row[3],
+                    row[4],
+                    row[5] or row[4],
+                    row[6] or 0,
+                    row[7] or None,
+                    row[8],
+                    row[9],
                 )
                 for row in connection.execute(query).all()
             ]

@@ -103,6 +103,7 @@ class ActiveDocument:
     characters: int
     tokens: int | None
     attributes: Mapping[str, Any]
+    media_type: str = ""
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ class RunLog:
 
         Documents that were deleted or closed to these readers since are left out.
         """
-        query = (
+        query: Select[Any] = (
             select(
                 documents.c.sequence,
                 documents.c.id,
@@ -199,6 +199,7 @@ class RunLog:
                 func.coalesce(versions.c.characters, 0),
                 COUNTED_TOKENS,
                 documents.c.attributes,
+                versions.c.media_type,
             )
             .select_from(run_documents)
             .join(documents, documents.c.id == run_documents.c.document_id)

@@ -1,4 +1,4 @@
-"""A ZIP archive becomes the list of its entries, each of which is taken out to be a document of its own.
+"""Each entry of a ZIP archive is taken out to be a document of its own; the archive's text says what is not.
 
 Nothing is extracted by name: see `ingest.parsing.entries`. Office documents, OpenDocument and EPUB are ZIPs inside, and
 are told apart before they come here (`ingest.parsing.containers`).
@@ -16,7 +16,7 @@ from ingest.parsing.entries import EntryFolder, UnreadableEntryError
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
-ZIP_PARSER = "zip-1"
+ZIP_PARSER = "zip-2"
 
 _BLOCK_BYTES = 256 * 1024
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # of an entry's flags (APPNOTE 4.4.4)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 ZIP = "application/zip"
 OLE = "application/x-ole-storage"
+ZIPPED_DOCUMENT = "application/x-zipped-document"
 OFFICE_ENCRYPTED = "application/x-ole-encrypted-package"
 DOC = "application/msword"
 PPT = "application/vnd.ms-powerpoint"
@@ -67,6 +68,7 @@ _STORED, _DEFLATED = 0, 8
 def container_type(file: BinaryIO) -> str | None:
     """Return the media type of a file that starts as a zip or an OLE file; `ZIP` or `OLE` for one of no known kind.
 
+    A zip that says which kind of document it is, and is none that we know, is a `ZIPPED_DOCUMENT`.
     None for anything else. A file cut short is what it starts as.
     """
     file.seek(0)
@@ -78,7 +80,7 @@ def container_type(file: BinaryIO) -> str | None:
 
 def _zip_type(file: BinaryIO) -> str:
     try:
-        entries = dict(_entries(file))
+        entries, stated = dict(_entries(file)), ""
         if "mimetype" in entries:
             stated = _inflated(file, entries["mimetype"]).strip().decode("ascii", "replace")
             if stated in _OPEN_DOCUMENTS:
@@ -88,14 +90,16 @@ def _zip_type(file: BinaryIO) -> str:
             return _office_type(_inflated(file, entries[content_types]))
     except (struct.error, zlib.error, OSError, ValueError):
         return ZIP
-    return EPUB if "META-INF/container.xml" in entries else ZIP
+    if "META-INF/container.xml" in entries:
+        return EPUB
+    return ZIPPED_DOCUMENT if stated.startswith("application/") and stated != ZIP else ZIP
 
 
 def _office_type(content_types: bytes) -> str:
     content_types = content_types.replace(b"\0", b"")  # UTF-16
     found = _main_part.search(content_types)
     if found is None:
-        return ZIP
+        return ZIPPED_DOCUMENT
     return XLSB if b"binary" in found["form"] else _KINDS[found["kind"]]
 
 

@@ -6,9 +6,8 @@ in an archive is ever one on the disk; what an entry is called is cleaned, and i
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from ingest.errors import ParserLimitError, UnsupportedTypeError
@@ -103,24 +102,27 @@ class EntryFolder:
         self._note(self._unique(clean_path(path)), size, problem)
 
     def finish(
-        self, writer: DocumentWriter, parser: str, title: str | None = None, *, listed_as: str = ""
+        self,
+        writer: DocumentWriter,
+        parser: str,
+        title: str | None = None,
+        *,
+        listed_as: str = "",
+        properties: Mapping[str, str] | None = None,
     ) -> ParsedDocument:
         """Write the entries, count those that are no documents as omissions, and return the document.
 
-        They are written as a table, which is a record table then, or as a list below the words `listed_as`.
+        All are listed below the words `listed_as`. Without such words only those are that are no documents: the others
+        are found as what they are, and their names here would be found in their place.
         """
-        shown = self.outcomes[:_LISTED]
-        if shown and listed_as:
-            writer.paragraph(listed_as)
-            for each in shown:
-                size = "" if each.size is None else f" ({each.size:,} bytes)"
-                writer.item(f"{each.path}{size}: {each.told}")
-        elif shown:
-            header = [["Entry", "Bytes", "Outcome"]]
-            rows = ([each.path, "" if each.size is None else str(each.size), each.told] for each in shown)
-            writer.table(chain(header, rows))
-        if len(self.outcomes) > len(shown):
-            writer.paragraph(f"And {len(self.outcomes) - len(shown):,} more.")
+        listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
+        if listed:
+            writer.paragraph(listed_as or "Not taken:")
+        for each in listed[:_LISTED]:
+            size = "" if each.size is None else f" ({each.size:,} bytes)"
+            writer.item(f"{each.path}{size}: {each.told}")
+        if len(listed) > _LISTED:
+            writer.paragraph(f"And {len(listed) - _LISTED:,} more.")
         failed = [each for each in self.outcomes if each.problem and not each.is_picture]
         pictures = sum(each.is_picture for each in self.outcomes)
         if pictures:
@@ -128,7 +130,7 @@ class EntryFolder:
         for number, each in enumerate(failed):
             writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
         document = writer.finish(parser, title, nothing="It holds nothing.")
-        return replace(document, entries=tuple(self.found))
+        return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _problem(self) -> str:
         if self._room.levels < 1:

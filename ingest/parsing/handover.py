@@ -20,6 +20,7 @@ from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.positions import Positions, PositionsError
+from ingest.properties import read_properties
 
 # What a document's process answers if it has to read pictures, and may not.
 RECOGNITION_NEEDED = "recognition_needed"
@@ -51,6 +52,7 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
         "parser": document.parser,
         "layout": layout_json(document.layout),
         "omissions": omissions_json(document.omissions),
+        "properties": dict(document.properties),
     }
     (folder / TEXT_FILE).write_bytes(content)
     (folder / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
@@ -66,6 +68,7 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(read_plain_file(folder / RECORD_FILE, _RECORD_BYTES))
         title, parser = record["title"], record["parser"]
+        properties = read_properties(record["properties"])
         layout, omissions = _read_tree(record, len(text))
         positions = _read_positions(folder / POSITIONS_FILE, len(text))
         entries = tuple(_read_entries(folder / ENTRIES_FILE))
@@ -77,7 +80,7 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         tables = read_tables(folder, characters=len(text))
     except TablesError as error:
         raise HandoverError("The record tables are of another shape.") from error
-    return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries)
+    return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries, properties=properties)
 
 
 def _read_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:

@@ -8,13 +8,15 @@ many times as fast on a message of many parts; the newer one reads the few heade
 import mailbox
 import mimetypes
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import policy
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,15 @@ from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.properties import (
+    MAIL_DATE,
+    MAIL_DATE_UTC,
+    MAIL_RECIPIENTS,
+    MAIL_SENDER,
+    MAIL_SENDER_ADDRESS,
+    MAIL_SUBJECT,
+    written_time,
+)
 
 # Only the checker of types knows that a message has parameters.
 if TYPE_CHECKING:
@@ -35,14 +46,16 @@ if TYPE_CHECKING:
 else:
     Part = Message
 
-EML_PARSER = f"eml-2+{OCR_PARSER}" if is_installed() else "eml-2"
-MBOX_PARSER = "mbox-1"
+EML_PARSER = f"eml-3+{OCR_PARSER}" if is_installed() else "eml-3"
+MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
 _HEADER_CHARS = 4_000
 _MOST_PARTS = 10_000
 _MOST_DEPTH = 100
 _NAME_CHARS = 80
+_SUBJECT_CHARS = 200  # of a title of 300, so that the sender and the date stay in it
+_named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
 
@@ -56,11 +69,12 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
         bodies = reader.read(message)
     except RecursionError as error:
         raise _too_deep() from error
-    subject = header(message, "Subject")
-    write_message(writer, subject, {name: header(message, name) for name in HEADERS}, bodies)
+    subject, said = header(message, "Subject"), {name: header(message, name) for name in HEADERS}
+    write_message(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    return entries.finish(writer, EML_PARSER, subject, listed_as="Attachments:")
+    properties = mail_properties(subject, said)
+    return entries.finish(writer, EML_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
 
 
 def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
@@ -91,8 +105,14 @@ def picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
 
 def header(message: Part, name: str) -> str:
     """Return a header decoded and on one line; a damaged one as it stands, and an empty text for none."""
-    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
-    raw = decode(str(raw)[:_HEADER_CHARS].encode("utf-8", "surrogateescape"))
+    return header_line(
+        name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
+    )
+
+
+def header_line(name: str, value: str) -> str:
+    """Return the value of a header as `header` does."""
+    raw = decode(value[:_HEADER_CHARS].encode("utf-8", "surrogateescape"))
     line = " ".join(raw.split())
     with suppress(Exception):  # the standard library's parser of headers raises many things
         line = " ".join(str(policy.default.header_factory(name, line)).split())
@@ -221,6 +241,48 @@ def write_message(writer: DocumentWriter, subject: str, said: dict[str, str], bo
     writer.paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
     for body in bodies:
         _write_body(writer, body)
+
+
+def mail_properties(subject: str, said: Mapping[str, str]) -> dict[str, str]:
+    """Return what the headers of a message say, as properties; one that they do not say is left out."""
+    name, address = _mailbox(said.get("From", ""))
+    moment = _moment(said.get("Date", ""))
+    found = {
+        MAIL_SENDER: name or address,
+        MAIL_SENDER_ADDRESS: address.lower(),
+        MAIL_RECIPIENTS: ", ".join(filter(None, (said.get("To"), said.get("Cc")))),
+        MAIL_DATE: written_time(moment) if moment else "",
+        MAIL_DATE_UTC: written_time(moment.astimezone(UTC)) if moment else "",
+        MAIL_SUBJECT: " ".join(subject.split()),
+    }
+    return {column.name: value for column, value in found.items() if value}
+
+
+def mail_title(properties: Mapping[str, str]) -> str:
+    """Name a message so that it differs from the others of its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
+    sender = properties.get(MAIL_SENDER.name, "")[:_NAME_CHARS].strip()
+    subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_SUBJECT_CHARS].rstrip()
+    said = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
+    return f"{subject} ({said})" if subject and said else subject or said
+
+
+def _mailbox(line: str) -> tuple[str, str]:
+    """Return the name and the address of whom a line of senders begins with, each empty if it is not there."""
+    found = _named_address.match(line)
+    if found is None:
+        return ("", line) if "@" in line else (line.strip(' "'), "")
+    return found["name"].strip(" \"'"), found["address"].strip()
+
+
+def _moment(line: str) -> datetime | None:
+    """Read the date of a message; one without a zone is taken to be in UTC."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(Exception):  # as of headers
+            moment = read(line)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment.astimezone(UTC)  # fails at either end of the calendar
+            return moment
+    return None
 
 
 def _subject_in(content: bytes) -> str:

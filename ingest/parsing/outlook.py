@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
-from ingest.parsing.mail import EML_PARSER, HEADERS, Body, better_bodies, picture_filter, write_message
+from ingest.parsing.mail import (
+    EML_PARSER,
+    HEADERS,
+    Body,
+    better_bodies,
+    header_line,
+    mail_properties,
+    mail_title,
+    picture_filter,
+    write_message,
+)
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -56,11 +66,12 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     write_message(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
-    return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
+    properties = mail_properties(subject, said)
+    return entries.finish(writer, MSG_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
 
 
 def _head(message: "OutlookMessage") -> dict[str, str]:
-    said = {name: str(message.message_headers.get(name) or "") for name in HEADERS}
+    said = {name: header_line(name, str(message.message_headers.get(name) or "")) for name in HEADERS}
     said["From"] = said["From"] or str(message.sender or message.properties.str_prop_value(_SENDER_NAME) or "")
     said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
     said["Date"] = said["Date"] or str(message.sent_date or "")

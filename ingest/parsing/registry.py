@@ -95,9 +95,9 @@ FORMATS: dict[str, Format] = {
     "application/pdf": Format(parse_pdf_with_scans, pdf_fingerprint(), pipe_tables),
     **{kind: Format(parse_image, IMAGE_PARSER, pipe_tables) for kind in IMAGE_TYPES},
     **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},
-    ZIP: Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
+    ZIP: Format(None, ZIP_PARSER, unpack=unpack_zip),
     EML: Format(None, EML_PARSER, pipe_tables, unpack_eml),
-    MBOX: Format(None, MBOX_PARSER, pipe_tables, unpack_mbox),
+    MBOX: Format(None, MBOX_PARSER, unpack=unpack_mbox),
     MSG: Format(None, MSG_PARSER, pipe_tables, unpack_msg),
 }
 

@@ -18,6 +18,7 @@ from ingest.parsing.containers import (
     PPT,
     ZIP,
     ZIP_MARK,
+    ZIPPED_DOCUMENT,
     container_type,
 )
 from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
@@ -75,6 +76,7 @@ _UNPACK = "Unpack it, and upload the files in it or a ZIP archive of them."
 # Containers that no parser reads: what they are, and what to do.
 _UNREAD = {
     OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
+    ZIPPED_DOCUMENT: ("a zipped document of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
     DOC: ("an old Word document (.doc)", _SAVE_AS.format("Word document (.docx)")),
     PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS.format("PowerPoint presentation (.pptx)")),
 }

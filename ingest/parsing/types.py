@@ -1,6 +1,6 @@
 """The parser's port, its result, and its limits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +30,7 @@ class ParsedDocument:
     reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
     `omissions` what of the file is not in the text. `found` are the tables as a parser left them that knows where their
     rows are; they are typed and become `tables` before the document leaves the parser's process. `entries` are the
-    files in a container.
+    files in a container. `properties` are what the file says of itself, by the names in `ingest.properties`.
     """
 
     text: str
@@ -42,6 +42,7 @@ class ParsedDocument:
     omissions: tuple[Omission, ...] = ()
     entries: tuple[FoundEntry, ...] = ()
     found: Sequence[FoundTable] = field(default=(), repr=False)
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class CorpusDocument:
     collection: str
     tokens: int
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    media_type: str = ""
 
     @property
     def characters(self) -> int:
@@ -270,6 +271,7 @@ def _document(active: ActiveDocument) -> CorpusDocument:
         collection=active.collection,
         tokens=active.tokens or estimated_tokens(active.characters),
         attributes=active.attributes,
+        media_type=active.media_type,
     )
 
 

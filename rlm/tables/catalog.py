@@ -17,6 +17,7 @@ from functools import cache
 from itertools import islice, takewhile
 from typing import Any
 
+from ingest.properties import PROPERTY_COLUMNS
 from ingest.table_profiles import VALUE_CHARS, commonest, cut, merged, profile_of, written
 from ingest.tables import Column, ColumnProfile, ColumnType, RecordTable, RecordTables
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
@@ -52,6 +53,7 @@ _DOCUMENT_COLUMNS = (
     Column("tokens", ColumnType.INTEGER),
     Column("pages", ColumnType.INTEGER),
 )
+_PROPERTIES = frozenset(column.name for columns in PROPERTY_COLUMNS.values() for column in columns)
 _SECTION_COLUMNS = (
     Column("document", ColumnType.TEXT),
     Column("heading", ColumnType.TEXT),
@@ -199,14 +201,28 @@ def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     shown = corpus.spread(_SHOWN_DOCUMENTS)
     corpus.note(shown)
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
+    known = _properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
-        values = (_attributes(each).get(column.name) for each in corpus.documents)
-        columns.append(profile_of((_as_typed(value, column.type) for value in values), column.type))
+        if column.name in _PROPERTIES:
+            values = [each.get(column.name) for each in known]
+            columns.append(profile_of(values, column.type) if known else None)
+        else:
+            values = [_attributes(each).get(column.name) for each in corpus.documents]
+            columns.append(profile_of((_as_typed(value, column.type) for value in values), column.type))
     names = [each.collection for each in corpus.documents]
     columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = profile_of(names, ColumnType.TEXT)
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
     rows = {numbers[each.handle]: _as_texts(document_row(each, corpus, table.columns)) for each in shown}
     return Contents(columns, rows)
+
+
+def _properties(corpus: Corpus) -> list[Mapping[str, str]]:
+    """Return the properties of every document; nothing if more have some than are looked into for a description."""
+    have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
+    if not 0 < sum(have_some) <= _MOST_PROFILED:
+        return []
+    having = zip(corpus.documents, have_some, strict=True)
+    return [corpus.map(document).properties if has_some else {} for document, has_some in having]
 
 
 def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:
@@ -222,11 +238,12 @@ def _as_texts(row: Sequence[object]) -> list[str | None]:
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
     """Return the row of `documents` for a document, in the order of `columns`."""
-    pages = len(corpus.map(document).layout.places) or None
+    text = corpus.map(document)
+    pages = len(text.layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
-    attributes = _attributes(document)
+    known = {**_attributes(document), **text.properties}
     others = columns[len(_DOCUMENT_COLUMNS) :]
-    return (*fixed, *(_as_typed(attributes.get(column.name), column.type) for column in others))
+    return (*fixed, *(_as_typed(known.get(column.name), column.type) for column in others))
 
 
 def _attributes(document: CorpusDocument) -> dict[str, Any]:
@@ -373,7 +390,7 @@ def _common_name(names: Sequence[str]) -> str:
 
 
 def _documents(corpus: Corpus) -> TableInScope:
-    columns = (*_DOCUMENT_COLUMNS, *_attribute_columns(corpus))
+    columns = (*_DOCUMENT_COLUMNS, *_property_columns(corpus), *_attribute_columns(corpus))
     return TableInScope(DOCUMENTS, Kind.DOCUMENTS, columns, len(corpus.documents))
 
 
@@ -381,6 +398,12 @@ def _sections(corpus: Corpus) -> Iterator[TableInScope]:
     looked_at = corpus.spread(_LOOKED_AT)
     if any(chunk.heading_path for document in looked_at for chunk in corpus.map(document).chunks):
         yield TableInScope(SECTIONS, Kind.SECTIONS, _SECTION_COLUMNS, None)
+
+
+def _property_columns(corpus: Corpus) -> tuple[Column, ...]:
+    """Return the columns of what the types of the files in scope say of themselves."""
+    types = dict.fromkeys(document.media_type for document in corpus.documents)
+    return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
 
 def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
@@ -394,7 +417,7 @@ def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
 
 
 def _attribute_name(name: str) -> str:
-    taken = {column.name for column in _DOCUMENT_COLUMNS}
+    taken = _PROPERTIES | {column.name for column in _DOCUMENT_COLUMNS}
     plain = one_line(name) or "attribute"
     return f"{plain}_attribute" if plain.casefold() in taken or plain.startswith("_") else plain
 

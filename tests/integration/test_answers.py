@@ -79,6 +79,11 @@ def test_a_count_over_a_table_is_computed_and_all_rows_behind_it_can_be_read(cli
     assert (page["total"], answer["rows_behind_total"]) == (2, 2)
     assert [row["row"] for row in page["rows"]] == [1, 3]
     assert [row["text"] for row in page["rows"]] == [cited["quote"] for cited in answer["citations"]]
+    assert (
+        [row["place"] for row in page["rows"]]
+        == [cited["place"] for cited in answer["citations"]]
+        == ["row 2", "row 4"]
+    )
 
 
 def test_a_count_in_the_background_is_the_same_count(client: Client) -> None:

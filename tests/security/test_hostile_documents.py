@@ -27,7 +27,7 @@ def sandbox() -> Iterator[ParserSandbox]:
 
 
 def outcome(sandbox: ParserSandbox, file: Hostile, folder: Path) -> str | LeadlineError:
-    """Return the text of a file that goes the way of an upload, or the error that it ends in."""
+    """Return the text and the entries of a file that goes the way of an upload, or the error that it ends in."""
     path = folder / "file"
     with path.open("wb") as target:
         for block in file.blocks():
@@ -39,7 +39,8 @@ def outcome(sandbox: ParserSandbox, file: Hostile, folder: Path) -> str | Leadli
         with path.open("rb") as content:
             media_type = sniff_file(content, file.name, None)
         unpacking = Unpacking(EntryRoom(), lambda entry, _: taken.append(entry))
-        return sandbox.parse(path, media_type, name=file.name, unpacking=unpacking).text
+        document = sandbox.parse(path, media_type, name=file.name, unpacking=unpacking)
+        return "\n".join((document.text, *(entry.path for entry in taken)))
     except (ParseError, UploadError, InputError) as error:
         return error
 

@@ -21,11 +21,13 @@ def message(
     *,
     html: str | None = None,
     attachments: Mapping[str, bytes] | None = None,
+    sender: str = "Ann Poe <ann@example.org>",
+    date: str = "Sat, 28 Nov 2026 10:00:00 +0000",
 ) -> bytes:
     """Return a message in the form of RFC 5322."""
     made = EmailMessage()
-    made["From"], made["To"] = "Ann Poe <ann@example.org>", "bob@example.org"
-    made["Subject"], made["Date"] = subject, "Sat, 28 Nov 2026 10:00:00 +0000"
+    made["From"], made["To"] = sender, "bob@example.org"
+    made["Subject"], made["Date"] = subject, date
     made["Message-ID"], made["MIME-Version"] = "<1@example.org>", "1.0"
     made.set_content(body)
     if html is not None:

@@ -9,7 +9,7 @@ from ingest.chunking import chunk_text
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff_file
 from ingest.tables import RecordTables, named_tables
-from ingest.texts import Texts
+from ingest.texts import Texts, VersionText
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 
@@ -31,7 +31,10 @@ def ingested(
                 media_type = sniff_file(file, name, None)
             parsed = parser.parse(path, media_type, name=name)
             chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
-            texts.save(version, parsed.text, title=parsed.title, chunks=chunks, layout=parsed.layout)
+            stored = VersionText(
+                version, parsed.text, parsed.title, tuple(chunks), parsed.layout, properties=parsed.properties
+            )
+            texts.save_all([stored])
             tables.save(version, named_tables(parsed.tables, name))
             size = len(parsed.text)
             documents.append(
@@ -42,6 +45,7 @@ def ingested(
                     "default",
                     estimated_tokens(size),
                     (attributes or {}).get(name, {}),
+                    media_type,
                 )
             )
     finally:

@@ -6,7 +6,7 @@ import { blocks, showInTurns } from './markdown.js'
 import { csv, download, tableOf } from './record_table.js'
 import { behind, figures } from './records_behind.js'
 import { openSource } from './source.js'
-import { pointsIn, unitsAt } from './spans.js'
+import { addressOf, pointsIn, unitsAt } from './spans.js'
 
 const CHECKS = {
   verified: ['✓', 'Verified', 'A model compared this sentence with the cited text, which supports it.'],
@@ -90,7 +90,7 @@ function computed(answer, reads) {
   const shown = table.rows.length < table.total_rows ? `The first ${number(table.rows.length)} of ${plural(table.total_rows, 'row')}` : plural(table.total_rows, 'row')
   const filled = Object.entries(table.semantic_columns)
   return [el('section', { 'aria-label': 'Computed table' },
-    tableOf(table.columns, table.rows, { caption: 'Rows of the computed table', opens: reads || !answer.id ? null : figures(answer) }),
+    tableOf(table.columns, table.rows, { caption: 'Rows of the computed table', quantities: table.quantities ?? [], opens: reads || !answer.id ? null : figures(answer) }),
     el('p', { class: 'small soft', text: !reads && table.records?.length ? `${shown}. Press a figure to see the records behind it.` : shown }),
     table.rows.length === table.total_rows ? chartOf(table.columns, table.rows) : null,
     filled.length ? el('p', { class: 'small' }, 'A model filled in ', filled.flatMap(([name, how], at) => [at ? ', ' : '', foreign(name), ': ', foreign(how)]), '.') : null,
@@ -127,10 +127,10 @@ function passages(read) {
 }
 
 function sources(answer) {
-  const quotes = (number) => answer.sentences.flatMap((each) => each.quotes).filter((each) => each.number === number)
+  const spans = (each) => (each.quotes.length ? each.quotes : [each]).map(({ start, end }) => [start, end])
   return el('ul', { class: 'sources' }, answer.citations.map((each) => el('li', {},
-    citeButton(each, quotes(each.number)),
-    each.deleted ? el('span', { text: 'No longer shown' }) : el('a', { href: `/library/${each.document_id}?start=${each.start}&end=${each.end}` }, foreign(each.title || 'Untitled')),
+    citeButton(each, each.quotes),
+    each.deleted ? el('span', { text: 'No longer shown' }) : el('a', { href: addressOf(each.document_id, spans(each)) }, foreign(each.title || 'Untitled')),
     each.place ? el('span', { class: 'soft', text: each.place }) : null)))
 }
 

@@ -13,7 +13,8 @@ const PORTION = 20_000
 const ROWS = 50
 const id = byId('document').dataset.id
 const asked = new URLSearchParams(location.search)
-const cited = asked.has('start') ? [[Number(asked.get('start')), Number(asked.get('end'))]] : []
+const ends = asked.getAll('end').map(Number)
+const cited = asked.getAll('start').map((start, at) => [Number(start), ends[at]])
 let found = null
 let from = 0
 let to = 0

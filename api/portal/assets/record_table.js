@@ -2,13 +2,16 @@
 import { el, foreign } from './dom.js'
 
 const SHORT = 20
+// With the decimal point that other figures of the table have, whatever the reader's language.
+const parted = new Intl.NumberFormat('en', { maximumFractionDigits: 20 })
 
-// `opens` says of a cell what pressing its figure opens: its name for those who cannot see it, and how.
-export function tableOf(columns, rows, { caption, marked = () => false, opens = null } = {}) {
+// `opens` says of a cell what pressing its figure opens: its name for those who cannot see it, and how. Only in columns
+// of `quantities` are thousands parted: a separator would spoil years and numbers of orders.
+export function tableOf(columns, rows, { caption, marked = () => false, opens = null, quantities = [] } = {}) {
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption ?? 'Table' },
     el('table', { class: 'records' },
       el('thead', {}, el('tr', {}, columns.map((name, at) => el('th', { scope: 'col', class: typeof rows[0]?.[at] === 'number' ? 'right' : null }, foreign(name))))),
-      el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map((value, column) => cell(value, opens && pressed(row, at, column, opens))))))))
+      el('tbody', {}, rows.map((row, at) => el('tr', { class: marked(at) ? 'cited' : null }, row.map((value, column) => cell(value, opens && pressed(row, at, column, opens), quantities.includes(column))))))))
 }
 
 // What can be pressed: each figure, and in a row without figures its first cell.
@@ -17,13 +20,13 @@ function pressed(row, at, column, opens) {
   return figure[column] || (column === 0 && !figure.includes(true)) ? opens(at, column, row[column]) : null
 }
 
-function cell(value, opening) {
+function cell(value, opening, quantity) {
+  const figure = typeof value === 'number' && (quantity ? parted.format(value) : String(value))
   if (opening) {
-    const button = el('button', { type: 'button', class: 'figure', 'aria-label': opening.words, title: opening.words, onclick: opening.open }, foreign(value ?? '–'))
+    const button = el('button', { type: 'button', class: 'figure', 'aria-label': opening.words, title: opening.words, onclick: opening.open }, foreign(figure || (value ?? '–')))
     return el('td', { class: typeof value === 'number' ? 'right' : null }, button)
   }
-  // As it is: a thousands separator would make years of them.
-  if (typeof value === 'number') return el('td', { class: 'right', text: String(value) })
+  if (figure) return el('td', { class: 'right', text: figure })
   const text = value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
   return el('td', { class: text.length <= SHORT ? 'short' : null }, text && foreign(text))
 }

@@ -2,10 +2,11 @@
 import { byId, el, foreign, plural, trouble } from './dom.js'
 import { tableOf } from './record_table.js'
 import { get } from './rest.js'
-import { marked, textOf } from './spans.js'
+import { addressOf, marked, textOf } from './spans.js'
 
 const AROUND = 1_200
 const MOST_PAGES = 20
+const MOST_PLACES = 20
 let asked = 0
 let opener = null
 
@@ -16,13 +17,12 @@ export async function openSource(citation, quotes, { name = 'Source', hint } = {
     body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: 'No longer shown' }), 'The document was deleted or closed to you since this was answered.'))
     return focus()
   }
-  const spans = quotes.length ? quotes.map((each) => [each.start, each.end]) : [[citation.start, citation.end]]
-  const start = Math.min(...spans.map((each) => each[0]))
+  const spans = (quotes.length ? quotes : [citation]).map((each) => [each.start, each.end]).sort((a, b) => a[0] - b[0])
+  const start = spans[0][0]
   const end = Math.max(...spans.map((each) => each[1]))
-  const link = `/library/${citation.document_id}?start=${start}&end=${end}`
   const shown = el('div', {}, el('p', { class: 'soft', text: 'Loading…' }))
   body.replaceChildren(
-    el('p', {}, el('a', { href: link }, foreign(citation.title || 'Untitled')),
+    el('p', {}, el('a', { href: addressOf(citation.document_id, spans) }, foreign(citation.title || 'Untitled')),
       el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
       citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
       citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
@@ -30,7 +30,7 @@ export async function openSource(citation, quotes, { name = 'Source', hint } = {
     shown)
   focus()
   try {
-    const parts = await Promise.all([records(citation, start, end), words(citation, spans, start, end), places(citation, start, end)])
+    const parts = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end), places(citation, spans)])
     if (mine !== asked) return
     shown.replaceChildren(...parts.flat())
     shown.querySelector('mark')?.scrollIntoView({ block: 'center' })
@@ -85,8 +85,8 @@ async function words(citation, spans, start, end) {
   return [el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': 'Cited text' }, marked(text, from, spans))]
 }
 
-// The records of a table that the span touches, between those around them.
-async function records(citation, start, end) {
+// The records of a table that the spans touch, between those around them.
+async function records(citation, spans, start, end) {
   const path = `/v1/documents/${citation.document_id}/tables`
   const { version_id: version } = citation
   try {
@@ -97,7 +97,7 @@ async function records(citation, start, end) {
     let cursor = null
     for (let pages = 0; pages < MOST_PAGES; pages += 1) {
       const page = await get(`${path}/${table.table}/rows`, { version, limit: 500, cursor })
-      const touched = (row) => row.start < end && start < row.end
+      const touched = (row) => spans.some((span) => row.start < span[1] && span[0] < row.end)
       const first = page.rows.findIndex(touched)
       if (first >= 0) {
         const shown = page.rows.slice(Math.max(0, first - 2), page.rows.findLastIndex(touched) + 3).slice(0, 50)
@@ -111,18 +111,20 @@ async function records(citation, start, end) {
   return []
 }
 
-// Where the span stands in the file itself: nothing for formats that have no positions.
-async function places(citation, start, end) {
+// Where the spans stand in the file itself: nothing for formats that have no positions.
+async function places(citation, spans) {
+  const path = `/v1/documents/${citation.document_id}/positions`
   let found
   try {
-    found = await get(`/v1/documents/${citation.document_id}/positions`, { start, end, version: citation.version_id })
+    found = await Promise.all(spans.slice(0, MOST_PLACES).map(([start, end]) => get(path, { start, end, version: citation.version_id })))
   } catch {
     return []
   }
   const pages = new Map()
-  for (const box of found.boxes) pages.set(box.page, [...(pages.get(box.page) ?? []), box])
+  for (const box of found.flatMap((each) => each.boxes)) pages.set(box.page, [...(pages.get(box.page) ?? []), box])
   const sheets = [...pages].slice(0, 5).map(([page, boxes]) => sheet(citation, page, boxes))
-  const cells = found.cells.length ? [el('p', { class: 'small soft', text: `In the file: ${found.place}, ${plural(found.cells.length, 'cell')}` })] : []
+  const cells = found.filter((each) => each.cells.length)
+    .map((each) => el('p', { class: 'small soft', text: `In the file: ${each.place}, ${plural(each.cells.length, 'cell')}` }))
   return [...sheets, ...cells]
 }
 

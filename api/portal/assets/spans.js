@@ -23,6 +23,9 @@ export const pointsIn = (text) => {
   return count
 }
 
+// The address of a document's page, with these spans of its text marked there.
+export const addressOf = (id, spans) => `/library/${id}?${spans.map(([start, end]) => `start=${start}&end=${end}`).join('&')}`
+
 // Shows a text that begins at code point `begin`, with these spans of the document marked. Spans are marked exactly:
 // what is not wholly within the text is not marked at all.
 export function marked(text, begin, spans) {

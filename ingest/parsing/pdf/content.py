@@ -110,8 +110,9 @@ def merged_rules(rules: Iterable[Rule]) -> list[Rule]:
     merged: list[Rule] = []
     for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
         last = merged[-1] if merged else None
-        if last and abs(last.at - rule.at) <= _SAME_RULE and rule.start <= last.end + RULES_TOUCH:
-            merged[-1] = Rule(last.level, last.at, last.start, max(last.end, rule.end))
+        touches = last and rule.start <= last.end + RULES_TOUCH and last.start <= rule.end + RULES_TOUCH
+        if last and touches and abs(last.at - rule.at) <= _SAME_RULE:
+            merged[-1] = Rule(last.level, last.at, min(last.start, rule.start), max(last.end, rule.end))
         else:
             merged.append(rule)
     return merged

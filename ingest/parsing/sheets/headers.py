@@ -31,11 +31,13 @@ def titles(block: Block) -> int:
 def header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
     """Return how many rows at the top name the columns: none if the first row is like those below it.
 
-    One of units may follow them.
+    One of units may follow them, and one of a few words stand over them, as in pivot tables.
     """
-    if not _names_columns(rows, columns):
-        return 0
     count = 1
+    if not _names_columns(rows, columns):
+        if not _is_over_a_header(rows, columns):
+            return 0
+        count = 2
     while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _goes_on(rows[count - 1], rows[count], columns):
         count += 1
     while count < min(_MOST_HEADER_ROWS + 1, len(rows) - 1) and _are_units(rows[count], columns):
@@ -73,6 +75,17 @@ def _names_columns(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
         return len(typed) < len(given)
     repeated = any(cell != "" and cell in values for cell, values in zip(cells, columns_below, strict=True))
     return not typed and not repeated and len({words(cell).casefold() for cell in given}) == len(given)
+
+
+def _is_over_a_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+    """True if the first row has words over fewer than half of the columns, and the second names all above values."""
+    given = [rows[0].values[at] for at in columns if rows[0].values[at] != ""]
+    if len(rows) < 3 or 2 * len(given) >= len(columns) or not all(map(is_text, given)):
+        return False
+    below = rows[2 : 2 + _SAMPLED_ROWS]
+    if any(rows[1].values[at] == "" for at in columns):
+        return False
+    return any(is_typed(row.values[at]) for row in below for at in columns) and _names_columns(rows[1:], columns)
 
 
 def _goes_on(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:

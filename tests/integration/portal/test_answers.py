@@ -93,6 +93,14 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         expect(other.get_by_role("alert")).to_contain_text("it has ended")
 
 
+def test_a_source_and_its_page_show_every_place_that_the_answer_quotes(answered: Page) -> None:
+    page, quoted = answered, ["The whale was white.", "hips were many."]
+    page.locator(".sources .cite").click()
+    expect(page.locator("#beside mark")).to_have_text(quoted)
+    page.locator("#beside").get_by_role("link", name="The Whale").click()
+    expect(page.locator("#text mark")).to_have_text(quoted)
+
+
 def test_the_passages_that_were_read_are_shown_on_demand_with_their_ranks(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
@@ -160,7 +168,8 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
     document = ready_document(
         service[1], "ship,port,tons\nPequod,=Nantucket,300\nEssex,Nantucket,238\nBeagle,Woolwich,242\n", "s.csv"
     )
-    table = ResultTable(("port", "ships"), (("Nantucket", 2), ("Woolwich", 1)), 2, "SELECT 1")
+    ports = (("Nantucket", 2, 1819), ("Woolwich", 1200, 1820))
+    table = ResultTable(("port", "ships", "year"), ports, 2, "SELECT 1", quantities=(1,))
 
     def rows(*numbers: int) -> tuple[TableRows, ...]:
         return (TableRows(document["id"], document["active_version"], 0, numbers),)
@@ -185,7 +194,8 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
     page.keyboard.press("Escape")
     expect(beside).to_be_hidden()
     expect(page.get_by_role("button", name="2: 2 records behind it")).to_be_focused()
-    page.get_by_role("button", name="1: 1 record behind it").press("Enter")
+    expect(page.get_by_role("row", name="Woolwich")).to_have_text("Woolwich1,2001820")
+    page.get_by_role("button", name="1200: 1 record behind it").press("Enter")
     expect(beside.locator("tbody tr")).to_have_count(1)
     expect(beside).to_contain_text("Beagle")
     page.get_by_text("3 records behind it").click()

@@ -59,6 +59,7 @@ def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> 
                 "end": 40,
                 "text": "30 to 40",
                 "values": {"name": "ship 3", "year": 1803},
+                "place": "row 4",
                 "gone": False,
             }
         ]

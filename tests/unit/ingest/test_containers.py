@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import OLE, ZIP, container_type
+from ingest.parsing.containers import OLE, ZIP, ZIPPED_DOCUMENT, container_type
 from ingest.parsing.sniff import sniff_container, sniff_file
 from tests.support.zip_files import ole, zipped
 
@@ -37,7 +37,7 @@ def _content_types(main: str) -> str:
             "application/vnd.ms-excel.sheet.binary.macroEnabled.main",
             "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
         ),
-        ("application/vnd.ms-visio.drawing.main+xml", ZIP),
+        ("application/vnd.ms-visio.drawing.main+xml", ZIPPED_DOCUMENT),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
@@ -59,6 +59,9 @@ def test_an_office_file_is_told_by_the_content_type_of_its_main_part(main: str, 
         ({"mimetype": f"{_ODF}spreadsheet\n"}, f"{_ODF}spreadsheet"),
         ({"mimetype": "application/epub+zip"}, "application/epub+zip"),
         ({"META-INF/container.xml": "<container/>"}, "application/epub+zip"),
+        ({"mimetype": "application/x-epub", "META-INF/container.xml": "<container/>"}, "application/epub+zip"),
+        ({"mimetype": f"{_ODF}graphics", "content.xml": "<x/>"}, ZIPPED_DOCUMENT),
+        ({"mimetype": "application/zip", "a.txt": "a"}, ZIP),
         ({"mimetype": "text/plain", "a.txt": "a"}, ZIP),
         ({"word/document.xml": "<x/>"}, ZIP),
         ({}, None),
@@ -121,6 +124,7 @@ def test_a_broken_container_is_of_a_known_type_or_refused(noise: bytes, at: int,
         (ole("WordDocument"), r"an old Word document \(\.doc\)", "docx"),
         (ole("PowerPoint Document"), r"an old PowerPoint presentation \(\.ppt\)", "pptx"),
         (ole("Contents"), "an OLE file", "PDF"),
+        (zipped({"mimetype": f"{_ODF}graphics"}), "a zipped document", "PDF"),
     ],
 )
 def test_a_container_that_is_not_read_is_refused_with_what_to_do(content: bytes, words: str, advice: str) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,28 @@ DOCUMENT = ParsedDocument("Größe\n\n5 €", "Title", "pdf-1", layout=Layout(pl
 
 
 def _record(folder: Path, **changes: object) -> None:
-    record = {"title": "Title", "parser": "pdf-1", "layout": TREE, "omissions": []} | changes
+    record = {"title": "Title", "parser": "pdf-1", "layout": TREE, "omissions": [], "properties": {}} | changes
     (folder / RECORD_FILE).write_text(json.dumps(record))
 
 
 def test_a_document_arrives_as_it_was_sent(tmp_path: Path) -> None:
     write_document(DOCUMENT, tmp_path, 1_000)
     assert read_document(tmp_path, 1_000) == DOCUMENT
+
+
+def test_properties_arrive_on_one_line_and_cut(tmp_path: Path) -> None:
+    said = {
+        "mail_subject": " a\n\u202eb ",
+        "mail_recipients": "x" * 9_000,
+        "mail_sender": " ",
+        "mail_date": "2026-02-05",
+    }
+    write_document(replace(DOCUMENT, properties=said), tmp_path, 1_000)
+    assert read_document(tmp_path, 1_000).properties == {
+        "mail_subject": "a b",
+        "mail_recipients": "x" * 8_000,
+        "mail_date": "2026-02-05 00:00:00",
+    }
 
 
 def test_a_text_past_the_limit_is_neither_sent_nor_read(tmp_path: Path) -> None:
@@ -73,6 +89,10 @@ def test_a_pipe_does_not_keep_the_reader_waiting(tmp_path: Path) -> None:
     [
         {"layout": {**TREE, "places": [["page", 1, 7, ""], ["page", 2, 0, ""]]}},
         {"layout": {**TREE, "places": [["page", 1, 99, ""]]}},
+        {"properties": []},
+        {"properties": {"other": "x"}},
+        {"properties": {"mail_sender": 1}},
+        {"properties": {"mail_date": "yesterday"}},
         {"layout": {**TREE, "places": [["page", 1, -1, ""]]}},
         {"layout": {**TREE, "places": [["page", 1, 0.5, ""]]}},
         {"layout": {**TREE, "places": [["cave", 1, 0, ""]]}},

@@ -25,9 +25,9 @@ def parse(folder: Path, content: bytes) -> ParsedDocument:
     return unpack_eml(path, folder, EntryRoom())
 
 
-def test_the_subject_is_the_title_and_the_head_says_who_and_when(tmp_path: Path) -> None:
+def test_the_title_says_subject_sender_and_day_and_the_head_says_who_and_when(tmp_path: Path) -> None:
     document = parse(tmp_path, message("Tides", "The flood comes at six.\n> Quoted line.\n"))
-    assert document.title == "Tides"
+    assert document.title == "Tides (Ann Poe, 2026-11-28)"
     assert document.text == (
         "# Tides\n\nFrom: Ann Poe <ann@example.org>\nTo: bob@example.org\nDate: Sat, 28 Nov 2026 10:00:00 +0000\n\n"
         "The flood comes at six.\n> Quoted line."
@@ -42,12 +42,53 @@ def test_encoded_words_and_other_charsets_are_decoded(tmp_path: Path) -> None:
     document = parse(tmp_path, raw)
     attached = b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.txt\nX: y"
     named = raw.replace(b"Content-Type: text/plain", attached)
-    assert document.title == "Grüße"
+    assert document.title == "Grüße (Jürgen)"
     assert [entry.path for entry in parse(tmp_path, named).entries] == ["ü.txt"]
     encoded = named.replace(b"filename*=utf-8''%C3%BC.txt", b'filename="=?utf-8?q?=C3=A4.txt?="')
     assert [entry.path for entry in parse(tmp_path, encoded).entries] == ["ä.txt"]
     assert "From: Jürgen <j@example.org>" in document.text
     assert document.text.endswith("Привет")
+
+
+@pytest.mark.parametrize(
+    ("head", "title", "wanted"),
+    [
+        (
+            'From: "Poe, Ann" <Ann@Example.org>\nTo: Bob <b@x.org>\nCc: c@x.org\nSubject: Re: Tides\n'
+            "Date: Sun, 1 Feb 2026 00:30:00 +0100",
+            "Re: Tides (Poe, Ann, 2026-02-01)",
+            {
+                "mail_sender": "Poe, Ann",
+                "mail_sender_address": "ann@example.org",
+                "mail_recipients": "Bob <b@x.org>, c@x.org",
+                "mail_date": "2026-02-01 00:30:00",
+                "mail_date_utc": "2026-01-31 23:30:00",
+                "mail_subject": "Re: Tides",
+            },
+        ),
+        (
+            "From: ann@example.org\nSubject: Tides\nDate: never",
+            "Tides (ann@example.org)",
+            {"mail_sender": "ann@example.org", "mail_sender_address": "ann@example.org", "mail_subject": "Tides"},
+        ),
+        (
+            "From: <ann@example.org>\nMessage-ID: <1@x>",
+            "ann@example.org",
+            {"mail_sender": "ann@example.org", "mail_sender_address": "ann@example.org"},
+        ),
+        ("Subject: Tides\nMessage-ID: <1@x>", "Tides", {"mail_subject": "Tides"}),
+        (
+            f"From: Ann\nSubject: {'long ' * 100}",
+            f"{('long ' * 40).rstrip()} (Ann)",
+            {"mail_sender": "Ann", "mail_subject": ("long " * 100).rstrip()},
+        ),
+    ],
+)
+def test_the_head_is_told_as_properties_and_what_it_lacks_is_left_out(
+    tmp_path: Path, head: str, title: str, wanted: dict[str, str]
+) -> None:
+    document = parse(tmp_path, f"{head}\n\nThe flood comes at six.\n".encode())
+    assert (document.title, document.properties) == (title, wanted)
 
 
 def test_of_two_bodies_the_plain_one_is_taken_unless_the_other_says_more(tmp_path: Path) -> None:
@@ -86,7 +127,8 @@ def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
     with path.open("rb") as file:
         assert sniff_file(file, "unnamed", None) == MSG
     document = unpack_msg(path, tmp_path, EntryRoom())
-    assert document.title == "Tides"
+    assert document.title == "Tides (Ann Poe)"
+    assert document.properties == {"mail_sender": "Ann Poe", "mail_subject": "Tides"}
     assert "The flood comes at six." in document.text
     assert [entry.path for entry in document.entries] == ["a.txt"]
 
@@ -108,7 +150,7 @@ def test_an_outlook_message_in_a_code_page_of_windows_is_read(
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message_in(code_page, codec, words, f"Body: {words}"))
     document = unpack_msg(path, tmp_path, EntryRoom())
-    assert document.title == words
+    assert document.title == f"{words} (Ann Poe)"
     assert document.text.endswith(f"Body: {words}")
 
 
@@ -120,7 +162,7 @@ def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: 
     assert not document.omissions
     (tmp_path / "inner").mkdir()
     inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryRoom())
-    assert inner.title == "Ebb/and flow"
+    assert inner.title == "Ebb/and flow (Bob Poe)"
     assert "Bob Poe" in inner.text
     assert "It ebbs at noon." in inner.text
     assert [each.path for each in inner.entries] == ["inner.txt"]
@@ -170,6 +212,7 @@ def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
     document = unpack_mbox(path, tmp_path, EntryRoom())
     assert [entry.path for entry in document.entries] == ["00001 One.eml", "00002 Two.eml"]
     assert {entry.media_type for entry in document.entries} == {EML}
+    assert document.text == "A mailbox of 2 messages."
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.pdf import parse_pdf
+from ingest.parsing.pdf.content import Rule, merged_rules
 from ingest.parsing.pipe_tables import pipe_tables
 from tests.support.drawn_pdfs import BOLD, Drawing
 
@@ -32,6 +33,11 @@ def _draw(drawing: Drawing, rows: Rows, xs: Sequence[float], top: float, step: f
 def _written(rows: Rows) -> str:
     lines = [f"| {' | '.join(row)} |".replace("|  |", "| |").replace("|  |", "| |") for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def test_rules_of_two_figures_at_one_height_stay_apart() -> None:
+    table, chart = Rule(True, 78.6, 19, 196), Rule(True, 78.4, 260, 961)
+    assert merged_rules([table, Rule(True, 79.0, 19.1, 196.2), chart]) == [chart, Rule(True, 78.6, 19, 196.2)]
 
 
 def test_a_table_of_contents_without_dots_is_lines_and_no_table(file: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import Chunk, chunk_text
 from ingest.layout import Layout, page_places
-from ingest.texts import Texts, byte_spans
+from ingest.texts import Texts, VersionText, byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).flatmap(
@@ -50,6 +51,18 @@ def test_the_map_keeps_title_pages_and_chunks(tmp_path: Path) -> None:
     Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", layout=layout, chunks=chunks)
     found = Texts(DirectoryBlobs(tmp_path)).map("v1")
     assert (found.title, found.layout, list(found.chunks), found.characters) == ("T", layout, chunks, 7)
+
+
+def test_the_map_keeps_properties_and_one_of_an_earlier_release_has_none(tmp_path: Path) -> None:
+    texts, blobs = Texts(DirectoryBlobs(tmp_path)), DirectoryBlobs(tmp_path)
+    texts.save_all([VersionText("v1", "one", None, (), properties={"mail_sender": "Ann"})])
+    assert texts.map("v1").properties == {"mail_sender": "Ann"}
+    (key,) = (key for key in blobs.keys("text") if key.endswith(".json"))
+    earlier = json.loads(blobs.read(key))
+    del earlier["properties"]
+    blobs.delete(key)
+    blobs.put_all({key: json.dumps(earlier).encode()})
+    assert Texts(blobs).map("v1").properties == {}
 
 
 def test_a_deleted_text_is_gone_also_from_memory(tmp_path: Path) -> None:

@@ -227,6 +227,18 @@ def test_a_row_of_units_belongs_to_the_header(tmp_path: Path) -> None:
     assert _rows(table) == [["(12)", "(3)"], ["4", "5"]]
 
 
+def test_a_few_words_over_a_header_are_part_of_it(tmp_path: Path) -> None:
+    rows: Sheet = [
+        [None, "Data", None, None, None],
+        ["Car", "Sold", "Used", "New", "Lost"],
+        ["A", 1, 2, 3, 4],
+        ["B", 5, 6, 7, 8],
+    ]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"S": rows})))
+    assert table.columns == ("Car", "Data Sold", "Used", "New", "Lost")
+    assert _rows(table) == [["A", "1", "2", "3", "4"], ["B", "5", "6", "7", "8"]]
+
+
 def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")

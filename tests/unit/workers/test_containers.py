@@ -80,14 +80,14 @@ def test_each_entry_is_a_document_named_after_its_container(worker: WorkerFixtur
     assert {each.attributes["container"] for each in found.values()} == {"papers.zip"}
     assert {each.attributes["year"] for each in found.values()} == {1815}
     assert text_of(worker, found["plan.txt"]) == "Sail at noon."
-    assert "notes/tide.md" in text_of(worker, archive)
+    assert text_of(worker, archive) == "An archive of 2 files."  # their names are found with their own texts
 
 
 def test_a_message_is_a_document_and_its_attachments_are_others(worker: WorkerFixture) -> None:
     mail = send(worker, message(attachments={"plan.txt": b"Sail at noon."}), "mail.eml")
     settle(worker)
     document = worker.catalog.document("ann", mail.id)
-    assert (document.title, document.media_type) == ("Tides", "message/rfc822")
+    assert (document.title, document.media_type) == ("Tides (Ann Poe, 2026-11-28)", "message/rfc822")
     assert "From: Ann Poe <ann@example.org>" in text_of(worker, mail)
     assert "The flood comes at six." in text_of(worker, mail)
     assert entries(worker, mail)["plan.txt"].name == "mail.eml/plan.txt"
