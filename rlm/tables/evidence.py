@@ -46,7 +46,7 @@ class Evidence:
             [self.numbers.get((name, number)) for first, last in row[None] for number in range(first, last + 1)]
             for row in found.rows[:MOST_SHOWN_ROWS]
         ]
-        if not all(row and len(row) <= _MOST_MARKERS and None not in row for row in markers):
+        if not all(row and len(row) <= _MOST_MARKERS_READ and None not in row for row in markers):
             return ()
         return ["".join(f"[{number}]" for number in row) for row in markers]
 

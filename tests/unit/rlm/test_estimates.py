@@ -32,6 +32,19 @@ def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
     assert found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.usage.prompt_tokens
 
 
+def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_two() -> None:
+    texts = [f"{text} {number} {'word ' * 400}" for number, text in enumerate(lines(20))]
+    corpus, records = corpus_and_records(texts)
+    pack = PackLimits.of(PROFILE)
+    clause = "Either party may end this contract by giving notice of sixty days in writing to the other."
+    calls = RuleSubCalls(lambda text: {"words": clause, "answer": kind(text)})
+    found = finish(Operators(corpus, calls, limits=pack).classify(records, LABELS, quoting=True))
+    tokens = sum(corpus.tokens(record) for record in records)
+    estimate = judging(len(records), tokens, PROFILE, pack=pack, cascade=None, quoting=True)
+    assert found.quotes == [clause] * len(records)
+    assert found.usage.completion_tokens / 2 <= estimate.completion_tokens <= 2 * found.usage.completion_tokens
+
+
 def test_a_classifier_makes_a_large_table_cheaper() -> None:
     pack = PackLimits.of(PROFILE)
     alone = judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=None)

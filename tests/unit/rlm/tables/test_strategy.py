@@ -570,6 +570,16 @@ def test_documents_behind_the_rows_of_a_table_are_cited_there(contracts: tuple[C
     assert draft.evidence[1].heading_path == ("Cleaning", "Price")
 
 
+def test_documents_of_a_query_that_does_not_tell_its_rows_are_cited_by_the_sentence(
+    contracts: tuple[Corpus, RecordTables],
+) -> None:
+    sql = "SELECT a.title AS contract FROM documents a JOIN documents b ON a.title = b.title WHERE a.open"
+    reply = plan(sql, "No end: {list:contract}.", columns=[OPEN])
+    draft = TableQuestion(*contracts, [reply], lambda text: NO_END[text.split()[0]]).ask()
+    assert draft.text.endswith("[1][2][3].")
+    assert sum(len(each.rows) for each in draft.rows_behind) == 3
+
+
 def test_rows_of_a_file_and_a_small_model_are_asked_for_no_words(
     asking: Asking, contracts: tuple[Corpus, RecordTables]
 ) -> None:
