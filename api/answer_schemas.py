@@ -127,12 +127,13 @@ class QuoteOut(Wire):
 class CitationOut(Wire):
     """A passage that the answer rests on, and where it stands: `text[start:end]` of the version's normalized text.
 
-    `quote` is that span as the document has it. `page` is the number of the page, slide or sheet it starts on, and
-    `place` says in words where it stands in the file; empty where the format has no places. `verified` says that the
-    model quoted it and code found it there; otherwise it is the part of the passage that is closest to the sentence.
-    `quotes` are all spans of the passage that sentences of the answer rest on, in the order of the answer. Of a
-    document that was `deleted` since, or closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a
-    link to the span, where the answer was asked for in them.
+    `quote` is that span as the document has it, empty where a model read the whole text and quoted no words of it, as
+    `place` then says. `page` is the number of the page, slide or sheet it starts on, and `place` says in words where it
+    stands in the file; empty where the format has no places. `verified` says that the model quoted it and code found it
+    there; otherwise it is the part of the passage that is closest to the sentence. `quotes` are all spans of the
+    passage that sentences of the answer rest on, in the order of the answer. Of a document that was `deleted` since, or
+    closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer
+    was asked for in them.
     """
 
     number: int

@@ -21,6 +21,7 @@ UNASKED_CALLS = 500
 
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
+_TOKENS_PER_QUOTE = 30
 # The share of the records outside its sample that a cascade leaves to the model.
 _LEFT_BY_CASCADE = 0.4
 
@@ -77,8 +78,11 @@ def judging(
     pack: PackLimits,
     cascade: CascadeLimits | None,
     values: bool = False,
+    quoting: bool = False,
 ) -> Estimate:
     """Estimate the cost of judging `records` of `tokens` in all, or of extracting values from them if `values`.
+
+    `quoting` is also asking for the words that each rests on.
 
     Records with equal texts count as different. `cascade` is None if no classifier helps.
     """
@@ -92,6 +96,8 @@ def judging(
     )
     prompt = int(calls * _PROMPT_TOKENS + read * each)
     completion = int(read * parts * _TOKENS_PER_RESULT * (2 if values else 1))
+    if quoting:
+        completion += int(read * _TOKENS_PER_QUOTE)
     seconds = prompt / profile.read_speed + completion / profile.write_speed
     dollars = None if profile.price is None else profile.price.of(prompt, completion)
     return Estimate(records, calls, prompt, completion, seconds, dollars)

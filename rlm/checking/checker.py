@@ -18,6 +18,7 @@ from rlm.checking.quotes import QuotedText
 
 Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
+_READ = "Code computed this from values that the model read out of the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
@@ -69,7 +70,7 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
             number = part.quote.number
             if number not in citations or (part.is_offered and not citations[number].verified):
                 citations[number] = _citation(draft.evidence[number], part.quote, verified=part.is_offered)
-        quotes = tuple(part.quote for part in parts)
+        quotes = tuple(part.quote for part in parts if part.quote.text)
         lost = any(part.is_lost for part in parts) and not any(part.is_offered for part in parts)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
         sentences.append(_marked(sentence, draft, mode, lost=lost))
@@ -105,7 +106,9 @@ def _values(table: ResultTable | None) -> Iterator[str]:
 
 def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) -> Sentence:
     if draft.computed and (draft.table is not None or not sentence.citations):
-        return replace(sentence, check=Check.COMPUTED)  # anything else a program wrote quotes documents, and is judged
+        has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
+        # Anything else a program wrote quotes documents, and is judged.
+        return replace(sentence, check=Check.COMPUTED, reason=_READ if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
     return replace(sentence, reason=_LOST) if lost else replace(sentence, check=Check.QUOTED)
@@ -188,6 +191,8 @@ class CitedPassage:
         offered = [span for _, span in (self._offered if own is None else self._offered[own : own + 1]) if span]
         start, end = offered[0] if own is not None and offered else self._closest(wanted, offered)
         first, last = passage.start + start, passage.start + end
+        if not passage.text:  # what was read whole for what it does not say
+            return _Shown(Quote(self._number, first, last, "", None, passage.place), is_offered=False, is_lost=False)
         location = locate(passage.version_id, first, last)
         quote = Quote(self._number, first, last, passage.text[start:end], location.page, location.words)
         return _Shown(quote, (start, end) in offered, bool(self._offered) and not offered)

@@ -37,11 +37,13 @@ class Doubt:
 @dataclass(frozen=True)
 class Judged:
     """The report of every operator. `refused` counts the records without a result by the reason's code, and `failure`
-    is that of the first failed call."""
+    is that of the first failed call. `quotes[i]` are the words that the model says its result for record i rests on,
+    empty for none."""
 
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
     failure: SubFailure | None = None
+    quotes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

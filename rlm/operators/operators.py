@@ -21,7 +21,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, cascade
 from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
-from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
+from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Quoted, Quoting, Task, label_set
 from rlm.requests import Wanted
 
 # A cancelled run waits for at most this many texts to be embedded: about a second on two cores.
@@ -72,7 +72,8 @@ def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _
 class Operators:
     """Judges records of one corpus. Records with the same text are judged once; long ones are read whole, in parts.
 
-    Where a method takes `texts`, they replace the records' own text: a table row with its column names.
+    Where a method takes `texts`, they replace the records' own text: a table row with its column names. With `quoting`
+    the model is also asked for the words that each result rests on.
     """
 
     def __init__(
@@ -114,19 +115,20 @@ class Operators:
         *,
         instruction: str = "",
         texts: Texts | None = None,
+        quoting: bool = False,
     ) -> Working[Classification]:
         """Sort each record into one of `labels`, names or names with definitions, by what `instruction` asks.
 
         Raises `ValueError` for fewer than two labels or a name that is there twice.
         """
         chosen = label_set(labels)
-        return (yield from self._sort(records, chosen, Classify(chosen, instruction), texts))
+        return (yield from self._sort(records, chosen, Classify(chosen, instruction), texts, quoting=quoting))
 
     def filter(
-        self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None
+        self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, quoting: bool = False
     ) -> Working[Classification]:
         """Answer a yes/no question about each record; the labels are "yes" and "no"."""
-        return (yield from self._sort(records, YES_OR_NO, Filter(criterion), texts))
+        return (yield from self._sort(records, YES_OR_NO, Filter(criterion), texts, quoting=quoting))
 
     def extract(
         self,
@@ -135,15 +137,18 @@ class Operators:
         properties: Mapping[str, Mapping[str, object]],
         *,
         texts: Texts | None = None,
+        quoting: bool = False,
     ) -> Working[Extraction]:
         """Extract values from each record; `properties` are JSON schemas by name. Raises as `tasks.Extract`."""
         task = Extract(instruction, properties)
         distinct = self._distinct(records, texts)
-        asked = yield from self._asker.ask(task, range(len(distinct)), distinct.texts)
+        asked = yield from self._asker.ask(Quoting(task) if quoting else task, range(len(distinct)), distinct.texts)
+        words = _words_taken(asked)
         found = [asked.results.get(number) for number in distinct.number_of]
         values = [each if isinstance(each, dict) else None for each in found]
         judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
-        return Extraction(values=values, **self._report(records, judged_by, asked, distinct))
+        quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
+        return Extraction(values=values, quotes=quotes, **self._report(records, judged_by, asked, distinct))
 
     def pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
@@ -184,12 +189,21 @@ class Operators:
         )
 
     def _sort(
-        self, records: Sequence[Handle], labels: Mapping[str, str], task: Task, texts: Texts | None
+        self,
+        records: Sequence[Handle],
+        labels: Mapping[str, str],
+        task: Task,
+        texts: Texts | None,
+        *,
+        quoting: bool,
     ) -> Working[Classification]:
         distinct = self._distinct(records, texts)
+        words: dict[int, str] = {}
 
         def read(numbers: Sequence[int]) -> Working[Asked]:
-            return self._asker.ask(task, numbers, distinct.texts)
+            asked = yield from self._asker.ask(Quoting(task) if quoting else task, numbers, distinct.texts)
+            words.update(_words_taken(asked))
+            return asked
 
         def embed(numbers: Sequence[int]) -> Matrix:
             return self._embedded(distinct.texts(numbers))
@@ -207,9 +221,9 @@ class Operators:
         judged_by = [authors.get(number, JudgedBy.NOBODY) for number in distinct.number_of]
         by_number = found.inferred | said
         given = [by_number.get(number) for number in distinct.number_of]
-        return Classification(
-            labels=given, doubt=found.doubt, **self._report(records, judged_by, found.asked, distinct)
-        )
+        quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
+        report = self._report(records, judged_by, found.asked, distinct)
+        return Classification(labels=given, doubt=found.doubt, quotes=quotes, **report)
 
     def _report(
         self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: Asked, distinct: DistinctTexts
@@ -245,3 +259,10 @@ class Operators:
             require_wanted(self._cancelled)
             portions.append(self._embedder.documents(portion).vectors)
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
+
+
+def _words_taken(asked: Asked) -> dict[int, str]:
+    """Take the words that results rest on out of the results, and return them by record number."""
+    quoted = {number: each for number, each in asked.results.items() if isinstance(each, Quoted)}
+    asked.results |= {number: each.result for number, each in quoted.items()}
+    return {number: each.words for number, each in quoted.items() if each.words}

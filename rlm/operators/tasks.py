@@ -50,10 +50,17 @@ has this task: {aim}
 For each part, write down everything in it that bears on the task, in a few sentences at most, with names, figures and
 dates exactly as they are written. Where nothing in a part bears on the task, give an empty text. Reply in JSON with
 the number of each part and your notes."""
+_QUOTING = """
+
+Give for each number two things. "words" are the words of the record that the answer rests on: the one sentence or
+clause that says it, copied exactly, without its heading; null where the answer rests on what the record does not say.
+"answer" is what was asked for above."""
 # Room for replies; longer replies are asked for again with more.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
+_TOKENS_PER_QUOTE = 80
+_MOST_QUOTED_CHARS = 1_000
 _TOKENS_AROUND = 32
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -209,6 +216,44 @@ class TakeNotes:
 
     def read(self, value: object) -> object | None:
         return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """The result of another task for a record, and the words of the record that it rests on, empty for none."""
+
+    result: object
+    words: str
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """Another task, with the words that each of its results rests on."""
+
+    task: Task
+
+    @property
+    def purpose(self) -> str:
+        return self.task.purpose
+
+    @property
+    def aim(self) -> str:
+        return f"{self.task.aim} Copy exactly the sentence that the answer rests on."
+
+    def call(self, records: Sequence[str]) -> SubCall:
+        call = self.task.call(records)
+        properties: Any = (call.schema or {})["properties"]
+        words = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+        schema = numbered_schema(len(records), closed_object({"words": words, "answer": properties["1"]}))
+        room = call.max_tokens + _TOKENS_PER_QUOTE * len(records)
+        return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
+
+    def read(self, value: object) -> object | None:
+        """Read a result with its words; one without them, as of a server that follows no schema, will do."""
+        is_parted = isinstance(value, dict) and "answer" in value and value.keys() <= {"words", "answer"}
+        parts = value if is_parted and isinstance(value, dict) else {"answer": value}
+        result, words = self.task.read(parts["answer"]), parts.get("words")
+        return None if result is None else Quoted(result, words[:_MOST_QUOTED_CHARS] if isinstance(words, str) else "")
 
 
 def _choice(prompt: str, count: int, labels: Iterable[str], purpose: str) -> SubCall:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
@@ -13,6 +13,7 @@ from ingest.parquet import quoted_literal, quoted_name
 from ingest.tables import ColumnType, RecordTables, Row
 from retrieval.passages import Passage
 from rlm.answers import TableRows
+from rlm.checking.quotes import QuotedText
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.profiles import estimated_tokens
@@ -169,6 +170,23 @@ class TextRows:
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._corpus.passage(handle[:_QUOTED_CHARS]) for handle in self.handles(numbers)]
+
+    def read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
+        """Return what a row that was read whole is cited for: the passage from the first to the last of these words.
+
+        The words that stand in it come beside it, as it has them. If none do, as of what a text does not say, the
+        passage is empty, and its place says that the whole text was read.
+        """
+        span = self._spans[number - 1]
+        text = self._corpus.text(span)
+        source = QuotedText(text)
+        found = [place for place in map(source.locate, words) if place is not None]
+        if not found:
+            what = "document" if self.table.kind is Kind.DOCUMENTS else "section"
+            place = f"the whole {what}, which the model read"
+            return replace(self._corpus.passage(span[:0]), heading_path=(), page=None, place=place), []
+        passage = self._corpus.passage(span[min(start for start, _ in found) : max(end for _, end in found)])
+        return passage, [text[start:end] for start, end in found]
 
     def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
         return Counter(handle.document_id for handle in self.handles(numbers))

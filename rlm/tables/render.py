@@ -26,8 +26,8 @@ _UNPLACED = "The result of the query:"
 _EMPTY = "—"
 
 
-def sentence(template: str, result: SqlResult, markers: str) -> str:
-    """Return the sentence of an answer, with `markers` before its last full stop.
+def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = ()) -> str:
+    """Return the sentence of an answer, with `markers` before its last full stop, or those of each row in a list.
 
     A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
     result that lacks the columns named in the planned sentence.
@@ -46,7 +46,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
             return f"{result.total_rows:,}"
         columns = [known[each.casefold()] for each in _named(name, result)]
         if name.startswith(_LIST):
-            return _listed(result, columns)
+            return _listed(result, columns, row_markers)
         return cell(_aligned(result)[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers)
@@ -71,6 +71,12 @@ def shows_table(template: str, result: SqlResult) -> bool:
     return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
+def lists_rows(template: str, result: SqlResult) -> bool:
+    """True if the sentence lists the rows of the result, in one column or several."""
+    lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
+    return lists and _has_values(result) and not unknown_placeholders(template, result)
+
+
 def told_once(template: str, result: SqlResult) -> set[int]:
     """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns."""
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
@@ -82,14 +88,18 @@ def told_once(template: str, result: SqlResult) -> set[int]:
     return found if len(found) < len(result.columns) else set()
 
 
-def markdown_table(result: SqlResult, without: Collection[int] = ()) -> str:
-    """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns."""
+def markdown_table(result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = ()) -> str:
+    """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns.
+
+    The markers of a row, if it has any, stand at its end.
+    """
     shown = _aligned(result)[:MOST_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
+    marked = zip(shown, row_markers or [""] * len(shown), strict=False)
     lines = [
         _row(_escaped(result.columns[at]) for at in columns),
         "|" + " --- |" * len(columns),
-        *(_row(cell(each[at]) for at in columns) for each in shown),
+        *(_row(_marked_cells([cell(each[at]) for at in columns], marker)) for each, marker in marked),
     ]
     more = result.total_rows - len(shown)
     return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")
@@ -123,10 +133,11 @@ def _named(place: str, result: SqlResult) -> list[str]:
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
-def _listed(result: SqlResult, columns: Sequence[int]) -> str:
+def _listed(result: SqlResult, columns: Sequence[int], markers: Sequence[str]) -> str:
     """Return the first rows in words, of several columns as "Ann (7), Bob (2)"; semicolons part what has commas."""
     rows = [[cell(row[at]) for at in columns] for row in _aligned(result)[:_MOST_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
+    shown = [f"{each} {marker}" for each, marker in zip(shown, markers, strict=False)] if markers else shown
     more = result.total_rows - len(shown)
     between = "; " if any(", " in each for row in rows for each in row) else ", "
     return between.join(shown) + (f" and {more:,} more" if more > 0 else "")
@@ -165,6 +176,10 @@ def _marked(text: str, markers: str) -> str:
         return text
     body = text.rstrip(".!?:;… ")
     return f"{body} {markers}{text[len(body) :].rstrip()}"
+
+
+def _marked_cells(cells: list[str], markers: str) -> list[str]:
+    return [*cells[:-1], f"{cells[-1]} {markers}"] if markers else cells
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -1,11 +1,11 @@
 """Answers over tables: a model plans, code computes, and the records behind every number are the evidence."""
 
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from retrieval.embedding import Embedder
-from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
 from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus
@@ -14,16 +14,21 @@ from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, reply_to
 from rlm.operators.judged import Classification
 from rlm.strategy import Context, Strategy
-from rlm.tables.catalog import TableCatalog, TablesInScope
+from rlm.tables.catalog import DOCUMENTS, SECTIONS, TableCatalog, TablesInScope
+from rlm.tables.evidence import Evidence, evidence_of
 from rlm.tables.plan import Plan, PlanError, asked_to_see, planning_call, read_plan, repairing_call
-from rlm.tables.render import markdown_table, result_of, sentence, shows_table, told_once, unknown_placeholders
+from rlm.tables.render import (
+    lists_rows,
+    markdown_table,
+    result_of,
+    sentence,
+    shows_table,
+    told_once,
+    unknown_placeholders,
+)
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
-# The number of rows behind an answer that are cited; `rows_behind` gives all others.
-_MOST_CITED = 20
-# A sentence carries the markers of its rows if there are no more than these.
-_MOST_MARKERS = 5
 _KEPT_ROWS = 100
 _MOST_DOCUMENTS = 50
 
@@ -123,18 +128,16 @@ def _require_columns(plan: Plan, result: SqlResult | None) -> None:
 
 def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     behind = run.behind(plan)
-    evidence = _evidence(behind, run)
-    count = sum(map(len, behind.values()))
-    markers = "".join(f"[{number}]" for number in evidence) if count <= _MOST_MARKERS else ""
-    text = sentence(plan.answer, result, markers)
-    if shows_table(plan.answer, result):
-        text = f"{text}\n\n{markdown_table(result, told_once(plan.answer, result))}"
+    evidence = evidence_of(plan, behind, run)
+    count = evidence.rows
+    text = _text(plan.answer, result, evidence)
     coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
         text=text,
-        evidence=evidence,
-        searched=Searched(count, coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
+        evidence=evidence.passages,
+        searched=Searched(count, coverage.units_read, run.documents(plan, behind)[:_MOST_DOCUMENTS]),
+        quotes=evidence.quotes,
         computed=True,
         finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
         notes=tuple(_notes(plan, run, interval)),
@@ -146,12 +149,15 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     )
 
 
-def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Passage]:
-    """Return the first rows behind an answer as passages, numbered from 1."""
-    passages: list[Passage] = []
-    for name, numbers in behind.items():
-        passages += run.opened(name).passages(numbers[: _MOST_CITED - len(passages)])
-    return dict(enumerate(passages, start=1))
+def _text(answer: str, result: SqlResult, evidence: Evidence) -> str:
+    """Return the sentence and the table; markers stand by the rows in a list or the table, or else in the sentence."""
+    by_row, has_table, has_list = evidence.row_markers(result), shows_table(answer, result), lists_rows(answer, result)
+    is_marked = bool(by_row) and (has_table or has_list)
+    text = sentence(answer, result, "" if is_marked else evidence.markers, by_row)
+    if not has_table:
+        return text
+    in_table = () if has_list else by_row
+    return f"{text}\n\n{markdown_table(result, told_once(answer, result), in_table)}"
 
 
 def _table(plan: Plan, result: SqlResult) -> ResultTable:
@@ -164,9 +170,22 @@ def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]
     if interval is not None:
         low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
         yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
+    yield from _readings(plan, run)
     for judged in run.judged(plan):
         if isinstance(judged.found, Classification) and judged.found.rests_on:
             yield judged.found.rests_on
         for code, count in judged.found.refused.items():
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
             yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
+
+
+def _readings(plan: Plan, run: PlanRun) -> Iterator[str]:
+    """Say which columns are a model's reading of records, and of how many."""
+    columns: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for judged in run.judged(plan):
+        if count := sum(1 for _ in judged.words()):
+            columns[run.table_name(judged.column), count].append(f'"{judged.column.name}"')
+    for (table, count), names in columns.items():
+        what = table.removesuffix("s") if count == 1 else table
+        what = what if table in (DOCUMENTS, SECTIONS) else f'row{"" if count == 1 else "s"} of "{table}"'
+        yield f"The model read {count:,} {what} for {', '.join(names)}: these values are its reading."

@@ -53,6 +53,13 @@ class JudgedColumn:
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
+    def words(self) -> Iterator[tuple[int, str]]:
+        """Yield each row that the model read, with the words that its value rests on, empty for none."""
+        quotes = self.found.quotes or [""] * len(self.numbers)
+        for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
+            if by is JudgedBy.MODEL:
+                yield number, quote
+
     def interval(self, counted: Sequence[int]) -> Interval | None:
         """Return the range of a count of these rows, as far as it depends on this column; None if it is exact."""
         if not isinstance(self.found, Classification):
@@ -66,8 +73,9 @@ class JudgedColumn:
 
 
 def judge(
-    column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators
+    column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
 ) -> Working[JudgedColumn]:
+    """Judge rows for a column; with `quoting` the model also copies the words that each value rests on."""
     handles = opened.handles(numbers)
 
     def texts(places: Sequence[int]) -> Iterator[str]:
@@ -75,17 +83,19 @@ def judge(
 
     match column.type:
         case SemanticType.BOOLEAN:
-            said = yield from operators.filter(handles, column.instruction, texts=texts)
+            said = yield from operators.filter(handles, column.instruction, texts=texts, quoting=quoting)
             held = [None if label is None else label == YES for label in said.labels]
             return JudgedColumn(column, numbers, held, said)
         case SemanticType.LABEL:
-            said = yield from operators.classify(handles, column.labels, instruction=column.instruction, texts=texts)
+            said = yield from operators.classify(
+                handles, column.labels, instruction=column.instruction, texts=texts, quoting=quoting
+            )
             return JudgedColumn(column, numbers, said.labels, said)
     wanted = {"type": "number" if column.type is SemanticType.NUMBER else "string"}
     instruction = column.instruction
     if column.type is SemanticType.DATE:
         instruction = f"{instruction} Write the date as YYYY-MM-DD."
-    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, texts=texts)
+    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, texts=texts, quoting=quoting)
     values = [None if each is None else each[_VALUE] for each in taken.values]
     if column.type is SemanticType.DATE:
         values = list(map(_date, values))
@@ -152,6 +162,7 @@ class PlanRun:
                 pack=self._operators.limits,
                 cascade=self._operators.cascade_limits,
                 values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
+                quoting=self._quotes(opened),
             )
         require_confirmation(total, self._context.wanted)
         for column in waiting:
@@ -194,14 +205,30 @@ class PlanRun:
     def opened(self, name: str) -> OpenedTable:
         return self._opened[name]
 
-    def documents(self, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents that rows are from, with the number of rows of each."""
-        counts: Counter[str] = Counter()
+    def read_whole(self, plan: Plan, name: str) -> dict[int, list[str]]:
+        """Return the documents or sections of a table that the model read, by row, with the words of each it named."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for judged in self.judged(plan):
+            if self.table_name(judged.column) == name and self._open(name).table.kind is not Kind.RECORDS:
+                for number, words in judged.words():
+                    found[number] += [words] if words else []
+        return found
+
+    def documents(self, plan: Plan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
+        """Return the documents that rows are from, and others that were judged: how many rows, and how many judged."""
+        read: dict[str, set[int]] = defaultdict(set)
+        for judged in self.judged(plan):
+            read[self.table_name(judged.column)].update(number for number, _ in judged.words())
+        counts, judged_counts = Counter[str](), Counter[str]()
         for name, numbers in behind.items():
             counts.update(self._opened[name].by_document(numbers))
-        found = ((self._corpus.with_id(each), count) for each, count in counts.items())
+        for name, own in read.items():
+            judged_counts.update(self._opened[name].by_document(sorted(own)))
+        found = {each: self._corpus.with_id(each) for each in counts | judged_counts}
         return tuple(
-            SearchedDocument(each.handle.document_id, each.title, count, 0) for each, count in found if each is not None
+            SearchedDocument(identifier, each.title, counts[identifier], judged_counts[identifier])
+            for identifier, each in found.items()
+            if each is not None
         )
 
     def interval(self, plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]]) -> Interval | None:
@@ -211,7 +238,7 @@ class PlanRun:
         ((name, numbers),) = behind.items()
         if result.rows[0][0] != len(numbers):
             return None
-        found = [column.interval(numbers) for column in self.judged(plan) if self._table_name(column.column) == name]
+        found = [column.interval(numbers) for column in self.judged(plan) if self.table_name(column.column) == name]
         known = [each for each in found if each is not None]
         return Interval(min(each.low for each in known), max(each.high for each in known)) if known else None
 
@@ -223,7 +250,7 @@ class PlanRun:
         tokens: dict[str, int] = {}
         failed = 0
         for judged in self.judged(plan):
-            name = self._table_name(judged.column)
+            name = self.table_name(judged.column)
             for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
@@ -250,7 +277,8 @@ class PlanRun:
 
     def _judge(self, column: SemanticColumn, numbers: Sequence[int]) -> Iterator[Event]:
         require_wanted(self._context.cancelled)
-        working = judge(column, self._open(column.table), numbers, self._operators)
+        opened = self._open(column.table)
+        working = judge(column, opened, numbers, self._operators, quoting=self._quotes(opened))
         while True:
             try:
                 progress = next(working)
@@ -261,6 +289,10 @@ class PlanRun:
         if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.found.judged_by):
             raise raised(found.found.failure)
         self._judged[column] = found
+
+    def _quotes(self, opened: OpenedTable) -> bool:
+        """True for rows that are read whole, by a model that can also copy what its values rest on."""
+        return opened.table.kind is not Kind.RECORDS and not self._reader.small
 
     def _wanted_rows(self, column: SemanticColumn) -> list[int]:
         opened = self._open(column.table)
@@ -279,7 +311,7 @@ class PlanRun:
 
     def _added(self, name: str, plan: Plan, *, judged: bool) -> Added:
         rows = self._open(name).rows
-        own = [column for column in plan.semantic_columns if self._table_name(column) == name]
+        own = [column for column in plan.semantic_columns if self.table_name(column) == name]
         return {
             column.name: self._judged[column].added(rows)
             if judged and column in self._judged
@@ -312,7 +344,7 @@ class PlanRun:
             self._opened[table.name] = open_table(table, self._corpus, self._records)
         return self._opened[table.name]
 
-    def _table_name(self, column: SemanticColumn) -> str:
+    def table_name(self, column: SemanticColumn) -> str:
         return self._open(column.table).table.name
 
 

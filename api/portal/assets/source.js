@@ -26,7 +26,7 @@ export async function openSource(citation, quotes, { name = 'Source', hint } = {
       el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
       citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
       citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
-    el('p', { class: 'hint', text: hint ?? (citation.verified ? 'The marked words were quoted, and found here exactly.' : 'The marked words are what stands nearest to the sentence; they were not quoted.') }),
+    el('p', { class: 'hint', text: hint ?? (citation.verified ? 'The marked words were quoted, and found here exactly.' : citation.quote ? 'The marked words are what stands nearest to the sentence; they were not quoted.' : 'Nothing is marked: no words of the source were quoted.') }),
     shown)
   focus()
   try {

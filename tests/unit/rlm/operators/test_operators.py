@@ -3,10 +3,13 @@
 import json
 from collections import Counter
 
+import pytest
+
 from rlm.llm.port import SubCall, SubFailure
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits, Progress
+from rlm.operators.tasks import Filter, Quoted, Quoting
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import (
     LABELS,
@@ -161,3 +164,19 @@ def test_replies_are_json_that_a_schema_forces() -> None:
     schema = json.loads(json.dumps(calls.calls[0].schema))
     assert schema["required"] == ["1", "2"]
     assert schema["properties"]["1"]["enum"] == ["animal", "plant"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "label", "words"),
+    [
+        ({"words": "It came late.", "answer": "yes"}, "yes", "It came late."),
+        ({"words": None, "answer": "no"}, "no", ""),
+        ("yes", "yes", ""),
+        ({"words": "It came late.", "answer": "perhaps"}, None, ""),
+    ],
+)
+def test_a_model_that_is_asked_for_words_may_give_a_result_without_any(
+    reply: object, label: str | None, words: str
+) -> None:
+    quoted = Quoting(Filter("Was it late?")).read(reply)
+    assert quoted == (None if label is None else Quoted(label, words))
