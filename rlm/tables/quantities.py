@@ -12,6 +12,7 @@ from rlm.tables.sql_syntax import Node
 # The aggregates whose value is a quantity, whatever it is taken of.
 _COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
+_ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})
 _CHANGING_STAR = ("exclude_list", "qualified_exclude_list", "replace_list", "rename_list", "columns")
 
 
@@ -30,7 +31,8 @@ class _Source:
 
 
 def quantities(query: Node, width: int) -> list[int]:
-    """Return the numbers of those of `width` columns that are counts or sums, or computed from nothing else.
+    """Return the numbers of those of `width` columns that are counts or sums, or computed from nothing else, or from
+    several columns.
 
     There are none if the syntax of the query does not tell what each column is.
     """
@@ -94,10 +96,26 @@ def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, 
             return bool(expression["subquery_type"] == "SCALAR" and column.is_quantity)
         case "FUNCTION" | "WINDOW" if str(expression["function_name"]).casefold() in _COUNTING | _ADDING:
             return True
+        case "FUNCTION" if len(set(_added_up(expression))) > 1:
+            return True
         case "FUNCTION" | "WINDOW" | "CAST" | "OPERATOR":
             parts = [each for each in _operands(expression) if each["class"] != "CONSTANT"]
             return bool(parts) and all(_is_quantity(each, sources, named) for each in parts)
     return False
+
+
+def _added_up(expression: Node) -> Iterator[str]:
+    """Yield the columns whose values arithmetic puts together, as in `apr + may`; none if it takes anything else."""
+    waiting, found = [expression], list[str]()
+    while waiting:
+        node = waiting.pop()
+        if node["class"] == "COLUMN_REF":
+            found.append(str(node["column_names"][-1]).casefold())
+        elif node["type"] in _PASSING or (node["class"] == "FUNCTION" and node["function_name"] in _ARITHMETIC):
+            waiting += _operands(node)
+        elif node["class"] != "CONSTANT":
+            return
+    yield from found
 
 
 def _operands(expression: Node) -> list[Any]:

@@ -31,6 +31,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         ),
         ("SELECT sum(count(*)) OVER (), rank() OVER (ORDER BY count(*)) FROM orders GROUP BY country", [0]),
         ("SELECT id, min(year), max(id), any_value(year), avg(year), year + 1, 2024 FROM orders GROUP BY ALL", []),
+        ("SELECT coalesce(n, 0) + a, -(n::DOUBLE) * amount / 100, year + 1, n + n, n + length(country) FROM t", [0, 1]),
         ("SELECT CASE WHEN count(*) > 1 THEN 2024 ELSE 2023 END FROM orders", []),
         ("SELECT (SELECT count(*) FROM a), (SELECT max(id) FROM a), EXISTS (SELECT count(*) FROM a)", [0]),
         (f"{ORDERS} SELECT country, n FROM x WHERE n = (SELECT max(n) FROM x)", [1]),
