@@ -47,9 +47,10 @@ items and cells of a table, and for a first sentence that gives the answer in sh
 follows needs no number.
 - Show what a calculated figure comes from, with the numbers of its passages.
 - If passages contradict each other, say so and cite both; but what a later one replaces is no contradiction: say what \
-holds in the end, and that it changed. If they contradict what the question takes for granted, say that first.
+holds in the end, and since when. If they contradict what the question takes for granted, say that first.
 - If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
-own words, with the numbers of the passages in which it would stand, and with what they do say that comes closest.
+own words, with the numbers of one or two passages in which it would stand, and with what they do say that comes \
+closest.
 
 Behind the answer, write a block that the reader does not see:
 <support answered="yes">

@@ -30,7 +30,7 @@ questions about each of them ("which of these reports name no budget"); each is 
 where one document changes what another says.
 - "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
 Slow and costly, so only for what neither of the others can answer: summaries of long works, comparisons of whole \
-works, complete lists drawn from long prose.
+works, complete lists drawn from more prose than direct can read.
 
 For "direct" and "table", also give one to four searches in words that the documents are likely to use, each for one \
 thing the answer needs; those for "table" are made if the tables turn out not to have it. Give the reason in one short \

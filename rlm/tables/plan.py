@@ -38,8 +38,9 @@ A plan has four parts.
 double quotes, exactly as they are shown. Every table also has a column "_row", the number of the row. Empty cells are
 NULL. Columns of a type other than text are typed already and carry no units; figures in a text column have to be taken
 out of the text first.
-Where empty cells leave records out of a sum, an average or a comparison, let "sql" count them in a column of its own,
-and say in "answer" how many are left out; records without a group make a group that is named so.
+Where empty cells, or texts that are no figures, leave something out of a sum, an average or a comparison, let "sql"
+count that in a column of its own, and say in "answer" how much is left out; in arithmetic, coalesce() them. Records
+without a group make a group that is named so.
 Where not all values of a column are shown, match texts the way people write them: spelling, capitals and spaces may
 differ, so compare with lower(), trim() or ILIKE.
 For a "which" question, select what names the thing and the figure that decides, in the order that answers; take the
@@ -52,11 +53,12 @@ somebody has to read the text of a row: whether a message is a complaint, the mo
 note names. Each is judged row by row by a language model, which costs a call for every batch of rows, so add one only
 where it is needed. Its "instruction" must make sense to somebody who sees only that row: a question to be answered
 with yes or no where "type" is "boolean", what to sort by where it is "label" (with the "labels" to choose from; add
-one for rows that fit none), what to take out of the row where it is "text", "number" or "date". "where" may hold an
-SQL condition over the existing columns of the table, to leave out rows that need not be judged; it is empty for all
-rows. In "sql" you use the column by its name like any other; it is NULL where a row was not judged, or does not give
-what is to be taken out of it. In "documents" and "sections" a row is judged by the whole text of the document or
-section, however long, and by that alone: let "where" leave out those that cannot matter.
+one for rows that fit none), what to take out of the row where it is "text", "number" or "date"; it says what goes for
+rows that are silent on it. "where" may hold an SQL condition over the existing columns of the table, to leave out rows
+that need not be judged; it is empty for all rows. In "sql" you use the column by its name like any other; it is NULL
+where a row was not judged, or does not give what is to be taken out of it. In "documents" and "sections" a row is
+judged by the whole text of the document or section, however long, and by that alone: let "where" leave out those that
+cannot matter.
 
 "rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
 are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
@@ -65,10 +67,10 @@ are counted, summed or named. They come from one table; other tables stand only 
 "answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} for a value
 that the result has once, in its only row or the same in all rows, {{list:column}} for all values of a column,
 {{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
-Repeat what was asked, so that the sentence can stand alone: "{{Late}} of the {{Messages}} messages complain about late
-delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} reports name no budget:
-{{list:title}}." Write no figure that the query has to find. What the sentence does not show of the result stands below
-it as a table, so for a long one a sentence that introduces the table will do.
+Repeat what was asked and what each figure is, so that the sentence can stand alone: "{{Late}} of the {{Messages}}
+messages complain about late delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} reports
+name no budget: {{list:title}}." Write no figure that the query has to find. What the sentence does not show of the
+result stands below it as a table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from rlm.answers import Interval, Result, as_json
+from rlm.checking.markers import sentence_spans
 from rlm.tables.sql import SqlResult
 from rlm.untrusted import one_line
 
@@ -27,7 +28,7 @@ _EMPTY = "—"
 
 
 def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = ()) -> str:
-    """Return the sentence of an answer, with `markers` before its last full stop, or those of each row in a list.
+    """Return the sentences of an answer, with `markers` before the first one's stop, or those of each row in a list.
 
     A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
     result that lacks the columns named in the planned sentence.
@@ -37,7 +38,7 @@ def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequen
     if not _has_values(result) and not names & {_ROW_COUNT}:
         return _NOTHING
     if unknown_placeholders(template, result):
-        return _marked(_UNPLACED, markers)
+        return _marked(_UNPLACED, markers, result)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
     def filled(match: re.Match[str]) -> str:
@@ -49,7 +50,7 @@ def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequen
             return _listed(result, columns, row_markers)
         return cell(_aligned(result)[0][columns[0]]) if result.rows else _EMPTY
 
-    return _marked(_PLACEHOLDER.sub(filled, template), markers)
+    return _marked(_PLACEHOLDER.sub(filled, template), markers, result)
 
 
 def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
@@ -171,10 +172,13 @@ def _plain_float(value: float, comma: str = "") -> str:
     return f"{value:{comma}.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < 1e15 else repr(value)
 
 
-def _marked(text: str, markers: str) -> str:
+def _marked(text: str, markers: str, result: SqlResult) -> str:
+    """Return a text with markers before the stop of its first sentence, which answers; others say what was left out."""
     if not markers:
         return text
-    body = text.rstrip(".!?:;… ")
+    values = (cell(value) for row in result.rows for value in row if isinstance(value, str))
+    spans = sentence_spans(text, values) or [(0, len(text))]
+    body = text[: spans[0][1]].rstrip(".!?:;… ")
     return f"{body} {markers}{text[len(body) :].rstrip()}"
 
 

@@ -41,10 +41,16 @@ def test_the_result_is_put_into_the_sentence(template: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "marked"), [("Seven.", "Seven [1][2]."), ("Seven", "Seven [1][2]"), ("These are:", "These are [1][2]:")]
+    ("text", "marked"),
+    [
+        ("Seven.", "Seven [1][2]."),
+        ("Seven", "Seven [1][2]"),
+        ("These are:", "These are [1][2]:"),
+        ("It is {name}. One is left out.", "It is Ann B. Lee [1][2]. One is left out."),
+    ],
 )
-def test_markers_stand_before_the_last_stop(text: str, marked: str) -> None:
-    assert sentence(text, result(("Ann", 7)), "[1][2]") == marked
+def test_markers_stand_before_the_stop_of_the_first_sentence(text: str, marked: str) -> None:
+    assert sentence(text, result(("Ann B. Lee", 7)), "[1][2]") == marked
 
 
 def test_an_empty_result_is_said_to_be_one() -> None:
