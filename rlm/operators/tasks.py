@@ -53,8 +53,8 @@ the number of each part and your notes."""
 _QUOTING = """
 
 Give for each number two things. "words" are the words of the record that the answer rests on: the one sentence or
-clause that says it, copied exactly, without its heading; null where the answer rests on what the record does not say.
-"answer" is what was asked for above."""
+clause that says it, copied exactly, with its heading only where it says nothing without it; null where the answer rests
+on what the record does not say. "answer" is what was asked for above."""
 # Room for replies; longer replies are asked for again with more.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40

@@ -25,6 +25,7 @@ _BRIEF_CHARS = 120  # of a caption, its end
 # The most characters for the values of all columns of a table and for all cells of a row, and the fewest for one.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
+_EMPTY = "(empty)"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,10 @@ def _whole(table: Described, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
     of_one = min(_ROW_CHARS, most_chars // (2 * max(1, len(contents.rows))))
-    room = max(_FEWEST_CELL_CHARS, of_one // max(1, len(shown)))
     for number, row in contents.rows.items():
-        yield f"  row {number}: {' | '.join(_cell(cell, room) for cell in row[:_MOST_COLUMNS])}"
+        cells = [_EMPTY if cell is None else one_line(cell) for cell in row[:_MOST_COLUMNS]]
+        room = max(_FEWEST_CELL_CHARS, _longest(cells, of_one))
+        yield f"  row {number}: {' | '.join(cut(cell, room) for cell in cells)}"
 
 
 def _captions(contents: Contents) -> Iterator[str]:
@@ -227,8 +229,14 @@ def _values(profile: ColumnProfile, room: int) -> str:
     return f"{': ' if is_all else ', such as ' if is_example else ', most often '}{', '.join(shown)}"
 
 
-def _cell(value: str | None, most: int) -> str:
-    return "(empty)" if value is None else cut(one_line(value), most)
+def _longest(cells: Sequence[str], room: int) -> int:
+    """Return how long a cell may be for all to fit into `room`; short ones leave theirs to the others."""
+    lengths = sorted(map(len, cells))
+    for at, length in enumerate(lengths):
+        if length * (len(lengths) - at) > room:
+            return room // (len(lengths) - at)
+        room -= length
+    return max(lengths, default=0)
 
 
 def _count(number: int, unit: str) -> str:

@@ -168,6 +168,13 @@ def test_values_of_metadata_are_shown(tmp_path: Path) -> None:
     assert rows[-1].startswith("row 49: 48.txt")
 
 
+def test_short_cells_of_a_row_leave_their_room_to_long_ones(tmp_path: Path) -> None:
+    names = [f"{at:02} {'agreement ' * 5}.txt" for at in range(40)]
+    corpus, records = ingested(tmp_path, dict.fromkeys(names, "Some words."))
+    lines = _lines(TableCatalog(records).in_scope(corpus).description())
+    assert sum(line.count("agreement .txt | default") for line in lines) == 40
+
+
 def test_of_documents_that_were_closed_meanwhile_nothing_is_shown(tmp_path: Path) -> None:
     corpus, records = ingested(tmp_path, {"orders.csv": ORDERS, "secret.csv": "name,salary\nAda,1\nBob,2\n"})
     closed: set[str] = set()
