@@ -123,18 +123,18 @@ class Reranking:
             )
 
     def _scores(self, query: str, passages: Sequence[str], corpus: Corpus | None) -> Sequence[float]:
-        until = monotonic() + self._deadline_seconds
-        work = partial(self._reranker.scores, query, passages, until=until, corpus=corpus)
+        seconds = self._deadline_seconds
+        work = partial(self._reranker.scores, query, passages, until=monotonic() + seconds, corpus=corpus)
         asked = self._threads.submit(corpus.tenant_id if corpus else "", work)
         try:
-            scores = asked.result(self._deadline_seconds)
+            scores = asked.result(seconds)
         except RerankerError:
             raise
         except DeadlineError as error:
             asked.cancel()
             raise RerankerTimeoutError(
                 f"The reranker {self._reranker.fingerprint} was not done with {len(passages)} passages in "
-                f"{self._deadline_seconds * 1000:,.0f} ms."
+                f"{seconds * 1000:,.0f} ms."
             ) from error
         # A reranker runs code and models of others: whatever it raises, there are hits to show.
         except Exception as error:
