@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -198,8 +199,6 @@ class TableCatalog:
 
 
 def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
-    shown = corpus.spread(_SHOWN_DOCUMENTS)
-    corpus.note(shown)
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
     known = _properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
@@ -212,7 +211,10 @@ def _documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     names = [each.collection for each in corpus.documents]
     columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = profile_of(names, ColumnType.TEXT)
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
-    rows = {numbers[each.handle]: _as_texts(document_row(each, corpus, table.columns)) for each in shown}
+    rows: dict[int, Sequence[str | None]] = {}
+    for each in corpus.spread(_SHOWN_DOCUMENTS):
+        with suppress(UnknownHandleError):  # deleted or closed meanwhile
+            rows[numbers[each.handle]] = _as_texts(document_row(each, corpus, table.columns))
     return Contents(columns, rows)
 
 
@@ -221,8 +223,12 @@ def _properties(corpus: Corpus) -> list[Mapping[str, str]]:
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
         return []
-    having = zip(corpus.documents, have_some, strict=True)
-    return [corpus.map(document).properties if has_some else {} for document, has_some in having]
+    found: list[Mapping[str, str]] = [{}] * len(have_some)
+    for at, document in enumerate(corpus.documents):
+        if have_some[at]:
+            with suppress(UnknownHandleError):
+                found[at] = corpus.map(document).properties
+    return found
 
 
 def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:

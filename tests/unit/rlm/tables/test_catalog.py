@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.tables import Column, ColumnType
+from ingest.texts import TextMap
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import UnknownHandleError
@@ -190,6 +191,22 @@ def test_of_documents_that_were_closed_meanwhile_nothing_is_shown(tmp_path: Path
         list(open_table(before.tables[1], guarded, records).texts([1]))
     with pytest.raises(UnknownHandleError):
         open_table(before.tables[1], guarded, records).sql_table(tmp_path, {})
+
+
+def test_documents_that_go_while_they_are_described_have_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, records = ingested(tmp_path, {f"{at:02}.txt": "Some words." for at in range(12)})
+    read, gone = corpus._texts.map, corpus.documents[11].handle.version_id
+
+    def read_what_is_there(version: str) -> TextMap:
+        if version == gone:
+            raise KeyError(version)
+        return read(version)
+
+    monkeypatch.setattr(corpus._texts, "map", read_what_is_there)
+    lines = _lines(TableCatalog(records).in_scope(corpus).description())
+    assert [line.split(":")[0] for line in lines if line.startswith("row ")] == [f"row {at}" for at in range(1, 12)]
 
 
 def test_tables_without_room_are_shown_by_columns_and_the_rest_by_name(tmp_path: Path) -> None:
