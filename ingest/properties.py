@@ -1,4 +1,4 @@
-"""What a file says of itself beside its text, such as who sent a message: the columns of it, by media type.
+"""The properties that a file states beside its text, such as the sender of a message: their columns, by media type.
 
 A value is one line of text; one of a column of times is written as `2026-02-05 10:00:00`.
 """

@@ -24,7 +24,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Source:
-    """What FROM names: `columns` are None of a table."""
+    """One source in FROM: a subquery with its columns, or a table, whose `columns` are None."""
 
     name: str
     columns: Sequence[_Column] | None
