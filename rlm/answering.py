@@ -141,7 +141,7 @@ class Answering:
         if not model.profile.judges:
             return None
         calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
-        return Judge(calls, model.profile, opened.nonce(), cancelled=opened.cancelled)
+        return Judge(calls, model.profile, opened.nonce(), opened.today, cancelled=opened.cancelled)
 
     def _extracts(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
@@ -174,7 +174,7 @@ def _route(opened: OpenRequest, question: str) -> Route:
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.strategies(), opened.nonce()
     described = tables.description(router.profile.reading_tokens)
-    return route(question, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
+    return route(question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
 
 
 def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

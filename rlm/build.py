@@ -84,6 +84,7 @@ class OpenRequest:
         self.request = request
         self.cancelled = cancelled
         self.nonce = durability.nonce
+        self.today = durability.today()
         limits = (request.wanted.limits or Limits()).within(Limits(depth=self.profile.max_depth))
         self.budget = durability.budget(limits, self.profile.price)
         self.prices_known = True
@@ -169,6 +170,7 @@ class OpenRequest:
             search=self._durability.search(search),
             corpus=lambda: self.corpus,
             nonce=self.nonce,
+            today=self.today,
             cancelled=self.cancelled,
         )
 
@@ -223,6 +225,7 @@ class OpenRequest:
                 profile=self.profile,
                 sub_profile=reader.profile,
                 sandbox=self._parts.sandbox,
+                today=self.today,
                 operators=operators,
                 search=search,
                 budget=self.budget,

@@ -19,7 +19,7 @@ from rlm.llm.port import SubCall, SubFailure, SubReply, raised, reply_to
 from rlm.llm.structured_output import closed_object
 from rlm.passages import PassageReader, fits
 from rlm.strategy import Context
-from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
+from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
 
 # A chain of three facts takes three rounds; each round costs a call and reads more.
 MAX_SEARCHES = 3
@@ -190,9 +190,10 @@ class _Reading:
 
     def _asked(self) -> str:
         """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
-        nonce = self._nonce
+        context, nonce = self._context, self._nonce
         blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)]
-        return "\n".join([*blocks, "", f"Question: {plain(self._context.question, nonce)}"])
+        today = None if context.profile.small else context.today  # a small model takes it for a date of the passages
+        return "\n".join([*blocks, "", asked(context.question, today, nonce)])
 
 
 class _Reply:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
@@ -10,7 +11,7 @@ from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelO
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.structured_output import closed_object
 from rlm.requests import StrategyName
-from rlm.untrusted import DATA_ONLY, one_line, plain
+from rlm.untrusted import DATA_ONLY, asked, one_line, plain
 
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
@@ -50,6 +51,7 @@ class Route:
 
 def route(
     question: str,
+    today: date,
     corpus: Corpus,
     choices: Sequence[StrategyName],
     tables: str,
@@ -62,7 +64,8 @@ def route(
 
     An unusable reply leads to the direct strategy. Raises the other errors that keep a model from replying.
     """
-    call = SubCall(SYSTEM, _prompt(question, corpus, choices, tables, nonce), _TOKENS, route_schema(choices), "route")
+    prompt = _prompt(question, today, corpus, choices, tables, nonce)
+    call = SubCall(SYSTEM, prompt, _TOKENS, route_schema(choices), "route")
     try:
         read = json.loads(reply_to(calls, call, cancelled=cancelled).text)
     except _GO_ON_AFTER as error:
@@ -83,7 +86,9 @@ def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
     )
 
 
-def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str) -> str:
+def _prompt(
+    question: str, today: date, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str
+) -> str:
     size = corpus.size
     return "\n".join(
         [
@@ -92,7 +97,7 @@ def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tabl
             plain(tables, nonce),
             f"END scope {nonce}",
             "",
-            f"Question: {plain(question, nonce)}",
+            asked(question, today, nonce),
             "",
             f"Strategies that can be had here: {', '.join(choices)}.",
         ]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 from retrieval.passages import Passage
@@ -34,7 +35,7 @@ class Context:
 
     `question` stands alone; `queries` are extra words to search for. `calls` spend the request's budget and are
     logged if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new
-    mark for untrusted text; a resumed run gets the same marks again.
+    mark for untrusted text; a resumed run gets the same marks again, and the same `today`.
     """
 
     question: str
@@ -45,6 +46,7 @@ class Context:
     search: Search
     corpus: Callable[[], Corpus]
     nonce: Callable[[], str]
+    today: date
     cancelled: Callable[[], bool] = not_cancelled
     queries: tuple[str, ...] = ()
     reader: Callable[[], BoundModel] | None = None

@@ -8,6 +8,7 @@ reach only the caller's scope.
 
 import re
 import secrets
+from datetime import date
 
 from ingest.chunking import context_line
 from ingest.model_text import neutral
@@ -32,6 +33,12 @@ def plain(text: str, nonce: str) -> str:
 def one_line(text: str, max_chars: int | None = None) -> str:
     """Return `text` as a model may get it, on one line, cut after `max_chars`."""
     return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
+
+
+def asked(question: str, today: date | None, nonce: str) -> str:
+    """Return the lines of a prompt that say what is asked, and on which day if `today` is given."""
+    day = "" if today is None else f"Today is {today:%A}, {today.isoformat()}.\n"
+    return f"{day}Question: {plain(question, nonce)}"
 
 
 def delimited(label: str, passage: Passage, nonce: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from ingest.errors import LeadlineError
 from retrieval.passages import Passage
@@ -13,7 +14,7 @@ from rlm.errors import RunCancelledError
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.llm.structured_output import closed_object
-from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
+from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 # Sentences in one call: their verdicts must fit the model's output limit.
@@ -63,11 +64,18 @@ class Judge:
     """Asks one model for verdicts; made for one request."""
 
     def __init__(
-        self, calls: SubCalls, profile: ModelProfile, nonce: str, *, cancelled: Callable[[], bool] = not_cancelled
+        self,
+        calls: SubCalls,
+        profile: ModelProfile,
+        nonce: str,
+        today: date,
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._calls = calls
         self._profile = profile
         self._nonce = nonce
+        self._today = today
         self._cancelled = cancelled
 
     def judge(self, question: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]) -> Judgement:
@@ -105,17 +113,17 @@ class Judge:
         ]
         first = max(0, places[0] - 2)
         near = enumerate(sentences[first : places[-1] + 1], first)
-        asked = ", ".join(str(place + 1) for place in places)
+        wanted = ", ".join(str(place + 1) for place in places)
         prompt = "\n".join(
             [
                 *blocks,
                 "",
-                f"Question: {plain(one_line(question), self._nonce)}",
+                asked(one_line(question), self._today, self._nonce),
                 "",
                 "Sentences, in the order of the answer:",
                 *(plain(_line(place, each, place in places), self._nonce) for place, each in near),
                 "",
-                f"Give a verdict on each sentence with a number in front: {asked}.",
+                f"Give a verdict on each sentence with a number in front: {wanted}.",
             ]
         )
         tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 from rlm.cancelling import not_cancelled
@@ -68,6 +69,7 @@ class Environment:
     profile: ModelProfile
     sandbox: Sandbox
     operators: Callable[[Corpus, BatchedSubCalls], Operators]
+    today: date
     search: Callable[[Corpus], Search] | None = None
     budget: Budget = field(default_factory=lambda: Budget(Limits()))
     bind: Callable[[Budget], SubCalls] | None = None

@@ -19,7 +19,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
-from rlm.untrusted import plain
+from rlm.untrusted import asked, plain
 
 _TITLES = 10
 # The model is told this many cells before the last.
@@ -98,7 +98,7 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
     ]
     if not environment.may_descend:
         lines.append("rlm_query is not available in this run; use llm_query_batched and the tools that judge records.")
-    return "\n".join([*lines, "", f"Question: {plain(question, mark)}"])
+    return "\n".join([*lines, "", asked(question, environment.today, mark)])
 
 
 def cell(number: int, code: str | None, shown: str) -> str:

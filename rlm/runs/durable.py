@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -112,6 +113,9 @@ class DurableRun(Durability):
     def nonce(self) -> str:
         """Return a mark unknown to all document authors: it is made from the run's id, 122 random bits drawn later."""
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
+
+    def today(self) -> date:
+        return datetime.fromtimestamp(self._run.created_at, UTC).date()
 
     def record(self, event: Event) -> None:
         """Log a strategy's event; the text is logged in pieces while it is written."""

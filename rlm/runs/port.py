@@ -1,6 +1,7 @@
 """The ports of durable runs: the log that the catalog keeps, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -71,6 +72,10 @@ class Durability:
     def nonce(self) -> str:
         """Return a nonce as `rlm.untrusted.new_nonce`; the n-th is the same in each attempt, so prompts are too."""
         return new_nonce()
+
+    def today(self) -> date:
+        """Return the day on which the question was asked, by UTC; it is the same in each attempt."""
+        return datetime.now(UTC).date()
 
 
 ONCE = Durability()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +14,7 @@ from rlm.llm.structured_output import closed_object
 from rlm.operators.tasks import MAX_LABELS, label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
 from rlm.tables.description import Description
-from rlm.untrusted import DATA_ONLY, plain
+from rlm.untrusted import DATA_ONLY, asked, plain
 
 _MAX_TOKENS = 2_000
 _MOST_SEMANTIC_COLUMNS = 6
@@ -79,7 +80,7 @@ _PROMPT = """BEGIN tables {nonce}
 {tables}
 END tables {nonce}
 
-Question: {question}
+{asked}
 {look}
 Reply with the plan as JSON."""
 _LOOK = f"""
@@ -163,11 +164,12 @@ LOOKING_SCHEMA: Mapping[str, object] = closed_object(
 
 
 def planning_call(
-    question: str, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
+    question: str, today: date, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
 ) -> SubCall:
     """Return the call that asks for a plan; who `may_look` may ask to see more of the tables first."""
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
-    prompt = _PROMPT.format(nonce=nonce, tables=plain(shown.text, nonce), question=question, look=look)
+    wanted = asked(question, today, nonce)
+    prompt = _PROMPT.format(nonce=nonce, tables=plain(shown.text, nonce), asked=wanted, look=look)
     return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, profile.max_output_tokens), schema, "plan")
 
 

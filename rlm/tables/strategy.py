@@ -84,11 +84,12 @@ class TableStrategy:
         nonce, profile = context.nonce(), context.profile
         shown = tables.described(profile.reading_tokens)
         may_look = bool(shown.brief | shown.listed) and not profile.small
-        call = planning_call(context.question, shown, nonce, profile, may_look=may_look)
+        call = planning_call(context.question, context.today, shown, nonce, profile, may_look=may_look)
         reply = _reply(context, call)
         if may_look and (wanted := asked_to_see(reply, tables, shown)):
             tables = self._catalog.showing(tables, wanted, corpus)
-            call = planning_call(context.question, tables.described(profile.reading_tokens), nonce, profile)
+            shown = tables.described(profile.reading_tokens)
+            call = planning_call(context.question, context.today, shown, nonce, profile)
             reply = _reply(context, call)
         try:
             plan, result = yield from self._run(reply, tables, run)

@@ -1,6 +1,7 @@
 """Contexts of strategies over a few documents in memory, with the real search over them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from itertools import count
 
 from ingest.catalog.catalog import Visible
@@ -23,6 +24,7 @@ from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 
+TODAY = date(2024, 5, 17)
 CAPABLE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000)
 
 
@@ -111,4 +113,5 @@ def context_over(
         search=searching(searcher_over(corpus), scope, corpus.used, widened_chars=None),
         corpus=lambda: corpus,
         nonce=lambda: f"nonce{next(nonces)}",
+        today=TODAY,
     )

@@ -21,6 +21,7 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Context
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import ScriptedRoot
+from tests.support.contexts import TODAY
 from tests.support.corpora import corpus_of
 
 PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
@@ -44,6 +45,7 @@ def environment(
         profile=PROFILE,
         sandbox=sandbox,
         operators=Operators,
+        today=TODAY,
     )
     return replace(made, **more)
 
@@ -62,6 +64,7 @@ def context(given: Environment, question: str = QUESTION) -> Context:
         search=nothing,
         corpus=lambda: given.corpus,
         nonce=lambda: "0" * 16,
+        today=TODAY,
         cancelled=given.cancelled,
     )
 

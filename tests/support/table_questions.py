@@ -19,6 +19,7 @@ from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
 from tests.fakes.rule_subcalls import Answer, RuleSubCalls
+from tests.support.contexts import TODAY
 
 PROFILE = ModelProfile("a capable model", 131_072, 8_192, batch_items=30, slice_tokens=1_000)
 
@@ -62,6 +63,7 @@ class TableQuestion:
             lambda query, top_k: (),
             lambda: self.corpus,
             lambda: "0123456789abcdef",
+            TODAY,
             self.cancelled,
         )
         self.events.extend(strategy.stream(context))

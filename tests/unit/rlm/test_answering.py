@@ -1,6 +1,7 @@
 """The pipeline: condense, route, answer, check; what each stage costs, and what no stage may do."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -163,6 +164,20 @@ def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answ
     assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
 
 
+def test_every_stage_is_told_the_same_day() -> None:
+    large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
+    choice = json.dumps({"why": "It counts.", "strategy": "table", "queries": []})
+    plan = json.dumps({"semantic_columns": [], "sql": "", "rows_sql": "", "answer": "No table has keepers."})
+    for documents in (large, DOCUMENTS):  # routed and planned, answered and judged
+        with pipeline(documents, by_stage(ANSWER, route=choice, plan=plan, judge=verdict("supported"))) as (own, chat):
+            asked(own)
+            assert chat is not None
+            days = [re.findall(r"^(Today is .*)\nQuestion: Who", each, re.MULTILINE) for each in chat.prompts]
+        assert len(days) == 2
+        assert len(days[0]) == 1
+        assert days[0] == days[1]
+
+
 def test_a_forced_strategy_is_taken_without_asking() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     with pipeline(large, by_stage(ANSWER, judge=verdict("supported"))) as (answering, chat):
@@ -179,6 +194,7 @@ def test_a_small_model_neither_routes_nor_judges_and_its_answers_say_that_it_is_
         _, answer = asked(answering)
         assert chat is not None
         assert len(chat.prompts) == 1
+        assert "Today" not in chat.prompts[0]
     assert answer.notes == (SMALL_MODEL,)
     assert answer.sentences[0].check is Check.QUOTED
 

@@ -16,7 +16,7 @@ from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
 from tests.fakes.passages import passage
 from tests.fakes.scripted_calls import ScriptedCalls
-from tests.support.contexts import CAPABLE
+from tests.support.contexts import CAPABLE, TODAY
 
 KEEPER = passage("The night was cold. The keeper of the lighthouse was Ada Brandt. She lit it in 1871.", start=100)
 SHIP = passage("The Merle sank off the cape. Nobody drowned.", document="doc-2", title="Wrecks", page=3)
@@ -39,7 +39,7 @@ def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Senten
 
 def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
     calls = ScriptedCalls({"judge": reply})
-    return Judge(calls, CAPABLE, "nonce").judge("Who?", sentences_of(draft), draft.evidence), calls
+    return Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences_of(draft), draft.evidence), calls
 
 
 def verdicts(*given: tuple[int, str, str]) -> str:
@@ -292,7 +292,7 @@ def test_the_judge_reads_what_is_cited_with_titles_question_and_the_sentences_ar
 def test_a_long_answer_is_judged_in_several_calls() -> None:
     draft = draft_of(" ".join(f"Ada kept it for {number} years [1]." for number in range(1, 101)))
     calls = ScriptedCalls({"judge": verdicts()})
-    Judge(calls, CAPABLE, "nonce").judge("Who?", sentences_of(draft), draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences_of(draft), draft.evidence)
     assert len(calls.calls) == 2
 
 
@@ -302,7 +302,7 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
     draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, searched([long]))
     sentences = located(draft, lambda *_: Location())[0]
     calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
-    Judge(calls, CAPABLE, "nonce").judge("Who?", sentences, draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
     assert len(calls.calls[0].prompt) < 4 * CAPABLE.max_prompt_tokens
 

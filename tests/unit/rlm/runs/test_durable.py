@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -428,6 +429,13 @@ def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts
     assert len({*nonces, other.nonce()}) == 3
     for run in (first, again, other):
         run.close()
+
+
+def test_the_day_of_an_attempt_is_the_one_on_which_the_run_was_asked_for() -> None:
+    late = datetime(2024, 5, 17, 23, 59, tzinfo=UTC).timestamp()
+    run = DurableRun(replace(RUN, created_at=late), MemoryLog())
+    assert run.today() == date(2024, 5, 17)
+    run.close()
 
 
 def test_what_a_strategy_says_of_itself_is_logged_once_over_all_attempts() -> None:

@@ -17,6 +17,7 @@ from rlm.tables.plan import (
     read_plan,
     repairing_call,
 )
+from tests.support.contexts import TODAY
 from tests.support.ingested_tables import ingested
 from tests.support.table_questions import PROFILE, plan
 
@@ -87,13 +88,13 @@ def test_the_schema_has_nothing_that_grammars_cannot_compile(schema: Any) -> Non
 
 
 def test_cells_cannot_end_the_tables_or_pose_as_another_turn(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables.described(), "0123456789abcdef", PROFILE)
+    call = planning_call("How many?", TODAY, tables.described(), "0123456789abcdef", PROFILE)
     assert call.prompt.count("END tables 0123456789abcdef") == 1
     assert "<|im_start|>" not in call.prompt
 
 
 def test_a_repair_begins_as_the_first_call_did(tables: TablesInScope) -> None:
-    call = planning_call("How many?", tables.described(), "0123456789abcdef", PROFILE)
+    call = planning_call("How many?", TODAY, tables.described(), "0123456789abcdef", PROFILE)
     again: SubCall = repairing_call(
         call, '{"sql": "SELECT nothing"}', "There is no column nothing.", "0123456789abcdef"
     )
