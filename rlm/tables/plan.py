@@ -33,7 +33,7 @@ say about the unit and the scale of figures, such as thousands or a currency, go
 such figure in "answer", and let "sql" give figures in the scale of the table. Rows of totals stand among the others;
 never add a total to what it is the total of.
 
-A plan has four parts.
+A plan has five parts.
 
 "sql" is one SELECT statement in the dialect of DuckDB, WITH and subqueries included. Put names of tables and columns in
 double quotes, exactly as they are shown. Every table also has a column "_row", the number of the row. Empty cells are
@@ -65,13 +65,16 @@ cannot matter.
 are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
 "sql" itself selects from one table with the conditions that matter.
 
+"language" is the tag of the language of the question, such as "en" or "pt-BR": figures are written as it writes them.
+
 "answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} for a value
 that the result has once, in its only row or the same in all rows, {{list:column}} for all values of a column,
 {{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
 Repeat what was asked and what each figure is, so that the sentence can stand alone: "{{Late}} of the {{Messages}}
-messages complain about late delivery.", "The most orders came from {{list:country, Orders}}.", "{{row_count}} reports
-name no budget: {{list:title}}." Write no figure that the query has to find. What the sentence does not show of the
-result stands below it as a table, so for a long one a sentence that introduces the table will do.
+messages complain about late delivery.", "The most orders came from {{list:country, Orders}}.", "Reports without a
+budget: {{row_count}} ({{list:title}})." Word it so that it is right for one as for many, and write no figure that the
+query has to find. What the sentence does not show of the result stands below it as a table, so for a long one a
+sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 
@@ -121,12 +124,16 @@ class SemanticColumn:
 
 @dataclass(frozen=True)
 class Plan:
-    """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it."""
+    """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it.
+
+    `language` is the BCP 47 tag of the language of `answer`, empty if it is not known.
+    """
 
     semantic_columns: tuple[SemanticColumn, ...]
     sql: str
     rows_sql: str
     answer: str
+    language: str = ""
 
     def steps(self) -> tuple[str, ...]:
         """Return the steps for people, a sentence each."""
@@ -154,6 +161,7 @@ _MEMBERS: Mapping[str, object] = {
     },
     "sql": {"type": "string"},
     "rows_sql": {"type": "string"},
+    "language": {"type": "string"},
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = closed_object(_MEMBERS)
@@ -211,7 +219,8 @@ def read_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> P
         columns = tuple(each for each in columns if not _is_there(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
         raise PlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
-    plan = Plan(columns, texts[0].rstrip("; \n\t"), texts[1].rstrip("; \n\t"), texts[2])
+    sql, rows_sql = (text.rstrip("; \n\t") for text in texts[:2])
+    plan = Plan(columns, sql, rows_sql, texts[2], str(value.get("language", "")).strip())
     if not plan.sql and not plan.answer:
         raise PlanError('It has neither "sql" nor an "answer" that says what is missing.')
     if len(columns) > _MOST_SEMANTIC_COLUMNS:

@@ -6,7 +6,10 @@ Cells are words of documents or of a model, so nothing in them may work as Markd
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_decimal
 
 from rlm.answers import Interval, Result, as_json
 from rlm.checking.markers import sentence_spans
@@ -16,6 +19,8 @@ from rlm.untrusted import one_line
 MOST_SHOWN_ROWS = 20
 _MOST_LISTED = 20
 _CELL_CHARS = 300
+_MOST_DIGITS = 400
+_PLAIN_FLOATS = 1e15  # floats from here on have an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -25,9 +30,26 @@ _ROW_COUNT = "row_count"
 _NOTHING = "No record matches what was asked for."
 _UNPLACED = "The result of the query:"
 _EMPTY = "—"
+ENGLISH = Locale("en")
 
 
-def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = ()) -> str:
+class _Figure(str):
+    """A figure as people write it; its spaces hold it together."""
+
+    __slots__ = ()
+
+
+def locale_of(tag: str) -> Locale:
+    """Return how a language writes figures, by its BCP 47 tag; as English if it is unknown."""
+    try:
+        return Locale.parse(tag, sep="-")
+    except (ValueError, UnknownLocaleError):
+        return ENGLISH
+
+
+def sentence(
+    template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = (), locale: Locale = ENGLISH
+) -> str:
     """Return the sentences of an answer, with `markers` before the first one's stop, or those of each row in a list.
 
     A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
@@ -44,11 +66,11 @@ def sentence(template: str, result: SqlResult, markers: str, row_markers: Sequen
     def filled(match: re.Match[str]) -> str:
         name = match[1].strip()
         if name == _ROW_COUNT:
-            return f"{result.total_rows:,}"
+            return _number(result.total_rows, 0, locale)
         columns = [known[each.casefold()] for each in _named(name, result)]
         if name.startswith(_LIST):
-            return _listed(result, columns, row_markers)
-        return cell(_aligned(result)[0][columns[0]]) if result.rows else _EMPTY
+            return _listed(result, columns, row_markers, locale)
+        return cell(_aligned(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers, result)
 
@@ -89,12 +111,14 @@ def told_once(template: str, result: SqlResult) -> set[int]:
     return found if len(found) < len(result.columns) else set()
 
 
-def markdown_table(result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = ()) -> str:
+def markdown_table(
+    result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
+) -> str:
     """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns.
 
     The markers of a row, if it has any, stand at its end.
     """
-    shown = _aligned(result)[:MOST_SHOWN_ROWS]
+    shown = _aligned(result, locale)[:MOST_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
     marked = zip(shown, row_markers or [""] * len(shown), strict=False)
     lines = [
@@ -103,12 +127,15 @@ def markdown_table(result: SqlResult, without: Collection[int] = (), row_markers
         *(_row(_marked_cells([cell(each[at]) for at in columns], marker)) for each, marker in marked),
     ]
     more = result.total_rows - len(shown)
-    return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")
+    if more <= 0:
+        return "\n".join(lines)
+    left_out = f"and {more:,} more row{'' if more == 1 else 's'}" if _is_english(locale) else _plus(more, locale)
+    return "\n".join([*lines, "", f"… {left_out}"])
 
 
 def cell(value: object) -> str:
     """Return a value for people, on one line."""
-    return _escaped(_written(value))
+    return value if isinstance(value, _Figure) else _escaped(_written(value))
 
 
 def result_of(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
@@ -134,42 +161,61 @@ def _named(place: str, result: SqlResult) -> list[str]:
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
-def _listed(result: SqlResult, columns: Sequence[int], markers: Sequence[str]) -> str:
+def _listed(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
     """Return the first rows in words, of several columns as "Ann (7), Bob (2)"; semicolons part what has commas."""
-    rows = [[cell(row[at]) for at in columns] for row in _aligned(result)[:_MOST_LISTED]]
+    rows = [[cell(row[at]) for at in columns] for row in _aligned(result, locale)[:_MOST_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
     shown = [f"{each} {marker}" for each, marker in zip(shown, markers, strict=False)] if markers else shown
     more = result.total_rows - len(shown)
     between = "; " if any(", " in each for row in rows for each in row) else ", "
-    return between.join(shown) + (f" and {more:,} more" if more > 0 else "")
+    if more <= 0:
+        return between.join(shown)
+    left_out = f" and {more:,} more" if _is_english(locale) else f"{between}… {_plus(more, locale)}"
+    return between.join(shown) + left_out
 
 
-def _aligned(result: SqlResult) -> list[list[object]]:
+def _is_english(locale: Locale) -> bool:
+    return locale.language == ENGLISH.language
+
+
+def _plus(more: int, locale: Locale) -> str:
+    """Return how much is left out of a list, without words."""
+    return f"(+{_number(more, 0, locale)})"
+
+
+def _aligned(result: SqlResult, locale: Locale) -> list[list[object]]:
     """Return the rows with the figures of a column written alike: as many decimals, and the thousands of a count or
-    sum parted by commas."""
+    sum parted."""
     most = [
         max((len(_plain_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
         for column in zip(*result.rows, strict=True)
     ]
-    commas = ["," if at in result.quantities else "" for at in range(len(result.columns))]
-    return [[_figure(*each) for each in zip(row, commas, most, strict=True)] for row in result.rows]
+    parted = [at in result.quantities for at in range(len(result.columns))]
+    return [[_figure(*each, locale) for each in zip(row, most, parted, strict=True)] for row in result.rows]
 
 
-def _figure(value: object, comma: str, places: int) -> object:
+def _figure(value: object, places: int, is_parted: bool, locale: Locale) -> object:
     match value:
         case Decimal():
-            return f"{value:{comma}.{places}f}"
-        case int() if comma and not isinstance(value, bool):
-            return f"{value:,}"
-        case float():
-            return _plain_float(value, comma)
+            return _number(value, places, locale, is_parted=is_parted)
+        case int() if is_parted and not isinstance(value, bool):
+            return _number(value, 0, locale)
+        case float() if abs(value) < _PLAIN_FLOATS:
+            number = Decimal(_plain_float(value))
+            return _number(number, max(0, -int(number.as_tuple().exponent)), locale, is_parted=is_parted)
         case _:
             return value
 
 
-def _plain_float(value: float, comma: str = "") -> str:
-    """Return the number without digits that only its binary form has, and without an exponent below 10 to the 15th."""
-    return f"{value:{comma}.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < 1e15 else repr(value)
+def _number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
+    pattern = ("#,##0" if is_parted else "0") + f".{'0' * places}" * bool(places)
+    with localcontext(prec=_MOST_DIGITS):  # the library raises for more than 28 digits
+        return _Figure(format_decimal(value, format=pattern, locale=locale))
+
+
+def _plain_float(value: float) -> str:
+    """Return the number without digits that only its binary form has."""
+    return f"{value:.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < _PLAIN_FLOATS else repr(value)
 
 
 def _marked(text: str, markers: str, result: SqlResult) -> str:

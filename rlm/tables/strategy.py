@@ -19,6 +19,7 @@ from rlm.tables.evidence import Evidence, evidence_of
 from rlm.tables.plan import Plan, PlanError, asked_to_see, planning_call, read_plan, repairing_call
 from rlm.tables.render import (
     lists_rows,
+    locale_of,
     markdown_table,
     result_of,
     sentence,
@@ -131,7 +132,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     behind = run.behind(plan)
     evidence = evidence_of(plan, behind, run)
     count = evidence.rows
-    text = _text(plan.answer, result, evidence)
+    text = _text(plan, result, evidence)
     coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
@@ -150,15 +151,16 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     )
 
 
-def _text(answer: str, result: SqlResult, evidence: Evidence) -> str:
+def _text(plan: Plan, result: SqlResult, evidence: Evidence) -> str:
     """Return the sentence and the table; markers stand by the rows in a list or the table, or else in the sentence."""
+    answer, locale = plan.answer, locale_of(plan.language)
     by_row, has_table, has_list = evidence.row_markers(result), shows_table(answer, result), lists_rows(answer, result)
     is_marked = bool(by_row) and (has_table or has_list)
-    text = sentence(answer, result, "" if is_marked else evidence.markers, by_row)
+    text = sentence(answer, result, "" if is_marked else evidence.markers, by_row, locale)
     if not has_table:
         return text
     in_table = () if has_list else by_row
-    return f"{text}\n\n{markdown_table(result, told_once(answer, result), in_table)}"
+    return f"{text}\n\n{markdown_table(result, told_once(answer, result), in_table, locale)}"
 
 
 def _table(plan: Plan, result: SqlResult) -> ResultTable:

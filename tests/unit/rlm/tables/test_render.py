@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 from rlm.answers import Interval, as_json
 from rlm.tables.render import (
     cell,
+    locale_of,
     markdown_table,
     result_of,
     sentence,
@@ -119,6 +120,36 @@ def test_thousands_of_counts_and_sums_are_parted_and_those_of_years_and_identifi
     ]
     said = sentence("{row_count} rows: {order} of {year}: {Orders}, {list:Orders, Total}.", found, "")
     assert said.startswith("1,000,000 rows: 10234 of 2024: 1,234,567, 1,234,567 (1,234.50), -1,000 (—) and")
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("de", "1.234.567 zu 0,5: a (12.345,50), … (+1.998)."),
+        ("fr", "1\u202f234\u202f567 zu 0,5: a (12\u202f345,50), … (+1\u202f998)."),
+        ("", "1,234,567 zu 0.5: a (12,345.50) and 1,998 more."),
+        ("Klingon", "1,234,567 zu 0.5: a (12,345.50) and 1,998 more."),
+        ("../../etc/passwd", "1,234,567 zu 0.5: a (12,345.50) and 1,998 more."),
+    ],
+)
+def test_figures_are_written_as_the_language_of_the_answer_writes_them(tag: str, said: str) -> None:
+    columns = ("name", "Total", "Orders", "Share")
+    rows = (("a", Decimal("12345.50"), 1_234_567, 0.5),)
+    found = SqlResult(columns, rows, 1_999, quantities=frozenset({1, 2}))
+    assert sentence("{Orders} zu {Share}: {list:name, Total}.", found, "", locale=locale_of(tag)) == said
+
+
+def test_no_digit_of_a_long_figure_is_lost() -> None:
+    long = Decimal("12345678901234567890123456789012345.678")
+    found = SqlResult(("Total",), ((long,),), 1, quantities=frozenset({0}))
+    assert cell_of(found) == f"{long:,}"
+    assert cell_of(SqlResult(("Total",), ((1e-7,),), 1)) == "0.0000001"
+    assert cell_of(SqlResult(("Total",), ((float("nan"),),), 1)) == "nan"
+
+
+def cell_of(found: SqlResult) -> str:
+    """The only cell as the sentence has it."""
+    return sentence("{Total}", found, "")
 
 
 def test_names_without_a_column_are_known() -> None:
