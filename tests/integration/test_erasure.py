@@ -27,6 +27,7 @@ DIRECT, FOLLOW, TABLE, CODE = "What did the keeper say?", "Say it again?", "What
 PLAN = {
     "semantic_columns": [],
     "sql": "SELECT note FROM orders WHERE id = 2",
+    "language": "en",
     "rows_sql": "SELECT _row FROM orders WHERE id = 2",
     "answer": "The note is {note}.",
 }

@@ -51,7 +51,12 @@ for name in {forbidden!r}:
 print(found, hits, counted, listed, inside, texts)
 submit({{"documents": len(listed), "refused": refused}})
 """
-PLAN = {"semantic_columns": [], "sql": "SELECT name FROM documents", "rows_sql": "SELECT _row FROM documents"}
+PLAN = {
+    "semantic_columns": [],
+    "sql": "SELECT name FROM documents",
+    "rows_sql": "SELECT _row FROM documents",
+    "language": "en",
+}
 
 
 class World:

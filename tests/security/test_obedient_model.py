@@ -44,7 +44,9 @@ async def obey(prompt: str) -> str:
         return json.dumps({"why": said or "It fits.", "strategy": "direct", "queries": [said]})
     if "Reply with the plan" in prompt:
         sql = "SELECT title FROM documents"
-        return json.dumps({"semantic_columns": [], "sql": sql, "rows_sql": "", "answer": "They are {list:title}."})
+        return json.dumps(
+            {"semantic_columns": [], "sql": sql, "rows_sql": "", "language": "en", "answer": "They are {list:title}."}
+        )
     return said or "Harbours are old [1]."
 
 

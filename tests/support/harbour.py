@@ -42,6 +42,7 @@ PLAN = {
             "where": "",
         }
     ],
+    "language": "en",
     "sql": "SELECT count(*) FILTER (WHERE is_late) AS late, count(*) AS orders FROM orders",
     "rows_sql": "SELECT _row FROM orders WHERE is_late",
     "answer": "{late} of the {orders} orders came late.",

@@ -29,7 +29,7 @@ def plan(
 ) -> dict[str, Any]:
     """A planner's reply."""
     judged = [{"labels": [], "where": "", **column} for column in columns]
-    return {"semantic_columns": judged, "sql": sql, "rows_sql": rows_sql, "answer": answer}
+    return {"semantic_columns": judged, "sql": sql, "rows_sql": rows_sql, "language": "en", "answer": answer}
 
 
 @dataclass

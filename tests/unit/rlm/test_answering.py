@@ -156,7 +156,9 @@ def test_a_large_scope_is_routed_by_the_model_which_gives_the_reason() -> None:
 def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answer() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     choice = json.dumps({"why": "It counts.", "strategy": "table", "queries": ["keeper"]})
-    plan = json.dumps({"semantic_columns": [], "sql": "", "rows_sql": "", "answer": "No table has keepers."})
+    plan = json.dumps(
+        {"semantic_columns": [], "sql": "", "rows_sql": "", "language": "en", "answer": "No table has keepers."}
+    )
     with pipeline(large, by_stage(ANSWER, route=choice, plan=plan)) as (answering, _):
         events, answer = asked(answering)
     assert [each.strategy for each in events if isinstance(each, Routed)] == ["table", "direct"]
@@ -167,7 +169,9 @@ def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answ
 def test_every_stage_is_told_the_same_day() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     choice = json.dumps({"why": "It counts.", "strategy": "table", "queries": []})
-    plan = json.dumps({"semantic_columns": [], "sql": "", "rows_sql": "", "answer": "No table has keepers."})
+    plan = json.dumps(
+        {"semantic_columns": [], "sql": "", "rows_sql": "", "language": "en", "answer": "No table has keepers."}
+    )
     for documents in (large, DOCUMENTS):  # routed and planned, answered and judged
         with pipeline(documents, by_stage(ANSWER, route=choice, plan=plan, judge=verdict("supported"))) as (own, chat):
             asked(own)

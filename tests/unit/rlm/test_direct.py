@@ -83,7 +83,7 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
     assert draft.text == "The Merle sank [1]."
     assert draft.evidence[1].title == "Wreck"
     assert draft.searched.queries == ("What happened on day 7?", "ship that sank in a storm")
-    passages = first_prompt[0].split("\nQuestion:")[0]
+    passages = first_prompt[0].split("\nToday is")[0]
     assert calls.of("answer")[-1].prompt.startswith(passages.rstrip()), "a later round begins as the one before"
 
 

@@ -100,6 +100,11 @@ def test_money_is_added_up_exactly(asking: Asking) -> None:
     assert draft.table.quantities == (0,)
 
 
+def test_a_sum_is_written_as_the_language_that_the_plan_names_writes_it(asking: Asking) -> None:
+    reply = {**plan("SELECT sum(amount) AS total FROM money", "Es sind {total}."), "language": "de"}
+    assert asking(reply).ask().text.startswith("Es sind 1.500,75")
+
+
 def test_a_model_judges_rows_for_a_column_that_sql_then_counts(asking: Asking) -> None:
     sql = "SELECT count(*) FILTER (WHERE late) AS late, count(*) AS total FROM messages"
     reply = plan(
