@@ -13,7 +13,8 @@ from ingest.tables import ColumnProfile, ColumnType
 # Columns beyond these have no profile, and values beyond these are not counted one by one.
 MOST_COLUMNS = 60
 MOST_COUNTED = 1_000
-MOST_VALUES = 24
+MOST_VALUES = 48
+_RAREST = 16  # of these, where there are more: misspelled values are rare ones
 WHOLE_ROWS = 12  # a table with no more rows is shown whole
 VALUE_CHARS = 60
 CELL_CHARS = 80
@@ -42,9 +43,12 @@ def written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def commonest(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the commonest values that a profile has room for, ties in order of their spelling."""
-    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MOST_VALUES])
+def kept(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the values that a profile has room for, the commonest first and then the rarest; ties by spelling."""
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    if len(ordered) <= MOST_VALUES:
+        return dict(ordered)
+    return dict([*ordered[: MOST_VALUES - _RAREST], *ordered[-_RAREST:]])
 
 
 def profile_of(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
@@ -59,7 +63,7 @@ def profile_of(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
         kind,
         sum(value is None for value in values),
         len(counts),
-        commonest(shown),
+        kept(shown),
         bounds[0] if bounds else None,
         bounds[-1] if bounds else None,
         max(map(len, counts), default=0) if kind is ColumnType.TEXT else 0,
@@ -81,7 +85,7 @@ def merged(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile
         kind,
         sum(each.empty for each in profiles),
         len(counts) if is_listed else None,
-        commonest(counts) if has_counts else {},
+        kept(counts) if has_counts else {},
         min(bounds, key=_order(kind)) if bounds and is_ordered else None,
         max(bounds, key=_order(kind)) if bounds and is_ordered else None,
         max(each.longest for each in profiles),

@@ -45,8 +45,9 @@ class Column:
 class ColumnProfile:
     """The cells of a column: how many are empty, and how many different values the others have.
 
-    `values` are the commonest with their counts, if there are no more than some hundreds; `smallest` and `largest`
-    belong to numbers and dates, `longest` (in characters) to texts. Values are written as SQL does, and cut visibly.
+    `values` are the commonest and the rarest with their counts, if there are no more than some hundreds; `smallest` and
+    `largest` belong to numbers and dates, `longest` (in characters) to texts. Values are written as SQL does, and cut
+    visibly.
     `is_exact` is false where `distinct` is an estimate; it is None where nobody counted.
     """
 

@@ -19,7 +19,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from ingest.properties import PROPERTY_COLUMNS
-from ingest.table_profiles import VALUE_CHARS, commonest, cut, merged, profile_of, written
+from ingest.table_profiles import VALUE_CHARS, cut, kept, merged, profile_of, written
 from ingest.tables import Column, ColumnProfile, ColumnType, RecordTable, RecordTables
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
 from retrieval.passages import Passage
@@ -235,7 +235,7 @@ def _profile_of_origin(table: TableInScope, at: int) -> ColumnProfile:
     counts: Counter[str] = Counter()
     for part in table.parts:
         counts[cut(origin_values(table, part)[at], VALUE_CHARS)] += part.table.rows
-    return ColumnProfile(ColumnType.TEXT, 0, len(counts), commonest(counts))
+    return ColumnProfile(ColumnType.TEXT, 0, len(counts), kept(counts))
 
 
 def _as_texts(row: Sequence[object]) -> list[str | None]:

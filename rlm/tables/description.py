@@ -20,10 +20,11 @@ _NAMED_CHARS = 2_000
 _MOST_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
-_EXAMPLES = 3
+_EXAMPLES, _MOST_NAMES = 3, 24  # of values that occur once: so many of more than so many
 _BRIEF_CHARS = 120  # of a caption, its end
 # The most characters for the values of all columns of a table and for all cells of a row, and the fewest for one.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
+_SHARE_OF_COMMON = 2 / 3  # of the room for values that are not all shown: the others are the rarest
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _EMPTY = "(empty)"
 
@@ -131,9 +132,13 @@ def _whole(table: Described, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]
         yield _columns_line(table)
     else:
         yield "  columns:"
-        room = max(_FEWEST_VALUES_CHARS, min(_VALUES_CHARS, most_chars // 2) // max(1, len(shown)))
-        for column, profile in zip_longest(shown, contents.columns[: len(shown)]):
-            yield f"    {_column(column)}{_facts(profile, table.rows or 0, room) if profile else ''}"
+        columns = list(zip_longest(shown, contents.columns[: len(shown)]))
+        rows, of_all = table.rows or 0, min(_VALUES_CHARS, most_chars // 2)
+        room = max(
+            _FEWEST_VALUES_CHARS, _longest([_facts(each, rows, of_all) if each else "" for _, each in columns], of_all)
+        )
+        for column, profile in columns:
+            yield f"    {_column(column)}{_facts(profile, rows, room) if profile else ''}"
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
     of_one = min(_ROW_CHARS, most_chars // (2 * max(1, len(contents.rows))))
@@ -214,19 +219,27 @@ def _facts(profile: ColumnProfile, rows: int, room: int) -> str:
 
 
 def _values(profile: ColumnProfile, room: int) -> str:
-    """Return values with their counts, written as in SQL: all of them, the commonest, or examples if none repeats."""
+    """Return values with their counts, written as in SQL.
+
+    They are all, or the commonest and the rarest, or of many that do not repeat, examples.
+    """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
-    is_example = not profile.is_listed and max(profile.values.values()) == 1
-    shown: list[str] = []
-    for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None):
-        text = one_line(value)
-        text = f"{text if is_bare else quoted_literal(text)}{f' ({count:,})' if count > 1 else ''}"
-        room -= len(text) + 2
-        if shown and room < 0:
-            break
-        shown.append(text)
-    is_all = profile.is_listed and len(shown) == len(profile.values)
-    return f"{': ' if is_all else ', such as ' if is_example else ', most often '}{', '.join(shown)}"
+    is_example = max(profile.values.values()) == 1 and not (profile.is_listed and len(profile.values) <= _MOST_NAMES)
+    shown = [
+        f"{one_line(value) if is_bare else quoted_literal(one_line(value))}{f' ({count:,})' if count > 1 else ''}"
+        for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None)
+    ]
+    is_whole = len(", ".join(shown)) <= room
+    if is_example or (is_whole and profile.is_listed):
+        return f"{', such as ' if is_example else ': '}{', '.join(shown)}"
+    often = _that_fit(shown, int(room * _SHARE_OF_COMMON)) or shown[:1]
+    rare = _that_fit(shown[: len(often) - 1 : -1], room - int(room * _SHARE_OF_COMMON))[::-1]
+    return f", most often {', '.join(often)}" + (f"; also {', '.join(rare)}" if rare else "")
+
+
+def _that_fit(texts: Sequence[str], room: int) -> Sequence[str]:
+    """Return the first texts whose characters, with a comma and a space behind each, are no more than `room`."""
+    return texts[: sum(length <= room for length in accumulate(len(text) + 2 for text in texts))]
 
 
 def _longest(cells: Sequence[str], room: int) -> int:

@@ -73,6 +73,32 @@ def test_values_are_shown_as_they_are_spelled_with_their_rows(tmp_path: Path) ->
     ]
 
 
+def test_rare_spellings_are_shown_beside_the_commonest_values(tmp_path: Path) -> None:
+    codes = [f"AP-{at % 60:02}" for at in range(600)]
+    kinds = [f"kind of honey {at % 30:02}" for at in range(600)]
+    kinds[7], codes[9] = "knd of honey 07", "ap-09"
+    rows = "".join(f"{code},{kind}\n" for code, kind in zip(codes, kinds, strict=True))
+    corpus, records = ingested(tmp_path, {"honey.csv": f"code,kind\n{rows}"})
+    code, kind = _lines(TableCatalog(records).in_scope(corpus).description())[2:4]
+    assert code.startswith("\"code\" text: 61 different, most often 'AP-00' (10), ")
+    assert "; also " in code
+    assert code.endswith(", 'AP-09' (9), 'ap-09'")
+    assert kind.startswith("\"kind\" text: 31 different: 'kind of honey 00' (20), ")
+    assert kind.endswith("'kind of honey 07' (19), 'knd of honey 07'")
+
+
+def test_of_values_without_room_the_rarest_are_shown_as_well(tmp_path: Path) -> None:
+    kinds = [f"{'fine ' * 9}honey {at % 46:02}" for at in range(600)]
+    kinds[7] = "fyne honey 07"
+    rows = "".join(f"{at},{kind},{kind}\n" for at, kind in enumerate(kinds))
+    corpus, records = ingested(tmp_path, {"honey.csv": f"id,kind,sort\n{rows}"})
+    for found in _lines(TableCatalog(records).in_scope(corpus).description())[3:5]:
+        assert "text: 47 different, most often 'fine" in found
+        assert "; also " in found
+        assert found.endswith("honey 07' (12), 'fyne honey 07'")
+        assert len(found) < 2_100
+
+
 def test_long_values_are_cut_visibly_and_many_are_left_out(tmp_path: Path) -> None:
     rows = "".join(f"{at},{'word ' * 30}{at},{'k' * 30}{at % 150}\n" for at in range(400))
     corpus, records = ingested(tmp_path, {"notes.csv": f"id,text,kind\n{rows}"})
