@@ -33,9 +33,9 @@ where one document changes what another says.
 Slow and costly, so only for what neither of the others can answer: summaries of long works, comparisons of whole \
 works, complete lists drawn from more prose than direct can read.
 
-For "direct" and "table", also give one to four searches in words that the documents are likely to use, each for one \
-thing the answer needs; those for "table" are made if the tables turn out not to have it. Give the reason in one short \
-sentence for the person who asked.
+For "direct" and "table", also give one to four searches in words that the documents are likely to use, in their \
+language, each for one thing the answer needs; those for "table" are made if the tables turn out not to have it. Give \
+the reason in one short sentence for the person who asked.
 
 {DATA_ONLY}"""
 

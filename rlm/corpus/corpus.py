@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
+from ingest.chunking import Chunk
 from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places
 from ingest.tables import RecordTable, RecordTables, Row
@@ -169,9 +170,16 @@ class Corpus:
 
     def heading_path(self, span: Handle) -> tuple[str, ...]:
         """Return the headings above a span's start. Raises `UnknownHandleError`."""
-        chunks = self.map(self.document(span)).chunks
-        at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
-        return chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
+        return next(self.heading_paths([span]))
+
+    def heading_paths(self, spans: Iterable[Handle]) -> Iterator[tuple[str, ...]]:
+        """Yield the headings above each span's start. Raises `UnknownHandleError`."""
+        for _, of_version in groupby(spans, key=lambda span: span.version_id):
+            chunks: Sequence[Chunk] | None = None
+            for span in of_version:
+                chunks = self.map(self.document(span)).chunks if chunks is None else chunks
+                at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
+                yield chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
     def location(self, document: CorpusDocument, start: int, end: int) -> Location:
         """Return where a span of a document stands in its file; nowhere if its format has no places."""

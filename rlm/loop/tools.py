@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import wraps
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, TypeVar
 
 from ingest.errors import LeadlineError
@@ -211,13 +211,15 @@ class Toolbox:
             raise ToolError(f"by is one of {', '.join(SplitBy)}")
         spans = parse_within(within, self._corpus)
         splitting = default_splitting(self._corpus, spans) if by is None else SplitBy(by)
-        found: list[dict[str, Any]] = []
-        for each in split(self._corpus, splitting, pattern, spans=spans, cancelled=self._stopped):
-            found.append(_plain_record(each))
-            if len(found) > MAX_RECORDS:
-                raise ToolError(f"there are over {MAX_RECORDS:,} records; take them document by document")
+        cut = split(self._corpus, splitting, pattern, spans=spans, cancelled=self._stopped)
+        found = list(islice(cut, MAX_RECORDS + 1))
+        if len(found) > MAX_RECORDS:
+            raise ToolError(f"there are over {MAX_RECORDS:,} records; take them document by document")
         self._log.search(spans)
-        return found
+        if splitting is SplitBy.ROW:
+            return list(map(_plain_row, found))
+        paths = self._corpus.heading_paths(each.handle for each in found)
+        return [{**plain(each.handle), **_heading(path)} for each, path in zip(found, paths, strict=True)]
 
     def _placed(self, span: Handle) -> PlainHandle:
         location = self._corpus.location(self._corpus.document(span), span.start, span.end)
@@ -376,19 +378,19 @@ def _joined(heading_path: Sequence[str]) -> str:
     return " > ".join(heading_path)
 
 
+def _heading(path: Sequence[str]) -> dict[str, str]:
+    """Return the headings above a record as a key of it, if there are any."""
+    return {"heading": _joined(path)} if path else {}
+
+
+def _plain_row(record: Record) -> PlainHandle:
+    values = {name: _cell(each) for name, each in record.values.items()}
+    return {**plain(record.handle), "row": record.row, "values": values}
+
+
 def _place(words: str) -> dict[str, str]:
     """Return the place in a file as a key of a result, if the file has places."""
     return {"place": words} if words else {}
-
-
-def _plain_record(record: Record) -> PlainHandle:
-    if record.row is None:
-        return plain(record.handle)
-    return {
-        **plain(record.handle),
-        "row": record.row,
-        "values": {name: _cell(each) for name, each in record.values.items()},
-    }
 
 
 def _cell(value: object) -> object:

@@ -27,11 +27,11 @@ some of their rows; code runs your plan over all rows and puts the results into 
 
 Behind a column stands what all of its cells have: how many are empty, how many different values there are, with the
 number of rows of each, or the smallest and the largest. Compare with values as they are spelled there; a list that
-begins with "most often" or "such as" is not all of them. The sign … says that a text was cut: match such a value by
-its beginning. "above" and "below" are the lines around a table in its document. What they or the headings of columns
-say about the unit and the scale of figures, such as thousands or a currency, goes for the cells: name it with every
-such figure in "answer", and let "sql" give figures in the scale of the table. Rows of totals stand among the others;
-never add a total to what it is the total of.
+begins with "most often" or "such as" is not all of them, and "also" stands before the rarest. The sign … says that a
+text was cut: match such a value by its beginning. "above" and "below" are the lines around a table in its document.
+What they or the headings of columns say about the unit and the scale of figures, such as thousands or a currency, goes
+for the cells: name it with every such figure in "answer", and let "sql" give figures in the scale of the table, unless
+another is asked for. Rows of totals stand among the others; never add a total to what it is the total of.
 
 A plan has five parts.
 
@@ -43,11 +43,13 @@ Where empty cells, or texts that are no figures, leave something out of a sum, a
 count that in a column of its own, and say in "answer" how much is left out; in arithmetic, coalesce() them. Records
 without a group make a group that is named so.
 Where not all values of a column are shown, match texts the way people write them: spelling, capitals and spaces may
-differ, so compare with lower(), trim() or ILIKE.
+differ, so compare with lower(), trim() or ILIKE. The keys by which two tables are joined may be spelled differently as
+well: join on lower(trim()) of both, and count rows that find no partner, where the answer would lack them.
 For a "which" question, select what names the thing and the figure that decides, in the order that answers; take the
 first places by QUALIFY rank() OVER (ORDER BY …) and not by LIMIT, so that ties show. For a list, select the column by
-which a reader recognises a row. Give every computed column an alias that readers understand as the head of a table, in
-the language of the question, such as count(*) AS "Late orders".
+which a reader recognises a row; for two lists, the rows of both, with a column that says which list a row is of. Give
+every computed column an alias that readers understand as the head of a table, in the language of the question, such as
+count(*) AS "Late orders".
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
