@@ -24,6 +24,8 @@ from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
 # A chain of three facts takes three rounds; each round costs a call and reads more.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
+# Titles of documents that are shown whole, and of those shown in part.
+_TITLES, _TITLE_CHARS = 40, 80
 # Hits of one search; a reading budget mostly holds fewer.
 _TOP_K, _SMALL_TOP_K = 60, 5
 # Tokens of an answer with its block: some three thousand words; a small model's is a sentence or two.
@@ -50,7 +52,7 @@ follows needs no number.
 holds in the end, and since when. If they contradict what the question takes for granted, say that first.
 - If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
 own words, with the numbers of one or two passages in which it would stand, and with what they do say that comes \
-closest.
+closest. Below the passages stands which documents are shown whole: only of these can you say what they leave out.
 
 Behind the answer, write a block that the reader does not see:
 <support answered="yes">
@@ -192,8 +194,21 @@ class _Reading:
         """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
         context, nonce = self._context, self._nonce
         blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)]
-        today = None if context.profile.small else context.today  # a small model takes it for a date of the passages
-        return "\n".join([*blocks, "", asked(context.question, today, nonce)])
+        if context.profile.small:  # it takes the day for a date of the passages, and titles for answers
+            return "\n".join([*blocks, "", asked(context.question, None, nonce)])
+        return "\n".join([*blocks, "", *self._scope(), "", asked(context.question, context.today, nonce)])
+
+    def _scope(self) -> Iterator[str]:
+        """Yield how much of which documents the passages show; others are not named, for nothing is given of them."""
+        extent = self._reader.extent
+        for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
+            if documents:
+                titles = "; ".join(
+                    one_line(plain(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
+                )
+                more = len(documents) - _TITLES
+                yield f"{label}: {titles}{f'; and {more:,} more' if more > 0 else ''}."
+        yield f"Documents in scope of which nothing is shown: {extent.unread:,}."
 
 
 class _Reply:

@@ -1,6 +1,7 @@
 """The passages a direct answer is read from: all of a small scope, or search hits widened to their neighbours."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -80,6 +81,15 @@ class _Place:
     ordinal: int
 
 
+@dataclass(frozen=True)
+class Extent:
+    """The documents of a corpus that were read whole or in part, and how many were not."""
+
+    whole: Sequence[CorpusDocument]
+    part: Sequence[CorpusDocument]
+    unread: int
+
+
 class PassageReader:
     """Reads passages for one request, about `tokens` of them, and numbers them from 1; no chunk is read twice."""
 
@@ -89,14 +99,26 @@ class PassageReader:
         self._tokens = tokens
         # In order of reading, each with the hit that led there.
         self._read: dict[_Place, Passage] = {}
+        self._is_whole = False
 
     @property
     def room(self) -> int:
         """Return the number of tokens that may still be read."""
         return max(0, self._tokens - sum(map(tokens_of, self.passages)))
 
+    @property
+    def extent(self) -> Extent:
+        """Return how much of which documents was read."""
+        documents = self._corpus.documents
+        if self._is_whole:
+            return Extent(documents, (), 0)
+        read = Counter(place.document for place in self._read)
+        whole = [each for each, chunks in read.items() if chunks == len(self._corpus.map(each).chunks)]
+        return Extent(whole, [each for each in read if each not in whole], len(documents) - len(read))
+
     def read_whole(self) -> None:
         """Read all of the corpus."""
+        self._is_whole = True
         self.passages += whole(self._corpus)
 
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:

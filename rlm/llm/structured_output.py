@@ -110,7 +110,14 @@ def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - t
         error = best_match(validator.iter_errors(value))
     except Unresolvable as error:
         raise LanguageModelRefusedError("The JSON schema refers to one that is not part of it.") from error
-    return None if error is None else f"{'/'.join(map(str, error.schema_path))[:200]} is not kept"
+    if error is None:
+        return None
+    where = "/".join(map(str, error.absolute_path))[:200]
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{where or 'it'} lacks {', '.join(missing)}"
+    rule = "/".join(map(str, error.schema_path))[:200]
+    return f"{rule} is not kept"
 
 
 def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:

@@ -1,6 +1,7 @@
 """The direct strategy: what it reads, when it searches again, and what becomes of replies of every kind."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -83,8 +84,25 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
     assert draft.text == "The Merle sank [1]."
     assert draft.evidence[1].title == "Wreck"
     assert draft.searched.queries == ("What happened on day 7?", "ship that sank in a storm")
-    passages = first_prompt[0].split("\nToday is")[0]
+    passages = first_prompt[0].split("\nShown in part:")[0]
     assert calls.of("answer")[-1].prompt.startswith(passages.rstrip()), "a later round begins as the one before"
+
+
+def test_the_model_is_told_which_documents_it_sees_whole() -> None:
+    calls = ScriptedCalls({"answer": "So it is [1]."})
+    run(calls)
+    assert "\nShown whole: Harbour; Wreck.\nDocuments in scope of which nothing is shown: 0.\n" in calls.calls[0].prompt
+    many = {f"Note {number}": f"Nothing of note on day {number}." for number in range(300)}
+    run(calls, "What is noted on day 7?", documents={**many, **LONG})
+    prompt = calls.calls[1].prompt
+    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* is shown: (\d+)\.\n", prompt, re.DOTALL)
+    assert told is not None
+    assert all(f"\n{title}\nNothing of note" in prompt for title in told[1].split("; "))
+    assert told[1].count("; ") == 39
+    assert 40 + int(told[2]) + ("Shown in part: Log." in prompt) + int(told[3]) == 303
+    small = ScriptedCalls({"answer": quoting(0, "", "")})
+    run(small, profile=SMALL)
+    assert "Shown" not in small.calls[0].prompt
 
 
 def section(name: str, days: int, **other: str) -> str:

@@ -16,6 +16,7 @@ from tests.support.scheduling import PROFILE, SCHEMA, call, chat, echo, run, scr
     ("first", "again"),
     [
         ('{"n": "one"}', "properties/n/type is not kept"),
+        ("{}", "it lacks n."),
         ("Certainly! Here it comes:", "it is not JSON"),
         ("", "empty"),
     ],
