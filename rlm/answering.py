@@ -116,7 +116,7 @@ class Answering:
         judge = self._judge_of(opened) if self._check is CheckMode.JUDGE and cited else None
         if judge is not None:
             yield Checking(cited)
-            judgement = judge.judge(question, sentences, draft.evidence)
+            judgement = judge.judge(question, draft.text, sentences, draft.evidence)
             marked = judged(sentences, judgement)
             notes = (*notes, judgement.note) if judgement.note else notes
         if profile.small:

@@ -1,7 +1,8 @@
 """Has a judge read each sentence of an answer beside the passages that it cites, in one structured call for all."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -19,6 +20,10 @@ from rlm.untrusted import DATA_ONLY, asked, delimited, one_line, plain
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 # Sentences in one call: their verdicts must fit the model's output limit.
 _MOST_SENTENCES = 80
+_CONTEXT = "(context) "
+# The names of a table's columns: they are no sentence, and stand above the rule.
+_HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
+_ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])\s+")
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
 
 SYSTEM = f"""You check whether the sentences of an answer are supported by the passages that they cite.
@@ -26,8 +31,8 @@ SYSTEM = f"""You check whether the sentences of an answer are supported by the p
 Read each numbered sentence together with the passages whose numbers stand behind it, the question, and the titles and \
 headings of the passages. Judge as a fair and careful reader would:
 - "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
-places and times may come from the question, a title, a heading or a sentence before; "I" in a passage is its narrator \
-or speaker.
+places and times may come from the question, a title, a heading, a sentence before or another passage of the same \
+document; "I" in a passage is its narrator or speaker. A sentence that sums up others may rest on their passages too.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
 A sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
@@ -78,8 +83,10 @@ class Judge:
         self._today = today
         self._cancelled = cancelled
 
-    def judge(self, question: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]) -> Judgement:
-        """Judge the sentences that cite something. A failing judge results in a note, never in an error.
+    def judge(
+        self, question: str, text: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]
+    ) -> Judgement:
+        """Judge the sentences of `text` that cite something. A failing judge results in a note, never in an error.
 
         Raises `RunCancelledError`.
         """
@@ -89,7 +96,7 @@ class Judge:
         for at in range(0, len(cited), _MOST_SENTENCES):
             places = cited[at : at + _MOST_SENTENCES]
             try:
-                call = self._call(question, sentences, places, evidence)
+                call = self._call(question, text, sentences, places, evidence)
                 reply = reply_to(self._calls, call, cancelled=self._cancelled)
                 verdicts |= _read_verdicts(reply.text, places)
             except RunCancelledError:
@@ -101,7 +108,12 @@ class Judge:
         return Judgement(verdicts, note)
 
     def _call(
-        self, question: str, sentences: Sequence[Sentence], places: Sequence[int], evidence: Mapping[int, Passage]
+        self,
+        question: str,
+        text: str,
+        sentences: Sequence[Sentence],
+        places: Sequence[int],
+        evidence: Mapping[int, Passage],
     ) -> SubCall:
         numbers = sorted({number for place in places for number in sentences[place].citations})
         room = self._profile.max_prompt_tokens // 2
@@ -112,7 +124,6 @@ class Judge:
             for number in numbers
         ]
         first = max(0, places[0] - 2)
-        near = enumerate(sentences[first : places[-1] + 1], first)
         wanted = ", ".join(str(place + 1) for place in places)
         prompt = "\n".join(
             [
@@ -121,7 +132,7 @@ class Judge:
                 asked(one_line(question), self._today, self._nonce),
                 "",
                 "Sentences, in the order of the answer:",
-                *(plain(_line(place, each, place in places), self._nonce) for place, each in near),
+                *(plain(line, self._nonce) for line in _lines(text, sentences, range(first, places[-1] + 1), places)),
                 "",
                 f"Give a verdict on each sentence with a number in front: {wanted}.",
             ]
@@ -156,10 +167,21 @@ def _around(
     return replace(passage, text=passage.text[start : start + most], start=passage.start + start)
 
 
+def _lines(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
+    """Yield the sentences `near`, those at `places` numbered, with the heads of tables before their rows."""
+    end = sentences[near.start - 1].end if near.start else 0
+    for place in near:
+        sentence = sentences[place]
+        for head in _HEAD.findall(text[end : sentence.start]):
+            yield f"{_CONTEXT}{one_line(head)}"
+        yield _line(place, sentence, place in places)
+        end = sentence.end
+
+
 def _line(place: int, sentence: Sentence, is_judged: bool) -> str:
-    said = one_line(without_markers(sentence.text))
+    said = _ITEM.sub("", one_line(without_markers(sentence.text)))
     if not is_judged:
-        return f"   (context) {said}"
+        return f"{_CONTEXT}{said}"
     cited = ", ".join(map(str, sentence.citations))
     return f"{place + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 

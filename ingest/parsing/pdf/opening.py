@@ -98,12 +98,13 @@ def _repaired(path: Path) -> "PdfDocument":
 
 
 def title_of(document: "PdfDocument") -> str | None:
-    """Return the title in a PDF's metadata, unless it is what programs write when nobody gave one."""
+    """Return the title in a PDF's metadata, unless it is what programs write when nobody gave one, or a number."""
     try:
         title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:
         return None
-    return None if title.strip().casefold() in ("", "untitled") else title
+    is_title = any(map(str.isalpha, title)) and title.strip().casefold() != "untitled"
+    return title if is_title else None
 
 
 def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":

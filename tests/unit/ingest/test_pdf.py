@@ -30,7 +30,7 @@ def test_a_word_divided_at_a_lines_end_is_joined_only_where_the_document_has_it_
     assert parse_pdf(file).text == "An example is well-known.\n\nAnother Example."
 
 
-@pytest.mark.parametrize("title", [None, "", " \u200b"])
+@pytest.mark.parametrize("title", [None, "", " \u200b", "0001045810-23-000227"])
 def test_a_pdf_without_a_title_has_none(file: Path, title: str | None) -> None:
     file.write_bytes(pdf([["words"]], title=title))
     assert parse_pdf(file).title is None

@@ -39,7 +39,7 @@ def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Senten
 
 def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
     calls = ScriptedCalls({"judge": reply})
-    return Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences_of(draft), draft.evidence), calls
+    return Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence), calls
 
 
 def verdicts(*given: tuple[int, str, str]) -> str:
@@ -292,7 +292,7 @@ def test_the_judge_reads_what_is_cited_with_titles_question_and_the_sentences_ar
 def test_a_long_answer_is_judged_in_several_calls() -> None:
     draft = draft_of(" ".join(f"Ada kept it for {number} years [1]." for number in range(1, 101)))
     calls = ScriptedCalls({"judge": verdicts()})
-    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences_of(draft), draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence)
     assert len(calls.calls) == 2
 
 
@@ -302,9 +302,24 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
     draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, searched([long]))
     sentences = located(draft, lambda *_: Location())[0]
     calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
-    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", sentences, draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
     assert len(calls.calls[0].prompt) < 4 * CAPABLE.max_prompt_tokens
+
+
+def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_their_numbers() -> None:
+    table = "| Ship | Fate |\n| --- | --- |\n| Merle [2] | sank |\n| Rose [2] | sold |"
+    draft = draft_of(f"Two things:\n\n1. Ada kept it [1].\n\n{table}")
+    calls = ScriptedCalls({"judge": verdicts()})
+    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence)
+    said = calls.calls[0].prompt.split("in the order of the answer:\n")[1].splitlines()
+    assert said[:5] == [
+        "(context) Two things:",
+        "2. Ada kept it. (cites passage 1)",
+        "(context) | Ship | Fate |",
+        "3. | Merle | sank | (cites passage 2)",
+        "4. | Rose | sold | (cites passage 2)",
+    ]
 
 
 def test_a_sentence_in_another_language_cites_the_whole_passage() -> None:
