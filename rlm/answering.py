@@ -173,7 +173,7 @@ def _route(opened: OpenRequest, question: str) -> Route:
     if not tables.has_records and fits(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.strategies(), opened.nonce()
-    described = tables.description(router.profile.reading_tokens)
+    described = tables.description()  # the nearest tables tell enough, and every question pays for it
     return route(question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
 
 
