@@ -125,8 +125,9 @@ class PassageReader:
         """Read about `tokens` of what searches found, and return the new passages in reading order.
 
         The best hits of each search come first; the very first is read in any case. If `widened`, they have half of
-        the tokens, and the other half is for the text around every hit, a little at a time. Sections that searches ask
-        for are read whole besides, if there is room. What is left is for more hits.
+        the tokens, and the other half is for the text around every hit, a little at a time, and for the rest of short
+        documents. Sections that searches ask for are read whole besides, if there is room. What is left is for more
+        hits.
         """
         found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
         before, hits, room = len(self._read), list(in_turn(found)), max(tokens, self.room)
@@ -140,7 +141,7 @@ class PassageReader:
             tokens = min(tokens, room)
             read = [(place, hit) for place, hit in hits if place in self._read]
             sizes = range(2 * DEFAULT_MAX_CHARS, WIDENED_CHARS + 1, DEFAULT_MAX_CHARS)
-            around = ((each, hit) for chars in sizes for place, hit in read for each in self._around(place, chars))
+            around = ((each, hit) for chars in sizes for place, hit in read for each in self._near(place, chars))
             tokens -= self._take(around, tokens)
         self._take(hits, tokens)
         new = list(self._numbered(list(self._read)[before:]))
@@ -185,6 +186,13 @@ class PassageReader:
         except UnknownHandleError:
             return None
         return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
+
+    def _near(self, place: _Place, chars: int) -> list[_Place]:
+        """Return a place with its neighbours in its section, `chars` together; all of a document that is no longer."""
+        document = place.document
+        if document.characters > chars:
+            return self._around(place, chars)
+        return [_Place(document, ordinal) for ordinal in range(len(self._corpus.map(document).chunks))]
 
     def _around(self, place: _Place, chars: int) -> list[_Place]:
         """Return a place with its neighbours in its section, `chars` together."""

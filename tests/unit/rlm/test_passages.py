@@ -61,6 +61,16 @@ def test_every_hit_gets_its_part_of_the_text_around_hits() -> None:
     assert 0 <= reader.room == 4_000 - sum(map(tokens_of, read))
 
 
+def test_a_short_document_is_read_whole_across_its_headings() -> None:
+    deed = "\n\n".join(f"## Clause {number}\n\nClause {number} says what is to be done." for number in range(9))
+    corpus = corpus_of({"Deed": deed, "Book": "\n\n".join(f"## Day {day}\n\n{LONG[:600]}" for day in range(99))})
+    reader = PassageReader(corpus, 4_000)
+    read = reader.read_hits([[*found(corpus, 0, 4), *found(corpus, 1, 50)]], 4_000, widened=True)
+    assert [each.heading_path for each in read] == [*((f"Clause {number}",) for number in range(9)), ("Day 50",)]
+    assert [each.title for each in reader.extent.whole] == ["Deed"]
+    assert [each.title for each in reader.extent.part] == ["Book"]
+
+
 def test_room_that_no_neighbour_needs_is_for_more_hits() -> None:
     corpus = corpus_of({f"Note {number}": f"The wind rose on day {number}. " * 20 for number in range(8)})
     hits = [hit for document in range(8) for hit in found(corpus, document, 0)]
