@@ -53,13 +53,13 @@ def sentence(
     """Return the sentences of an answer, with `markers` before the first one's stop, or those of each row in a list.
 
     A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
-    result that lacks the columns named in the planned sentence.
+    result that lacks the columns named in the planned sentence, or a plan that has no sentence.
     """
     template = _MARKER.sub("", one_line(template))
     names = set(_PLACEHOLDER.findall(template))
     if not _has_values(result) and not names & {_ROW_COUNT}:
         return _NOTHING
-    if unknown_placeholders(template, result):
+    if unknown_placeholders(template, result) or not _has_words(template, result):
         return _marked(_UNPLACED, markers, result)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
@@ -73,6 +73,12 @@ def sentence(
         return cell(_aligned(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers, result)
+
+
+def _has_words(template: str, result: SqlResult) -> bool:
+    """True if a planned sentence says more than figures: it has words of its own, or values that are texts."""
+    texts = (value for row in result.rows for value in row if isinstance(value, str))
+    return any(map(str.isalpha, _PLACEHOLDER.sub("", template))) or any(texts)
 
 
 def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
@@ -91,7 +97,8 @@ def shows_table(template: str, result: SqlResult) -> bool:
     shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
     placed = {name.casefold() for place in shown for name in _named(place, result)}
     columns = {name.casefold() for at, name in enumerate(result.columns) if at not in told_once(template, result)}
-    return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
+    is_sentence = not unknown_placeholders(template, result) and _has_words(template, result)
+    return not is_sentence or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
 def lists_rows(template: str, result: SqlResult) -> bool:

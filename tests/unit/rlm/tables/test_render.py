@@ -54,6 +54,15 @@ def test_markers_stand_before_the_stop_of_the_first_sentence(text: str, marked: 
     assert sentence(text, result(("Ann B. Lee", 7)), "[1][2]") == marked
 
 
+@pytest.mark.parametrize("template", ["{row_count}", "{Late orders}.", "1"])
+def test_figures_alone_are_no_sentence_and_stand_in_a_table_that_names_them(template: str) -> None:
+    found = result((76,), columns=("Late orders",))
+    assert sentence(template, found, "") == "The result of the query:"
+    assert shows_table(template, found)
+    named = result(("Nobody was late.",), columns=("said",))
+    assert (sentence("{said}", named, ""), shows_table("{said}", named)) == ("Nobody was late.", False)
+
+
 def test_an_empty_result_is_said_to_be_one() -> None:
     for empty in (result(), result((None, None))):
         assert sentence("The best customer is {name}.", empty, "") == "No record matches what was asked for."
@@ -149,7 +158,7 @@ def test_no_digit_of_a_long_figure_is_lost() -> None:
 
 def cell_of(found: SqlResult) -> str:
     """The only cell as the sentence has it."""
-    return sentence("{Total}", found, "")
+    return sentence("a {Total}", found, "").removeprefix("a ")
 
 
 def test_names_without_a_column_are_known() -> None:
