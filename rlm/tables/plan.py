@@ -31,7 +31,8 @@ begins with "most often" or "such as" is not all of them, and "also" stands befo
 text was cut: match such a value by its beginning. "above" and "below" are the lines around a table in its document.
 What they or the headings of columns say about the unit and the scale of figures, such as thousands or a currency, goes
 for the cells: name it with every such figure in "answer", and let "sql" give figures in the scale of the table, unless
-another is asked for. Rows of totals stand among the others; never add a total to what it is the total of.
+another is asked for. Where they restrict figures that are used, such as provisional ones, "answer" says so. Rows of
+totals stand among the others; never add a total to what it is the total of.
 
 A plan has five parts.
 
@@ -74,9 +75,9 @@ that the result has once, in its only row or the same in all rows, {{list:column
 {{list:column, column}} for the rows of several, such as "Ann (7), Bob (2)", and {{row_count}} for the number of rows.
 Repeat what was asked and what each figure is, so that the sentence can stand alone: "{{Late}} of the {{Messages}}
 messages complain about late delivery.", "The most orders came from {{list:country, Orders}}.", "Reports without a
-budget: {{row_count}} ({{list:title}})." Word it so that it is right for one as for many, and write no figure that the
-query has to find. What the sentence does not show of the result stands below it as a table, so for a long one a
-sentence that introduces the table will do.
+budget: {{row_count}} ({{list:title}})." Word it so that it is right whatever the query finds, one or many, more or
+fewer, and write no figure that it has to find. What the sentence does not show of the result stands below it as a
+table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 
