@@ -1,4 +1,5 @@
-"""Finds headings: lines that a bookmark names, and short ones in larger or bolder type than the text below them.
+"""Finds headings: lines that a bookmark names, and short ones in larger or bolder type than the text below them, or in
+capitals.
 
 Levels come from the bookmarks; where there are none, from the order of type sizes, then bold before plain, then how
 deep a section's number is. Type that long blocks are set in is no heading's.
@@ -9,15 +10,20 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ingest.parsing.pdf.blocks import Block, PageTable
-from ingest.parsing.pdf.content import median
+from ingest.parsing.pdf.content import Word, median
 
 _LARGER = 1.07  # of the body's type size
 _LONGEST = 250  # characters of a heading
 _MOST_LINES = 4
 _LONG_BLOCK = 120  # characters: a style whose blocks are usually longer is running text
 _DEEPEST = 6
+_FEWEST_CAPITALS = 4  # letters of a heading in capitals
+_SAME_WIDTH = 1.02
+# Characters of text for each line in capitals: names of speakers, which are no headings, have a sentence or two.
+_CHARACTERS_BELOW = 1_000
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
@@ -43,6 +49,7 @@ class Headings:
     _body_size: float = 0.0
     _body_bold: bool = False
     _running: set[tuple[float, bool]] = field(default_factory=set)
+    _has_capitals: bool = False
     _ranks: list[Style] = field(default_factory=list)
     _marked: dict[Style, int] = field(default_factory=dict)
 
@@ -61,6 +68,8 @@ class Headings:
             return
         self._body_size, self._body_bold = characters.most_common(1)[0][0]
         self._running = {style for style, found in lengths.items() if median(found) > _LONG_BLOCK}
+        in_capitals = sum(_in_capitals(*pair) for each in pages for pair in pairwise(each))
+        self._has_capitals = in_capitals * _CHARACTERS_BELOW <= sum(characters.values())
         ranks: Counter[Style] = Counter()
         marked: dict[Style, Counter[int]] = {}
         for each in pages:
@@ -102,15 +111,36 @@ class Headings:
         text = block.text
         if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
             return False
-        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or (block.size, block.bold) in self._running:
+        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text):
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
+            return False
+        following = next(iter(after), None)
+        if self._has_capitals and following is not None and _in_capitals(block, following):
+            return True
+        if (block.size, block.bold) in self._running:
             return False
         if block.size >= _LARGER * self._body_size:
             return True
         bolder = block.bold and not self._body_bold and block.size >= self._body_size / _LARGER
-        following = next(iter(after), None)
         return bolder and following is not None and block.mark is None
+
+
+def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool:
+    """True for a line in capitals above a text in small letters, which is longer or another heading."""
+    if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
+        return False
+    if _is_typewritten(block.lines[0]):  # of a program
+        return False
+    is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= _FEWEST_CAPITALS
+    is_above = following.bold or len(following.text) > len(block.text)
+    return is_upper and is_above and not following.text.isupper()
+
+
+def _is_typewritten(words: Sequence[Word]) -> bool:
+    """True if all letters of several words are equally wide."""
+    widths = [(word.right - word.left) / len(word.text) for word in words if len(word.text) > 2]
+    return len(widths) > 1 and max(widths) <= _SAME_WIDTH * min(widths)
 
 
 def _whole(block: Block) -> str:
@@ -121,7 +151,7 @@ def _style(block: Block) -> Style:
     first = _whole(block).split()[0]
     numbered = _number.match(first)
     depth = 1 + (numbered[1].count(".") if numbered else 0)
-    return -block.size, 0 if block.bold else 1, depth
+    return -block.size, 0 if block.bold or block.text.isupper() else 1, depth
 
 
 def _folded(text: str) -> str:

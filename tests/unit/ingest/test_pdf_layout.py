@@ -231,6 +231,32 @@ def test_headings_have_the_levels_of_the_outline(file: Path) -> None:
     assert [(heading.level, heading.title) for heading in headings] == [(1, "The mill"), (2, "2 Its wheel")]
 
 
+def test_a_line_in_capitals_above_small_letters_is_a_heading(file: Path) -> None:
+    drawing = Drawing()
+    base = drawing.lines(["THE RIVER AND THE MILL"], 60, 740) - 12
+    base = drawing.lines(filled_lines(_PROSE * 4, 450), 60, base) - 20
+    base = drawing.lines(["NOTE 2 — THE WHEEL"], 60, base) - 12
+    drawing.line("How it turns", 60, base, font=BOLD)
+    base = drawing.lines(filled_lines(_PROSE * 4, 450), 60, base - 24) - 20
+    drawing.line("SELECT NAME FROM MILL", 60, base, font="Courier")
+    drawing.lines(filled_lines(_PROSE, 450), 60, base - 24)
+    headings = _parsed(file, drawing).layout.headings
+    assert [(heading.level, heading.title) for heading in headings] == [
+        (1, "THE RIVER AND THE MILL"),
+        (1, "NOTE 2 — THE WHEEL"),
+        (1, "How it turns"),
+    ]
+
+
+def test_names_of_speakers_in_capitals_are_no_headings(file: Path) -> None:
+    drawing = Drawing()
+    base = 740.0
+    for speaker in ("HAMLET", "HORATIO") * 6:
+        base = drawing.lines([speaker], 60, base) - 8
+        base = drawing.lines(filled_lines(_PROSE[:25], 450), 60, base) - 10
+    assert not _parsed(file, drawing).layout.headings
+
+
 def test_headings_without_an_outline_are_ranked_by_their_type(file: Path) -> None:
     drawing = Drawing()
     base = 740.0
