@@ -61,6 +61,8 @@ class TableBuilder:
         """Return the columns: what stands between the gaps that hardly any row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
+        if len(valued) == 1 and (found := _columns_of(valued[0], voters)):
+            return found
         if len(valued) > 1:
             voters = valued
         width = int(self._right - self._left) + 2
@@ -103,6 +105,22 @@ class TableBuilder:
             return True
         longest = median(len(cell) for line in body for cell in line if cell)
         return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+
+
+def _columns_of(row: Row, rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of a single row of figures and those that name them: others may span some.
+
+    They have as many cells right of its label, each below the other. None without such a row.
+    """
+    (_, label), *others = _bare(row.cells)
+    beside = ([cell for cell in _bare(each.cells) if cell[0] > label] for each in rows)
+    alike = [cells for cells in beside if len(cells) == len(others)]
+    if len(alike) < 2:
+        return []
+    values = [Column(min(cell)[0], max(end for _, end in cell)) for cell in zip(*alike, strict=True)]
+    ends = (end for each in rows for _, end in _bare(each.cells) if end < values[0].left)
+    columns = [Column(min(each.left for each in rows), max(ends)), *values]
+    return columns if all(one.right < other.left for one, other in pairwise(columns)) else []
 
 
 def _number_formulas(texts: Sequence[str]) -> bool:

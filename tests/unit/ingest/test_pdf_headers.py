@@ -115,6 +115,23 @@ def test_lines_at_the_right_of_columns_are_not_taken_for_centred(file: Path) -> 
     assert _columns(file, drawing)[2:] == ("2022", "Six Months 2021")
 
 
+def test_a_single_row_of_figures_has_the_columns_of_the_line_above_it(file: Path) -> None:
+    drawing = Drawing()
+    _over(drawing, "Carrying amount of the grain", FOUR[:2], 700)
+    _over(drawing, "Adjustment that is a part of it", FOUR[2:], 700)
+    for span, date in zip(FOUR, ("Oct 1, 2022", "Dec 25, 2021", "Oct 1, 2022", "Dec 25, 2021"), strict=True):
+        _over(drawing, date, [span], 686)
+    drawing.line("Grain", 60, 670)
+    for (left, right), value in zip(FOUR, ("(11,236)", "(12,772)", "761", "(775)"), strict=True):
+        drawing.line("$", left + 2, 670)
+        drawing.right_aligned(value, right - 4, 670)
+    file.write_bytes(drawing.content())
+    text = parse_pdf(file).text
+    assert "| Grain | $(11,236) | $(12,772) | $761 | $(775) |" in text
+    (table,) = pipe_tables(text)
+    assert table.columns[2] == "Carrying amount of the grain Dec 25, 2021"
+
+
 def test_a_line_of_text_stretched_to_the_edge_is_no_row_of_the_table_below_it(file: Path) -> None:
     drawing = Drawing()
     sentence = "The following table says what came of each of the several markets that we now serve:"
