@@ -92,7 +92,7 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
             tabular.append(row)
             left, right = min(left, row.left), max(right, row.right)
             end = at + 1
-        elif at - end >= _MOST_LABELS or row.right - row.left > _LABEL_WIDTH * (right - left):
+        elif at - end >= _MOST_LABELS or row.right - row.left > _LABEL_WIDTH * (right - min(left, row.left)):
             break
         at += 1
     return end

@@ -67,6 +67,25 @@ def test_lines_centred_over_several_columns_name_each_of_them(file: Path, ruled:
     )
 
 
+def test_a_date_in_three_lines_is_one_name_below_the_period_over_it(file: Path) -> None:
+    drawing = Drawing()
+    _over(drawing, "Three Months Ended", FOUR, 700)
+    _ruled(drawing, FOUR, 700)
+    lines = (("October", "October", "$", "%"), ("29,", "30,", "Change", "Change"), ("2023", "2022", "", ""))
+    for number, line in enumerate(lines, start=1):
+        for span, text in zip(FOUR, line, strict=True):
+            if text:
+                _over(drawing, text, [span], 702 - 12 * number)
+    _ruled(drawing, FOUR, 666)
+    _body(drawing, FOUR, 650)
+    assert _columns(file, drawing) == (
+        "Three Months Ended October 29, 2023",
+        "Three Months Ended October 30, 2022",
+        "Three Months Ended $ Change",
+        "Three Months Ended % Change",
+    )
+
+
 def test_a_line_that_rules_part_from_names_of_columns_names_them_all_though_it_fits_over_one(file: Path) -> None:
     drawing = Drawing()
     _over(drawing, "Year 7", FOUR[:3], 700)
@@ -130,6 +149,17 @@ def test_a_single_row_of_figures_has_the_columns_of_the_line_above_it(file: Path
     assert "| Grain | $(11,236) | $(12,772) | $761 | $(775) |" in text
     (table,) = pipe_tables(text)
     assert table.columns[2] == "Carrying amount of the grain Dec 25, 2021"
+
+
+def test_a_label_wider_than_the_header_does_not_end_the_table(file: Path) -> None:
+    drawing = Drawing()
+    spans = ((400, 460), (480, 540))
+    for number, line in enumerate((("May", "June"), ("30,", "30,"), ("2023", "2023"))):
+        for span, text in zip(spans, line, strict=True):
+            _over(drawing, text, [span], 700 - 12 * number)
+    drawing.line("All that the mill has taken in the whole quarter:", 60, 660)
+    _body(drawing, spans, 646)
+    assert _columns(file, drawing) == ("May 30, 2023", "June 30, 2023")
 
 
 def test_a_line_of_text_stretched_to_the_edge_is_no_row_of_the_table_below_it(file: Path) -> None:
