@@ -516,7 +516,7 @@ GUARDS = (
     ),
     Guard(
         "a currency sign behind a number may be the next number's",
-        "ingest/parsing/pdf/aligned_columns.py",
+        "ingest/parsing/pdf/aligned_headers.py",
         "leads = signs_lead and is_currency(word.text)",
         "leads = False and is_currency(word.text)",
         "tests/unit/ingest/test_pdf_layout.py"

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from ingest.parsing.pdf.aligned_headers import COMMON, Column, HeaderReader, cut_between, overlap
 from ingest.parsing.pdf.content import Rule, median, merged_rules
 from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left
 from ingest.parsing.pdf.tables import (
@@ -23,20 +23,9 @@ from ingest.parsing.pdf.tables import (
 
 _NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
-FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
-COMMON = 0.4  # of the type size: gaps that rows share are at least so wide
 _CROSSED = 0.12  # of the rows that have a gap: as many may cross it
 _WHOLE = 0.9  # of the table's width: a longer rule is under all columns, and says nothing of one
-_WIDER = 1.2  # times the gaps between words: a gap between the headers of two columns
 _PROSE_CHARS = 80
-
-
-@dataclass(frozen=True)
-class Column:
-    """The edges of a column, in points."""
-
-    left: float
-    right: float
 
 
 class TableBuilder:
@@ -60,8 +49,7 @@ class TableBuilder:
         lines = [self._in_columns(row, columns) for row in self._rows]
         headers = header_rows(lines)
         columns = _with_signs(columns, lines[headers:])
-        for number in range(headers):
-            lines[number] = self._header(self._rows[number], columns)
+        lines[:headers] = HeaderReader(self._rows[:headers], columns, self._rules, self._size).lines()
         lines, headers = _continued(lines, headers)
         if not self._is_table(lines, headers):
             return None
@@ -73,6 +61,8 @@ class TableBuilder:
         """Return the columns: what stands between the gaps that hardly any row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
+        if len(valued) == 1 and (found := _columns_of(valued[0], voters)):
+            return found
         if len(valued) > 1:
             voters = valued
         width = int(self._right - self._left) + 2
@@ -96,70 +86,10 @@ class TableBuilder:
     def _in_columns(self, row: Row, columns: Sequence[Column]) -> list[Words]:
         line: list[Words] = [[] for _ in columns]
         for cell in row.cells:
-            for part in self._parts(cell, columns, signs_lead=not is_currency(row.words[-1].text)):
+            for part in cut_between(cell, columns, self._size, signs_lead=not is_currency(row.words[-1].text)):
                 at = _column_of(part, columns)
                 line[at] = [*line[at], *in_reading_order(part.words)]
         return line
-
-    def _parts(self, cell: Cell, columns: Sequence[Column], *, signs_lead: bool = False) -> list[Cell]:
-        """Cut a cell between columns, where its words leave room there.
-
-        With `signs_lead`, a currency sign behind a number is that of the next column's.
-        """
-        parts = [Cell([cell.words[0]])]
-        for before, word in pairwise(cell.words):
-            cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
-            leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
-            if leads or (cut and word.left - before.right >= 0.4 * self._size):
-                parts.append(Cell([word]))
-            else:
-                parts[-1].words.append(word)
-        return parts
-
-    def _header(self, row: Row, columns: Sequence[Column]) -> list[Words]:
-        """Return a header's row, with each cell in every column that it stands over."""
-        line: list[Words] = [[] for _ in columns]
-        for cell in row.cells:
-            for part in self._header_parts(cell, columns):
-                for number in self._stands_over(row, part, columns):
-                    line[number] = [*line[number], *in_reading_order(part.words)]
-        return line
-
-    def _header_parts(self, cell: Cell, columns: Sequence[Column]) -> list[Cell]:
-        """Cut a header's cell into as many parts as it stands over columns, if gaps wider than all others part them."""
-        over = sum(_overlap(cell, column) > 0 for column in columns)
-        gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
-        chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
-        if over < 2 or len(gaps) < over - 1 or chosen[0][0] < COMMON * self._size:
-            return [cell]
-        if others and others[-1][0] * _WIDER > chosen[0][0]:
-            return self._parts(cell, columns)
-        cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
-        return [Cell(cell.words[start:end]) for start, end in pairwise(cuts)]
-
-    def _stands_over(self, row: Row, cell: Cell, columns: Sequence[Column]) -> list[int]:
-        left, right = cell.left, cell.right
-        below = [
-            rule
-            for rule in self._rules
-            if row.bottom - 1 <= rule.at <= row.bottom + FARTHEST * row.size
-            and rule.start <= left + 2
-            and rule.end >= right - 2
-            and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in row.cells) == 1
-        ]
-        if below:
-            nearest = min(below, key=lambda rule: rule.at)
-            left, right = nearest.start, nearest.end
-            over = [n for n, column in enumerate(columns) if left <= (column.left + column.right) / 2 <= right]
-        else:
-            over = [n for n, column in enumerate(columns) if min(right, column.right) - max(left, column.left) > 0]
-        middle = (cell.left + cell.right) / 2
-        return over or [
-            min(
-                range(len(columns)),
-                key=lambda number: abs((columns[number].left + columns[number].right) / 2 - middle),
-            )
-        ]
 
     def _is_table(self, lines: Sequence[Sequence[Words]], headers: int) -> bool:
         body = [[cell_text(cell) for cell in line] for line in lines[headers:]]
@@ -175,6 +105,22 @@ class TableBuilder:
             return True
         longest = median(len(cell) for line in body for cell in line if cell)
         return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+
+
+def _columns_of(row: Row, rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of a single row of figures and those that name them: others may span some.
+
+    They have as many cells right of its label, each below the other. None without such a row.
+    """
+    (_, label), *others = _bare(row.cells)
+    beside = ([cell for cell in _bare(each.cells) if cell[0] > label] for each in rows)
+    alike = [cells for cells in beside if len(cells) == len(others)]
+    if len(alike) < 2:
+        return []
+    values = [Column(min(cell)[0], max(end for _, end in cell)) for cell in zip(*alike, strict=True)]
+    ends = (end for each in rows for _, end in _bare(each.cells) if end < values[0].left)
+    columns = [Column(min(each.left for each in rows), max(ends)), *values]
+    return columns if all(one.right < other.left for one, other in pairwise(columns)) else []
 
 
 def _number_formulas(texts: Sequence[str]) -> bool:
@@ -194,10 +140,6 @@ def has_value(cell: Cell) -> bool:
     return is_value(text) and not is_year(text)
 
 
-def _overlap(cell: Cell, column: Column) -> float:
-    return min(cell.right, column.right) - max(cell.left, column.left)
-
-
 def _runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], free, [False])).astype(np.int8)))
     return list(zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True))
@@ -211,10 +153,10 @@ def _column_of(part: Cell, columns: Sequence[Column]) -> int:
         if opens(part.text):
             return next((number for number in numbers if columns[number].right > middle), len(columns) - 1)
         return next((number for number in reversed(numbers) if columns[number].left < middle), 0)
-    nearest = max(numbers, key=lambda number: _overlap(part, columns[number]))
+    nearest = max(numbers, key=lambda number: overlap(part, columns[number]))
     if is_value(part.text):
         return nearest
-    return next((number for number in numbers if _overlap(part, columns[number]) > 0), nearest)
+    return next((number for number in numbers if overlap(part, columns[number]) > 0), nearest)
 
 
 def _bare(cells: Sequence[Cell]) -> list[tuple[float, float]]:

@@ -7,10 +7,11 @@ labels; those above it, over its columns, are its header.
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ingest.parsing.pdf.aligned_columns import COMMON, FARTHEST, Column, TableBuilder, has_value
+from ingest.parsing.pdf.aligned_columns import TableBuilder, has_value
+from ingest.parsing.pdf.aligned_headers import COMMON, FARTHEST, Column
 from ingest.parsing.pdf.content import Rule, Word, median
 from ingest.parsing.pdf.contents import mark_contents, without_leaders
-from ingest.parsing.pdf.rows import Cell, Row, is_mark, split_at_common_gaps, split_cells
+from ingest.parsing.pdf.rows import Cell, Row, is_mark, is_stretched, split_at_common_gaps, split_cells
 from ingest.parsing.pdf.tables import Table, is_symbol
 
 _WIDEST_STEP = 2.5  # of the usual distance of a table's rows: a blank row in it makes it two
@@ -58,6 +59,8 @@ def _is_tabular(row: Row) -> bool:
 
 def _cells_of(row: Row) -> list[Cell]:
     """Return a row's cells, a mark with what it marks, without the dots that lead from one cell to the next."""
+    if is_stretched(row):
+        return [Cell(row.words)]
     cells, words = row.cells, without_leaders(row)
     if len(words) < len(row.words):
         cells = split_cells(words, row.size) if words else []
@@ -89,7 +92,7 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
             tabular.append(row)
             left, right = min(left, row.left), max(right, row.right)
             end = at + 1
-        elif at - end >= _MOST_LABELS or row.right - row.left > _LABEL_WIDTH * (right - left):
+        elif at - end >= _MOST_LABELS or row.right - row.left > _LABEL_WIDTH * (right - min(left, row.left)):
             break
         at += 1
     return end

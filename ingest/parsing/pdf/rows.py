@@ -16,6 +16,7 @@ _NARROWEST_GAP = 0.4  # of the type size: a gap between cells is no narrower
 _WIDER_GAP = 1.6  # times the blanks of its row: wider than a blank after a sentence
 _COMMON_GAP = 0.35  # of the type size: as much has the same gap of another row in common
 _ALIKE = 2.0  # times the narrowest: as much wider is a blank after a sentence
+_EVEN = 0.2  # of the type size: stretched blanks of one line differ by less
 _FEW_GAPS = 5  # of a row: too few to tell its blanks from its gaps
 _SUPPORT = 2  # rows of the three before and the three after
 _LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
@@ -149,6 +150,18 @@ def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
         else:
             run.append(word)
     return [*ordered, *reversed(run)]
+
+
+def is_stretched(row: Row) -> bool:
+    """True for a line of text whose blanks were widened to fill it: they are alike, though its words are not.
+
+    In columns it is the words' ends or middles that are as far from each other.
+    """
+    if len(row.cells) <= _FEW_GAPS:
+        return False
+    gaps = [other.left - one.right for one, other in pairwise(row.words)]
+    widths = [word.right - word.left for word in row.words]
+    return max(gaps) - min(gaps) < _EVEN * row.size and max(widths) - min(widths) > row.size
 
 
 def usual_blank(words: Sequence[Word]) -> float:

@@ -13,7 +13,8 @@ _CURRENCY = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]")
 _SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
 _VALUE = re.compile(
     r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
-    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡]| [a-z]{1,7}|\s?[A-Z]{0,3}[$€£¥₹₩])?"
+    r"(?:\d(?:[\d.'’\s]|,(?=\d))*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*"
+    r"(?:\s?[*†‡]| [a-z]{1,7}|\s?[A-Z]{0,3}[$€£¥₹₩])?"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -41,14 +42,19 @@ def cell_text(words: Sequence[Word]) -> str:
 
 
 def with_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
-    """Return words with what goes before each: nothing between a number and its currency, bracket or percent sign."""
+    """Return words with what goes before each: nothing between a number and its currency, bracket or percent sign.
+
+    Words on two lines have a blank between them.
+    """
     found: list[tuple[str, Word]] = []
     for word in words:
-        before = found[-1][1].text if found else ""
+        last = found[-1][1] if found else None
+        is_below = last and not last.turn and (word.top + word.bottom) / 2 > last.bottom
+        before = last.text if last and not is_below else ""
         tight = (_OPENING.fullmatch(before) and word.text[:1] in "(0123456789.,$€£¥-−–—") or _CLOSING.fullmatch(
             word.text
         )
-        found.append(("" if not before or tight else " ", word))
+        found.append(("" if not last or (before and tight) else " ", word))
     return found
 
 
