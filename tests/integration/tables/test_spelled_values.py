@@ -155,5 +155,7 @@ def test_what_is_the_same_for_all_questions_comes_first(files: tuple[Corpus, Rec
 
 def test_a_total_of_all_rows_is_that_of_python(files: tuple[Corpus, RecordTables]) -> None:
     """No row is lost to the title above the header."""
-    draft = TableQuestion(*files, [plan("SELECT count(*) AS n, sum(value) AS total FROM stock", "{n}: {total}")]).ask()
-    assert draft.text.startswith(f"3,000: {sum(Decimal(row['value']) for row in stock()):,}")
+    draft = TableQuestion(
+        *files, [plan("SELECT count(*) AS n, sum(value) AS total FROM stock", "{n} rows: {total}")]
+    ).ask()
+    assert draft.text.startswith(f"3,000 rows: {sum(Decimal(row['value']) for row in stock()):,}")
