@@ -22,6 +22,8 @@ _LONG_BLOCK = 120  # characters: a style whose blocks are usually longer is runn
 _DEEPEST = 6
 _FEWEST_CAPITALS = 4  # letters of a heading in capitals
 _SAME_WIDTH = 1.02
+_SHARE_OF_PAGES = 1 / 4  # from which first lines in capitals are running ones
+_of_programs = re.compile(r"[_=$<>{}\[\]\\|*]")
 # Characters of text for each line in capitals: names of speakers, which are no headings, have a sentence or two.
 _CHARACTERS_BELOW = 1_000
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
@@ -50,6 +52,7 @@ class Headings:
     _body_bold: bool = False
     _running: set[tuple[float, bool]] = field(default_factory=set)
     _has_capitals: bool = False
+    _run_in_capitals: bool = False
     _ranks: list[Style] = field(default_factory=list)
     _marked: dict[Style, int] = field(default_factory=dict)
 
@@ -68,7 +71,9 @@ class Headings:
             return
         self._body_size, self._body_bold = characters.most_common(1)[0][0]
         self._running = {style for style, found in lengths.items() if median(found) > _LONG_BLOCK}
-        in_capitals = sum(_in_capitals(*pair) for each in pages for pair in pairwise(each))
+        heads = sum(_in_capitals(*each[:2]) for each in pages if len(each) > 1)
+        self._run_in_capitals = heads > max(1, _SHARE_OF_PAGES * len(pages))
+        in_capitals = sum(_in_capitals(*pair) for each in pages for pair in pairwise(each[self._run_in_capitals :]))
         self._has_capitals = in_capitals * _CHARACTERS_BELOW <= sum(characters.values())
         ranks: Counter[Style] = Counter()
         marked: dict[Style, Counter[int]] = {}
@@ -104,10 +109,11 @@ class Headings:
                 continue
             folded = _folded(_whole(block))
             level = named.get(folded) or named.get(_number_off(folded)) or 0
-            if folded and (level or self._looks_like_one(block, blocks[number + 1 :])):
+            if folded and (level or self._looks_like_one(block, blocks[number + 1 :], is_first=number == 0)):
                 yield block, level
 
-    def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable]) -> bool:
+    def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable], *, is_first: bool) -> bool:
+        """True for a line that looks like a heading; one that `is_first` on its page may be a running line."""
         text = block.text
         if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
             return False
@@ -116,7 +122,8 @@ class Headings:
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
             return False
         following = next(iter(after), None)
-        if self._has_capitals and following is not None and _in_capitals(block, following):
+        may_run = is_first and self._run_in_capitals
+        if self._has_capitals and not may_run and following is not None and _in_capitals(block, following):
             return True
         if (block.size, block.bold) in self._running:
             return False
@@ -130,7 +137,7 @@ def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool
     """True for a line in capitals above a text in small letters, which is longer or another heading."""
     if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
         return False
-    if _is_typewritten(block.lines[0]):  # of a program
+    if _of_programs.search(block.text) or _is_typewritten(block.lines[0]):
         return False
     is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= _FEWEST_CAPITALS
     is_above = following.bold or len(following.text) > len(block.text)

@@ -248,6 +248,18 @@ def test_a_line_in_capitals_above_small_letters_is_a_heading(file: Path) -> None
     ]
 
 
+def test_running_lines_in_capitals_are_no_headings_though_they_change(file: Path) -> None:
+    drawing = Drawing()
+    for number in range(1, 6):
+        drawing.lines([f"CHAPTER {number}. THE RIVER AND THE MILL"], 60, 750)
+        base = drawing.lines(filled_lines(_PROSE * 3, 450), 60, 720) - 20
+        if number == 3:
+            base = drawing.lines(["THE WHEEL"], 60, base) - 12
+        drawing.lines(filled_lines(_PROSE * 8, 450), 60, base)
+        drawing.next_page()
+    assert [heading.title for heading in _parsed(file, drawing).layout.headings] == ["THE WHEEL"]
+
+
 def test_names_of_speakers_in_capitals_are_no_headings(file: Path) -> None:
     drawing = Drawing()
     base = 740.0
