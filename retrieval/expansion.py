@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ingest.chunking import Chunk
 
@@ -66,6 +67,12 @@ def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
         apart.insert(place, (stretch, sorted(members)))
         merged = apart
     return merged
+
+
+def headings_of_all(chunks: Sequence[Chunk]) -> tuple[str, ...]:
+    """Return the headings that stand above all of the chunks."""
+    levels = zip(*(chunk.heading_path for chunk in chunks), strict=False)
+    return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
 def _one_section(chunks: Sequence[Chunk], low: int, high: int, ordinal: int) -> bool:

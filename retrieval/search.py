@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ingest.catalog.catalog import Visible
-from ingest.chunking import context_line
+from ingest.chunking import Chunk, context_line
 from ingest.filters import conditions
 from ingest.places import Location, Places, TableRows
 from ingest.texts import Texts
@@ -19,7 +19,7 @@ from retrieval.choosing import Chosen, Show, choose
 from retrieval.clock import Clock
 from retrieval.embedding import Embedder, cosine_floor
 from retrieval.errors import IndexUnavailableError, QueryError
-from retrieval.expansion import Stretch, merge, widen
+from retrieval.expansion import Stretch, headings_of_all, merge, widen
 from retrieval.generations import Generations, OpenGeneration
 from retrieval.index import IndexReader, Scope, Scored
 from retrieval.metadata_filter import MetadataFilter, allowed
@@ -286,10 +286,10 @@ class Searcher:
         wanted = {each.chunk.id for each in found.chosen}
         why = {name: _why(hits, wanted) for name, hits in rankings.items()}
         hits: list[Hit] = []
-        for chosen, start, end, merged in self._spans(found.chosen, request.expand_chars):
+        for chosen, span, merged in self._spans(found.chosen, request.expand_chars):
             cosine = why["dense"].get(chosen.chunk.id)
             try:
-                passage = self._passage(chosen, start, end, len(hits) + 1, cosine.score if cosine else None)
+                passage = self._passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
             except KeyError:
                 continue
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
@@ -299,10 +299,10 @@ class Searcher:
 
     def _spans(
         self, chosen: Sequence[Chosen], expand_chars: int | None
-    ) -> Iterable[tuple[Chosen, int | None, int | None, tuple[str, ...]]]:
-        """Yield each hit's start and end in code points, None if its chunk is read alone, and the chunks merged."""
+    ) -> Iterable[tuple[Chosen, Sequence[Chunk], tuple[str, ...]]]:
+        """Yield each hit with the chunks that it is shown with, none if it is read alone, and the hits merged."""
         if expand_chars is None:
-            yield from ((each, None, None, ()) for each in chosen)
+            yield from ((each, (), ()) for each in chosen)
             return
         here: list[Chosen] = []
         stretches: list[Stretch] = []
@@ -317,21 +317,24 @@ class Searcher:
         for stretch, positions in merge(stretches):
             chunks = self._texts.map(stretch.version_id).chunks
             others = tuple(here[position].chunk.id for position in positions[1:])
-            yield here[positions[0]], chunks[stretch.first].start, chunks[stretch.last].end, others
+            yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
-    def _passage(self, chosen: Chosen, start: int | None, end: int | None, rank: int, cosine: float | None) -> Passage:
+    def _passage(self, chosen: Chosen, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
+        """Return the hit, or the `span` of chunks around it; over several sections it has the headings of them all."""
         chunk = chosen.chunk
-        if start is None or end is None:
-            start, end = chunk.start, chunk.end
-            text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-        else:
+        start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
+        if span:
+            start, end = span[0].start, span[-1].end
+            heading_path = headings_of_all(span)
             text = self._texts.read(chunk.version_id, start, end)
+        else:
+            text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
         location = self.locate(chunk.version_id, start, end)
         return Passage(
             document_id=chunk.document_id,
             version_id=chunk.version_id,
             title=chosen.visible.title,
-            heading_path=chunk.heading_path,
+            heading_path=heading_path,
             start=start,
             end=end,
             page=location.page,

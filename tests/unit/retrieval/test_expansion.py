@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import Chunk
-from retrieval.expansion import Stretch, merge, widen
+from retrieval.expansion import Stretch, headings_of_all, merge, widen
 
 # Six chunks of ten characters, two under the first heading and four under the second.
 CHUNKS = [Chunk(n, n * 10, n * 10 + 10, ("One",) if n < 2 else ("Two",), None) for n in range(6)]
@@ -25,6 +25,15 @@ def test_a_chunk_that_is_longer_than_the_limit_stays_as_it_is() -> None:
 def test_stretches_that_meet_become_one_in_the_place_of_the_first() -> None:
     found = merge([Stretch("v", 4, 5), Stretch("w", 4, 5), Stretch("v", 0, 1), Stretch("v", 2, 3)])
     assert found == [(Stretch("v", 0, 5), [0, 2, 3]), (Stretch("w", 4, 5), [1])]
+
+
+def test_several_sections_have_the_headings_that_stand_above_all_of_them() -> None:
+    paths = [("Report", "Costs"), ("Report", "Costs", "Wages"), ("Report", "Sales", "Wages")]
+    chunks = [Chunk(n, n * 10, n * 10 + 10, path, None) for n, path in enumerate(paths)]
+    assert headings_of_all(chunks[:1]) == ("Report", "Costs")
+    assert headings_of_all(chunks[:2]) == ("Report", "Costs")
+    assert headings_of_all(chunks) == ("Report",)
+    assert headings_of_all(CHUNKS) == ()
 
 
 def test_stretches_do_not_meet_over_text_that_is_in_no_chunk() -> None:
