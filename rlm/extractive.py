@@ -47,5 +47,10 @@ class ExtractiveStrategy:
 
 
 def _says_something(sentence: str) -> bool:
-    """True for a sentence that is neither a heading nor a scrap; scripts without spaces have no words to count."""
-    return not sentence.startswith("#") and (len(sentence.split()) >= _FEWEST_WORDS or not sentence.isascii())
+    """True for a sentence that is neither a heading, a rule nor a scrap, which has few words and no figure.
+
+    Scripts without spaces have no words to count.
+    """
+    if sentence.startswith("#") or not any(map(str.isalpha, sentence)):
+        return False
+    return len(sentence.split()) >= _FEWEST_WORDS or not sentence.isascii() or any(map(str.isdigit, sentence))

@@ -36,3 +36,8 @@ def test_where_nothing_is_found_the_answer_says_so() -> None:
     draft = extracted("Who?")
     assert draft.status is AnswerStatus.NOT_FOUND
     assert draft.evidence == {}
+
+
+def test_short_lines_with_a_figure_are_quoted_and_rules_of_tables_are_not() -> None:
+    draft = extracted("Which order number?", passage("Order number 12345\n\n| a | b |\n| --- | --- |\n\nThank you"))
+    assert [each.text for each in draft.quotes] == ["Order number 12345", "| a | b |"]
