@@ -225,12 +225,17 @@ class Rules:
             found[of] = {quota: amount for quota, amount in in_force.items() if amount is not None}
         return found
 
-    def standings(self, connection: Connection, account: Account, quotas: Sequence[Quota]) -> list[Standing]:
-        """Return those of the quotas that are limited, with what is used and reserved of them, in one snapshot."""
+    def standings(
+        self, connection: Connection, account: Account, quotas: Sequence[Quota], instant: float | None = None
+    ) -> list[Standing]:
+        """Return those of the quotas that are limited, with what is used and reserved of them, in one snapshot.
+
+        They are those of an `instant`, by default of now.
+        """
         limits = self.limits(connection, account)
         if not any(quota in limited for limited in limits.values() for quota in quotas):
             return []
-        instant = self.now(connection)
+        instant = self.now(connection) if instant is None else instant
         used = connection.execute(sums_of(account, instant)).one()._mapping
         found = []
         for of, limited in limits.items():
@@ -257,7 +262,8 @@ class Rules:
         instant = self.now(connection)
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKENS, *DOLLARS, *([AT_ONCE[kind]] if kind in AT_ONCE else [])]
-        standings = self.standings(connection, account, quotas)
+        # A lease that runs out from here on is still held: what was spent on it is not charged yet.
+        standings = self.standings(connection, account, quotas, instant)
         for standing in standings:
             if not standing.left and not (standing.quota in DOLLARS and nanodollars == 0):
                 raise exceeded(standing, instant)
@@ -282,7 +288,7 @@ class Rules:
             granted_tokens,
             granted_dollars,
             None if short is None else exceeded(short, instant),
-            self.standings(connection, account, quotas),
+            self.standings(connection, account, quotas, instant),
         )
 
     def store(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:

@@ -196,6 +196,16 @@ def test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_ha
     assert (day.answers, day.calls, day.prompt_tokens, day.nanodollars) == (1, 1, 45, 45_000)
 
 
+def test_a_lease_that_runs_out_while_another_is_made_is_either_held_or_charged(engine: Engine) -> None:
+    instants = iter([1_000.0, 1_059.0, *[1_061.0] * 9])
+    quotas = Quotas(engine, lease_seconds=60.0, now=lambda connection: next(instants))
+    quotas.set(TENANT, {Quota.TOKENS_PER_MONTH: 100})
+    quotas.reserve(KEY, "answer", "first", tokens=None, nanodollars=0)
+    with pytest.raises(QuotaExceededError):
+        quotas.reserve(KEY, "answer", "next", tokens=None, nanodollars=0)
+    assert quotas.reserve(KEY, "answer", "later", tokens=None, nanodollars=0).tokens == 100
+
+
 def reserve_and_die(url: str) -> None:
     """In a process of its own: reserve everything, report a part as spent, and be killed."""
     quotas = Quotas(open_database(url), lease_seconds=1.0)
