@@ -77,7 +77,10 @@ def sentence(
 
 def _has_words(template: str, result: SqlResult) -> bool:
     """True if a planned sentence says more than figures: it has words of its own, or values that are texts."""
-    texts = (value for row in result.rows for value in row if isinstance(value, str))
+    places = (place.strip() for place in _PLACEHOLDER.findall(template))
+    named = {name.casefold() for place in places for name in _named(place, result)}
+    placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
+    texts = (row[at] for row in result.rows for at in placed if isinstance(row[at], str))
     return any(map(str.isalpha, _PLACEHOLDER.sub("", template))) or any(texts)
 
 

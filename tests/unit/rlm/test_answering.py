@@ -166,7 +166,7 @@ def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answ
     assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
 
 
-def test_every_stage_is_told_the_same_day() -> None:
+def test_the_models_that_choose_plan_answer_and_judge_are_told_the_same_day() -> None:
     large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
     choice = json.dumps({"why": "It counts.", "strategy": "table", "queries": []})
     plan = json.dumps(

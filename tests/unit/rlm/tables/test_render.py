@@ -59,6 +59,7 @@ def test_figures_alone_are_no_sentence_and_stand_in_a_table_that_names_them(temp
     found = result((76,), columns=("Late orders",))
     assert sentence(template, found, "") == "The result of the query:"
     assert shows_table(template, found)
+    assert sentence("{orders}", result(("Ann", 7)), "") == "The result of the query:"
     named = result(("Nobody was late.",), columns=("said",))
     assert (sentence("{said}", named, ""), shows_table("{said}", named)) == ("Nobody was late.", False)
 
