@@ -98,10 +98,11 @@ def _headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
             ends[open_.pop()] = heading.start
         open_.append(number)
     for heading, end in zip(layout.headings, ends, strict=True):
-        at = _at(layout, heading.start)
-        yield OutlineEntryOut(
-            kind="heading", title=heading.title, start=heading.start, end=end, level=heading.level, **at
-        )
+        if heading.title:
+            at = _at(layout, heading.start)
+            yield OutlineEntryOut(
+                kind="heading", title=heading.title, start=heading.start, end=end, level=heading.level, **at
+            )
 
 
 def _places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:

@@ -199,7 +199,9 @@ def _sections(text: str, layout: Layout) -> list[_Section]:
         if text[body : heading.start].strip():
             sections.append(_Section(start, heading.start, tuple(name for _, name in path)))
             start = heading.start
-        path = [(level, name) for level, name in path if level < heading.level] + [(heading.level, heading.title)]
+        path = [(level, name) for level, name in path if level < heading.level]
+        if heading.title:
+            path.append((heading.level, heading.title))
         body = heading.end
     sections.append(_Section(start, len(text), tuple(name for _, name in path)))
     return sections

@@ -38,7 +38,7 @@ class Heading:
     """A heading of level 1 to 6, or deeper where a format has deeper ones. Its line is `text[start:end]`.
 
     A heading is where a section of the tree begins, also if no line of the text says its title (a definition of source
-    code, a path of JSON): then `start == end`.
+    code, a path of JSON): then `start == end`. Without a title it only ends the sections of its level and deeper ones.
     """
 
     level: int

@@ -27,7 +27,7 @@ from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.positions import Cell
 
-JSON_PARSER = "json-2"
+JSON_PARSER = "json-3"
 _DEEPEST = "The JSON is nested too deeply."
 _FLATTEN = "Save it with fewer levels, and upload it again."
 _LINES_NAMED = 10
@@ -179,13 +179,15 @@ class _Document:
                 self._value(member, whole, level + 1)
 
     def _records(self, path: str, records: Records, level: int) -> None:
-        """Write a list of objects. One that would fill a chunk begins a section, and so does the one after it."""
+        """Write a list of objects. One that would fill a chunk has a section of its own."""
         spans, after_long = array("Q"), False
         for number, record in enumerate(records()):
             text = "\n".join(_shown(record, ""))
             long = len(text) > DEFAULT_MAX_CHARS
-            if long or after_long:
+            if long:
                 self._writer.section(f"[{number}]", level)
+            elif after_long:
+                self._writer.end_section(level)
             after_long = long
             at = Cell(1, number + 1, 0)
             spans.extend(self._writer.pieces([Piece(text, at)]) or self._writer.pieces([Piece("{}", at)]) or ())

@@ -6,6 +6,7 @@ joined by ASCII characters only, so that the whole is normalized too and no offs
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, dropwhile
@@ -19,6 +20,7 @@ from ingest.positions import Box, Cell, PositionsBuilder
 
 Position = Box | Cell
 _DEEPEST_MARK = 6
+_NO_HEADING = sys.maxsize
 _MOST_PARTS = 50_000
 _plain_line = re.compile(r"(?:[!-~]+(?: (?=[!-~]))?)*+")
 _fence = re.compile(r"`{3,}")
@@ -75,7 +77,7 @@ class DocumentWriter:
     @property
     def first_heading(self) -> str | None:
         """The title of the first heading of level one, which names a document that has no other title."""
-        return next((heading.title for heading in self._headings if heading.level == 1), None)
+        return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
     def place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
         """Begin a page, slide or sheet: what is written from here on stands there. Numbers count from 1 by themselves.
@@ -97,7 +99,7 @@ class DocumentWriter:
         if not any(_line(piece.text) for piece in pieces):
             return
         level = max(1, level)
-        self._begin_block()
+        self._begin_block(level=level)
         start = self._length
         self._append("#" * min(level, _DEEPEST_MARK) + " ")
         words = len(self._parts)
@@ -108,8 +110,14 @@ class DocumentWriter:
         """Begin a section of the tree that no line of the text names; it starts with the next block."""
         line = _line(title)
         if line:
+            self.end_list()
             at = self._length + (2 if self._length else 0)
+            self._end_sections(at, level)
             self._headings.append(Heading(max(1, level), at, at, line))
+
+    def end_section(self, level: int) -> None:
+        """End sections of this level and deeper ones: the next block is in none of them, unless it is a heading."""
+        self._ended = level
 
     def paragraph(self, text: str, at: Position | None = None) -> None:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
@@ -208,7 +216,8 @@ class DocumentWriter:
         text = "".join([*self._done, *self._parts])
         if not text.strip():
             raise NoTextError(nothing, hint=hint)
-        layout = Layout(tuple(self._headings), tuple(self._places), tuple(self._tables))
+        headings = tuple(each for each in self._headings if each.end <= len(text))  # others begin nothing
+        layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
             text,
             normalize_title(title),
@@ -275,13 +284,21 @@ class DocumentWriter:
         before = self._parts[-1][-1]
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
-    def _begin_block(self, *, tight: bool = False) -> None:
+    def _begin_block(self, *, tight: bool = False, level: int = _NO_HEADING) -> None:
         self._join_parts()
         if self._length:
-            self._append("\n" if tight and self._is_tight else "\n\n")
+            self._append("\n" if tight and self._is_tight and not self._ended else "\n\n")
         self._is_tight = tight
+        self._end_sections(self._length, level)
+
+    def _end_sections(self, at: int, level: int) -> None:
+        """End at a place what a heading of that level there does not end by itself."""
+        if 0 < self._ended < level and self._headings:
+            self._headings.append(Heading(self._ended, at, at, ""))
+        self._ended = 0
 
     _is_tight = False
+    _ended = 0  # the level of the sections that end before the next block
     _caption = (0, "")  # where the last one ends, and its words
 
     def _join_parts(self) -> None:

@@ -9,9 +9,9 @@ from ingest.errors import EncryptedDocumentError
 from ingest.parsing.types import ParsedDocument
 
 DOCX_PARSER = "docx-1"
-PPTX_PARSER = "pptx-1"
+PPTX_PARSER = "pptx-2"
 ODT_PARSER = "odt-1"
-ODP_PARSER = "odp-1"
+ODP_PARSER = "odp-2"
 ENCRYPTED_OFFICE_PARSER = "encrypted-office-1"
 
 

@@ -53,6 +53,7 @@ def _slide(reader: OdfReader, page: etree._Element, number: int, footers: set[st
     shapes = [(each, _box(each, number, size)) for each in _shapes(page)]
     titles = [each for each in shapes if _kind(each[0]) == "title"]
     others = [each for each in shapes if _kind(each[0]) not in {"title", *_NOT_READ}]
+    writer.end_section(1)
     for element, box in titles:
         with reader.at(box):
             title = reader.cell_text(next(iter(element.iterchildren(f"{DRAW}text-box")), element))

@@ -105,6 +105,7 @@ class PptxReader:
         shapes = list(slide.shapes())
         titles = [shape for shape in shapes if shape.is_title]
         others = [shape for shape in shapes if not shape.is_title]
+        self.writer.end_section(level)
         for shape in (*titles, *(others[at] for at in reading_order([shape.box for shape in others]))):
             self._shape(shape, context)
         if slide.hidden_shapes:

@@ -100,7 +100,7 @@ def test_what_would_fill_a_chunk_is_a_section_with_its_path(tmp_path: Path) -> N
     source = {
         "top": 1,
         "part": {"name": "x", "inner": {"body": long}},
-        "rows": [{"n": 1}, {"n": 2, "text": long}, {"n": 3}],
+        "rows": [{"n": 1}, {"n": 2, "text": long}, {"n": 3}, {"n": 4}],
     }
     document = _parsed(tmp_path, json.dumps(source))
     text = document.text
@@ -112,7 +112,7 @@ def test_what_would_fill_a_chunk_is_a_section_with_its_path(tmp_path: Path) -> N
         (2, "inner", "body: wor"),
         (1, "rows", "n: 1"),
         (2, "[1]", "n: 2"),
-        (2, "[2]", "n: 3"),
+        (2, "", "n: 3"),
     ]
     assert text.startswith("top: 1\n\nname: x\n\nbody: word")
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.chunking import chunk_text
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError, ParserLimitError
 from ingest.layout import OmissionKind
 from ingest.parsing.office.odp import parse_odp
@@ -241,6 +242,7 @@ def test_slides_are_places_with_titles_boxes_and_notes(file: Path) -> None:
     place = document.layout.place_at(document.text.index("shape"))
     assert place is not None
     assert place.label == "slide 4"
+    assert [each.heading_path for each in chunk_text(document.text, document.layout)] == [("First",), ()]
 
 
 _ENCRYPTED = odf_root("manifest:manifest", "<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>")

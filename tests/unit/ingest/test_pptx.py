@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.chunking import chunk_text
 from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
 from ingest.layout import OmissionKind
 from ingest.parsing.office.pptx import parse_pptx
@@ -210,6 +211,23 @@ def test_sections_of_a_presentation_are_in_its_tree(parsed: Parse) -> None:
     slides = [shape(name, placeholder=_TITLE) for name in ("Intro", "Sperm")]
     headings = parsed(pptx(slides, extra=section)).layout.headings
     assert [(each.level, each.title) for each in headings] == [(2, "Intro"), (1, "Whales"), (2, "Sperm")]
+
+
+def test_a_slide_without_a_title_is_not_below_the_title_before_it(parsed: Parse) -> None:
+    shapes = [
+        shape("Whales", placeholder=_TITLE) + shape("large"),
+        shape("No title here"),
+        shape(" ", placeholder=_TITLE),
+    ]
+    document = parsed(pptx([*shapes, shape("Krill", placeholder=_TITLE) + shape("small")]))
+    found = [
+        (document.text[each.start : each.end], each.heading_path) for each in chunk_text(document.text, document.layout)
+    ]
+    assert found == [
+        ("# Whales\n\nlarge", ("Whales",)),
+        ("No title here", ()),
+        ("# Krill\n\nsmall", ("Krill",)),
+    ]
 
 
 def test_charts_and_diagrams_are_read_and_those_without_data_counted(parsed: Parse) -> None:

@@ -1,8 +1,12 @@
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.chunking import chunk_text
 from ingest.errors import NoTextError
 from ingest.layout import OmissionKind, PlaceKind
+from ingest.layout_json import layout_json, read_layout
 from ingest.normalize import normalize
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.writer import CellContent, DocumentWriter, Piece
@@ -25,12 +29,16 @@ def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
     def cell() -> CellContent:
         return [piece(), piece()] if draw(st.booleans()) else piece()
 
-    for kind in draw(st.lists(st.sampled_from(["place", "heading", "pieces", "item", "code", "table"]), max_size=8)):
+    for kind in draw(
+        st.lists(st.sampled_from(["place", "heading", "section", "pieces", "item", "code", "table"]), max_size=8)
+    ):
         if kind == "place":
             writer.place(PlaceKind.PAGE)
         elif kind == "heading":
             pieces = [piece(), piece()]
             writer.heading(" ".join(each.text for each in pieces), draw(st.integers(0, 9)), pieces)
+        elif kind == "section":
+            draw(st.sampled_from([partial(writer.section, draw(_RAW)), writer.end_section]))(draw(st.integers(1, 3)))
         elif kind == "pieces":
             writer.pieces([piece() for _ in range(draw(st.integers(0, 3)))])
         elif kind == "item":
@@ -55,7 +63,9 @@ def test_offsets_hold_in_the_normalized_text(written: tuple[DocumentWriter, int]
     text = document.text
     assert normalize(text) == text
     for heading in document.layout.headings:
-        assert heading.title in text[heading.start : heading.end]
+        assert heading.start == heading.end or heading.title in text[heading.start : heading.end]
+        assert heading.start == 0 or text[heading.start - 2 : heading.start] == "\n\n"
+    assert read_layout(layout_json(document.layout), characters=len(text)) == document.layout
     for table in document.layout.tables:
         lines = text[table.start : table.end].split("\n")
         assert all(line.startswith("|") and line.endswith("|") for line in lines)
@@ -190,3 +200,32 @@ def test_a_caption_names_the_table_that_comes_next_and_no_other() -> None:
     document = writer.finish("test", nothing="Nothing.")
     assert [table.name for table in document.layout.tables] == ["Table 1: Prices", ""]
     assert document.text.count("Table 1: Prices\n\n") == 2
+
+
+def test_what_ends_a_section_is_known_by_its_level_and_says_nothing_by_itself() -> None:
+    writer = DocumentWriter()
+    writer.end_section(1)  # nothing is open
+    writer.paragraph("before")
+    writer.heading("One", 1)
+    writer.heading("Two", 2)
+    writer.item("in two")
+    writer.end_section(2)
+    writer.item("in one")
+    writer.end_section(1)
+    writer.section("Deep", 2)
+    writer.paragraph("in deep alone")
+    writer.end_section(2)
+    writer.heading("Other", 2)  # ends the one before it by itself
+    writer.section("Empty", 1)
+    document = writer.finish("test", nothing="Nothing.")
+    paths = {
+        document.text[each.start : each.end]: each.heading_path for each in chunk_text(document.text, document.layout)
+    }
+    assert paths == {
+        "before": (),
+        "# One\n\n## Two\n\n- in two": ("One", "Two"),
+        "- in one": ("One",),
+        "in deep alone": ("Deep",),
+        "## Other": ("Other",),
+    }
+    assert [(each.level, each.title) for each in document.layout.headings][-2:] == [(2, "Deep"), (2, "Other")]
