@@ -28,7 +28,9 @@ class Check(StrEnum):
     """How one sentence was checked."""
 
     VERIFIED = "verified"  # a judge read the cited text and says that it supports the sentence
-    QUOTED = "quoted"  # the cited text was located, and nobody judged it, or a judge says that it supports a part
+    # The cited text was located; nobody judged it, a judge says that it supports a part, or one says that it supports
+    # the sentence although words that the model quoted for it stand nowhere.
+    QUOTED = "quoted"
     COMPUTED = "computed"  # code counted or computed it from the records that are cited
     UNSUPPORTED = "unsupported"  # a judge says that the cited text does not support it
     UNCHECKED = "unchecked"  # it cites nothing, or nothing that was read
@@ -52,8 +54,8 @@ class Citation:
 
     `start` and `end` are code points of the version's normalized text, and `quote` is that span as the document has it,
     never as a model wrote it. `place` says in words where it stands in the file (`page 12`, `slide 4`). `verified` says
-    that code found a quotation of the model's there; otherwise the span is the part of the passage that is closest to
-    the sentence.
+    that code found a quotation of the model's there; otherwise the span is the part of the passage that is nearest to
+    the sentence, and empty where none is near.
     """
 
     number: int

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.checker import offered_quotes
+from rlm.checking.checker import offered_quotes, quoted_evidence
 from rlm.checking.markers import MarkedText, without_markers
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
@@ -152,7 +152,7 @@ class _Reading:
             draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(_RESTS_ON_NOTHING,))
         if answer and 1 <= number <= len(passages):
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
-            evidence = {1: passages[number - 1]}
+            evidence = quoted_evidence({1: passages[number - 1]}, quotes, passages)
             draft = replace(draft, text=f"{answer} [1]", evidence=evidence, quotes=quotes, notes=())
         yield Delta(draft.text)
         yield Drafted(draft)
@@ -258,12 +258,14 @@ class _Reply:
             notes.append("The model cited passages that it was not given; those markers were left out.")
         elif not self._order and status is not AnswerStatus.NOT_FOUND:
             notes.append(_RESTS_ON_NOTHING)
+        quotes = offered_quotes(self._marked.rest, self._order)
+        named = {number: self._passages[original - 1] for original, number in self._order.items()}
         return Draft(
             status=status,
             text=self.text,
-            evidence={number: self._passages[original - 1] for original, number in self._order.items()},
+            evidence=quoted_evidence(named, quotes, self._passages),
             searched=searched(self._passages, self._passages, queries),
-            quotes=offered_quotes(self._marked.rest, self._order),
+            quotes=quotes,
             finished=not self.cut_off,
             notes=tuple(notes),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.checker import is_of_rows, quotable_spans, stems
+from rlm.checking.nearest import is_of_rows, quotable_spans, stems
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 

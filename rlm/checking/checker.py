@@ -7,32 +7,32 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import product
 
 from ingest.places import Location
 from retrieval.passages import Passage
-from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
+from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
-from rlm.checking.markers import marked_spans, sentence_spans, without_markers
-from rlm.checking.quotes import QuotedText
+from rlm.checking.markers import marked_spans, without_markers
+from rlm.checking.nearest import Spans, is_header, stems
+from rlm.checking.quotes import QuotedText, Span
 
 Locate = Callable[[str, int, int], Location]
-_LOST = "The words that the model quoted for this stand nowhere in the passage."
+_LOST = "Words that the model quoted for this stand nowhere in the passage."
 _READ = "Code computed this from values that the model read out of the records."
 _UNCITED = "Nothing is cited for this sentence, so nobody could check it."
+_ABSENT = "Nothing is cited for this sentence: no passage could be checked for what the documents do not say."
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce what comes next, state nothing.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
-_HEADING = re.compile(r"#{1,6}\s")
-# The line below the header of a table.
-_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # of a query
 # The quotations that are shown for one sentence from one passage.
 _MOST_QUOTES = 5
 _PARTLY = "Supported in part: "
-_LINE = re.compile(r"\S[^\n]*")
-_WORD = re.compile(r"\w+")
-_STEM_CHARS = 5
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
+# A shorter quotation may stand in another passage by chance.
+_LONG_QUOTE_CHARS, _LONG_QUOTE_WORDS = 30, 3
+_MARKS = "\"'“”„‘’«»"
 # A quotation ends with its line, or, as rows of a table do, at the quotation mark that ends a later one.
 _SUPPORT = re.compile(
     rf"{_NAMED_PASSAGE}([\"“„«](?:(?!{_NAMED_PASSAGE}|</)[\s\S])*?[\"”“»][ \t]*$|\S[^\n]*$)", re.MULTILINE | re.I
@@ -55,13 +55,14 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
         for start, end, numbers in marked_spans(draft.text, _values(draft.table))
-        if numbers or not _is_header(draft.text, start, end)
+        if numbers or not is_header(draft.text, start, end)
     ]
     shown: dict[int, Iterator[list[_Shown]]] = {}
     for number, passage in draft.evidence.items():
         offered = () if mode is CheckMode.OFF else draft.quotes
         citing = [draft.text[start:end] for start, end, cited in spans if number in cited]
-        shown[number] = iter(CitedPassage(number, passage, offered).quotes_for(citing, locate))
+        cited_passage = CitedPassage(number, passage, offered, is_record=draft.table is not None)
+        shown[number] = iter(cited_passage.quotes_for(citing, locate))
     sentences: list[Sentence] = []
     citations: dict[int, Citation] = {}
     for start, end, cited in spans:
@@ -71,23 +72,18 @@ def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> 
             if number not in citations or (part.is_offered and not citations[number].verified):
                 citations[number] = _citation(draft.evidence[number], part.quote, verified=part.is_offered)
         quotes = tuple(part.quote for part in parts if part.quote.text)
-        lost = any(part.is_lost for part in parts) and not any(part.is_offered for part in parts)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
-        sentences.append(_marked(sentence, draft, mode, lost=lost))
+        sentences.append(_marked(sentence, draft, mode, parts))
     if citations and mode is not CheckMode.OFF:
-        sentences = list(map(_with_reason, sentences))
+        reason = _ABSENT if draft.status is AnswerStatus.NOT_FOUND else _UNCITED
+        sentences = [_with_reason(each, reason) for each in sentences]
     return sentences, [citations[number] for number in sorted(citations)]
 
 
-def _is_header(text: str, start: int, end: int) -> bool:
-    """True for the names of a table's columns, which are no sentence."""
-    return text.startswith("|", start) and _RULE.match(text, end) is not None
-
-
-def _with_reason(sentence: Sentence) -> Sentence:
-    """Say of a sentence among others with citations that it has none, unless it states nothing."""
+def _with_reason(sentence: Sentence, reason: str) -> Sentence:
+    """Give a `reason` to a sentence among others with citations that has none, unless it states nothing."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
-    return replace(sentence, reason=_UNCITED) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
+    return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
 def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
@@ -104,23 +100,29 @@ def _values(table: ResultTable | None) -> Iterator[str]:
         yield constant.replace("''", "'").strip("%")
 
 
-def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) -> Sentence:
+def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["_Shown"]) -> Sentence:
     if draft.computed and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
         # Anything else a program wrote quotes documents, and is judged.
         return replace(sentence, check=Check.COMPUTED, reason=_READ if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
-    return replace(sentence, reason=_LOST) if lost else replace(sentence, check=Check.QUOTED)
+    is_lost = any(part.is_lost for part in parts)
+    is_quoted = not is_lost or any(part.is_own for part in parts)
+    check = Check.QUOTED if is_quoted else Check.UNCHECKED
+    return replace(sentence, check=check, reason=_LOST if is_lost else "")
 
 
 def _with_verdict(sentence: Sentence, verdict: Verdict | None) -> Sentence:
+    """Mark a sentence as judged; one whose quotation was invented is `quoted` at most, and the reason stays."""
     if verdict is None:
         return sentence
     if verdict.support == SUPPORTED:
-        return replace(sentence, check=Check.VERIFIED, reason="")
+        check = Check.QUOTED if sentence.reason == _LOST else Check.VERIFIED
+        return replace(sentence, check=check)
     if verdict.support == PARTLY:
-        return replace(sentence, check=Check.QUOTED, reason=f"{_PARTLY}{verdict.reason}" if verdict.reason else "")
+        reason = f"{_PARTLY}{verdict.reason}" if verdict.reason else sentence.reason
+        return replace(sentence, check=Check.QUOTED, reason=reason)
     reason = verdict.reason or "The cited passage does not say this."
     return replace(sentence, check=Check.UNSUPPORTED, reason=reason)
 
@@ -143,33 +145,43 @@ def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
 
 @dataclass(frozen=True)
 class _Shown:
-    """The quotation shown for one sentence.
+    """A quotation shown for one sentence.
 
-    It is the model's own if `is_offered`. If `is_lost`, the model's own words stand nowhere in the passage.
+    It is one of the model's if `is_offered`, and if `is_own` for this very sentence. If `is_lost`, the words that the
+    model quoted for the sentence stand nowhere in the passage.
     """
 
     quote: Quote
     is_offered: bool
+    is_own: bool
     is_lost: bool
 
 
 class CitedPassage:
     """One cited passage with its sentences and the model's quotations from it, located once."""
 
-    def __init__(self, number: int, passage: Passage, offered: Iterable[OfferedQuote]) -> None:
+    def __init__(
+        self, number: int, passage: Passage, offered: Iterable[OfferedQuote], *, is_record: bool = False
+    ) -> None:
+        """A passage that `is_record` of a table rests on all of its text."""
         self._number = number
         self._passage = passage
+        self._is_record = is_record
         source = QuotedText(passage.text)
         self._offered = [(each.text, source.locate(each.text)) for each in offered if each.number == number]
-        self._sentences = quotable_spans(passage)
+        self._found = [span for _, span in self._offered if span]
+
+    @cached_property
+    def _spans(self) -> Spans:
+        return Spans(self._passage)
 
     def quotes_for(self, sentences: Sequence[str], locate: Locate) -> list[list[_Shown]]:
         """Return the spans that each of the sentences rests on; they are those that cite the passage, in order.
 
         They are the model's own quotations, which come in the order of the answer: one belongs to each sentence, the
         first of its spans, and shared words say which; any more belong to a sentence beside them. A sentence without
-        one has what is closest to it, another's quotation or a sentence of the passage, with one of its figures if it
-        has any; if nothing shares a word, as between two languages, it has a quotation, or else the whole passage.
+        one has what is nearest to it, another's quotation or a span of the passage. If nothing is near, as between two
+        languages, it has a quotation, or else the passage's place without words.
         """
         wanted = [stems(without_markers(sentence)) for sentence in sentences]
         quotations = [stems(text) for text, _ in self._offered]
@@ -178,34 +190,26 @@ class CitedPassage:
         return [self._all_shown(each, at, rest, locate) for each, at, rest in zip(wanted, own, more, strict=True)]
 
     def _all_shown(self, wanted: frozenset[str], own: int | None, more: Sequence[int], locate: Locate) -> list[_Shown]:
-        found = [
-            self._shown(wanted, at, locate) for at in (own, *more) if at is None or at == own or self._offered[at][1]
+        offered = [self._offered[at][1] for at in (own, *more) if at is not None]
+        found = [span for span in offered if span]
+        is_lost = not found and bool(self._offered) and (bool(offered) or not self._found)
+        spans = found or [self._nearest(wanted)]
+        return [
+            _Shown(self._quote(span, locate), span in self._found, bool(found), is_lost)
+            for span in list(dict.fromkeys(spans))[:_MOST_QUOTES]
         ]
-        if any(each.is_offered for each in found):
-            found = [each for each in found if each.is_offered]
-        spans = {(each.quote.start, each.quote.end): each for each in reversed(found)}
-        return list(reversed(spans.values()))[:_MOST_QUOTES]
 
-    def _shown(self, wanted: frozenset[str], own: int | None, locate: Locate) -> _Shown:
+    def _quote(self, span: Span, locate: Locate) -> Quote:
         passage = self._passage
-        offered = [span for _, span in (self._offered if own is None else self._offered[own : own + 1]) if span]
-        start, end = offered[0] if own is not None and offered else self._closest(wanted, offered)
-        first, last = passage.start + start, passage.start + end
-        if not passage.text:  # what was read whole for what it does not say
-            return _Shown(Quote(self._number, first, last, "", None, passage.place), is_offered=False, is_lost=False)
+        first, last = passage.start + span[0], passage.start + span[1]
+        if first == last:
+            return Quote(self._number, first, last, "", passage.page, passage.place)
         location = locate(passage.version_id, first, last)
-        quote = Quote(self._number, first, last, passage.text[start:end], location.page, location.words)
-        return _Shown(quote, (start, end) in offered, bool(self._offered) and not offered)
+        return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
-    def _closest(self, wanted: frozenset[str], offered: Sequence[tuple[int, int]]) -> tuple[int, int]:
-        text, whole = self._passage.text, (0, len(self._passage.text))
-        figures = frozenset(stem for stem in wanted if any(map(str.isdigit, stem)))
-        fitting = [span for span in self._sentences if not figures or figures & stems(text[slice(*span)])]
-        found = [*offered, *fitting] or self._sentences
-        best = max(found, key=lambda span: _likeness(wanted, text[slice(*span)]), default=whole)
-        if wanted & stems(text[slice(*best)]):
-            return best
-        return offered[0] if offered else whole
+    def _nearest(self, wanted: frozenset[str]) -> Span:
+        """Return the nearest span, or an empty one where nothing is near."""
+        return self._spans.nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
 def in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
@@ -254,32 +258,39 @@ def _paired(rest: tuple[int, int], words: int) -> tuple[int, int]:
     return rest[0] + 1, rest[1] + words
 
 
-def is_of_rows(passage: Passage) -> bool:
-    """True for a passage of a file that is one table, such as a CSV: its place is rows alone."""
-    return passage.page is None and bool(passage.place)
-
-
-def quotable_spans(passage: Passage) -> list[tuple[int, int]]:
-    """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
-    if is_of_rows(passage):
-        return [found.span() for found in _LINE.finditer(passage.text)]
-    spans = sentence_spans(passage.text)
-    return [span for span in spans if not _HEADING.match(passage.text, *span)] or spans
-
-
-def stems(text: str) -> frozenset[str]:
-    """Return the beginnings of a text's words, which inflected forms share."""
-    return frozenset(word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
-
-
-def _likeness(wanted: frozenset[str], text: str) -> float:
-    """Return the Dice coefficient of the two sets of stems, so that the longest sentence does not always win."""
-    found = stems(text)
-    return 2 * len(wanted & found) / (len(wanted) + len(found)) if wanted and found else 0.0
-
-
 def offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
     """Read the quotations of a `<support>` block, each begun on a line of its own: `[3] "words"`. `numbers` gives the
     number in the answer for a passage's number in the prompt."""
-    read = ((numbers.get(int(match[1])), match[2].strip().strip("\"'“”„‘’«»")) for match in _SUPPORT.finditer(block))
-    return tuple(OfferedQuote(number, text.strip()) for number, text in read if number is not None and text.strip())
+    read = ((numbers.get(int(match[1])), _unquoted(match[2].strip())) for match in _SUPPORT.finditer(block))
+    return tuple(OfferedQuote(number, text) for number, text in read if number is not None and text.strip(_MARKS))
+
+
+def _unquoted(line: str) -> str:
+    """Take off one outer pair of quotation marks, or the only mark of a pair that is not complete."""
+    if len(line) > 1 and line[0] in _MARKS and line[-1] in _MARKS:
+        return line[1:-1].strip()
+    return line.strip(_MARKS).strip() if sum(char in _MARKS for char in line) == 1 else line
+
+
+def quoted_evidence(
+    evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
+) -> dict[int, Passage]:
+    """Return the passage of each number; that of another passage's number is put right.
+
+    It is another's if no quotation offered for it stands in the passage, and all of them, a long one among them, stand
+    in exactly one other passage that was read.
+    """
+    sources = [(each, QuotedText(each.text)) for each in read]
+    found = dict(evidence)
+    for number, passage in evidence.items():
+        texts = [each.text for each in offered if each.number == number]
+        if not any(map(_is_long, texts)) or any(map(QuotedText(passage.text).locate, texts)):
+            continue
+        holding = [each for each, source in sources if all(map(source.locate, texts))]
+        if len(holding) == 1:
+            found[number] = holding[0]
+    return found
+
+
+def _is_long(quotation: str) -> bool:
+    return len(quotation) >= _LONG_QUOTE_CHARS and len(quotation.split()) >= _LONG_QUOTE_WORDS

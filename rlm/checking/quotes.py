@@ -56,7 +56,7 @@ class _Folded:
             return True
         # A quotation may end where a character was left out, such as the apostrophe of a genitive.
         return self.starts[at] != self.starts[at - 1] and (
-            self.starts[at] != self.ends[at - 1] or not _cuts(self.text, at)
+            self.starts[at] != self.ends[at - 1] or not cuts(self.text, at)
         )
 
 
@@ -108,7 +108,7 @@ def locate_exactly(quote: str, text: str) -> Span | None:
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None
-    return _find(exact, text, 0, lambda start, end: not _cuts(text, start) and not _cuts(text, end))
+    return _find(exact, text, 0, lambda start, end: not cuts(text, start) and not cuts(text, end))
 
 
 def _parts(wanted: str) -> list[str]:
@@ -156,7 +156,7 @@ def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> 
     return None
 
 
-def _cuts(text: str, at: int) -> bool:
+def cuts(text: str, at: int) -> bool:
     """True if a cut before `text[at]` falls inside a word of a cased script, a number, or an accented letter."""
     if not 0 < at < len(text):
         return False

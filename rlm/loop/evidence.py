@@ -6,7 +6,9 @@ from typing import Any
 
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled, unless_cancelled
-from rlm.checking.quotes import QuotedText, Span, locate_exactly
+from rlm.checking.markers import sentence_spans
+from rlm.checking.nearest import is_of_rows, quotable_spans
+from rlm.checking.quotes import QuotedText, Span, cuts, locate_exactly
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merged
 from rlm.loop.read_log import ReadLog
@@ -19,6 +21,8 @@ MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
 # A handle this short is a quotation of its whole text, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
+# Code points by which either end of such a handle is moved to the end of its sentence.
+_WIDENED_CHARS = 200
 # Code points of the document shown on either side of a citation.
 _AROUND_CHARS = 1_500
 _SPANS_LOOKED_AT = 200
@@ -146,7 +150,7 @@ class EvidenceFinder:
                 'make it smaller, or add the words that matter as "quote"'
             )
         if len(handle) <= _QUOTED_WHOLE_CHARS:
-            return self._cited(handle)
+            return self._cited(_whole(handle, self._corpus.passage(handle, around=_AROUND_CHARS)))
         return Cited(handle, self._corpus.passage(handle), "")
 
     def _quoted(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> Cited | str:
@@ -207,3 +211,27 @@ class EvidenceFinder:
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
         return Cited(span, around if is_first else self._corpus.passage(span), quote)
+
+
+def _whole(span: Handle, around: Passage) -> Handle:
+    """Return the span with the rest of the sentences or rows that it cuts, or of the words where that is long."""
+    text, start, end = around.text, span.start - around.start, span.end - around.start
+    spans = quotable_spans(around) if is_of_rows(around) else sentence_spans(text)
+    first = next((begin for begin, close in spans if begin < start < close), start)
+    last = next((close for begin, close in spans if begin < end < close), end)
+    if start - first > _WIDENED_CHARS or not _goes_on(text, start):
+        first = start
+    if last - end > _WIDENED_CHARS or not _goes_on(text, end):
+        last = end
+    while cuts(text, first) and start - first < _WIDENED_CHARS:
+        first -= 1
+    while cuts(text, last) and last - end < _WIDENED_CHARS:
+        last += 1
+    return Handle(span.document_id, span.version_id, around.start + first, around.start + last)
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """True within a line, and at the end of one if the next begins with a lower-case letter."""
+    before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
+    is_within = before[-1:].strip() != "" and after[:1].strip() != ""
+    return is_within or after.lstrip()[:1].islower()

@@ -254,3 +254,14 @@ def test_a_small_model_reads_a_few_passages_once() -> None:
     run(calls, documents=LONG, profile=replace(SMALL, reading_tokens=2_500))
     assert calls.calls[0].prompt.count("BEGIN passage") <= 5
     assert "<search>" not in calls.calls[0].system + calls.calls[0].prompt
+
+
+def test_a_passage_that_was_misnumbered_is_the_one_in_which_its_quotation_stands() -> None:
+    calls = ScriptedCalls(
+        {"answer": ANSWER.replace("[1]", "[2]").replace("was Ada", "The keeper of the lighthouse was Ada")}
+    )
+    draft = drafted(run(calls))
+    assert draft.text.startswith("Ada Brandt kept it [1].")
+    assert draft.evidence[1].title == "Harbour"
+    small = ScriptedCalls({"answer": quoting(2, "The keeper of the lighthouse was Ada Brandt.", "Ada Brandt.")})
+    assert drafted(run(small, profile=SMALL)).evidence[1].title == "Harbour"

@@ -9,8 +9,9 @@ from itertools import combinations
 import pytest
 
 from ingest.places import Location
+from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
-from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes
+from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes, quoted_evidence
 from rlm.checking.judging import Judge, Judgement
 from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
@@ -245,6 +246,74 @@ def test_the_header_of_a_table_is_no_sentence(computed: bool) -> None:
     assert [text[each.start : each.end] for each in found] == [each.text for each in found]
 
 
+INVENTED = "Ada kept the light for forty years"
+
+
+def test_a_quotation_from_one_passage_does_not_hide_that_one_from_another_was_invented() -> None:
+    draft = draft_of("Ada saw the Merle sink [1][2].", {1: INVENTED, 2: "Merle sank off the cape"})
+    (sentence,) = sentences_of(draft)
+    assert sentence.check is Check.QUOTED
+    assert "stand nowhere" in sentence.reason
+
+
+@pytest.mark.parametrize(
+    ("support", "why", "check", "reason"),
+    [
+        ("supported", "", Check.QUOTED, "stand nowhere"),
+        ("partly", "", Check.QUOTED, "stand nowhere"),
+        ("partly", "No year is named.", Check.QUOTED, "No year is named."),
+        ("not_supported", "It says another.", Check.UNSUPPORTED, "It says another."),
+    ],
+)
+@pytest.mark.parametrize("others", [{}, {2: "Merle sank off the cape"}])
+def test_a_sentence_with_an_invented_quotation_is_verified_by_no_judge(
+    support: str, why: str, check: Check, reason: str, others: dict[int, str]
+) -> None:
+    draft = draft_of("Ada saw the Merle sink [1][2].", {1: INVENTED, **others})
+    judgement, _ = judgement_of(verdicts((1, support, why)), draft)
+    (sentence,) = judged(sentences_of(draft), judgement)
+    assert sentence.check is check
+    assert reason in sentence.reason
+
+
+def test_what_was_not_found_has_no_passage_and_the_reason_says_so() -> None:
+    draft = draft_of("They do not say who built it. Nearest comes that Ada Brandt kept it [1].")
+    found, absent = (sentences_of(replace(draft, status=each))[0] for each in (draft.status, AnswerStatus.NOT_FOUND))
+    assert (found.check, absent.check) == (Check.UNCHECKED, Check.UNCHECKED)
+    assert "do not say" in absent.reason
+    assert "do not say" not in found.reason
+
+
+LIT = "She lit it in 1871, on the first night of spring."
+LAMP = passage(f"The lamp had four wicks. {LIT} Oil was dear.", document="doc-3")
+
+
+@pytest.mark.parametrize(
+    ("quotes", "read", "taken"),
+    [
+        ({1: LIT}, (KEEPER, SHIP, LAMP), LAMP),
+        ({1: LIT.upper()}, (KEEPER, SHIP, LAMP), LAMP),
+        ({1: LIT}, (KEEPER, SHIP), KEEPER),  # it stands nowhere
+        ({1: LIT}, (KEEPER, LAMP, replace(LAMP, document_id="doc-4")), KEEPER),  # in two
+        ({1: "Oil was dear."}, (KEEPER, LAMP), KEEPER),  # and so it may elsewhere
+        ({2: LIT}, (KEEPER, LAMP), KEEPER),
+        ({}, (KEEPER, LAMP), KEEPER),
+    ],
+)
+def test_a_number_is_that_of_the_only_passage_in_which_its_quotation_stands(
+    quotes: dict[int, str], read: tuple[Passage, ...], taken: Passage
+) -> None:
+    offered = [OfferedQuote(number, words) for number, words in quotes.items()]
+    assert quoted_evidence({1: KEEPER}, offered, read) == {1: taken}
+
+
+def test_a_number_with_one_quotation_of_its_own_passage_stays_that_passages() -> None:
+    offered = [OfferedQuote(1, "She lit it in 1871."), OfferedQuote(1, LIT)]
+    assert quoted_evidence({1: KEEPER}, offered, [KEEPER, LAMP]) == {1: KEEPER}
+    invented = [OfferedQuote(1, LIT), OfferedQuote(1, INVENTED)]
+    assert quoted_evidence({1: SHIP}, invented, [SHIP, LAMP]) == {1: SHIP}
+
+
 def test_without_checking_nothing_is_located() -> None:
     assert sentences_of(draft_of("It sank [2]."), CheckMode.OFF)[0].check is Check.UNCHECKED
 
@@ -322,9 +391,19 @@ def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_the
     ]
 
 
-def test_a_sentence_in_another_language_cites_the_whole_passage() -> None:
-    (sentence,) = sentences_of(draft_of("Niemand kam dabei um [2]."))
-    assert sentence.quotes[0].text == SHIP.text
+def test_a_sentence_that_shares_no_word_with_the_passage_cites_its_place_without_words() -> None:
+    page = replace(SHIP, place="page 3")
+    draft = replace(draft_of("Niemand kam dabei um [1]."), evidence={1: page})
+    (sentence,), (citation,) = located(draft, place_of)
+    assert (sentence.check, sentence.quotes) == (Check.QUOTED, ())
+    assert (citation.quote, citation.page, citation.place, citation.verified) == ("", 3, "page 3", False)
+    assert (citation.start, citation.end) == (page.start, page.start)
+
+
+def test_a_record_of_a_table_is_quoted_whole_though_it_shares_no_word() -> None:
+    table = ResultTable(("n",), ((7,),), 1, "SELECT 7 AS n")
+    draft = replace(draft_of("Es sind 7 [2].", computed=True), table=table)
+    assert [quote.text for quote in sentences_of(draft)[0].quotes] == [SHIP.text]
 
 
 def test_a_sentence_about_a_csv_rests_on_a_row_and_not_on_the_whole_table() -> None:
@@ -347,6 +426,23 @@ def test_a_quotation_of_several_rows_is_read_to_its_end() -> None:
         (2, 'the "keeper" of it'),
         (1, "one line"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('"$ lb config --append "boot=live luks""', '$ lb config --append "boot=live luks"'),
+        ("“She said “no””", "She said “no”"),
+        ('"boot=live" is a parameter', '"boot=live" is a parameter'),
+        ('it is called "boot=live"', 'it is called "boot=live"'),
+        ('opened nowhere"', "opened nowhere"),
+        ('""', None),
+        ('""""', None),
+    ],
+)
+def test_one_pair_of_quotation_marks_is_taken_off(line: str, words: str | None) -> None:
+    found = offered_quotes(f"<support>\n[2] {line}\n</support>", {2: 1})
+    assert [each.text for each in found] == ([] if words is None else [words])
 
 
 def test_rows_that_were_quoted_together_are_shown_together() -> None:

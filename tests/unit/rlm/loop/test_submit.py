@@ -202,6 +202,51 @@ def test_a_long_handle_is_a_passage_without_a_quotation_and_one_that_is_too_long
         Desk("The cargo was salt. " * 1_000).submit("Salt.", [{"document": "doc-1"}])
 
 
+WRAPPED = (
+    "Packages move on. Any security fixes in unstable are made at once,\nand trickle down to testing. Be patient.\n\n"
+    "| file | kept |\n| --- | --- |\n| /etc/fstab | yes |\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("y fixes in unst", "Any security fixes in unstable are made at once,\nand trickle down to testing."),
+        ("trickle", "Any security fixes in unstable are made at once,\nand trickle down to testing."),
+        ("Packages move on.", "Packages move on."),
+        (
+            "move on. Any sec",
+            "Packages move on. Any security fixes in unstable are made at once,\nand trickle down to testing.",
+        ),
+        ("etc/fst", "| /etc/fstab | yes |"),
+        ("| /etc/fstab | yes |", "| /etc/fstab | yes |"),
+    ],
+)
+def test_a_short_handle_is_quoted_with_the_rest_of_the_sentences_that_it_cuts(words: str, shown: str) -> None:
+    start = WRAPPED.index(words)
+    handle = {"document": "doc-1", "start": start, "end": start + len(words)}
+    (cited,) = Desk(WRAPPED).submit("So it is.", [handle]).cited
+    assert cited.quote == shown
+    assert WRAPPED[cited.span.start : cited.span.end] == shown
+
+
+def test_lines_without_full_stops_are_not_joined_in_a_quotation() -> None:
+    log = "08:01 Lamp lit\n08:02 Oil filled\n08:03 Wick cut\n"
+    start = log.index("08:02")
+    (cited,) = Desk(log).submit("So it is.", [{"document": "doc-1", "start": start, "end": start + 16}]).cited
+    assert cited.quote.strip() == "08:02 Oil filled"
+
+
+def test_of_a_long_sentence_a_short_handle_is_quoted_to_the_ends_of_its_words() -> None:
+    words = " ".join(f"customized{number}" for number in range(200))
+    (cited,) = Desk(f"{words}.").submit("So it is.", [{"document": "doc-1", "start": 1_000, "end": 1_300}]).cited
+    assert 300 < len(cited.quote) < 340
+    assert set(cited.quote.split()) < set(words.split())
+    blob = "x" * 5_000
+    (cited,) = Desk(blob).submit("So it is.", [{"document": "doc-1", "start": 2_000, "end": 2_100}]).cited
+    assert len(cited.quote) == 500
+
+
 def test_every_quotation_of_a_long_document_is_found_however_it_is_typed() -> None:
     book = "\n".join(f"Sentence number {n} stands on\nits own two lines." for n in range(35_000))
     assert len(book) < 2_000_000

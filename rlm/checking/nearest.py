@@ -1,0 +1,117 @@
+"""Finds what of a passage is nearest to a sentence, by the words that few of the passage's spans have."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from math import log
+
+from retrieval.passages import Passage
+from rlm.checking.markers import sentence_spans
+from rlm.checking.quotes import Span
+
+# A figure with its separators is one word.
+_WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
+_STEM_CHARS = 5
+# Years, days and other small numbers stand in many places.
+_LITTLE = re.compile(r"\d{1,2}|[12]\d{3}")
+_LINE = re.compile(r"\S[^\n]*")
+_HEADING = re.compile(r"#{1,6}\s")
+# The line below the header of a table.
+_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
+_ROW_OR_SENTENCE = re.compile(r"\||.*[.!?][\"'”’)]*\Z", re.DOTALL)
+
+
+def is_header(text: str, start: int, end: int) -> bool:
+    """True for the names of a table's columns, which are no sentence."""
+    return text.startswith("|", start) and _RULE.match(text, end) is not None
+
+
+def is_of_rows(passage: Passage) -> bool:
+    """True for a passage of a file that is one table, such as a CSV: its place is rows alone."""
+    return passage.page is None and bool(passage.place)
+
+
+def quotable_spans(passage: Passage) -> list[Span]:
+    """Return the spans of a passage that can be quoted by themselves: its sentences but headings, or rows of a CSV."""
+    if is_of_rows(passage):
+        return [found.span() for found in _LINE.finditer(passage.text)]
+    spans = sentence_spans(passage.text)
+    return [span for span in spans if not _HEADING.match(passage.text, *span)] or spans
+
+
+def stems(text: str) -> frozenset[str]:
+    """Return a text's figures, and the beginnings of its other words, which inflected forms share."""
+    return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
+
+
+class Spans:
+    """The spans of one passage, and how much each of their words tells them apart."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._text = passage.text
+        spans = quotable_spans(passage)
+        if not is_of_rows(passage):
+            spans = [span for span in spans if not _is_scrap(self._text, *span)] or spans
+        self._stems = {span: stems(self._text[slice(*span)]) for span in spans}
+        counts = Counter(chain.from_iterable(self._stems.values()))
+        # Inverse document frequency (Robertson and Sparck Jones 1976) as BM25 has it.
+        self._weights = {stem: log(1 + (len(spans) - n + 0.5) / (n + 0.5)) for stem, n in counts.items()}
+        self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
+
+    def nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
+        """Return the span nearest to a sentence with the stems `wanted`, or None if all have nothing in common with it
+        but words of most spans.
+
+        One of the spans `quoted` is preferred that is as near, or any of them to what shares no more than a year or a
+        small figure. A sentence with figures has a span with one of them, if possible with another than these.
+        """
+        figures = frozenset(filter(_is_figure, wanted))
+        known = figures & self._telling
+        sought = frozenset(stem for stem in known if not _LITTLE.fullmatch(stem)) or known
+        every, own = [] if figures and quoted else list(self._stems), quoted
+        if sought:
+            every = [span for span, found in self._stems.items() if sought & found]
+            own = [span for span in quoted if sought & self._stems_of(span)]
+        best, mine = self._best(wanted, every), self._best(wanted, own)
+        if quoted and best and _is_little(self._shared(wanted, best) & self._telling):
+            best = None
+        if mine and (best is None or len(self._shared(wanted, mine)) >= len(self._shared(wanted, best))):
+            return mine
+        return best or next(iter(quoted), None)
+
+    def _best(self, wanted: frozenset[str], spans: Iterable[Span]) -> Span | None:
+        told = (span for span in spans if self._shared(wanted, span) & self._telling)
+        return max(told, key=lambda span: self._likeness(wanted, span), default=None)
+
+    def _likeness(self, wanted: frozenset[str], span: Span) -> float:
+        """Return the Dice coefficient of weighed stems, so that the longest span does not always win."""
+        whole = self._weight(wanted) + self._weight(self._stems_of(span))
+        return 2 * self._weight(self._shared(wanted, span)) / whole if whole else 0.0
+
+    def _shared(self, wanted: frozenset[str], span: Span) -> frozenset[str]:
+        return wanted & self._stems_of(span)
+
+    def _weight(self, words: Iterable[str]) -> float:
+        return sum(self._weights.get(word, 0.0) for word in words)
+
+    def _stems_of(self, span: Span) -> frozenset[str]:
+        return self._stems.get(span) or stems(self._text[slice(*span)])
+
+
+def _is_figure(stem: str) -> bool:
+    return any(map(str.isdigit, stem))
+
+
+def _is_little(shared: frozenset[str]) -> bool:
+    return len(shared) == 1 and all(map(_LITTLE.fullmatch, shared))
+
+
+def _is_scrap(text: str, start: int, end: int) -> bool:
+    """True for the header and the rule of a table, and for less than three words that are no sentence and no row.
+
+    Scripts without spaces have no words to count.
+    """
+    said = text[start:end]
+    words = len(_WORD.findall(said))
+    return is_header(text, start, end) or (said.isascii() and words < (2 if _ROW_OR_SENTENCE.match(said) else 3))

@@ -1,0 +1,79 @@
+"""The span of a passage that is nearest to a sentence is found by words that few of its spans have."""
+
+import pytest
+
+from rlm.checking.nearest import Spans, stems
+from tests.fakes.passages import passage
+
+ROWS = (
+    "The table shows operating income by segment for the three months ended October 29, 2023.\n\n"
+    "| (In millions) | Three Months Ended October 29, 2023 | Three Months Ended October 30, 2022 |\n"
+    "| --- | --- | --- |\n"
+    "| Compute | $10,262 | $1,086 |\n"
+    "| Graphics | 1,493 | 606 |\n"
+    "| All Other | (1,338) | (1,091) |\n\n"
+    "7\n\nIn the three months ended October 29, 2023, the other category had 262 people and a loss."
+)
+
+
+def nearest(text: str, sentence: str, *quoted: str) -> str | None:
+    spans = [(text.index(each), text.index(each) + len(each)) for each in quoted]
+    found = Spans(passage(text)).nearest(stems(sentence), spans)
+    return None if found is None else text[slice(*found)]
+
+
+def test_a_figure_with_its_separators_is_one_word() -> None:
+    assert stems("$10,262 and 1.9% of Keepers, in 2023.") == {"10,262", "and", "1.9", "of", "keepe", "in", "2023"}
+    assert stems("709037") != stems("709038")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "row"),
+    [
+        ("It made an income of $10,262 million in the three months that ended on October 29, 2023.", "Compute"),
+        ("Graphics made 1,493 in the three months ended October 29, 2023.", "Graphics"),
+    ],
+)
+def test_a_row_with_the_figure_is_nearer_than_a_date_and_many_common_words(sentence: str, row: str) -> None:
+    assert (nearest(ROWS, sentence) or "").startswith(f"| {row} |")
+
+
+def test_the_header_of_a_table_and_a_scrap_are_chosen_only_where_there_is_nothing_else() -> None:
+    assert "|" not in (nearest(ROWS, "The months ended October 29, 2023 and October 30, 2022.") or "|")
+    assert nearest("Seven wicks were burnt.\n\n7", "There were 7 wicks.") == "Seven wicks were burnt."
+    assert nearest("7", "There were 7.") == "7"
+
+
+def test_words_of_most_spans_make_nothing_near() -> None:
+    text = "The lamp of the tower burnt. The keeper of the tower slept. The sea of the north rose."
+    assert nearest(text, "The end of the tale.") is None
+    assert nearest(text, "The end of the keeper.") == "The keeper of the tower slept."
+
+
+def test_a_rare_word_tells_more_than_several_common_ones() -> None:
+    text = (
+        "The lamp in the tower was lit at dusk. The lamp in the tower was out at dawn. The lamp in the tower smoked. "
+        "Marta mended nets."
+    )
+    assert nearest(text, "The lamp in the tower was what Marta lit.") == "The lamp in the tower was lit at dusk."
+    assert nearest(text, "In the tower: Marta.") == "Marta mended nets."
+
+
+def test_a_quotation_that_is_as_near_is_preferred() -> None:
+    text = "Sales of lamps rose at home. Sales of wicks fell abroad. Nothing is said of oil."
+    assert nearest(text, "They tell about lamps and wicks.", "wicks fell abroad") == "wicks fell abroad"
+    assert nearest(text, "They tell of sales of lamps.", "wicks fell abroad") == "Sales of lamps rose at home."
+
+
+def test_a_lone_year_or_small_figure_is_less_than_a_quotation() -> None:
+    text = "1.1 The beginning of it all 2\n\n1.2 Ada Brandt died in May 2004. The tower fell down in 2022."
+    quoted = "Ada Brandt died in May"
+    assert nearest(text, "Das macht 26 + 2 = 28.") == "1.1 The beginning of it all 2"
+    assert nearest(text, "Das macht 26 + 2 = 28.", quoted) == quoted
+    assert nearest(text, "Der Turm: 2022.", quoted) == quoted
+    assert nearest(text, "The tower fell down in 2022.", quoted) == "The tower fell down in 2022."
+
+
+@pytest.mark.parametrize("text", ["", "…", "| --- |", "# Keeper"])
+def test_a_passage_without_sentences_has_nothing_that_is_near(text: str) -> None:
+    assert nearest(text, "Ada Brandt lit it in 1871.") is None
