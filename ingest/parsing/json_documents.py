@@ -165,7 +165,8 @@ class _Document:
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _members(value):
-            if _holds_records(member) or (isinstance(member, dict | list) and _is_long(member, name)):
+            has_section = isinstance(member, dict | list) and member is not value  # which is a list of plain values
+            if has_section and (_holds_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:
                 shown.extend(_shown(member, name))
