@@ -21,6 +21,7 @@ _SAME_SIZE = 0.06
 _FULL = 4.0  # of the type size: a line of running text ends nearer to its column's edge
 _ENOUGH = 8  # pairs of lines of one size, to tell their usual distance
 _SINGLE = 1.25  # of the type size: the distance of lines otherwise
+_WIDEST = 2.5  # of the type size: lines of double-spaced text are nearer; those further apart are headings of one size
 
 
 @dataclass
@@ -113,8 +114,10 @@ class Leading:
             rows = [item for item in items if isinstance(item, Row)]
             right = max((row.right for row in rows), default=0.0)
             for one, other in pairwise(rows):
-                if _alike(one, other) and one.right > right - _FULL * one.size:
-                    distances.setdefault(one.size, []).append(other.bottom - one.bottom)
+                distance = other.bottom - one.bottom
+                is_full = one.right > right - _FULL * one.size
+                if _alike(one, other) and is_full and distance <= _WIDEST * one.size:
+                    distances.setdefault(one.size, []).append(distance)
         self._usual = {size: median(each) for size, each in distances.items() if len(each) >= _ENOUGH}
 
     def of(self, row: Row) -> float:

@@ -95,7 +95,7 @@ def test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next
         for right, value in zip((350, 430), values, strict=True):
             drawing.right_aligned(value, right, base)
             if label[0] not in "TO":
-                drawing.line("$", right - 74, base)
+                drawing.line("$", right - 77, base)
     (table,) = pipe_tables(_parsed(file, drawing).text)
     assert table.columns == ("Three Months Ended September 30,", "2023", "2022")
     assert [row.cells[1:] for row in table.rows()] == [
@@ -229,6 +229,18 @@ def test_headings_have_the_levels_of_the_outline(file: Path) -> None:
     drawing.lines(filled_lines(_PROSE, 450), 60, 560)
     headings = _parsed(file, drawing).layout.headings
     assert [(heading.level, heading.title) for heading in headings] == [(1, "The mill"), (2, "2 Its wheel")]
+
+
+def test_headings_of_one_size_on_lines_of_their_own_are_not_joined_however_many_there_are(file: Path) -> None:
+    drawing = Drawing()
+    headings = [f"Of {one} {other}" for one, other in zip(_PROSE, reversed(_PROSE), strict=True)][:18]
+    for number in range(9):
+        for at in (0, 1):
+            drawing.right_aligned(headings[2 * number + at], 540, 700 - 20 * number - 60 * at, font=BOLD, size=14)
+        drawing.lines(filled_lines([f"{each}{number}" for each in _PROSE], 450), 72, 400)
+        if number < 8:
+            drawing.next_page()
+    assert [heading.title for heading in _parsed(file, drawing).layout.headings] == headings
 
 
 def test_a_line_in_capitals_above_small_letters_is_a_heading(file: Path) -> None:
