@@ -239,6 +239,18 @@ def test_a_few_words_over_a_header_are_part_of_it(tmp_path: Path) -> None:
     assert _rows(table) == [["A", "1", "2", "3", "4"], ["B", "5", "6", "7", "8"]]
 
 
+def test_notes_over_a_header_are_lines(tmp_path: Path) -> None:
+    notes: Sheet = [["For the office", "", "", ""], ["", "of the mill", "", "see page 2"], ["paid", "", "in full", ""]]
+    document = _parsed(tmp_path, xlsx({"Costs": [*notes, *COSTS]}))
+    (table,) = _tables(document)
+    assert list(table.columns) == COSTS[0]
+    assert len(_rows(table)) == 2
+    assert "of the mill\nsee page 2\npaid" in document.text
+    levels: Sheet = [["", "Plan", "", ""], *COSTS]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"Costs": levels})))
+    assert list(table.columns) == ["Item", "Plan Paid on", "Cost", "Done"]
+
+
 def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")
