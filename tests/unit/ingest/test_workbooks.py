@@ -137,6 +137,18 @@ def test_two_rows_of_header_are_joined_and_merged_cells_repeated(tmp_path: Path)
     assert _rows(table) == [["North", "1", "2", "3", "4"], ["North", "5", "6", "7", "8"]]
 
 
+def test_merged_cells_alone_make_no_rows_and_columns(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("Fleet")
+        for row, (name, home) in enumerate([("Ship", "Home"), ("Essex", "Nantucket"), ("Pequod", "Nantucket")]):
+            sheet.merge_range(2 * row, 0, 2 * row + 1, 2, name)
+            sheet.merge_range(2 * row, 3, 2 * row + 1, 4, home)
+
+    document = _parsed(tmp_path, _made(make))
+    table = "| Ship | Home |\n| --- | --- |\n| Essex | Nantucket |\n| Pequod | Nantucket |"
+    assert document.text == f"# Fleet\n\n{table}"
+
+
 def test_cells_that_merged_ones_are_repeated_in_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")
