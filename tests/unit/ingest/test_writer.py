@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,11 +39,8 @@ def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
             pieces = [piece(), piece()]
             writer.heading(" ".join(each.text for each in pieces), draw(st.integers(0, 9)), pieces)
         elif kind == "section":
-            level = draw(st.integers(1, 3))
-            if draw(st.booleans()):
-                writer.section(draw(_RAW), level)
-            else:
-                writer.end_section(level)
+            sections: list[Callable[[int], None]] = [partial(writer.section, draw(_RAW)), writer.end_section]
+            draw(st.sampled_from(sections))(draw(st.integers(1, 3)))
         elif kind == "pieces":
             writer.pieces([piece() for _ in range(draw(st.integers(0, 3)))])
         elif kind == "item":
