@@ -117,7 +117,7 @@ class Headings:
         text = block.text
         if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
             return False
-        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text):
+        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or text[0] + text[-1] == "()":
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
             return False
@@ -130,7 +130,7 @@ class Headings:
         if block.size >= _LARGER * self._body_size:
             return True
         bolder = block.bold and not self._body_bold and block.size >= self._body_size / _LARGER
-        return bolder and following is not None and block.mark is None
+        return bolder and following is not None and block.mark is None and not text[0].islower()
 
 
 def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool:
