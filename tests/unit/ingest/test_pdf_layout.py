@@ -344,6 +344,15 @@ def test_lists_keep_their_numbers_and_depth(file: Path) -> None:
     assert text == "1. Open the gate\n2. Let the water in:\n  - slowly\n  - by day\n3. Wait"
 
 
+def test_an_item_goes_on_at_the_edge_of_its_column_until_a_sentence_ends_early(file: Path) -> None:
+    drawing = Drawing()
+    words = ["1.", *_PROSE, *_PROSE, "below."]
+    base = drawing.lines(filled_lines(words, 300), 60, 700)
+    drawing.line("All of them came back.", 60, base)
+    text = _parsed(file, drawing).text
+    assert text.split("\n\n") == [" ".join(words), "All of them came back."]
+
+
 def test_text_that_a_reader_cannot_see_is_left_out_and_counted(file: Path) -> None:
     drawing = Drawing(crop=(0.0, 0.0, WIDTH, 780.0))
     drawing.line("Seen by all", 60, 700)
