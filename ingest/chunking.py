@@ -185,9 +185,17 @@ def context_line(title: str | None, heading_path: Sequence[str]) -> str:
     """
     parts: list[str] = []
     for part in (title or "", *heading_path):
-        if part and (not parts or parts[-1].casefold() != part.casefold()):
+        if part and (not parts or _folded(parts[-1]) != _folded(part)):
             parts.append(part)
     return " > ".join(parts)[:_CONTEXT_CHARS]
+
+
+def _folded(title: str) -> str:
+    """Return a title for comparison: letters of one case, and plain quotation marks and dashes."""
+    return title.casefold().translate(_PLAIN)
+
+
+_PLAIN = str.maketrans("‘’“”–—", "''\"\"--")
 
 
 def _sections(text: str, layout: Layout) -> list[_Section]:

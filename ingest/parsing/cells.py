@@ -1,7 +1,8 @@
 """Types of columns, from the words in their cells.
 
 A column has a type only if each of its cells that is not empty has it; anything else is text. A cell of punctuation
-alone, as tables have for what is not known (`-`, `…`, `.`), is empty in a column that has another type.
+alone, as tables have for what is not known (`-`, `…`, `.`), and the words that programs write for it (`NA`, `NaN`,
+`NULL`) are empty in a column that has another type: `NA` among country codes is Namibia.
 
 What can be read in two ways is not guessed: `03/04/2024` is a date only where another cell of the column has a day
 past 12, and a comma is a decimal sign only where it can be one in the whole column and a point cannot, or where other
@@ -259,9 +260,14 @@ def _written(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
+# The words for missing values that R, NumPy, pandas, SQL and spreadsheets write. Those of pandas (`STR_NA_VALUES`) but
+# for `None`, which people also write for "no such thing", and for numbers that are infinite.
+_MISSING = frozenset({"NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null"})
+
+
 def _is_mark(cell: str) -> bool:
-    """True for punctuation alone, and for a minus sign without a number."""
-    return all(category(sign)[0] == "P" or sign in "− " for sign in cell)
+    """True for a word for what is missing, for punctuation alone, and for a minus sign without a number."""
+    return cell in _MISSING or all(category(sign)[0] == "P" or sign in "− " for sign in cell)
 
 
 def _without_mark(cell: str) -> str | None:
@@ -289,6 +295,9 @@ class ColumnTyping:
         """See some cells of the column, of which the empty ones do not count; of equal ones one is looked at."""
         distinct = dict.fromkeys(cells)
         distinct.pop("", None)
+        for word in _MISSING & distinct.keys():
+            self.see(word)
+            del distinct[word]
         if not distinct or self.is_settled:
             return
         if not self._see_plain(distinct.keys()):

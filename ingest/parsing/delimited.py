@@ -18,7 +18,7 @@ from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell, Positions, PositionsBuilder
 from ingest.tables import ColumnType
 
-DELIMITED_PARSER = "delimited-5"
+DELIMITED_PARSER = "delimited-6"
 _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _FEWEST_RECORDS = 3

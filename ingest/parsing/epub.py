@@ -1,9 +1,12 @@
 """EPUB books: the documents of the spine in reading order, each a chapter under its title in the table of contents."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.text import NO_TEXT_HINT
@@ -15,20 +18,23 @@ if TYPE_CHECKING:
 
     from ingest.parsing.office.package import Package
 
-EPUB_PARSER = "epub-1"
+EPUB_PARSER = "epub-2"
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
 _DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
 _DEEPEST = 20
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_HOLDERS = frozenset({"body", "div", "section", "article", "main"})  # in which a heading may stand
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An entry of the table of contents, with its level from 1."""
+    """An entry of the table of contents, with its level from 1; `place` is the id in its part that it leads to."""
 
     title: str
     level: int
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def parse_epub(path: Path) -> ParsedDocument:
         writer = DocumentWriter()
         deeper = 0
         for name in book.spine:
-            deeper = _chapter(package, name, entries.get(name), deeper, writer)
+            deeper = _chapter(package, name, entries.get(name, ()), deeper, writer)
         return writer.finish(
             EPUB_PARSER, book.title or writer.first_heading, nothing="The book holds no text.", hint=NO_TEXT_HINT
         )
@@ -93,9 +99,9 @@ def _require_readable(package: "Package", book: _Book) -> None:
             )
 
 
-def _entries(package: "Package", book: _Book) -> dict[str, _Entry]:
-    """Return the first entry of the table of contents for each part."""
-    found: dict[str, _Entry] = {}
+def _entries(package: "Package", book: _Book) -> dict[str, list[_Entry]]:
+    """Return the entries of the table of contents for each part."""
+    found: dict[str, list[_Entry]] = {}
     if book.navigation in package.names and book.navigation is not None:
         from ingest.parsing.html_tree import parse_xhtml
 
@@ -103,11 +109,11 @@ def _entries(package: "Package", book: _Book) -> dict[str, _Entry]:
         lists = [] if root is None else [each for each in root.iter("nav") if _is_contents(each)]
         for top in lists[:1]:
             for name, entry in _listed(top, book.navigation, 0):
-                found.setdefault(name, entry)
+                found.setdefault(name, []).append(entry)
     if not found and book.ncx in package.names and book.ncx is not None:
         for points in package.xml(book.ncx).iterfind("{*}navMap"):
             for name, entry in _points(points, book.ncx, 1):
-                found.setdefault(name, entry)
+                found.setdefault(name, []).append(entry)
     return found
 
 
@@ -124,7 +130,8 @@ def _listed(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _E
         if child.tag == "a":
             title = " ".join("".join(child.itertext()).split())
             if title and child.get("href"):
-                yield resolved(base, child.get("href", "")), _Entry(title, max(1, level))
+                href = child.get("href", "")
+                yield resolved(base, href), _Entry(title, max(1, level), unquote(href.partition("#")[2]))
         else:
             yield from _listed(child, base, level + (child.tag == "ol"))
 
@@ -136,11 +143,12 @@ def _points(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _E
         content = point.find("{*}content")
         title = " ".join(point.findtext("{*}navLabel/{*}text", "").split())
         if title and content is not None:
-            yield resolved(base, content.get("src", "")), _Entry(title, level)
+            source = content.get("src", "")
+            yield resolved(base, source), _Entry(title, level, unquote(source.partition("#")[2]))
         yield from _points(point, base, level + 1)
 
 
-def _chapter(package: "Package", name: str, entry: _Entry | None, deeper: int, writer: DocumentWriter) -> int:
+def _chapter(package: "Package", name: str, entries: Sequence[_Entry], deeper: int, writer: DocumentWriter) -> int:
     """Write a part of the book; returns how much deeper its headings are written than they say."""
     from ingest.parsing.html_blocks import write_tree
     from ingest.parsing.html_tree import drop_unseen, parse_xhtml
@@ -149,19 +157,63 @@ def _chapter(package: "Package", name: str, entry: _Entry | None, deeper: int, w
     if root is None:
         return deeper
     drop_unseen(root, writer)
-    first = next(root.iter("h1", "h2", "h3", "h4", "h5", "h6"), None)
-    if entry is not None:
+    first = next(root.iter(*_HEADINGS), None)
+    if entries:
+        entry = entries[0]
         level = 1 if first is None else int(first.tag[1])
         if first is not None and _is_same(entry.title, "".join(first.itertext())):
             deeper = entry.level - level
         else:
             writer.heading(entry.title, entry.level)
             deeper = entry.level + 1 - level
+    _head_sections(root, entries[1:], deeper)
     write_tree(writer, root, deeper)
     return deeper
 
 
+def _head_sections(root: "_Element", entries: Sequence[_Entry], deeper: int) -> None:
+    """Put headings where entries of the contents lead to places inside a part that have none of their own.
+
+    A place has one if it is in a heading, if no words stand before the next, or if the next has the entry's title.
+    """
+    elements = list(root.iter("*")) if entries else []
+    places = {name: at for at, each in enumerate(elements) if (name := each.get("id") or each.get("name"))}
+    headings = [at for at, each in enumerate(elements) if each.tag in _HEADINGS]
+    words = list(accumulate((_has_words_before_children(each) for each in elements), initial=0))
+    for entry in entries:
+        at = places.get(entry.place)
+        if at is None:
+            continue
+        block = elements[at]
+        number = bisect_left(headings, at)
+        if number < len(headings):
+            following = headings[number]
+            title = "".join(elements[following].itertext())
+            if words[following] == words[at] or _is_same(entry.title, title):
+                continue
+        while block.getparent() is not None and block.getparent().tag not in (*_HOLDERS, *_HEADINGS):
+            block = block.getparent()
+        if block.getparent() is None or block.getparent().tag in _HEADINGS:
+            continue
+        tag = _HEADINGS[min(max(entry.level - deeper, 1), len(_HEADINGS)) - 1]
+        if block.tag == "p" and _squashed("".join(block.itertext())) == _squashed(entry.title):
+            block.tag = tag
+        else:
+            heading = block.makeelement(tag)
+            heading.text = entry.title
+            block.addprevious(heading)
+
+
+def _has_words_before_children(element: "_Element") -> bool:
+    """True if an element begins with words, or is empty and words follow it."""
+    return bool((element.text or "").strip()) or (not len(element) and bool((element.tail or "").strip()))
+
+
 def _is_same(one: str, other: str) -> bool:
     """True if one title is in the other: contents often leave out a chapter's number, or add it."""
-    one, other = ("".join(each.split()).casefold() for each in (one, other))
+    one, other = _squashed(one), _squashed(other)
     return bool(one) and bool(other) and (one in other or other in one)
+
+
+def _squashed(text: str) -> str:
+    return "".join(text.split()).casefold()

@@ -23,9 +23,16 @@ class GridCell:
 
 
 def write_grid(
-    writer: DocumentWriter, rows: Sequence[Sequence[GridCell]], *, header_rows: int = 0, caption: str = ""
+    writer: DocumentWriter,
+    rows: Sequence[Sequence[GridCell]],
+    *,
+    header_rows: int = 0,
+    headed: bool = True,
+    caption: str = "",
 ) -> None:
     """Write a table whose file says how many rows its header has; 0 if it does not say. Raises `ParserLimitError`.
+
+    The columns of one that is not `headed` have no names.
 
     A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
     such a first row is the caption if it is not the header, and any other has its text in the first column. Rows of the
@@ -48,11 +55,11 @@ def write_grid(
     if not grid:
         writer.paragraph(caption)
         return
-    count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS)
     width = max(map(len, grid))
+    count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS) if headed else 0
     header = [_joined([row[at] if at < len(row) else None for row in grid[:count]]) for at in range(width)]
-    body = ([_piece(cell) for cell in _once(row)] for row in islice(grid, count, None) if any(map(_is_seen, row)))
-    writer.table(chain([header], body), caption=caption)
+    body = (_pieces(row, width) for row in islice(grid, count, None) if any(map(_is_seen, row)))
+    writer.table(chain([header], body) if headed else body, headed=headed, caption=caption)
 
 
 def without_lone_bullet(text: str, lines: int) -> str:
@@ -101,8 +108,9 @@ def _is_one_cell(row: Sequence[GridCell | None]) -> bool:
     return first is not None and all(cell is first for cell in row) and first.rows == 1
 
 
-def _once(row: Sequence[GridCell | None]) -> Sequence[GridCell | None]:
-    return row[:1] if len(row) > 1 and _is_one_cell(row) else row
+def _pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
+    cells = row[:1] if len(row) > 1 and _is_one_cell(row) else row
+    return [_piece(cell) for cell in cells] + [Piece("")] * (width - len(cells))
 
 
 def _rows_of_header(first: Sequence[GridCell | None]) -> int:

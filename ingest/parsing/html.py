@@ -8,7 +8,7 @@ from ingest.parsing.text import NO_TEXT_HINT, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
-HTML_PARSER = "html-4"
+HTML_PARSER = "html-5"
 
 _CHARSET_WITHIN = 4096
 _charset = re.compile(

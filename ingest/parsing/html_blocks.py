@@ -231,7 +231,9 @@ class _Blocks:
             return
         self._mark = None
         grid = [[_grid_cell(cell, self._writer) for cell in row] for row in rows]
-        write_grid(self._writer, grid, header_rows=_header_rows(element, rows), caption=title)
+        headed = element.find("thead") is not None or not _names_rows(rows)
+        count = _header_rows(element, rows) if headed else 0
+        write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
     def _stray_text(self, element: etree._Element) -> None:
         """Write what stands in a table and in none of its cells, as browsers show it: before the table."""
@@ -329,6 +331,12 @@ def _header_rows(table: etree._Element, rows: list[list[etree._Element]]) -> int
             break
         count += 1
     return count
+
+
+def _names_rows(rows: list[list[etree._Element]]) -> bool:
+    """True for a table that has a heading of each row and none of its columns; rows of one cell title a part of it."""
+    named = [[cell.tag for cell in row] for row in rows if len(row) > 1]
+    return len(named) > 1 and all(first == "th" and "th" not in rest for first, *rest in named)
 
 
 def _grid_cell(cell: etree._Element, writer: DocumentWriter) -> GridCell:

@@ -165,7 +165,8 @@ class _Document:
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _members(value):
-            if _holds_records(member) or (isinstance(member, dict | list) and _is_long(member, name)):
+            has_section = isinstance(member, dict | list) and member is not value  # which is a list of plain values
+            if has_section and (_holds_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:
                 shown.extend(_shown(member, name))
@@ -246,9 +247,17 @@ def _shown(value: Json, path: str) -> Iterator[str]:
         for number, member in enumerate(value):
             yield from _shown(member, f"{path}[{number}]")
     else:
-        words = ", ".join(filter(None, map(_words, value))) if isinstance(value, list) else _words(value)
+        words = _listed(value) if isinstance(value, list) else _words(value)
         if words:
             yield f"{path}: {words}" if path else words
+
+
+def _listed(values: Sequence[Json]) -> str:
+    """Join plain values; texts of which each but the last ends its line, as notebooks have them, are one text."""
+    lines = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
+    if len(lines) == len(values) > 1 and all(line.endswith("\n") for line in lines[:-1]):
+        return "".join(lines).strip()
+    return ", ".join(filter(None, map(_words, values)))
 
 
 def _words(value: Json) -> str:

@@ -46,11 +46,12 @@ if TYPE_CHECKING:
 else:
     Part = Message
 
-EML_PARSER = f"eml-3+{OCR_PARSER}" if is_installed() else "eml-3"
+EML_PARSER = f"eml-4+{OCR_PARSER}" if is_installed() else "eml-4"
 MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
 _HEADER_CHARS = 4_000
+_SEALED = frozenset({"enveloped-data", "authenveloped-data"})  # of S/MIME (RFC 8551); other types of it are signed only
 _MOST_PARTS = 10_000
 _MOST_DEPTH = 100
 _NAME_CHARS = 80
@@ -145,6 +146,9 @@ class _Reader:
         if depth > _MOST_DEPTH:
             raise _too_deep()
         kind = part.get_content_type()
+        if _is_sealed(part, kind):
+            self._entries.skip(_file_name(part) or "the message's body", "encrypted")
+            return []
         if part.get_content_maintype() == "multipart" and part.is_multipart():
             children = [each for each in part.get_payload() if isinstance(each, Message)]
             if kind == "multipart/alternative":
@@ -174,6 +178,14 @@ class _Reader:
         else:
             is_shown = part.get("Content-ID") is not None or not _is_attachment(part)
             self._entries.add(name, [content], declared=kind, unwanted=picture_filter(is_shown=is_shown))
+
+
+def _is_sealed(part: Part, kind: str) -> bool:
+    """True for what is encrypted as S/MIME or OpenPGP (RFC 3156) do it."""
+    with suppress(Exception):  # as of headers
+        sealed = str(part.get_param("smime-type", "")).lower() in _SEALED
+        return kind == "multipart/encrypted" or (sealed and kind.endswith("pkcs7-mime"))
+    return False
 
 
 def _content(part: Part) -> bytes | None:

@@ -16,7 +16,7 @@ from ingest.parsing.text import NO_TEXT_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
-RTF_PARSER = "rtf-1"
+RTF_PARSER = "rtf-2"
 
 _PICTURE, _OBJECT = "pict", "object"
 _token = re.compile(r"\\(?P<word>[a-z]{1,32})(?P<number>-?\d{1,10})? ?|\\[^a-z]|[{}]", re.IGNORECASE)
@@ -45,6 +45,8 @@ _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
 _UNSEEN, _SEEN = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
+# A row that is laid out as the one above needs no `trowd`: its paragraphs alone say that they are in a table.
+_TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _OURS = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_UNSEEN}(?P<text>[^{_SEEN}]*){_SEEN}?")
 _note = re.compile(f"{_NOTE}(?P<text>[^{_NOTE}{_NOTE_END}]*){_NOTE_END}")
@@ -149,8 +151,8 @@ class _Marking:
         if word == "listtext":
             self._end_with(_written(_ITEM_END))
             return _written(_ITEM), True
-        if word in ("trowd", "cell", "row"):
-            return _written({"trowd": _TABLE, "cell": _CELL, "row": _ROW}[word]), False
+        if word in _TABLE_MARKS:
+            return _written(_TABLE_MARKS[word]), False
         if word in ("v", "deleted") and number != "0":
             return self._hidden()
         if word in ("v", "deleted", "plain") and self._groups and self._groups[-1].is_hidden:
@@ -255,7 +257,7 @@ def _write(text: str, writer: DocumentWriter) -> None:
         before, has_row, cells = chunk.partition(_TABLE)
         if not chunk.endswith(_ROW):
             before, has_row = _OURS_OF_TABLES.sub(" ", chunk), ""
-        if before.strip("\n") or not has_row:
+        if _plain(_item.sub("", before)) or not has_row:
             _write_rows(rows, writer)
             _write_paragraphs(before, writer)
         if has_row:

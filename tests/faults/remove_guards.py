@@ -523,6 +523,35 @@ GUARDS = (
         "::test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next",
     ),
     Guard(
+        "lines of one size that are far apart do not say how far lines of a text are",
+        "ingest/parsing/pdf/blocks.py",
+        " and is_full and distance <= _WIDEST * one.size",
+        " and is_full",
+        "tests/unit/ingest/test_pdf_layout.py"
+        "::test_headings_of_one_size_on_lines_of_their_own_are_not_joined_however_many_there_are",
+    ),
+    Guard(
+        "a title in large type is no running line",
+        "ingest/parsing/pdf/furniture.py",
+        "if not same or row.size > _LARGER * self._running[side, same[0]]:",
+        "if not same:",
+        "tests/unit/ingest/test_pdf_layout.py::test_a_title_in_large_type_is_none_of_the_running_lines_that_repeat_it",
+    ),
+    Guard(
+        "a slide without a title ends the section of the slide before",
+        "ingest/parsing/office/pptx.py",
+        "        self.writer.end_section(level)\n",
+        "",
+        "tests/unit/ingest/test_pptx.py::test_a_slide_without_a_title_is_not_below_the_title_before_it",
+    ),
+    Guard(
+        "rows of notes over a header are no header",
+        "ingest/parsing/sheets/headers.py",
+        "return count + _notes(block.rows[count:], block.columns)",
+        "return count",
+        "tests/unit/ingest/test_workbooks.py::test_notes_over_a_header_are_lines",
+    ),
+    Guard(
         "only the first row's years are a header",
         "ingest/parsing/pdf/tables.py",
         "not (number == 0 and _are_years",

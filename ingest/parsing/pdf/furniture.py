@@ -1,20 +1,21 @@
 """Finds running headers, footers and page numbers: lines at a page's edge that other pages have too.
 
 A line is furniture if the same line stands at the same edge of at least `_PAGES` pages, or one that differs in a
-number alone which counts the pages. Only lines beyond which there is nothing else are looked at.
+number alone which counts the pages. Only lines beyond which there is nothing else are looked at. In larger type than
+on most of those pages it is a title.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ingest.parsing.pdf.content import PageContent, Word
+from ingest.parsing.pdf.content import PageContent, Word, median
 from ingest.parsing.pdf.rows import Row, make_rows
 
 _LINES = 4  # of each edge
 _PAGES = 3
 _APART = 0.5  # of the type size: as much stands a running line apart from the text
+_LARGER = 1.3  # of its usual type size
 _DIGITS, _NUMBERS = 4, 6  # of a page number, and numbers of a line that may be one
 _number = re.compile(r"(?<!\w)\d+(?!\w)")
 Key = tuple[str, str]
@@ -59,11 +60,13 @@ class Furniture:
     """The running lines of some pages."""
 
     def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
-        counts: Counter[Key] = Counter()
+        sizes: dict[Key, list[float]] = {}
         for number, edges in pages:
             for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
-                counts.update({(side, key) for row in rows for key in _keys(row.text, number)})
-        self._running = {key for key, count in counts.items() if count >= _PAGES}
+                found = {(side, key): row.size for row in rows for key in _keys(row.text, number)}
+                for each, size in found.items():
+                    sizes.setdefault(each, []).append(size)
+        self._running = {key: median(found) for key, found in sizes.items() if len(found) >= _PAGES}
 
     def of(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
         """Return a page's running lines, each with what makes it the same on other pages."""
@@ -72,7 +75,7 @@ class Furniture:
             keys = []
             for row in rows[:_LINES]:
                 same = [key for key in _keys(row.text, number) if (side, key) in self._running]
-                if not same:
+                if not same or row.size > _LARGER * self._running[side, same[0]]:
                     break
                 keys.append(same[0])
             while keys and len(rows) > len(keys) and not _apart(rows[len(keys) - 1], rows[len(keys)]):

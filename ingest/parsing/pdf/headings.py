@@ -109,20 +109,22 @@ class Headings:
                 continue
             folded = _folded(_whole(block))
             level = named.get(folded) or named.get(_number_off(folded)) or 0
-            if folded and (level or self._looks_like_one(block, blocks[number + 1 :], is_first=number == 0)):
+            if folded and (level or self._looks_like_one(block, blocks[:number], blocks[number + 1 :])):
                 yield block, level
 
-    def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable], *, is_first: bool) -> bool:
-        """True for a line that looks like a heading; one that `is_first` on its page may be a running line."""
+    def _looks_like_one(
+        self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
+    ) -> bool:
+        """True for a line that looks like a heading; the first one on its page may be a running line."""
         text = block.text
         if block.mark is not None and not block.mark.text.strip("().").isalnum():  # an item of a list
             return False
-        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text):
+        if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or text[0] + text[-1] == "()":
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
             return False
         following = next(iter(after), None)
-        may_run = is_first and self._run_in_capitals
+        may_run = not before and self._run_in_capitals
         if self._has_capitals and not may_run and following is not None and _in_capitals(block, following):
             return True
         if (block.size, block.bold) in self._running:
@@ -130,7 +132,14 @@ class Headings:
         if block.size >= _LARGER * self._body_size:
             return True
         bolder = block.bold and not self._body_bold and block.size >= self._body_size / _LARGER
-        return bolder and following is not None and block.mark is None
+        return bolder and following is not None and block.mark is None and not _goes_on(block, before)
+
+
+def _goes_on(block: Block, before: Sequence[Block | PageTable]) -> bool:
+    """True for a line that begins in the middle of a sentence."""
+    last = before[-1] if before else None
+    is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_a_sentence))
+    return block.text[0].islower() and is_open
 
 
 def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool:

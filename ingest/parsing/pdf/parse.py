@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
-PDF_PARSER = "pdf-8"
+PDF_PARSER = "pdf-9"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingest.parsing.types import ParsedDocument
 
-WORKBOOK_PARSER = "workbook-2"
+WORKBOOK_PARSER = "workbook-3"
 
 
 def parse_workbook(path: Path) -> ParsedDocument:

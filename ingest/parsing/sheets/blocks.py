@@ -35,6 +35,11 @@ class Block:
     rows: Sequence[SheetRow]
     columns: Sequence[int]
 
+    def narrowed(self) -> "Block":
+        """Return a table without columns that have nothing but what merged cells bring from the left."""
+        own = [at for at in self.columns if any(row.values[at] != "" and at not in row.spread for row in self.rows)]
+        return Block(self.rows, own) if len(own) > 1 else self
+
 
 @dataclass
 class MergedCells:

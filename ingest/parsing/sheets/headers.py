@@ -11,11 +11,12 @@ from ingest.parsing.sheets.values import Value, is_text, is_typed, words
 from ingest.parsing.tables import NAME_CHARS
 
 _MOST_HEADER_ROWS = 3
+_MOST_NOTES = 10
 _SAMPLED_ROWS = 200
 
 
 def titles(block: Block) -> int:
-    """Return how many rows at the top hold one cell of words each, in the first column or across several."""
+    """Return how many rows at the top hold one cell of words each, in the first column or across several, or notes."""
     if len(block.columns) < 2:
         return 0
     count = 0
@@ -25,7 +26,31 @@ def titles(block: Block) -> int:
         if not is_text(row.values[filled[0]]) or not (across or filled == [block.columns[0]]):
             break
         count += 1
-    return count
+    return count + _notes(block.rows[count:], block.columns)
+
+
+def _notes(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
+    """Return how many rows of scattered words stand over the header: the first row with words in all columns.
+
+    A single one may be the upper row of the header, and so may one with merged cells.
+    """
+    for at, row in enumerate(rows[: _MOST_NOTES + 1]):
+        cells = [row.values[column] for column in columns]
+        if all(map(is_text, cells)):
+            names = at + bool(row.spread)
+            return at if at > 1 and _name_values(rows[names : names + 2], columns) else 0
+        if row.spread or any(map(is_typed, cells)):
+            return 0
+    return 0
+
+
+def _name_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+    """True for a row with a name for each column, each of its own, and one with values."""
+    if len(rows) < 2:
+        return False
+    names, values = ([row.values[at] for at in columns] for row in rows)
+    is_named = all(map(is_text, names)) and len({words(cell).casefold() for cell in names}) == len(names)
+    return is_named and any(map(is_typed, values))
 
 
 def header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:

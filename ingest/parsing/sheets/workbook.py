@@ -175,7 +175,7 @@ class _SheetTables:
         following = next(band, None)
         if following is None:
             for block in blocks(head):
-                self._block(block, ())
+                self._block(block.narrowed(), ())
             return
         self._block(Block(head, range(len(head[0].values))), chain([following], band))
 
@@ -253,7 +253,10 @@ def _rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
             elif kind == DURATION and isinstance(value, str):
                 row[at] = duration(value)
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
-        yield merged.filled(number, row[:MAX_COLUMNS], first_column)
+        is_own = any(value != "" for value in row)
+        filled = merged.filled(number, row[:MAX_COLUMNS], first_column)
+        if is_own or filled.is_blank:  # a row of nothing but the lower parts of merged cells is none
+            yield filled
 
 
 def _is_prose(values: Sequence[Value]) -> bool:

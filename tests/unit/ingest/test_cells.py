@@ -66,9 +66,16 @@ def test_what_is_no_number_in_every_cell_is_text(cells: list[str]) -> None:
         (["true", "*"], ("boolean", "true", "None")),
         (["yes", "-"], ("text", "yes", "-")),
         (["-", "+"], ("text", "-", "+")),
+        (["39.1", "NA", "NaN"], ("number", "39.1", "None", "None")),
+        (["€1,240", "n/a", "NULL"], ("integer", "€", "1240", "None", "None")),
+        (["2024-01-02", "#N/A"], ("date", "2024-01-02", "None")),
+        (["BW", "NA", "ZA"], ("text", "BW", "NA", "ZA")),
+        (["NA", "null"], ("text", "NA", "null")),
     ],
 )
-def test_punctuation_alone_is_empty_in_a_column_of_another_type(cells: list[str], read: tuple[str, ...]) -> None:
+def test_signs_and_words_for_missing_values_are_empty_in_a_column_of_another_type(
+    cells: list[str], read: tuple[str, ...]
+) -> None:
     assert _read(*cells) == read
 
 
@@ -131,7 +138,7 @@ def test_dates_of_other_calendars_are_none() -> None:
 
 _WRITTEN = st.sampled_from(
     ["0", "7", "-7", "012", "1,234", "1.234", "12.50", "-0.5", "5%", "$3", "€2", "99999999999999999999", "1e5"]
-) | st.sampled_from(["", "-", "x", "true", "2024-01-02", "03/04/2024", "2024-01-02 10:30"])
+) | st.sampled_from(["", "-", "NA", "x", "true", "2024-01-02", "03/04/2024", "2024-01-02 10:30"])
 
 
 @given(st.lists(st.lists(_WRITTEN, max_size=4), max_size=5), st.booleans())

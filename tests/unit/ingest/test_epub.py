@@ -52,6 +52,28 @@ def test_the_spine_is_read_in_order_with_the_titles_of_the_contents(file: Path, 
     assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 1)]
 
 
+def test_the_contents_name_sections_of_a_part_that_have_no_headings(file: Path) -> None:
+    part = """<h1>Etymology</h1><p>Pale usher.</p><p id="a">2. Extracts</p><p>A sub-sub.</p>
+        <p>Said <i id="b">he</i>.</p><section id="c"><h2>Loomings</h2><p>Call me.</p></section><a id="d"/>
+        <h2><span id="e">Chapter 2.</span> The Carpet-Bag</h2><p>I stuffed a shirt.</p>"""
+    titles = {"a": "2. Extracts", "b": "More", "c": "Chapter One", "d": "Two", "e": "Carpet", "none": "No such place"}
+    places = "".join(_entry(f"one.xhtml#{place}", title) for place, title in titles.items())
+    navigation = _links(_entry("one.xhtml", "Etymology", places))
+    assert parsed(file, epub({"one.xhtml": part}, navigation=navigation)).text.split("\n\n") == [
+        *(
+            "# Etymology",
+            "Pale usher.",
+            "## 2. Extracts",
+            "A sub-sub.",
+            "## More",
+            "Said he.",
+            "## Loomings",
+            "Call me.",
+        ),
+        *("## Chapter 2. The Carpet-Bag", "I stuffed a shirt."),
+    ]
+
+
 def test_a_page_that_is_no_xml_is_read_as_html_and_empty_elements_of_xml_hide_nothing(file: Path) -> None:
     sound, open_ = "<title/><script src='x'/><a id='p1'/><p>Sound.</p>", "<p>Open <b>tags<p>and more"
     chapters = {"one.xhtml": sound, "two.xhtml": open_}

@@ -99,6 +99,14 @@ def test_a_table_has_its_spans_filled_its_header_joined_and_its_caption_above(fi
     ]
 
 
+def test_a_table_with_headings_of_its_rows_alone_has_no_names_of_columns(file: Path) -> None:
+    rows = "<tr><th>Built<td>1799<tr><td colspan=2>At Amesbury<tr><th>Tons<td>238"
+    named = page(file, f"<table><tr><th colspan=2>Essex{rows}</table>")
+    assert named.text == "Essex\n\n| | |\n| --- | --- |\n| Built | 1799 |\n| At Amesbury | |\n| Tons | 238 |"
+    headed = page(file, f"<table><tr><th>What<th>Essex{rows}</table>")
+    assert headed.text.startswith("| What | Essex |\n| --- | --- |\n| Built | 1799 |")
+
+
 def test_a_table_that_arranges_the_page_is_no_table_and_one_in_a_cell_is_counted(file: Path) -> None:
     inner = "<table><tr><td>a<td>b<tr><td>1<td>2</table>"
     layout = page(file, f"<table><tr><td><h2>Left</h2>words<td>{inner}</table>")

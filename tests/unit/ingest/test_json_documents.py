@@ -117,6 +117,21 @@ def test_what_would_fill_a_chunk_is_a_section_with_its_path(tmp_path: Path) -> N
     assert text.startswith("top: 1\n\nname: x\n\nbody: word")
 
 
+def test_a_text_that_is_a_list_of_its_lines_is_one_text(tmp_path: Path) -> None:
+    source = {"source": ["import sys\n", "\n", "sys.version"], "names": ["Essex", "Pequod"], "one": ["a\n"]}
+    assert (
+        _parsed(tmp_path, json.dumps(source)).text == "source: import sys\n\nsys.version\nnames: Essex, Pequod\none: a"
+    )
+
+
+def test_a_long_list_of_plain_values_is_a_section_with_its_words(tmp_path: Path) -> None:
+    names = [f"ship {number}" for number in range(200)]
+    document = _parsed(tmp_path, json.dumps({"port": "Nantucket", "fleet": {"names": names, "tons": [238]}}))
+    assert document.text == f"port: Nantucket\n\ntons: 238\n\n{', '.join(names)}"
+    assert [heading.title for heading in document.layout.headings] == ["fleet", "names"]
+    assert _parsed(tmp_path, json.dumps([names, [1, 2]])).text == f"[1]: 1, 2\n\n{', '.join(names)}"
+
+
 def test_lines_that_are_broken_stand_as_they_are_and_are_said(tmp_path: Path) -> None:
     document = _parsed(tmp_path, '{"a": 1}\n{"a": 2}\n{"a": 3, "b": \n{"a": 4}\n')
     assert _cells(document.found[0]) == [["1"], ["2"], ["4"]]

@@ -108,6 +108,19 @@ def test_attachments_are_entries_and_an_attached_message_is_one(tmp_path: Path) 
     assert [omission.count for omission in document.omissions] == [1]
 
 
+@pytest.mark.parametrize(
+    ("head", "body", "name"),
+    [
+        ('application/x-pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"', "MIAG", "smime.p7m"),
+        ("multipart/encrypted; boundary=b", "--b\n\nVersion: 1\n--b--", "the message's body"),
+    ],
+)
+def test_the_body_of_a_sealed_message_is_said_to_be_encrypted(tmp_path: Path, head: str, body: str, name: str) -> None:
+    document = parse(tmp_path, f"Subject: Tides\nContent-Type: {head}\n\n{body}\n".encode())
+    assert document.text == f"# Tides\n\nAttachments:\n\n- {name}: encrypted"
+    assert [each.kind for each in document.omissions] == [OmissionKind.ENTRY]
+
+
 def test_a_header_that_python_cannot_read_is_taken_as_it_stands(tmp_path: Path) -> None:
     raw = b"From: a\xff\xfeb@example.org\nDate: never\nSubject: =?broken?x?=?=\nTo: (((((\n\nBody.\n"
     document = parse(tmp_path, raw)

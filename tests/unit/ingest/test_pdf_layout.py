@@ -218,6 +218,19 @@ def test_a_sentence_that_goes_on_on_the_next_page_is_one_paragraph_there_and_her
     assert _omitted(document) == {OmissionKind.OTHER: 4}
 
 
+def test_a_title_in_large_type_is_none_of_the_running_lines_that_repeat_it(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(5):
+        drawing.line("Annual report of the mill", 60, 760, size=9 if page else 24)
+        drawing.lines(filled_lines([f"{each}{page}" for each in _PROSE], 450), 60, 600)
+        if page < 4:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    assert document.title == "Annual report of the mill"
+    assert document.text.startswith("# Annual report of the mill\n\n")
+    assert document.text.count("Annual report") == 2
+
+
 def test_headings_have_the_levels_of_the_outline(file: Path) -> None:
     drawing = Drawing()
     for key, title, level in (("a", "The mill", 0), ("b", "Its wheel", 1)):
@@ -284,8 +297,9 @@ def test_names_of_speakers_in_capitals_are_no_headings(file: Path) -> None:
 def test_headings_without_an_outline_are_ranked_by_their_type(file: Path) -> None:
     drawing = Drawing()
     base = 740.0
-    for title, size, font in (("Report", 20, BOLD), ("1 Means", 14, BOLD), ("Tools", 10, BOLD), ("2 Ends", 14, BOLD)):
-        drawing.line(title, 60, base, size=size, font=font)
+    titles = [("Report", 20), ("(unaudited)", 14), ("1 Means", 14), ("Tools", 10), ("or its parts", 10), ("2 Ends", 14)]
+    for title, size in titles:
+        drawing.line(title, 60, base, size=size, font=BOLD)
         base = drawing.lines(filled_lines(_PROSE, 450), 60, base - 30) - 30
     document = _parsed(file, drawing)
     found = [(heading.level, heading.title) for heading in document.layout.headings]

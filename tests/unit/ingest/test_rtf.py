@@ -64,6 +64,15 @@ def test_tables_and_the_text_around_them(file: Path) -> None:
     assert frame.text == "Framed"
 
 
+def test_a_row_laid_out_as_the_one_above_needs_no_layout_of_its_own(file: Path) -> None:
+    row = r"\pard\intbl {} \cell {}\cell\pard\intbl {{\row }}"
+    first = r"\trowd\cellx100\cellx200" + row.format("Ship", "Tons")
+    body = first + row.format(r"Es\par sex", "87") + r"{\listtext\'b7\tab}" + row.format("Acushnet", "90")
+    document = rtf(file, body + r"\pard between\par" + row.format("Pequod", "100") + r"\pard after\par")
+    rows = "| Ship | Tons |\n| --- | --- |\n| Es sex | 87 |\n| Acushnet | 90 |"
+    assert document.text == f"{rows}\n\nbetween\n\n| Pequod | 100 |\n| --- | --- |\n\nafter"
+
+
 def test_notes_stand_at_the_end_and_pictures_objects_and_comments_are_counted(file: Path) -> None:
     body = (
         r"Whales{\super\chftn{\footnote\pard\chftn  Big ones.}} swim."
@@ -119,7 +128,7 @@ def test_a_broken_document_fails_with_what_is_wrong(
 _PIECES = st.sampled_from(
     [
         *(r"{\footnote n}", r"{\listtext 1.\tab}", r"\trowd ", r"\cell ", r"\row ", r"\v ", r"\v0 ", r"\par "),
-        *(r"\outlinelevel0 ", "{", "}"),
+        *(r"\intbl ", r"\outlinelevel0 ", "{", "}"),
     ]
 )
 

@@ -137,6 +137,18 @@ def test_two_rows_of_header_are_joined_and_merged_cells_repeated(tmp_path: Path)
     assert _rows(table) == [["North", "1", "2", "3", "4"], ["North", "5", "6", "7", "8"]]
 
 
+def test_merged_cells_alone_make_no_rows_and_columns(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("Fleet")
+        for row, (name, home) in enumerate([("Ship", "Home"), ("Essex", "Nantucket"), ("Pequod", "Nantucket")]):
+            sheet.merge_range(2 * row, 0, 2 * row + 1, 2, name)
+            sheet.merge_range(2 * row, 3, 2 * row + 1, 4, home)
+
+    document = _parsed(tmp_path, _made(make))
+    table = "| Ship | Home |\n| --- | --- |\n| Essex | Nantucket |\n| Pequod | Nantucket |"
+    assert document.text == f"# Fleet\n\n{table}"
+
+
 def test_cells_that_merged_ones_are_repeated_in_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")
@@ -237,6 +249,18 @@ def test_a_few_words_over_a_header_are_part_of_it(tmp_path: Path) -> None:
     (table,) = _tables(_parsed(tmp_path, xlsx({"S": rows})))
     assert table.columns == ("Car", "Data Sold", "Used", "New", "Lost")
     assert _rows(table) == [["A", "1", "2", "3", "4"], ["B", "5", "6", "7", "8"]]
+
+
+def test_notes_over_a_header_are_lines(tmp_path: Path) -> None:
+    notes: Sheet = [["For the office", "", "", ""], ["", "of the mill", "", "see page 2"], ["paid", "", "in full", ""]]
+    document = _parsed(tmp_path, xlsx({"Costs": [*notes, *COSTS]}))
+    (table,) = _tables(document)
+    assert list(table.columns) == COSTS[0]
+    assert len(_rows(table)) == 2
+    assert "of the mill\nsee page 2\npaid" in document.text
+    levels: Sheet = [["", "Plan", "", ""], *COSTS]
+    (table,) = _tables(_parsed(tmp_path, xlsx({"Costs": levels})))
+    assert list(table.columns) == ["Item", "Plan Paid on", "Cost", "Done"]
 
 
 def test_two_titles_across_a_sheet_are_lines(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 
 from hypothesis import given
@@ -38,7 +39,8 @@ def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
             pieces = [piece(), piece()]
             writer.heading(" ".join(each.text for each in pieces), draw(st.integers(0, 9)), pieces)
         elif kind == "section":
-            draw(st.sampled_from([partial(writer.section, draw(_RAW)), writer.end_section]))(draw(st.integers(1, 3)))
+            sections: list[Callable[[int], None]] = [partial(writer.section, draw(_RAW)), writer.end_section]
+            draw(st.sampled_from(sections))(draw(st.integers(1, 3)))
         elif kind == "pieces":
             writer.pieces([piece() for _ in range(draw(st.integers(0, 3)))])
         elif kind == "item":
