@@ -155,14 +155,19 @@ def _directory(file: BinaryIO) -> bytes:
     (shift,) = struct.unpack_from("<H", header, 30)
     if shift not in (9, 12):
         raise ValueError("no such size of sectors")
-    size = 1 << shift
-    fat_sectors = struct.unpack_from("<109L", header, 76)
+    size, length = 1 << shift, file.seek(0, 2)
+    fat_sectors = list(struct.unpack_from("<109L", header, 76))
+    (more,) = struct.unpack_from("<L", header, 68)  # a sector with further ones, of files above 7 MB (MS-CFB 2.5)
     (sector,) = struct.unpack_from("<L", header, 48)
     directory = b""
     for _ in range(_DIRECTORY_SECTORS):
-        index, within = divmod(sector, size // 4)
-        if index >= len(fat_sectors):
+        if (sector + 1) * size >= length:
             break
+        index, within = divmod(sector, size // 4)
+        while index >= len(fat_sectors):
+            file.seek((more + 1) * size)
+            *listed, more = struct.unpack(f"<{size // 4}L", file.read(size))
+            fat_sectors += listed
         file.seek((sector + 1) * size)
         directory += file.read(size)
         file.seek((fat_sectors[index] + 1) * size + 4 * within)

@@ -187,7 +187,11 @@ class _ColumnBlocks:
         if not _alike(last, row) or row.bottom - last.bottom > _MORE_LEADING * max(usual, row.height):
             return False
         if block.mark is not None:
-            return row.left >= min(self._hanging, block.mark.left + _INDENT * row.size) - 2
+            hanging = min(self._hanging, block.mark.left + _INDENT * row.size) - 2
+            if row.left >= hanging:
+                return True
+            if len(block.lines) == 1 or last.left >= hanging:
+                return not (self._leaves_room(last, row) or block.ends_a_sentence)
         if self._leaves_room(last, row) and block.ends_a_sentence:
             return False
         begins_indented = row.left - last.left > _INDENT * row.size

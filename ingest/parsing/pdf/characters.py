@@ -1,6 +1,7 @@
 """Reads a page's words with their boxes and type from PDFium."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from math import atan2, hypot, pi
 
@@ -14,13 +15,18 @@ from ingest.parsing.pdf.pdfium import TextPage
 from ingest.positions import Box
 
 _INVISIBLE_MODES = (3, 7)  # text rendering modes that draw nothing (ISO 32000-1, table 106)
-_AS_HYPHENS = {0x2: "-", 0xAD: "-"}  # where PDFium says that a line divides a word, and soft hyphens that are drawn
+_NOTHING = 0  # in place of a blank that is none
+# Hyphens: where PDFium says that a line divides a word, and soft ones that are drawn.
+_AS_DRAWN = {0x2: "-", 0xAD: "-", _NOTHING: None}
 _SPACES = np.array(
     [0x9, 0xA, 0xB, 0xC, 0xD, 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
     np.uint32,
 )
 _WILD = 6.0  # times the usual height
 _APART = 0.5  # of the height of a letter: letters of one word are never so far from each other
+_SAME_PLACE = 0.1  # of the type size: two words alike whose places differ by less are one, drawn twice
+_SMALLER = 0.9  # times the height of the letters beside it
+_NO_BLANK = 0.03  # of the height of a letter: gaps between letters of a word differ by less
 _BOLD_WEIGHT = 600
 # Names say it where weights do not: "Medi" is the bold of Nimbus, "BX" (bold extended) that of Computer Modern.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
@@ -70,6 +76,7 @@ class Fonts:
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
     mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode
+    coded: dict[int, bool] = field(default_factory=dict)  # true if the codes of those without are their Unicode
 
     def look_up(self, font: int) -> None:
         if font not in self.names:
@@ -108,27 +115,31 @@ class _Reader:
         self._keep_invisible = keep_invisible
         self._object = -1
         self._type = _Type()
+        self._codes, self._spans = "", [(0, 0)]
+        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # of words, by their height in points
 
     def read(self) -> None:
         codes = self._text.codes()
         if not len(codes):
             return
         boxes = self._text.boxes()
+        _take_out_blanks(self._text, codes, boxes)
         starts, ends = _word_spans(codes, boxes)
         if not len(starts):
             return
         _take_what_is_drawn(self._text, codes, boxes)
         text = _ligatures_in_order(codes, boxes).astype("<u4").tobytes().decode("utf-32-le", "replace")
+        self._codes, self._spans = text, list(zip(starts.tolist(), ends.tolist(), strict=True))
         size = np.array(2 * self._frame.size, np.float32)
         shown = self._frame.shown(_boxes_around(boxes, starts, ends))
         middles = (shown[:, :2] + shown[:, 2:]) / 2
         inside = np.all((middles >= 0) & (middles <= size[:2]), axis=1)
         shown = np.clip(shown, 0, size)
-        columns = starts, ends, inside, shown, shown / size
-        for start, end, is_inside, four, share in zip(*(column.tolist() for column in columns), strict=True):
-            self._add(text[start:end], start, four, share, is_inside)
+        columns = shown, shown / size, inside, _runs_down(boxes, starts, ends)
+        for (start, end), *each in zip(self._spans, *(column.tolist() for column in columns), strict=True):
+            self._add(text[start:end], start, *each)
 
-    def _add(self, text: str, start: int, four: list[float], share: list[float], inside: bool) -> None:
+    def _add(self, text: str, start: int, four: list[float], share: list[float], inside: bool, down: bool) -> None:
         content = self._content
         self._look_at(start)
         kind = self._type
@@ -137,8 +148,23 @@ class _Reader:
         elif readable := self._readable(text, start):
             box = Box(content.number, share[0], share[1], share[2], share[3])
             left, top, right, bottom = four
+            if self._is_drawn(readable, left, top, kind.size):
+                return
+            turn = kind.turn
+            if down and (turn + self._frame.turns) % 4 == 0:  # read as what is turned to the right
+                turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
-            content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, kind.turn, box))
+            content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
+
+    def _is_drawn(self, text: str, left: float, top: float, size: float) -> bool:
+        """True for a word that was drawn in the same place before: twice for a bolder look, or for a shadow."""
+        most = _SAME_PLACE * size
+        for height in range(round(top - most), round(top + most) + 1):
+            for x, y in self._places.get((text, height), ()):
+                if abs(left - x) <= most and abs(top - y) <= most:
+                    return True
+        self._places.setdefault((text, round(top)), []).append((left, top))
+        return False
 
     def _look_at(self, index: int) -> None:
         """Find the type of the word that starts there; words of one text object share it."""
@@ -154,6 +180,8 @@ class _Reader:
             self._fonts.bold.setdefault(0, False)
         a, b, c, d = self._text.matrix(index)[:4]
         size = round(self._text.font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
+        if size < 0:  # a negative size in a matrix that is turned around: the letters stand upright
+            a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
         slanted = abs(quarters - turn) > _SLANTED
@@ -166,17 +194,36 @@ class _Reader:
         A sign that stands alone is kept: it may be the mark of an item.
         """
         font = self._type.font
-        known = self._fonts.mapped.setdefault(font, set())
+        known = self._fonts.mapped.setdefault(font, {chr(_NOTHING)})
         if not known.issuperset(text):
             bad = {at for at, char in enumerate(text) if char not in known and self._text.is_unmapped(start + at)}
             known.update(char for at, char in enumerate(text) if at not in bad)
-            if bad:
+            if bad and self._is_coded(font):
+                known.update(text)
+            elif bad:
                 name = self._fonts.names[font]
                 self._content.unreadable[name] = self._content.unreadable.get(name, 0) + len(bad)
                 if len(bad) == len(text) > 1:
                     return ""
                 text = "".join(_UNREADABLE if at in bad else char for at, char in enumerate(text))
-        return text if text.isalnum() else text.translate(_AS_HYPHENS)
+        return text if text.isalnum() else text.translate(_AS_DRAWN)
+
+    def _is_coded(self, font: int) -> bool:
+        """True if a font's codes for what it has no Unicode for are Unicode themselves.
+
+        They make text then: there are no controls among them, and its blanks are U+0020; or all are of the block of
+        dashes and quotation marks. Numbers of glyphs, which other fonts have for codes, begin with 0.
+        """
+        if font not in self._fonts.coded:
+            found: set[str] = set()
+            for start, end in self._spans:
+                if pdfium.text_object_font(self._text.text_object(start)) == font:
+                    after = range(end, end + (self._codes[end : end + 1] == " "))
+                    found.update(self._codes[at] for at in (*range(start, end), *after) if self._text.is_unmapped(at))
+            is_text = not any(unicodedata.category(char).startswith("C") for char in found)
+            is_marks = all(0x2010 <= ord(char) <= 0x205E for char in found)
+            self._fonts.coded[font] = is_marks or (is_text and " " in found)
+        return self._fonts.coded[font]
 
 
 def _word_spans(
@@ -196,6 +243,51 @@ def _word_spans(
     stops = inside.copy()
     stops[:-1] &= ~inside[1:] | apart
     return np.flatnonzero(begins), np.flatnonzero(stops) + 1
+
+
+def _runs_down(
+    boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return for each word whether its letters stand below each other, as Chinese and Japanese may be written."""
+    first, last = boxes[starts].T, boxes[ends - 1].T
+    in_line = (last[0] < first[2]) & (last[2] > first[0])
+    below: npt.NDArray[np.bool_] = in_line & (last[1] + last[3] < 2 * first[3])
+    return below
+
+
+def _take_out_blanks(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
+    """Take out the blanks and line ends that PDFium puts between letters no further apart than those beside them.
+
+    It does so where letters overlap, in type that is set tight, and where all of them are spaced. What the page draws
+    as a blank stays, and so do blanks in what runs to the left, and those behind the small number of a note.
+    """
+    letters = np.flatnonzero(~np.isin(codes, _SPACES))
+    if len(letters) < 2:
+        return
+    left, top, right, bottom = boxes[letters].T
+    heights = top - bottom
+    high = np.minimum(heights[1:], heights[:-1])
+    is_level = 2 * (np.minimum(top[1:], top[:-1]) - np.maximum(bottom[1:], bottom[:-1])) > high
+    gaps = left[1:] - right[:-1]
+    together = (np.diff(letters) == 1) & is_level
+    widest = np.where(together, gaps, 0.0)
+    widest = np.maximum(0.0, np.maximum(np.append(0.0, widest[:-1]), np.append(widest[1:], 0.0)))
+    near = ~together & is_level & (gaps <= widest + _NO_BLANK * high) & (left[1:] > left[:-1])
+    for number in np.flatnonzero(near).tolist():
+        beside = [each for each in (number - 1, number + 1) if 0 <= each < len(gaps) and together[each]]
+        if heights[number] < _SMALLER * heights[number + 1] and number - 1 not in beside:
+            continue
+        plain = [each for each in beside if not any(map(_is_mark, codes[letters[each : each + 2]]))]
+        usual = min(gaps[plain], default=0.0)
+        blanks = range(letters[number] + 1, letters[number + 1])
+        if gaps[number] <= usual + _NO_BLANK * high[number] and all(map(text.is_generated, blanks)):
+            codes[blanks] = _NOTHING
+            boxes[blanks] = boxes[letters[number]]
+
+
+def _is_mark(code: np.uint32) -> bool:
+    """True for a mark that stands above or below the letter before it."""
+    return unicodedata.category(chr(code)) == "Mn"
 
 
 def _ligatures_in_order(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:

@@ -2,7 +2,7 @@
 
 A line is furniture if the same line stands at the same edge of at least `_PAGES` pages, or one that differs in a
 number alone which counts the pages. Only lines beyond which there is nothing else are looked at. In larger type than
-on most of those pages it is a title.
+on most of those pages it is a title, and the header that a table repeats on each page is none.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ingest.parsing.pdf.content import PageContent, Word, median
+from ingest.parsing.pdf.grids import grid_tables
 from ingest.parsing.pdf.rows import Row, make_rows
 
 _LINES = 4  # of each edge
@@ -68,8 +69,11 @@ class Furniture:
                     sizes.setdefault(each, []).append(size)
         self._running = {key: median(found) for key, found in sizes.items() if len(found) >= _PAGES}
 
-    def of(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
+    def of(self, content: PageContent, edges: PageEdges) -> list[tuple[str, Row]]:
         """Return a page's running lines, each with what makes it the same on other pages."""
+        return _outside_tables(self._same(content.number, edges), content)
+
+    def _same(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
         found: list[tuple[str, Row]] = []
         for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
             keys = []
@@ -82,6 +86,20 @@ class Furniture:
                 keys.pop()
             found += zip(keys, rows, strict=False)
         return found
+
+
+def _outside_tables(running: list[tuple[str, Row]], content: PageContent) -> list[tuple[str, Row]]:
+    """Return running lines without those of a grid that holds other lines too."""
+    middles = [(row.top + row.bottom) / 2 for _, row in running]
+    if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
+        return running
+    words = {id(word) for _, row in running for word in row.words}
+    inside: set[int] = set()
+    for table in grid_tables(content)[0]:
+        held = {id(word) for row in table.rows for cell in row for word in cell}
+        if held - words:
+            inside |= held
+    return [(key, row) for key, row in running if inside.isdisjoint(map(id, row.words))]
 
 
 def _apart(outer: Row, inner: Row) -> bool:

@@ -88,7 +88,7 @@ class PagesParser:
         found = []
         for content in contents:
             self._seen.add(content)
-            running = self._without_running_lines(content, furniture.of(content.number, edges[content.number]))
+            running = self._without_running_lines(content, furniture.of(content, edges[content.number]))
             found.append((page_regions(content), running))
             content.words = []
         leading = Leading(page for page, _ in found)

@@ -56,6 +56,7 @@ class TextPage:
         self._size = call("FPDFText_GetFontSize", ctypes.c_double, _address, _int)
         self._matrix_of = call("FPDFText_GetMatrix", _int, _address, _int, _address)
         self._unmapped = call("FPDFText_HasUnicodeMapError", _int, _address, _int)
+        self._generated = call("FPDFText_IsGenerated", _int, _address, _int)
         self._matrix, self._box = Floats(6), Floats(4, "f8")
 
     def codes(self) -> npt.NDArray[np.uint32]:
@@ -94,6 +95,10 @@ class TextPage:
 
     def font_size(self, index: int) -> float:
         return float(self._size(self.handle, index))
+
+    def is_generated(self, index: int) -> bool:
+        """True for a blank or a line's end that the page does not draw."""
+        return bool(self._generated(self.handle, index) == 1)
 
     def is_unmapped(self, index: int) -> bool:
         """True if the font does not say which character this is."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from ingest.parsing.pdf.content import Word, typical_size
 
 _OVERLAP = 0.5  # of the lower of two heights: as much do words of one row share
+_STACKED = 0.5  # of the type size: words of one line reach no further over each other
 _NEAR = 3  # rows above that a word may still belong to
 CELL_GAP = 1.0  # of the type size: a gap between words of a sentence is hardly ever so wide
 _BLANK = 0.28  # of the type size: a blank of most typefaces
@@ -137,7 +138,12 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
 
 
 def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
-    """Return a row's words as they are read: in a row from right to left, runs of Latin words keep their order."""
+    """Return a row's words as they are read: in a row from right to left, runs of Latin words keep their order.
+
+    A row may hold two lines, as of a label beside a value that is centred between them: the upper one is read first.
+    """
+    if (lines := _two_lines(words)) is not None:
+        return [*in_reading_order(lines[0]), *in_reading_order(lines[1])]
     if "".join([word.text for word in words]).isascii() or not is_right_to_left(words):
         return words
     ordered: list[Word] = []
@@ -150,6 +156,27 @@ def in_reading_order(words: Sequence[Word]) -> Sequence[Word]:
         else:
             run.append(word)
     return [*ordered, *reversed(run)]
+
+
+def _two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
+    """Return the lines of words, from left to right, of which some stand above others; None unless they are two.
+
+    Both have several words, and half of the shorter one is over the other: in a formula single signs stand so.
+    """
+    if all(other.left >= one.right - _STACKED * one.size for one, other in pairwise(words)):
+        return None
+    lines: list[list[Word]] = []
+    for word in sorted(words, key=lambda each: each.top + each.bottom):
+        if lines and word.top + word.bottom - lines[-1][0].top - lines[-1][0].bottom < word.height:
+            lines[-1].append(word)
+        else:
+            lines.append([word])
+    if len(lines) != 2 or min(map(len, lines)) < 2:
+        return None
+    upper, lower = (sorted(line, key=lambda word: word.left) for line in lines)
+    over = min(upper[-1].right, lower[-1].right) - max(upper[0].left, lower[0].left)
+    narrow = min(upper[-1].right - upper[0].left, lower[-1].right - lower[0].left)
+    return (upper, lower) if 2 * over >= narrow else None
 
 
 def is_stretched(row: Row) -> bool:

@@ -103,6 +103,19 @@ def test_an_ole_file_is_told_by_the_streams_at_its_root(streams: tuple[str, ...]
     assert container_type(BytesIO(ole(*streams))) == media_type
 
 
+def test_an_ole_file_whose_directory_is_past_the_sectors_that_its_header_lists_is_told_too() -> None:
+    directory = 109 * 128  # as far as the header's 109 sectors of the allocation table reach
+    content = bytearray(ole("WordDocument").ljust(512 * (directory + 1), b"\0"))
+    struct.pack_into("<L", content, 48, directory)
+    struct.pack_into("<L", content, 68, directory + 1)
+    content += content[1024:1536]
+    content += struct.pack("<128L", directory + 2, *[0xFFFFFFFF] * 127)
+    content += struct.pack("<128L", 0xFFFFFFFE, *[0xFFFFFFFF] * 127)
+    assert container_type(BytesIO(content)) == "application/msword"
+    struct.pack_into("<L", content, 68, 0xFFFFFFFE)
+    assert container_type(BytesIO(content)) == OLE
+
+
 def test_a_directory_that_runs_in_circles_ends() -> None:
     content = bytearray(ole("Contents"))
     content[512 + 4 : 512 + 8] = (1).to_bytes(4, "little")  # the directory's sector follows itself

@@ -190,6 +190,27 @@ def test_a_table_that_goes_on_on_the_next_page_has_its_header_there_too(file: Pa
     assert [row.cells for row in second.rows()] == [["Water", "80"], ["Total", "1,580"]]
 
 
+def test_a_header_that_a_table_repeats_on_each_page_stays_with_it_and_one_of_the_pages_does_not(file: Path) -> None:
+    drawing = Drawing()
+    for page in (1, 2, 3):
+        if page > 1:
+            drawing.next_page()
+        drawing.rules([60, 300, 540], [770, 750])
+        drawing.line("Pumps of the north", 64, 756)
+        drawing.line(f"Page {page}", 304, 756)
+        drawing.rules([60, 300, 540], [740, 720, 700, 680])
+        for number, (name, value) in enumerate(
+            [("Pump", "Weight"), (f"N{page}", f"1{page}"), (f"M{page}", f"2{page}")]
+        ):
+            drawing.line(name, 64, 726 - 20 * number)
+            drawing.line(value, 304, 726 - 20 * number)
+    text = _parsed(file, drawing).text
+    tables = pipe_tables(text)
+    assert [table.columns for table in tables] == [("Pump", "Weight")] * 3
+    assert [row.cells for table in tables for row in table.rows()][2:4] == [["N2", "12"], ["M2", "22"]]
+    assert text.count("Pumps of the north") == 1
+
+
 def test_columns_are_read_one_after_the_other_below_the_title_over_both(file: Path) -> None:
     drawing = Drawing()
     drawing.line("A title that stands over both of the columns of this page", 60, 740, font=BOLD, size=16)
@@ -321,6 +342,15 @@ def test_lists_keep_their_numbers_and_depth(file: Path) -> None:
         drawing.line(text, left, 700 - 14 * number)
     text = _parsed(file, drawing).text
     assert text == "1. Open the gate\n2. Let the water in:\n  - slowly\n  - by day\n3. Wait"
+
+
+def test_an_item_goes_on_at_the_edge_of_its_column_until_a_sentence_ends_early(file: Path) -> None:
+    drawing = Drawing()
+    words = ["1.", *_PROSE, *_PROSE, "below."]
+    base = drawing.lines(filled_lines(words, 300), 60, 700)
+    drawing.line("All of them came back.", 60, base)
+    text = _parsed(file, drawing).text
+    assert text.split("\n\n") == [" ".join(words), "All of them came back."]
 
 
 def test_text_that_a_reader_cannot_see_is_left_out_and_counted(file: Path) -> None:

@@ -201,3 +201,21 @@ def test_numbers_beside_numbers_stay_a_table(file: Path) -> None:
     drawing = Drawing()
     _draw(drawing, [("1", "5,200"), ("2", "3,900"), ("3", "4,100")], (60, 200), 700)
     assert "| 2 | 3,900 |" in _text(file, drawing)
+
+
+def test_a_label_of_two_lines_is_read_line_by_line_beside_a_value_between_them(file: Path) -> None:
+    drawing = Drawing()
+    for x, name in ((300, "2020"), (400, "2021")):
+        drawing.line(name, x, 714)
+    rows = [
+        ("Changes in fair value of assets", "through comprehensive income", "31", "64"),
+        ("Share of income of investments", "under the equity method", "15", "21"),
+    ]
+    for number, (upper, lower, *values) in enumerate(rows):
+        base = 700 - 30 * number
+        drawing.line(upper, 60, base)
+        drawing.line(lower, 60, base - 11)
+        for x, value in zip((300, 400), values, strict=True):
+            drawing.line(value, x, base - 5.5, size=10.5)
+    table = [["", "2020", "2021"], *([f"{upper} {lower}", *values] for upper, lower, *values in rows)]
+    assert _text(file, drawing) == _written(table)
