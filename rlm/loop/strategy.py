@@ -1,10 +1,16 @@
 """The recursive strategy: a root model programs its way through the corpus and hands in an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
+from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote
+from rlm.checking.markers import sentence_spans
+from rlm.corpus.corpus import Corpus
 from rlm.events import Cell, Delta, Drafted, Event, Working
 from rlm.loop.environment import Environment
+from rlm.loop.evidence import Cited
 from rlm.loop.loop import RecursiveRun
 from rlm.loop.submit import Submission
 from rlm.strategy import Context
@@ -26,12 +32,12 @@ class RecursiveStrategy:
         for turn in run.turns():
             yield Cell(turn)
             yield Working("cells", turn.number, self._environment.max_cells)
-        draft = _draft(run)
+        draft = _draft(run, self._environment.corpus)
         yield Delta(draft.text)
         yield Drafted(draft)
 
 
-def _draft(run: RecursiveRun) -> Draft:
+def _draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     """Return the submitted answer, the best draft, or a sentence that says why there is none."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes, reasons = log.coverage(), list[str](), [] if finished or not run.reason else [run.reason]
@@ -51,7 +57,7 @@ def _draft(run: RecursiveRun) -> Draft:
     return Draft(
         status=AnswerStatus.PARTIAL if not finished or (found.computed and log.failures) else status,
         text=found.text,
-        evidence={number: each.passage for number, each in named.items()},
+        evidence=passages_apart(named, corpus),
         searched=log.sought(),
         quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
         computed=found.computed,
@@ -61,3 +67,30 @@ def _draft(run: RecursiveRun) -> Draft:
         coverage=coverage,
         result=found.result,
     )
+
+
+def passages_apart(cited: Mapping[int, Cited], corpus: Corpus) -> dict[int, Passage]:
+    """Return the passages of evidence by number, cut where those of one document would show the same text twice.
+
+    Each keeps its span and what follows up to the end of a sentence; from there on, the text is that of the next.
+    """
+    order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))
+    starts = {number: each.passage.start for number, each in cited.items()}
+    ends = {number: each.passage.end for number, each in cited.items()}
+    for first, second in pairwise(order):
+        one, other = cited[first].span, cited[second].span
+        if one.version_id == other.version_id and ends[first] > starts[second]:
+            between = corpus.document(one).handle[one.end : max(one.end, other.start)]
+            sentences = sentence_spans(corpus.text(between))
+            cut = one.end + sentences[0][1] if sentences else other.start
+            ends[first] = max(one.end, min(ends[first], cut))
+            starts[second] = min(other.start, max(starts[second], cut))
+    return {number: _cut(each, starts[number], ends[number], corpus) for number, each in cited.items()}
+
+
+def _cut(cited: Cited, start: int, end: int, corpus: Corpus) -> Passage:
+    passage = cited.passage
+    if (start, end) == (passage.start, passage.end):
+        return passage
+    found = corpus.passage(corpus.document(cited.span).handle[start:end])
+    return replace(passage, text=found.text, start=start, end=end, table_header=found.table_header)

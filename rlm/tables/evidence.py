@@ -1,7 +1,8 @@
 """The evidence of a table answer: the first rows behind it as numbered passages, and the markers that name them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from retrieval.passages import Passage
 from rlm.answers import OfferedQuote
@@ -11,17 +12,20 @@ from rlm.tables.render import MOST_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
-# The number of rows behind an answer that are cited, and of documents that a model read; `rows_behind` gives all.
-_MOST_CITED, _MOST_CITED_READ = 20, 50
-# A sentence carries the markers of its rows if there are no more than these.
+# The number of rows behind an answer that may be cited; `rows_behind` gives all.
+_MOST_CITED = 50
+# A sentence, and a row of a result, carries the markers of its records if there are no more than these, and of
+# documents that a model read; of more, those of the first few.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
+_FIRST_FEW = 3
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Passages by number, the words of them that judged values rest on, and the rows behind the answer that they are.
 
-    `numbers` is the passage of each row by table, and `read` the tables whose rows a model read whole.
+    `numbers` is the passage of each row by table, and `read` the tables whose rows a model read whole. `table` is the
+    one whose records the rows of the result name, empty if none.
     """
 
     passages: Mapping[int, Passage]
@@ -29,30 +33,31 @@ class Evidence:
     numbers: Mapping[tuple[str, int], int]
     read: frozenset[str]
     rows: int
+    table: str = ""
 
     @property
     def markers(self) -> str:
-        """Return the markers of all rows for one sentence; none if they are many."""
-        few = self.rows <= (_MOST_MARKERS_READ if self.read else _MOST_MARKERS)
-        return "".join(f"[{number}]" for number in self.passages) if few else ""
+        """Return the markers of all rows for one sentence, or of the first few if they are many."""
+        shown = self.rows if self.rows <= _most_markers(bool(self.read)) else _FIRST_FEW
+        return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def row_markers(self, result: SqlResult) -> Sequence[str]:
-        """Return the markers of the first rows of a result over what a model read; none unless each has some."""
-        found = result.records
-        name = None if found is None else next((each for each in self.read if _same(each, found.table)), None)
-        if found is None or name is None:
-            return ()
+        """Return the markers of the first rows of a result, each of all its records or the first few; none unless each
+        has some."""
         markers = [
-            [self.numbers.get((name, number)) for first, last in row[None] for number in range(first, last + 1)]
-            for row in found.rows[:MOST_SHOWN_ROWS]
+            [self.numbers.get((self.table, number)) for number in row]
+            for row in _of_rows(result, self.table, read=self.table in self.read)
         ]
-        if not all(row and len(row) <= _MOST_MARKERS_READ and None not in row for row in markers):
+        if not all(row and None not in row for row in markers):
             return ()
         return ["".join(f"[{number}]" for number in row) for row in markers]
 
 
-def evidence_of(plan: Plan, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
-    """Cite the first rows behind an answer; those that a model read whole for the words that their values rest on."""
+def evidence_of(plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
+    """Cite the first rows behind an answer; those that a model read whole for the words that their values rest on.
+
+    Records of the result's first rows come before others.
+    """
     passages: list[Passage] = []
     quotes: list[OfferedQuote] = []
     numbers: dict[tuple[str, int], int] = {}
@@ -61,7 +66,8 @@ def evidence_of(plan: Plan, behind: Mapping[str, Sequence[int]], run: PlanRun) -
         opened, words = run.opened(name), run.read_whole(plan, name)
         if words:
             read.add(name)
-        shown = rows[: max(0, (_MOST_CITED_READ if words else _MOST_CITED) - len(passages))]
+        front = [number for row in _of_rows(result, name, read=bool(words)) for number in row]
+        shown = list(islice(_in_front(front, rows), max(0, _MOST_CITED - len(passages))))
         unread = [row for row in shown if row not in words]
         plain = dict(zip(unread, opened.passages(unread), strict=True))
         for row in shown:
@@ -74,8 +80,28 @@ def evidence_of(plan: Plan, behind: Mapping[str, Sequence[int]], run: PlanRun) -
             numbers[name, row] = len(passages)
             quotes += [OfferedQuote(len(passages), each) for each in said]
     numbered = dict(enumerate(passages, start=1))
-    return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, behind.values())))
+    named = result.records.table.casefold() if result.records else ""
+    table = next((name for name in behind if name.casefold() == named), "")
+    return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, behind.values())), table)
 
 
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
+def _of_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
+    """Yield the records of a table that each of the first rows of a result is cited for."""
+    found = result.records
+    if found is None or found.table.casefold() != table.casefold():
+        return
+    for row in found.rows[:MOST_SHOWN_ROWS]:
+        few = sum(last - first + 1 for first, last in row[None]) <= _most_markers(read)
+        numbers = (number for first, last in row[None] for number in range(first, last + 1))
+        yield list(numbers if few else islice(numbers, _FIRST_FEW))
+
+
+def _in_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
+    """Yield rows once, those of them first that are to stand in front."""
+    first = set(front).intersection(rows)
+    yield from dict.fromkeys(number for number in front if number in first)
+    yield from (number for number in rows if number not in first)
+
+
+def _most_markers(read: bool) -> int:
+    return _MOST_MARKERS_READ if read else _MOST_MARKERS

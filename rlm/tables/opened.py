@@ -1,5 +1,6 @@
 """The rows of a table in scope: their spans, their text for a model, and the file that SQL reads them from."""
 
+import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ _TYPES = {
 _SAMPLED = 20
 # A citation quotes only the beginning of a whole document or section.
 _QUOTED_CHARS = 1_000
+_NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 
 
 class RecordRows:
@@ -97,8 +99,10 @@ class RecordRows:
         )
 
     def _passage(self, part: Part, row: Row) -> Passage:
+        """Return a row as a passage; its heading has its number in the table where its place names no row."""
         found = self._corpus.passage(part.document.handle[row.start : row.end])
-        return replace(found, heading_path=(part.table.name, f"row {row.number}"))
+        number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
+        return replace(found, heading_path=(part.table.name, *number))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

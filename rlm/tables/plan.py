@@ -66,7 +66,7 @@ cannot matter.
 
 "rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
 are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
-"sql" itself selects from one table with the conditions that matter.
+"sql" itself selects from one table with the conditions that matter, and where the records come from several tables.
 
 "language" is the tag of the language of the question, such as "en" or "pt-BR": figures are written as it writes them.
 

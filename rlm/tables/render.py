@@ -59,7 +59,7 @@ def sentence(
     names = set(_PLACEHOLDER.findall(template))
     if not _has_values(result) and not names & {_ROW_COUNT}:
         return _NOTHING
-    if unknown_placeholders(template, result) or not _has_words(template, result):
+    if not _is_sentence(template, result):
         return _marked(_UNPLACED, markers, result)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
@@ -73,6 +73,11 @@ def sentence(
         return cell(_aligned(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
     return _marked(_PLACEHOLDER.sub(filled, template), markers, result)
+
+
+def _is_sentence(template: str, result: SqlResult) -> bool:
+    """True if a planned sentence can be used: the result has its columns, and it says more than figures."""
+    return not unknown_placeholders(template, result) and _has_words(template, result)
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
@@ -100,8 +105,7 @@ def shows_table(template: str, result: SqlResult) -> bool:
     shown = (place for place in places if place.startswith(_LIST) or result.total_rows == 1)
     placed = {name.casefold() for place in shown for name in _named(place, result)}
     columns = {name.casefold() for at, name in enumerate(result.columns) if at not in told_once(template, result)}
-    is_sentence = not unknown_placeholders(template, result) and _has_words(template, result)
-    return not is_sentence or not columns <= placed or result.total_rows > _MOST_LISTED
+    return not _is_sentence(template, result) or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
 def lists_rows(template: str, result: SqlResult) -> bool:
@@ -111,9 +115,12 @@ def lists_rows(template: str, result: SqlResult) -> bool:
 
 
 def told_once(template: str, result: SqlResult) -> set[int]:
-    """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns."""
+    """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns.
+
+    In a result of one row, these are all columns that it names outside lists.
+    """
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
-    whole = result.total_rows == len(result.rows) > 1
+    whole = result.total_rows == len(result.rows) >= 1 and _is_sentence(template, result)
     columns = enumerate(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if whole else ()
     found = {
         at for at, (name, column) in columns if name.casefold() in named and column.count(column[0]) == len(column)

@@ -126,15 +126,18 @@ class SqlEngine:
         columns, quantities = tuple(answer["columns"]), frozenset(answer["quantities"])
         return SqlResult(columns, rows, answer["total_rows"], _records(answer["records"]), quantities)
 
-    def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
-        """Return a SELECT of `_row` for the rows that `sql` computes from; None if it reads anything but one table.
+    def rows_behind(
+        self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> list[tuple[str, str]]:
+        """Return tables, each with a SELECT of `_row` for the rows of it that `sql` computes from, the best first.
 
-        These are, for aggregates, all rows that pass WHERE and that one of them takes, and for a plain SELECT the rows
-        that it shows.
+        They are `rows_sql`, if it is plain which table its rows are of, and one made of `sql`, if that reads one table:
+        for aggregates, all rows that pass WHERE and that one of them takes, and for a plain SELECT the rows it shows.
         """
+        request = {"sql": sql, "rows_sql": rows_sql, "behind": True, "limits": asdict(self._limits)}
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
-            answer = self._ask({"sql": sql, "behind": True, "limits": asdict(self._limits)}, Path(folder), cancelled)
-        return str(answer["behind"]) if answer["behind"] else None
+            answer = self._ask(request, Path(folder), cancelled)
+        return [(table, each) for table, each in answer["behind"]]
 
     def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
         asked = folder / "request.json"  # a pipe takes no more than 64 KiB at once, and a table may have many files

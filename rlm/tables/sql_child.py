@@ -11,7 +11,7 @@ engine is closed to files, networks, extensions and settings for good, and the p
 "records" is null, or names the table and for each of the first "traced_rows" rows the records that it rests on, as
 ranges of their numbers: under "" those of the row, and under a column's number those of its cell, if they are others.
 
-    {"sql", "limits", "behind": true}  →  {"behind": "SELECT …" or null}
+    {"sql", "rows_sql", "limits", "behind": true}  →  {"behind": [[a table, a SELECT of its "_row"], …]}
 """
 
 import json
@@ -31,7 +31,7 @@ from ingest.conversations import ranges_of
 from ingest.parquet import quoted_name, read_csv_call
 from ingest.tables import ROW_NUMBER
 from rlm.tables.quantities import quantities
-from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, parse, require_select, traced
+from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, parse, require_select, selected, traced
 
 _ROWS_AT_ONCE = 2_000
 # The share of its time in which a query has to be done, for its records to be looked up by another like it.
@@ -59,7 +59,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         limits = request["limits"]
         engine = _engine(limits["memory_bytes"], limits["seconds"])
         if request.get("behind"):
-            return {"behind": behind(engine, request["sql"])}
+            queries = selected(engine, request["rows_sql"]), behind(engine, request["sql"])
+            return {"behind": [[each.table, each.sql] for each in queries if each is not None]}
         require_select(engine, request["sql"], [table["name"] for table in request["tables"]])
         for table in request["tables"]:
             _load(engine, table)

@@ -73,7 +73,44 @@ def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence
             raise SqlNotOneSelectError(f"The SQL calls {function}().")
 
 
-def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
+@dataclass(frozen=True)
+class RowsQuery:
+    """A SELECT of the numbers of rows of `table`."""
+
+    table: str
+    sql: str
+
+
+def selected(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
+    """Return a SELECT of `_row` with the table that it is of; None if that is not plain.
+
+    It is the table that the SELECT reads, or the one of those it joins that `_row` is qualified by.
+    """
+    found = traced(engine, sql)
+    if found is not None:
+        return RowsQuery(found.table, sql)
+    try:
+        node = parse(engine, sql)["node"]
+        if node["cte_map"]["map"]:
+            return None
+        (column,) = node["select_list"]
+        called, _ = column["column_names"]
+        (table,) = (name for alias, name in _joined_tables(node["from_table"]) if alias == called.casefold())
+    except (SqlNotOneSelectError, duckdb.Error, KeyError, ValueError):
+        return None
+    return RowsQuery(table, sql)
+
+
+def _joined_tables(source: Node) -> Iterator[tuple[str, str]]:
+    """Yield the tables that a FROM joins, each by the name that it has in the query."""
+    if source["type"] == "JOIN":
+        yield from _joined_tables(source["left"])
+        yield from _joined_tables(source["right"])
+    elif source["type"] == "BASE_TABLE":
+        yield (source["alias"] or source["table_name"]).casefold(), source["table_name"]
+
+
+def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
     """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
 
     Groups and their conditions are left out, so behind aggregates are all rows that pass WHERE and that one of them
@@ -92,10 +129,13 @@ def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
         bare: Node = {"modifiers": [], "group_expressions": [], "group_sets": [], "having": None, "qualify": None}
         conditions = [node["where_clause"], _taken(engine, node["select_list"])]
         bare["where_clause"] = _joined("AND", [each for each in conditions if each is not None])
-        return _as_sql(engine, {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]})
-    shown = {**node, "select_list": [*node["select_list"], _column(ROW_NUMBER, alias=_ROW_ALIAS)]}
-    inner = _as_sql(engine, shown)
-    return f"SELECT {_ROW_ALIAS} AS {ROW_NUMBER} FROM ({inner})" if inner else None
+        rest = {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]}
+        written = _as_sql(engine, rest)
+    else:
+        shown = {**node, "select_list": [*node["select_list"], _column(ROW_NUMBER, alias=_ROW_ALIAS)]}
+        inner = _as_sql(engine, shown)
+        written = inner and f"SELECT {_ROW_ALIAS} AS {ROW_NUMBER} FROM ({inner})"
+    return RowsQuery(str(node["from_table"]["table_name"]), written) if written else None
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ def _require_columns(plan: Plan, result: SqlResult | None) -> None:
 
 
 def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
-    behind = run.behind(plan)
-    evidence = evidence_of(plan, behind, run)
+    behind = run.behind(plan, result)
+    evidence = evidence_of(plan, result, behind, run)
     count = evidence.rows
     text = _text(plan, result, evidence)
     coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
@@ -142,7 +142,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
         quotes=evidence.quotes,
         computed=True,
         finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
-        notes=tuple(_notes(plan, run, interval)),
+        notes=(*_notes(plan, run, interval), *_cited(text, evidence)),
         coverage=coverage,
         result=result_of(result, interval, _KEPT_ROWS),
         table=_table(plan, result),
@@ -155,11 +155,11 @@ def _text(plan: Plan, result: SqlResult, evidence: Evidence) -> str:
     """Return the sentence and the table; markers stand by the rows in a list or the table, or else in the sentence."""
     answer, locale = plan.answer, locale_of(plan.language)
     by_row, has_table, has_list = evidence.row_markers(result), shows_table(answer, result), lists_rows(answer, result)
-    is_marked = bool(by_row) and (has_table or has_list)
+    is_marked = bool(by_row) and (has_list or (has_table and result.total_rows > 1))
     text = sentence(answer, result, "" if is_marked else evidence.markers, by_row, locale)
     if not has_table:
         return text
-    in_table = () if has_list else by_row
+    in_table = by_row if is_marked and not has_list else ()
     return f"{text}\n\n{markdown_table(result, told_once(answer, result), in_table, locale)}"
 
 
@@ -180,6 +180,13 @@ def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]
         for code, count in judged.found.refused.items():
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
             yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
+
+
+def _cited(text: str, evidence: Evidence) -> Iterator[str]:
+    """Say how many of the records behind an answer it cites, if it cites some of them only."""
+    cited = sum(f"[{number}]" in text for number in evidence.passages)
+    if 0 < cited < evidence.rows:
+        yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _readings(plan: Plan, run: PlanRun) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Runs a plan: rows are judged, the query is run, and the rows behind its result are found."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -175,20 +175,24 @@ class PlanRun:
         """
         return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS, traced_rows=traced_rows)
 
-    def behind(self, plan: Plan) -> dict[str, list[int]]:
+    def behind(self, plan: Plan, result: SqlResult) -> dict[str, list[int]]:
         """Return the rows that the result rests on, by table: as the plan says, or by the syntax of its query.
 
-        If neither tells, they are all rows of the tables that the query names.
+        If neither tells, they are the documents and sections that a model read for it, and no others.
         """
-        found = self._row_numbers(lambda: plan.rows_sql, plan)
-        if found is None:
-            found = self._row_numbers(
-                lambda: self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled), plan
-            )
-        if found is not None:
-            return found
-        named = self._tables.mentioned(plan.sql)
-        return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
+        try:
+            queries = self._engine.rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
+        except (SqlError, SqlRefusedError, SqlLimitError):
+            queries = []
+        for name, sql in queries:
+            if (found := self._row_numbers(name, sql, plan)) is not None:
+                return found
+        if result.records is not None and len(result.records.rows) == result.total_rows:
+            ranges = (each for row in result.records.rows for each in row[None])
+            numbers = dict.fromkeys(number for first, last in ranges for number in range(first, last + 1))
+            return {self._open(result.records.table).table.name: list(numbers)}
+        names = dict.fromkeys(map(self.table_name, plan.semantic_columns))
+        return {name: read for name in names if (read := sorted(self.read_whole(plan, name)))}
 
     def behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
         """Yield the records behind each row of a result that names them, and behind cells that rest on fewer."""
@@ -215,7 +219,10 @@ class PlanRun:
         return found
 
     def documents(self, plan: Plan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents that rows are from, and others that were judged: how many rows, and how many judged."""
+        """Return the documents that rows are from, and others that were judged: how many rows, and how many judged.
+
+        Where it is not known which rows an answer rests on, they are the documents of the tables in its query.
+        """
         read: dict[str, set[int]] = defaultdict(set)
         for judged in self.judged(plan):
             read[self.table_name(judged.column)].update(number for number, _ in judged.words())
@@ -224,7 +231,10 @@ class PlanRun:
             counts.update(self._opened[name].by_document(numbers))
         for name, own in read.items():
             judged_counts.update(self._opened[name].by_document(sorted(own)))
-        found = {each: self._corpus.with_id(each) for each in counts | judged_counts}
+        if not behind:
+            parts = (part for table in self._tables.mentioned(plan.sql) for part in table.parts)
+            counts.update({part.document.handle.document_id: 0 for part in parts})
+        found = {each: self._corpus.with_id(each) for each in {**counts, **judged_counts}}
         return tuple(
             SearchedDocument(identifier, each.title, counts[identifier], judged_counts[identifier])
             for identifier, each in found.items()
@@ -319,22 +329,21 @@ class PlanRun:
             for column in own
         }
 
-    def _row_numbers(self, query: Callable[[], str | None], plan: Plan) -> dict[str, list[int]] | None:
-        """Return the rows that a query gives, by its first table.
+    def _row_numbers(self, name: str, sql: str, plan: Plan) -> dict[str, list[int]] | None:
+        """Return the rows of a table that a query gives.
 
         The result is None if the query cannot be run, or gives something else; the answer stands without it.
         """
+        table = self._tables.named(name)
+        if table is None:
+            return None
+        rows = self._open(table.name).rows
         try:
-            sql = query() or ""
-            named = self._tables.mentioned(sql)
-            if not named:
-                return None
-            rows = self._open(named[0].name).rows
             found = self._run(sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
         except (SqlError, SqlRefusedError, SqlLimitError):
             return None
         right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
-        return {named[0].name: list(dict.fromkeys(_numbers(found, rows)))} if right else None
+        return {table.name: list(dict.fromkeys(_numbers(found, rows)))} if right else None
 
     def _open(self, name: str) -> OpenedTable:
         table = self._tables.named(name)

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
 from rlm.loop.cell_code import CellCode
 from rlm.loop.read_log import ReadLog
+from rlm.loop.strategy import passages_apart
 from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
@@ -279,3 +281,29 @@ def test_the_latest_draft_that_answers_is_kept() -> None:
     assert made.draft("Second.") == "kept"
     assert made.best is not None
     assert made.best.text == "Second."
+
+
+def test_passages_of_evidence_close_together_show_no_text_twice_and_keep_their_quotes() -> None:
+    log = " ".join(f"On day {day} the keeper lit lamp {day}." for day in range(1, 200))
+    lamps = [f"lit lamp {day}" for day in (180, 60, 61, 63)]
+    desk = Desk(log, TREATY)
+    cited = desk.submit("It burned [1][2][3][4]. It was signed [5].", [*lamps, SIGNED]).cited
+    whole = {number: each.passage for number, each in enumerate(cited, start=1)}
+    cut = passages_apart(dict(enumerate(cited, start=1)), desk.corpus)
+    assert (cut[3].text, cut[5].text) == (" On day 61 the keeper lit lamp 61.", TREATY)
+    for number, quote in enumerate(lamps, start=1):
+        assert quote in cut[number].text
+        assert log[cut[number].start : cut[number].end] == cut[number].text
+
+    def shown(passages: list[Passage]) -> list[int]:
+        return sorted(at for each in passages for at in range(each.start, each.end))
+
+    of_log = [shown([each[number] for number in range(1, 5)]) for each in (cut, whole)]
+    assert of_log[0] == sorted(set(of_log[1]))
+
+
+def test_evidence_for_the_same_words_is_shown_once_with_what_is_around_it() -> None:
+    desk = Desk()
+    cited = dict(enumerate(desk.submit("It was signed [1][2].", [SIGNED, SIGNED]).cited, start=1))
+    first, second = passages_apart(cited, desk.corpus).values()
+    assert (first.text, second.text) == (TREATY[: TREATY.index(SIGNED)] + SIGNED, TREATY[TREATY.index(SIGNED) :])

@@ -438,3 +438,18 @@ def test_wide_tables_leave_room_for_the_question(tmp_path: Path) -> None:
     description = TableCatalog(records).in_scope(corpus).description()
     assert len(description) < DESCRIBED_CHARS + 3_000
     assert "There are also: " in description
+
+
+def test_a_cited_row_has_one_number_that_of_its_place_or_else_its_own_in_the_table(tmp_path: Path) -> None:
+    corpus, records = ingested(tmp_path, {"orders.csv": ORDERS, "menu.md": MENU})
+    placed = Corpus(corpus.documents, corpus._texts, tables=records)
+
+    def said(name: str, corpus: Corpus) -> tuple[tuple[str, ...], str]:
+        table = TableCatalog(records).in_scope(corpus).named(name)
+        assert table is not None
+        (passage,) = open_table(table, corpus, records).passages([2])
+        return passage.heading_path, passage.place
+
+    assert said("orders", placed) == (("orders",), "row 2")
+    assert said("menu", placed) == (("Menu",), "row 2")
+    assert said("orders", corpus) == (("orders", "row 2"), "")

@@ -104,6 +104,28 @@ def test_a_value_that_every_row_repeats_is_told_once_by_a_sentence_that_names_it
     part = result(*shares.rows, columns=shares.columns, total=3)
     assert told_once("Of {All orders} orders:", part) == set()
     assert told_once("{name}", result(("Ann",), ("Ann",), columns=("name",))) == set()
+    assert (
+        told_once("{name} and {nobody}", shares)
+        == told_once("{All orders}", shares)
+        == told_once("No {name}.", result())
+        == set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "left"),
+    [
+        ("{name} ordered {Orders}.", "| Left out |"),
+        ("Most orders: {list:name, Orders}; left out: {left out}.", "| name | Orders |"),
+        ("{name} ordered most.", "| Orders | Left out |"),
+        ("These ordered:", "| name | Orders | Left out |"),
+        ("{Orders}.", "| name | Orders | Left out |"),
+        ("{name} ordered {Total}.", "| name | Orders | Left out |"),
+    ],
+)
+def test_a_table_of_one_row_has_what_the_sentence_does_not_name(template: str, left: str) -> None:
+    found = result(("Ann", 7, 4), columns=("name", "Orders", "Left out"))
+    assert markdown_table(found, told_once(template, found)).splitlines()[0] == left
 
 
 def test_a_list_says_how_much_of_it_is_left_out() -> None:

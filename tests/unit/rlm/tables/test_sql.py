@@ -181,9 +181,8 @@ def test_a_cancelled_query_is_ended(orders: SqlTable) -> None:
 def test_the_child_is_given_nothing_of_ours(orders: SqlTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEADLINE_LLM_API_KEY", "secret")
     probe = tmp_path / "probe.py"
-    probe.write_text("import json, os; print(json.dumps({'behind': ' '.join(os.environ)}))")
-    names = SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
-    assert names is not None
+    probe.write_text("import json, os; print(json.dumps({'behind': [[' '.join(os.environ), '']]}))")
+    ((names, _),) = SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
     assert "LEADLINE_LLM_API_KEY" not in names.split()
 
 
@@ -196,15 +195,15 @@ def test_a_child_that_dies_is_a_typed_error(orders: SqlTable, tmp_path: Path) ->
 
 
 def test_the_rows_behind_a_figure_are_found_by_another_query(orders: SqlTable) -> None:
-    behind = SqlEngine().rows_behind(
-        "SELECT customer, sum(sum) FROM orders WHERE id <> 2 GROUP BY 1 ORDER BY 2 LIMIT 1"
-    )
-    assert behind is not None
+    sql = "SELECT customer, sum(sum) FROM orders WHERE id <> 2 GROUP BY 1 ORDER BY 2 LIMIT 1"
+    named, (table, behind) = SqlEngine().rows_behind(sql, "SELECT _row FROM orders WHERE id = 2")
+    assert named == ("orders", "SELECT _row FROM orders WHERE id = 2")
+    assert table == "orders"
     assert _query(orders, behind).rows == ((1,), (3,), (4,))
 
 
 def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them() -> None:
-    assert SqlEngine().rows_behind("SELECT count(*) FROM orders a JOIN orders b USING (id)") is None
+    assert SqlEngine().rows_behind("SELECT count(*) FROM orders a JOIN orders b USING (id)") == []
 
 
 def test_requests_and_answers_are_json(orders: SqlTable) -> None:

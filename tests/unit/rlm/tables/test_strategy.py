@@ -251,11 +251,82 @@ def test_cells_in_the_answer_are_no_markdown(asking: Asking) -> None:
     assert re.findall(r"(?<!\\)\[\d+\]", draft.text) == ["[1]"]
 
 
-def test_many_rows_behind_an_answer_are_kept_and_not_marked(asking: Asking) -> None:
+def test_of_many_rows_behind_an_answer_the_first_are_cited_and_all_are_kept(asking: Asking) -> None:
     draft = asking(plan("SELECT count(*) AS n FROM messages", "There are {n} messages.")).ask()
-    assert draft.text == "There are 6 messages."
+    assert draft.text == "There are 6 messages [1][2][3]."
+    assert draft.notes == ("3 of the 6 records behind this answer are cited.",)
     assert draft.rows_behind[0].rows == (1, 2, 3, 4, 5, 6)
-    assert len(draft.evidence) == 6
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer", "said"),
+    [
+        (
+            "SELECT customer, count(*) AS n FROM messages GROUP BY 1 ORDER BY n DESC, 1 DESC",
+            "By customer: {list:customer, n}.",
+            "By customer: Ann (3) [1][2][3], Dee (1) [4], Cy (1) [5], Bob (1) [6].",
+        ),
+        ("SELECT id FROM messages ORDER BY id DESC LIMIT 2", "The last are {list:id}.", "The last are 6 [1], 5 [2]."),
+        (
+            "SELECT sent_on >= DATE '2025-03-05' AS recent, count(*) AS n FROM messages GROUP BY 1 ORDER BY 1",
+            "How recent:",
+            "How recent:\n\n| recent | n |\n| --- | --- |\n| no | 2 [1][2] |\n| yes | 4 [3][4][5][6] |",
+        ),
+        (
+            "WITH late AS (SELECT * FROM messages WHERE text ILIKE '%late%') SELECT count(*) AS n FROM late",
+            "{n} messages say so.",
+            "3 messages say so [1][2][3].",
+        ),
+        (
+            "SELECT min(id) AS first FROM messages WHERE id > 4",
+            "The table:",
+            "The table [1][2]:\n\n| first |\n| --- |\n| 5 |",
+        ),
+    ],
+)
+def test_records_are_cited_beside_the_rows_that_rest_on_them_or_else_in_the_sentence(
+    asking: Asking, sql: str, answer: str, said: str
+) -> None:
+    draft = asking(plan(sql, answer)).ask()
+    assert (draft.text, draft.notes) == (said, ())
+
+
+def test_the_records_of_rows_that_are_shown_are_cited_before_others(asking: Asking) -> None:
+    sql = "SELECT customer FROM messages ORDER BY id DESC LIMIT 1"
+    draft = asking(plan(sql, "The last is from {list:customer}.", rows_sql="SELECT _row FROM messages")).ask()
+    assert draft.text == "The last is from Ann [1]."
+    assert "It is late." in draft.evidence[1].text
+    assert draft.notes == ("1 of the 6 records behind this answer is cited.",)
+
+
+UNION = "SELECT id AS n FROM messages UNION ALL SELECT amount FROM money"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows_sql"),
+    [
+        (UNION, ""),
+        (UNION, "SELECT _row FROM messages UNION ALL SELECT _row FROM money"),
+        (f"WITH mixed AS ({UNION}) SELECT count(*) AS n FROM mixed", ""),
+        ("SELECT count(*) AS n FROM messages, money", "SELECT _row FROM money, messages"),
+    ],
+)
+def test_nothing_is_cited_or_counted_where_the_rows_behind_an_answer_are_not_plain(
+    asking: Asking, sql: str, rows_sql: str
+) -> None:
+    draft = asking(plan(sql, "There are {row_count}.", rows_sql=rows_sql)).ask()
+    assert (draft.evidence, draft.rows_behind, draft.searched.passages) == ({}, (), 0)
+    assert not re.search(r"\[\d", draft.text)
+    documents = {each.document_id: (each.passages, each.read) for each in draft.searched.documents}
+    assert documents == {"doc-2": (0, 0), "doc-3": (0, 0)}
+
+
+def test_rows_are_of_the_table_that_the_query_for_them_reads_whatever_else_it_names(asking: Asking) -> None:
+    sql = 'SELECT (SELECT max(amount) FROM money) AS "Most", id FROM messages ORDER BY id LIMIT 2'
+    joined = "SELECT m._row FROM money JOIN messages m ON m.id = 4"
+    for rows_sql, rows in (("", (1, 2)), (joined, (4,))):
+        draft = asking(plan(sql, "{Most}: {list:id}.", rows_sql=rows_sql)).ask()
+        assert [(each.document_id, each.rows) for each in draft.rows_behind] == [("doc-2", rows)]
 
 
 def test_nothing_found_is_said_in_words(asking: Asking) -> None:
@@ -285,7 +356,7 @@ BAD = [
 @pytest.mark.parametrize("bad", BAD)
 def test_a_plan_that_cannot_be_used_is_mended_once(asking: Asking, bad: object) -> None:
     question = asking(bad, plan("SELECT count(*) AS n FROM messages", "There are {n}."))
-    assert question.ask().text == "There are 6."
+    assert question.ask().text == "There are 6 [1][2][3]."
     assert len(question.planned) == 2
     assert question.planned[1].prompt.startswith(question.planned[0].prompt)
 
@@ -300,7 +371,10 @@ def test_a_second_plan_that_cannot_be_used_is_an_error_with_a_type(asking: Askin
 
 def test_a_sentence_with_places_for_other_columns_is_mended_or_left_out(asking: Asking) -> None:
     wrong = plan("SELECT count(*) AS n FROM messages", "There are {total}.")
-    assert asking(wrong, plan("SELECT count(*) AS n FROM messages", "There are {n}.")).ask().text == "There are 6."
+    assert (
+        asking(wrong, plan("SELECT count(*) AS n FROM messages", "There are {n}.")).ask().text
+        == "There are 6 [1][2][3]."
+    )
     draft = asking(wrong, wrong).ask()
     assert "{" not in draft.text
     assert draft.text.endswith("| 6 |")
@@ -564,13 +638,13 @@ def test_documents_behind_the_rows_of_a_table_are_cited_there(contracts: tuple[C
 
     draft = TableQuestion(*contracts, [plan(sql, "By currency:", columns=[CURRENCY])], said).ask()
     assert [line for line in draft.text.splitlines() if line.endswith("] |")] == [
-        "| GBP | 2 [1][3] |",
-        "| EUR | 1 [2] |",
+        "| GBP | 2 [1][2] |",
+        "| EUR | 1 [3] |",
     ]
     assert [draft.evidence[number].text for number in (1, 2, 3)] == [
         "The price is in GBP.",
-        "Paid in EUR.",
         "The price is in GBP.",
+        "Paid in EUR.",
     ]
     assert draft.evidence[1].heading_path == ("Cleaning", "Price")
 

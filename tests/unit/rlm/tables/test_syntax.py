@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, require_select, traced
+from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, require_select, selected, traced
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,8 @@ def test_the_rows_behind_a_result_are_those_it_rests_on(
 ) -> None:
     query = behind(engine, sql)
     assert query is not None
-    assert [row[0] for row in engine.execute(query).fetchall()] == numbers
+    assert query.table == "orders"
+    assert [row[0] for row in engine.execute(query.sql).fetchall()] == numbers
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,32 @@ def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
     engine: duckdb.DuckDBPyConnection, sql: str
 ) -> None:
     assert behind(engine, sql) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "table"),
+    [
+        ("SELECT _row FROM orders WHERE customer IN (SELECT port FROM tides)", "orders"),
+        ("SELECT DISTINCT _row FROM (SELECT * FROM tides) t", "tides"),
+        ("WITH late AS (SELECT * FROM orders) SELECT _row FROM late", "orders"),
+        ("SELECT o._row FROM tides t JOIN orders AS o ON o.customer = t.port", "orders"),
+        ("SELECT DISTINCT Tides._row FROM orders o JOIN tides ON true LEFT JOIN ports USING (port)", "tides"),
+        ("SELECT _row FROM orders JOIN tides USING (port)", None),
+        ("SELECT x._row FROM orders o JOIN tides t ON true", None),
+        ("WITH orders AS (SELECT * FROM tides) SELECT orders._row FROM orders JOIN ports ON true", None),
+        ("SELECT p._row FROM (SELECT * FROM orders) p JOIN tides t ON true", None),
+        ("SELECT _row FROM orders UNION ALL SELECT _row FROM tides", None),
+        ("SELECT o._row, o.id FROM orders o JOIN tides t ON true", None),
+        ("SELECT 1", None),
+        ("", None),
+        ("DROP TABLE orders", None),
+    ],
+)
+def test_the_table_whose_rows_a_query_names_is_told_by_its_syntax(
+    engine: duckdb.DuckDBPyConnection, sql: str, table: str | None
+) -> None:
+    found = selected(engine, sql)
+    assert (found and found.table) == table
 
 
 @pytest.mark.parametrize(
@@ -208,7 +235,7 @@ def test_records_that_no_figure_takes_are_not_behind_it(
     assert query is not None
     own = len(tides.execute(sql).description or [])
     assert [sorted(row[own] or ()) for row in tides.execute(made.sql).fetchall()] == rows
-    assert sorted(row[0] for row in tides.execute(query).fetchall()) == sorted(each for row in rows for each in row)
+    assert sorted(row[0] for row in tides.execute(query.sql).fetchall()) == sorted(each for row in rows for each in row)
 
 
 def test_a_figure_that_takes_fewer_records_than_its_row_names_its_own(tides: duckdb.DuckDBPyConnection) -> None:
