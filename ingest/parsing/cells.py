@@ -261,8 +261,8 @@ def _written(moment: date) -> str:
 
 
 # The words for missing values that R, NumPy, pandas, SQL and spreadsheets write. Those of pandas (`STR_NA_VALUES`) but
-# for `None`, which people also write for "no such thing", and for numbers that are infinite.
-_MISSING = frozenset({"NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null"})
+# for numbers that are infinite, and for what people write and may ask for: `None`, and `n/a` for "not applicable".
+_MISSING = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
 def _is_mark(cell: str) -> bool:

@@ -67,7 +67,7 @@ def test_what_is_no_number_in_every_cell_is_text(cells: list[str]) -> None:
         (["yes", "-"], ("text", "yes", "-")),
         (["-", "+"], ("text", "-", "+")),
         (["39.1", "NA", "NaN"], ("number", "39.1", "None", "None")),
-        (["€1,240", "n/a", "NULL"], ("integer", "€", "1240", "None", "None")),
+        (["€1,240", "NA", "NULL"], ("integer", "€", "1240", "None", "None")),
         (["2024-01-02", "#N/A"], ("date", "2024-01-02", "None")),
         (["BW", "NA", "ZA"], ("text", "BW", "NA", "ZA")),
         (["NA", "null"], ("text", "NA", "null")),
