@@ -113,7 +113,7 @@ def open_catalog(
     another installation; no home is no check.
     """
     if database_url is None:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
     engine = open_database(database_url)
     try:
@@ -139,7 +139,7 @@ def open_catalog(
 @contextmanager
 def owned(home: Path) -> Iterator[None]:
     """Hold the data folder's lock. Raises `DataFolderBusyError` while another process has it."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

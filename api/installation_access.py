@@ -80,7 +80,7 @@ def open_installation(
                 raise CatalogUnavailableError(f"There is no catalog in {home}.", hint="Name another LEADLINE_HOME.")
             if alone:
                 stack.enter_context(owned(home))
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
         engine = open_database(url)
         stack.callback(engine.dispose)

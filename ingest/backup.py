@@ -13,15 +13,16 @@ made again from the texts.
 import hashlib
 import json
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as release_of
 from pathlib import Path
 
-from ingest.blobs import BlobStore, fsync_path, sha256_of_blocks, translating_out_of_room
+from ingest.blobs import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
 from ingest.errors import BackupError, BlobKeyError
 from ingest.texts import version_of
@@ -32,7 +33,7 @@ _UNFINISHED = "unfinished"
 _FORMAT = 1
 # Each time around, documents that were deleted or replaced meanwhile are left out; what is missing then is lost.
 _ROUNDS = 5
-_READ_BYTES = 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # Receives what is being done, how much is done and how much there is.
 Advanced = Callable[[str, int, int], None]
@@ -101,9 +102,21 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the hash of each file of a backup, by its path in the folder."""
+    """Return the hash of each file of a backup, by its path in the folder, the catalog's among them.
+
+    Raises `BackupError` for a line that no backup has, such as one with a path that leads out of the folder.
+    """
     with (folder / SUMS).open() as lines:
-        return {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
+        sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
+    foreign = next((path for path, digest in sums.items() if not _is_listed(path, digest)), None)
+    if foreign is not None:
+        raise BackupError(
+            f"{folder / SUMS} names {foreign!r}, which is no file of a backup.",
+            hint="Somebody changed it after the backup was made: restore another backup.",
+        )
+    if CATALOG not in sums:
+        raise BackupError(f"{folder / SUMS} does not name {CATALOG}.")
+    return sums
 
 
 def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
@@ -131,7 +144,7 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
     Return what is wrong, each in a sentence; content of documents that are deleted meanwhile is not missed.
     """
     wrong: dict[str, str] = {}
-    contents = catalog.contents(tables_by_version(blobs))
+    contents = catalog.contents(tables_by_version(blobs.keys("tables")))
     for number, each in enumerate(contents, start=1):
         try:
             if each.sha256 is not None and sha256_of_blocks(blobs.blocks(each.key)) != each.sha256:
@@ -147,10 +160,10 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
     return [sentence for key, sentence in sorted(wrong.items()) if key in still]
 
 
-def tables_by_version(blobs: BlobStore) -> Mapping[str, Sequence[str]]:
+def tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
     """List the keys of record tables by the version that they are of."""
     found: dict[str, list[str]] = {}
-    for key in blobs.keys("tables"):
+    for key in keys:
         found.setdefault(version_of(key), []).append(key)
     return found
 
@@ -173,13 +186,20 @@ def write_durably(path: Path, content: str) -> None:
 
 
 def _begin(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
     if MANIFEST in present:
         raise BackupError(f"{folder} holds a backup already.", hint="Name a new folder for each backup.")
     if present and _UNFINISHED not in present:
         raise BackupError(f"{folder} is not empty.", hint="Name a new folder for each backup.")
     write_durably(folder / _UNFINISHED, "A backup without manifest.json is not whole.\n")
+
+
+def _is_listed(path: str, digest: str) -> bool:
+    """True if a line of the sums names the catalog, or a file of one of the kinds that a backup holds."""
+    key = path.removeprefix(f"{BLOBS}/")
+    is_blob = key != path and key.partition("/")[0] in KINDS and is_key(key)
+    return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
 
 
 def _take(blobs: BlobStore, key: str, folder: Path, *, link: bool) -> bool:
@@ -219,7 +239,7 @@ def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanc
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
     catalog.save(draft, lambda done, total: advanced("Catalog", done, total))
-    contents = contents_of(draft, tables_by_version(blobs))
+    contents = contents_of(draft, tables_by_version(blobs.keys("tables")))
     draft.replace(folder / CATALOG)
     return contents
 

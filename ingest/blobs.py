@@ -7,6 +7,7 @@ each key in a file under one folder that can be moved; `ingest.object_blobs` and
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -18,11 +19,27 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
+from ingest.errors import BlobNameError, EmptyUploadError, StorageFullError, UploadTooLargeError
 
 _OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PUTS_AT_ONCE = 16
 BLOCK_BYTES = 4 << 20
+# Folders and the name of a file. A key is a path in the blob folder, and a backup or a catalog that somebody changed
+# may name any key; so no part is empty, `.` or `..`.
+_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
+
+
+def is_key(key: str) -> bool:
+    """True for a key that Leadline could have made: its path stays inside the blob folder."""
+    return _KEY.fullmatch(key) is not None
+
+
+def require_key(key: str) -> str:
+    """Return the key. Raises `BlobNameError` unless it is one that Leadline could have made."""
+    if not is_key(key):
+        raise BlobNameError(f"{key!r} is not the key of a stored file.")
+    return key
 
 
 class Blobs(Protocol):
@@ -236,8 +253,8 @@ class DirectoryBlobs(LocalRoom):
         return f"the blob folder {self._root}"
 
     def path(self, key: str) -> Path:
-        """Return the file that holds `key`."""
-        return self._root / key
+        """Return the file that holds `key`. Raises `BlobNameError` for a path that could lead out of the folder."""
+        return self._root / require_key(key)
 
     def file(self, key: str) -> Path | None:
         return self.path(key)
@@ -313,7 +330,7 @@ class DirectoryBlobs(LocalRoom):
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         try:
-            descriptor = os.open(f"{self._root_name}/{key}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._root_name}/{require_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise KeyError(key) from error
         try:
@@ -368,10 +385,13 @@ class DirectoryBlobs(LocalRoom):
         return blocks_of(self, key, start, end)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
+        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not.
+
+        Files with names that Leadline never gives are not listed.
+        """
         for folder, _, names in os.walk(self._root / prefix):
             within = Path(folder).relative_to(self._root).as_posix()
-            yield from (f"{within}/{name}" for name in names)
+            yield from filter(is_key, (f"{within}/{name}" for name in names))
 
     def age_seconds(self, key: str) -> float:
         """Seconds since a key was written; 0.0 if it is gone."""

@@ -481,6 +481,14 @@ class TextLostError(IngestError):
     default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
+class BlobNameError(IngestError):
+    """The catalog or a backup names a file by a key that Leadline never makes, such as a path out of the folder."""
+
+    code = "blob_name"
+    public_detail = "The record of a stored file is damaged."
+    default_hint = "The catalog was changed by another program: restore it from a backup."
+
+
 class BackupError(IngestError):
     """A folder is no whole backup, or a backup cannot be made or put back there."""
 

@@ -3,14 +3,15 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums
+from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums, tables_by_version
 from ingest.blobs import BlobStore, translating_out_of_room
-from ingest.catalog.copying import CatalogCopies
+from ingest.catalog.copying import CatalogCopies, contents_of
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.errors import BackupError
@@ -29,6 +30,14 @@ class RestoredParts:
     blobs: BlobStore
 
 
+@dataclass(frozen=True)
+class Restored:
+    """The manifest of a backup that was put back, and the keys of files in it that its catalog does not name."""
+
+    manifest: Manifest
+    left_out: tuple[str, ...] = ()
+
+
 def restore(
     folder: Path,
     parts: RestoredParts,
@@ -37,50 +46,56 @@ def restore(
     taken: Callable[[int], bool],
     replace: bool = False,
     as_new: bool = False,
-) -> Manifest:
+) -> Restored:
     """Put a backup back into a catalog and a blob folder, which no process may have open.
 
     Both must be empty, unless `replace`: then the catalog that there is is kept beside the blobs, and files that the
     backup does not have stay, for upkeep to put aside. The installation's id is the backup's, or a new one with
     `as_new`. A new generation of the index awaits being built; `taken` tells which numbers have an index already.
+    Only files that the backup's catalog names are put back; the rest is `left_out`.
 
     Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
     """
-    manifest, blobs = read_manifest(folder), parts.blobs
+    manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
     begun_before = _restoring(blobs) == manifest.sums_sha256
     if not begun_before:
         _require_idle(parts.catalog)
         if not replace:
             _require_empty(parts)
-    blobs.put(RESTORING, manifest.sums_sha256.encode())
-    if replace and not begun_before:
-        _save_catalog(parts)
-    sums = read_sums(folder)
-    catalog_digest = sums.pop(CATALOG)
-    for number, (path, digest) in enumerate(sums.items(), start=1):
-        _put_back(folder / path, blobs, path.removeprefix(f"{BLOBS}/"), digest)
-        advanced("Files", number, len(sums))
-    _load_catalog(folder / CATALOG, catalog_digest, parts, advanced)
+    with _copied(folder / CATALOG, blobs, sums.pop(CATALOG)) as catalog:
+        digests = {path.removeprefix(f"{BLOBS}/"): digest for path, digest in sums.items()}
+        named = {each.key for each in contents_of(catalog, tables_by_version(_tables_among(digests)))}
+        blobs.put(RESTORING, manifest.sums_sha256.encode())
+        if replace and not begun_before:
+            _save_catalog(parts)
+        for number, (key, digest) in enumerate(digests.items(), start=1):
+            if key in named:
+                _put_back(folder / BLOBS / key, blobs, key, digest)
+            advanced("Files", number, len(digests))
+        parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
     if as_new:
         parts.record.replace(str(uuid.uuid4()))
     mark(blobs, parts.record.id() or manifest.installation, replace=True)
     parts.generations.begin_anew(taken)
     os.sync()  # the files before the end of the restore
     blobs.delete(RESTORING)
-    return manifest
+    return Restored(manifest, tuple(sorted(digests.keys() - named)))
 
 
-def _load_catalog(catalog: Path, digest: str, parts: RestoredParts, advanced: Advanced) -> None:
-    """Load a copy of a backup's catalog; it is brought to this release's schema, and the backup stays as it is."""
-    copy = (
-        parts.blobs.local_folder / "incoming" / uuid.uuid4().hex
-    )  # what a kill leaves there is removed at the next start
+@contextmanager
+def _copied(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
+    """Copy a file of the backup for the length of the block: what is done to the copy leaves the backup as it is."""
+    copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # removed at the next start if this process is killed
     try:
-        _copy(catalog, copy, digest)
-        parts.catalog.load(copy, lambda done, total: advanced("Catalog", done, total))
+        _copy(file, copy, digest)
+        yield copy
     finally:
-        for path in copy.parent.glob(f"{copy.name}*"):
+        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite writes files beside a database
             path.unlink()
+
+
+def _tables_among(keys: Iterable[str]) -> Iterator[str]:
+    return (key for key in keys if key.startswith("tables/"))
 
 
 def _require_idle(catalog: CatalogCopies) -> None:
@@ -115,22 +130,13 @@ def _restoring(blobs: BlobStore) -> str | None:
 def _put_back(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
     """Copy a file to its place, in one step. Raises `BackupError` for a damaged one."""
     target = blobs.file(key)
-    if target is None:
-        checked = blobs.local_folder / "incoming" / uuid.uuid4().hex
-        try:
-            _copy(source, checked, digest)
-            with checked.open("rb") as file:
+    with _copied(source, blobs, digest) as copy:
+        if target is None:
+            with copy.open("rb") as file:
                 blobs.put_file(key, file)
-        finally:
-            checked.unlink(missing_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        _copy(source, draft, digest)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy.replace(target)
 
 
 def _copy(source: Path, target: Path, digest: str) -> None:

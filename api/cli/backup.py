@@ -107,7 +107,7 @@ def restore(
     """
     settings, cluster = read_settings(), cluster_named()
     with open_installation(settings, cluster, alone=True, create=True) as parts, _progress() as advanced:
-        made = put_back(
+        done = put_back(
             folder,
             RestoredParts(parts.catalog, parts.record, parts.generations, parts.blobs),
             advanced,
@@ -115,8 +115,11 @@ def restore(
             replace=replace,
             as_new=as_new,
         )
+        made = done.manifest
         _record(parts, Action.BACKUP_RESTORED, made.documents)
     _say(f"{made.documents:,} documents are back, as of {made.made_at}.")
+    if done.left_out:
+        _say(f"{len(done.left_out):,} files were left out, because the catalog in the backup does not name them.")
     if without_index:
         _say("Searches find nothing yet: `leadline index rebuild` makes the index.")
         return

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import socket
 import sys
@@ -30,6 +31,7 @@ from ingest.blob_stores import open_blobs
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.ocr import is_installed
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.permissions import list_wider_paths
 from retrieval.build import describe_server, encoders
 from retrieval.models.store import FileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
@@ -50,6 +52,7 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
+_WIDER_COUNTED = 1_000  # a data folder has millions of files, and the command that mends them is the same
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
@@ -173,6 +176,22 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     enough = free > settings.min_free_bytes
     advice = "" if enough else "Free some space: uploads are refused below LEADLINE_MIN_FREE_BYTES."
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
+
+
+def _permissions(settings: Settings) -> Iterator[Finding]:
+    """Check that no other user of this machine can read what the data folder holds."""
+    cluster = cluster_named()
+    home = settings.home if cluster is None else cluster.home
+    wider = list_wider_paths(home, _WIDER_COUNTED)
+    if not wider:
+        if home.is_dir():
+            yield Finding("permissions", "the data folder is readable by its own user alone")
+        return
+    count = f"{len(wider)} paths or more" if len(wider) == _WIDER_COUNTED else f"{len(wider)} paths"
+    if len(wider) == 1:
+        count = "1 path"
+    found = f"{count} in {home} can be read or entered by other users, such as {wider[0]}"
+    yield Finding("permissions", found, f"Run `chmod -R go= {shlex.quote(str(home))}`; the service may run meanwhile.")
 
 
 def _installation(settings: Settings) -> Iterator[Finding]:
@@ -415,6 +434,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _parser,
     _sandbox,
     _disk,
+    _permissions,
     _installation,
     _port,
     _blobs,

@@ -12,6 +12,7 @@ from api.cli.console_logging import configure_logging
 from api.cli.deferred import Target, group_of
 from ingest.audit import acting, command_line
 from ingest.errors import LeadlineError
+from ingest.permissions import make_new_files_private
 
 # In the order of `leadline --help`, which imports none of them.
 COMMANDS = {
@@ -121,6 +122,7 @@ def configure(
 
 def main() -> None:
     """Run the command line: an error of ours becomes a sentence and the next step, not a traceback."""
+    make_new_files_private()
     try:
         with acting(command_line()):
             app()

@@ -141,6 +141,42 @@ GUARDS = (
         "::test_an_index_of_the_release_before_is_filled_and_searched_with_its_own_weights_until_it_is_made_again",
     ),
     Guard(
+        "a key leads to no file outside of the blob folder",
+        "ingest/blobs.py",
+        "    if not is_key(key):",
+        "    if False:",
+        "tests/unit/ingest/test_blobs.py::test_a_key_that_could_lead_out_of_the_folder_is_refused",
+    ),
+    Guard(
+        "the list of a backup names no file outside of it",
+        "ingest/backup.py",
+        "    if foreign is not None:",
+        "    if False:",
+        "tests/integration/test_backup.py"
+        "::test_a_restore_refuses_a_list_with_a_path_that_no_backup_has_and_writes_nothing",
+    ),
+    Guard(
+        "a restore writes only files that the catalog names",
+        "ingest/restore.py",
+        "            if key in named:",
+        "            if True:",
+        "tests/integration/test_backup.py::test_a_restore_writes_only_files_that_the_catalog_of_the_backup_names",
+    ),
+    Guard(
+        "files of the service are its user's alone",
+        "api/cli/main.py",
+        "    make_new_files_private()\n",
+        "",
+        "tests/integration/test_cli.py::test_everything_that_commands_and_the_service_write_is_their_users_alone",
+    ),
+    Guard(
+        "the folder of a backup is its user's alone",
+        "ingest/backup.py",
+        "folder.mkdir(mode=0o700, parents=True, exist_ok=True)",
+        "folder.mkdir(parents=True, exist_ok=True)",
+        "tests/integration/test_backup.py::test_a_folder_of_a_backup_is_its_users_alone",
+    ),
+    Guard(
         "sealed files that end early are not read",
         "ingest/sealed_blobs.py",
         "        if len(found) != end - start:  # frames are missing at the end\n            raise _changed(key)\n",

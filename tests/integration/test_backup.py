@@ -1,7 +1,9 @@
 """A backup is whole while uploads and deletions go on, a broken-off one is none, and what is put back is the same."""
 
 import hashlib
+import json
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from ingest.catalog.installation import InstallationRecord
 from ingest.documents import VersionState
 from ingest.errors import BackupError, RestoreUnfinishedError
 from ingest.installation import read_mark, tie
-from ingest.restore import RestoredParts, restore
+from ingest.restore import Restored, RestoredParts, restore
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
@@ -62,7 +64,7 @@ class Target:
         advanced: backups.Advanced = lambda *_: None,
         taken: Callable[[int], bool] = lambda _: False,
         **how: bool,
-    ) -> Manifest:
+    ) -> Restored:
         parts = RestoredParts(CatalogCopies(self.engine), self.record, GenerationRecords(self.engine), self.blobs)
         return restore(folder, parts, advanced, taken=taken, **how)
 
@@ -280,6 +282,70 @@ def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named
     assert "damaged before the backup" in said
 
 
+def listing(folder: Path, *added: tuple[str, bytes]) -> None:
+    """Add files to the list of a backup, and vouch for it in the manifest, as anybody can who may write the folder."""
+    sums, manifest = folder / "SHA256SUMS", folder / MANIFEST
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in added]
+    sums.write_text(sums.read_text() + "".join(lines))
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**told, "sums_sha256": hashlib.sha256(sums.read_bytes()).hexdigest()}))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "blobs/../../escaped",
+        "blobs//{tmp}/escaped",
+        "blobs/original/../../../escaped",
+        "blobs/uploads/ab/planted",
+        "blobs/lock",
+        "blobs/INSTALLATION",
+        "../escaped",
+        "escaped",
+    ],
+)
+def test_a_restore_refuses_a_list_with_a_path_that_no_backup_has_and_writes_nothing(
+    worker: WorkerFixture, folder: Path, target: Target, tmp_path: Path, path: str
+) -> None:
+    ready(worker, book(1))
+    backup(worker, folder)
+    path, content = path.format(tmp=tmp_path), b"planted"
+    source = folder / path
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(content)
+    listing(folder, (path, content))
+    planted = {each for each in tmp_path.rglob("*") if each.is_file() and each.read_bytes() == content}
+    with pytest.raises(BackupError, match="no file of a backup"):
+        target.restore(folder)
+    with pytest.raises(BackupError, match="no file of a backup"):
+        verify_backup(folder, quiet)
+    assert {each for each in tmp_path.rglob("*") if each.is_file() and each.read_bytes() == content} == planted
+    assert list(target.blobs.keys("original")) == []
+    assert tie(target.record, target.blobs)  # nothing was begun
+
+
+def test_a_restore_writes_only_files_that_the_catalog_of_the_backup_names(
+    worker: WorkerFixture, folder: Path, target: Target
+) -> None:
+    ready(worker, book(1), TABLE)
+    backup(worker, folder)
+    strangers = [f"{kind}/ab/{'ab' * 16}" for kind in ("original", "text", "tables")]
+    for key in strangers:
+        (folder / "blobs" / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "blobs" / key).write_bytes(b"planted")
+    listing(folder, *((f"blobs/{key}", b"planted") for key in strangers))
+    done = target.restore(folder)
+    assert [key for key in strangers if target.blobs.size(key) is not None] == []
+    assert done.left_out == tuple(sorted(strangers))
+    assert documents(target) == documents(worker)
+
+
+def test_a_folder_of_a_backup_is_its_users_alone(worker: WorkerFixture, folder: Path) -> None:
+    ready(worker, book(1))
+    backup(worker, folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_a_restore_takes_no_place_that_is_taken_unless_told(
     worker: WorkerFixture, folder: Path, tmp_path: Path
 ) -> None:
@@ -295,7 +361,7 @@ def test_a_restore_takes_no_place_that_is_taken_unless_told(
     taken.restore(folder, replace=True)
     assert documents(worker) == kept
     assert worker.blobs.read(original)
-    (saved,) = worker.blobs.path("").glob("catalog-replaced-*.sqlite")
+    (saved,) = worker.blobs.local_folder.glob("catalog-replaced-*.sqlite")
     engine = open_database(sqlite_url(saved))
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM documents").scalar() == 2
@@ -325,7 +391,7 @@ def test_a_copy_beside_the_original_has_an_id_of_its_own(worker: WorkerFixture, 
     ready(worker, book(1))
     backup(worker, folder)
     target.restore(folder, as_new=True)
-    assert target.record.id() == read_mark(target.blobs.path("")) != worker.record.id()
+    assert target.record.id() == read_mark(target.blobs.local_folder) != worker.record.id()
 
 
 def test_the_index_that_is_made_anew_has_a_number_that_no_index_has(

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ingest.permissions import list_wider_paths
+
 LEADLINE = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 
@@ -132,6 +134,18 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert process.wait(timeout=120) == 0
     assert not (home / "unclean").exists()
     assert not (home / "service.json").exists()
+
+
+def test_everything_that_commands_and_the_service_write_is_their_users_alone(
+    service: tuple["subprocess.Popen[str]", str], environment: dict[str, str], papers: Path, tmp_path: Path
+) -> None:
+    _, printed = service
+    key = first_key_file(printed).read_text().strip()
+    leadline({**environment, "LEADLINE_API_KEY": key}, "ingest", str(papers))
+    assert leadline(environment, "backup", str(tmp_path / "backup")).returncode == 0
+    for folder in (Path(environment["LEADLINE_HOME"]), tmp_path / "backup"):
+        assert len(list(folder.rglob("*"))) > 3
+        assert list_wider_paths(folder, 10) == []
 
 
 @pytest.mark.slow

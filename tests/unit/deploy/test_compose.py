@@ -188,6 +188,12 @@ def test_services_that_run_code_of_models_may_make_namespaces_when_hardened(serv
         assert ("seccomp:unconfined" in service.get("security_opt", [])) == (name in ("api", "slack", "runs"))
 
 
+def test_files_of_the_systemd_unit_are_its_users_alone() -> None:
+    unit = (DEPLOY / "embedded" / "leadline.service").read_text().splitlines()
+    assert "UMask=0077" in unit
+    assert "StateDirectoryMode=0700" in unit
+
+
 def test_the_hardened_sandbox_works_under_systemd_too() -> None:
     unit = (DEPLOY / "embedded" / "leadline.service").read_text()
     families = re.findall(r"^RestrictAddressFamilies=(.*)$", unit, re.MULTILINE)

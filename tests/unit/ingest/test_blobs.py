@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.blobs import DirectoryBlobs
-from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
+from ingest.errors import BlobNameError, EmptyUploadError, StorageFullError, UploadTooLargeError
 from tests.support.catalogs import at_once
 
 
@@ -90,3 +90,48 @@ def test_reads_that_come_in_pieces_are_put_together(tmp_path: Path, monkeypatch:
     assert blobs.read("text/a.txt", 2, 5) == b"23456"
     assert blobs.read("text/a.txt", 8, 5) == b"89"
     assert blobs.read("text/a.txt", 12) == b""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../x",
+        "text/../../x",
+        "text/..",
+        "/etc/passwd",
+        "text//x",
+        "text/ab/",
+        "",
+        ".",
+        "text/a b",
+        "text/x\n",
+        "text/x\0",
+        "text/é",
+    ],
+)
+def test_a_key_that_could_lead_out_of_the_folder_is_refused(tmp_path: Path, key: str) -> None:
+    root = tmp_path / "blobs"
+    blobs = DirectoryBlobs(root)
+    (tmp_path / "x").write_text("of somebody else")
+    blobs.put("text/ab/y", b"ours")
+    for use in (
+        partial(blobs.read, key),
+        partial(blobs.put, key, b"planted"),
+        partial(blobs.delete, key),
+        partial(blobs.size, key),
+        partial(blobs.file, key),
+        partial(blobs.move, "text/ab/y", key),
+        partial(blobs.copy, key, "text/ab/z"),
+        partial(blobs.create, key, b"planted"),
+    ):
+        with pytest.raises(BlobNameError):
+            use()
+    assert (tmp_path / "x").read_text() == "of somebody else"
+    assert list(blobs.keys("text")) == ["text/ab/y"]
+
+
+def test_files_with_names_that_are_no_keys_are_not_listed(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put("text/ab/x", b"ours")
+    (tmp_path / "text" / "ab" / "a name of somebody").write_text("theirs")
+    assert list(blobs.keys("text")) == ["text/ab/x"]

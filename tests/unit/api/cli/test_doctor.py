@@ -1,5 +1,6 @@
 """What `leadline doctor` says of the model in use."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import Finding, _language_model, about_profile
+from api.cli.doctor import Finding, _language_model, _permissions, about_profile
 from api.settings import Settings
 from rlm.llm.budgets import FREE, Price
 from rlm.llm.profiles import LOCAL_QWEN, Profiles
@@ -99,3 +100,22 @@ def test_a_release_of_vllm_without_advisories_is_well_and_other_servers_have_non
     assert "model server" not in found(server, tmp_path)
     server.release = "0.33.0"
     assert found(server, tmp_path)["model server"].advice == ""
+
+
+def test_a_data_folder_that_others_can_read_is_reported_with_the_command_that_closes_it(tmp_path: Path) -> None:
+    home = tmp_path / "my home"
+    home.mkdir(mode=0o755)
+    (home / "catalog.sqlite").touch()
+    (home / "catalog.sqlite").chmod(0o644)
+    settings = Settings(home=home, models=tmp_path, llm="none")
+    (finding,) = _permissions(settings)
+    assert "2 paths" in finding.found
+    assert str(home) in finding.found
+    command = finding.advice.split("`")[1]
+    subprocess.run(command, shell=True, check=True)
+    (finding,) = _permissions(settings)
+    assert not finding.advice
+
+
+def test_a_data_folder_that_is_not_there_yet_has_no_permissions(tmp_path: Path) -> None:
+    assert list(_permissions(Settings(home=tmp_path / "home", models=tmp_path, llm="none"))) == []

@@ -1,0 +1,43 @@
+"""Files of an installation are readable by its own user alone."""
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+_OTHERS, _GROUP_AND_OTHERS = 0o007, 0o077
+
+
+def make_new_files_private() -> None:
+    """Have this process, and every process that it starts, create files and folders for its own user alone."""
+    os.umask(_GROUP_AND_OTHERS)
+
+
+def list_wider_paths(home: Path, limit: int) -> list[Path]:
+    """List at most `limit` paths of a data folder that others may read, write or enter, the folder first.
+
+    A folder of another user is a volume that this process enters through its group, as on Kubernetes. There the group
+    is not counted, nor the folder itself, whose permissions are not ours to change.
+    """
+    if not home.is_dir():
+        return []
+    is_ours = os.geteuid() in (0, home.stat().st_uid)
+    unwanted = _GROUP_AND_OTHERS if is_ours else _OTHERS
+    own = [home] if is_ours else []
+    return list(islice((path for path in (*own, *_walk(home)) if _mode(path) & unwanted), limit))
+
+
+def _walk(home: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(home):
+        for name in (*folders, *names):
+            yield Path(folder, name)
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of a path; none for a link, whose own mean nothing, and for what was removed meanwhile."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
+    return 0 if stat.S_ISLNK(mode) else stat.S_IMODE(mode)
