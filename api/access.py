@@ -110,6 +110,7 @@ class Requires:
 
     async def __call__(self, found: Annotated[Principal, Depends(principal)]) -> Principal:
         """Return who asks. Raises `ScopeMissingError`, which names the scope."""
+        # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise missing_scope(self.scopes[0])
         return found

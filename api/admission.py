@@ -48,6 +48,7 @@ class Authentication:
         if scope["type"] != "http" or _PUBLIC.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
+        # guard: key-before-body
         caller = await self._caller(scope)
         if caller is None:  # a page for nobody in particular
             await self._app(scope, receive, send)
@@ -69,6 +70,7 @@ class Authentication:
             if is_page:
                 return None
             raise UnauthorizedError("This needs an API key." if secret is None else "The session has ended.")
+        # guard: csrf-every-route
         require_own(scope, secret)
         scope[SESSION] = secret
         return caller

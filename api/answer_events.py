@@ -57,6 +57,7 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
                 work.exception()  # errors of giving up concern nobody
                 return None
     except asyncio.CancelledError:  # the service ends, or the protocol has seen the client go
+        # guard: mcp-answer-ends-with-client
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise

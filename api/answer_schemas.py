@@ -338,6 +338,7 @@ class AnswerOut(Wire):
         """
         shown = _without(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _with_quotes(shown)}
+        # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
 
     def rendered(self, forms: Collection[Form], public_url: str | None) -> Self:

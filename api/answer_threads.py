@@ -42,6 +42,7 @@ class AnswerThreads:
         with self._lock:
             taken, others = self._taken.total(), len(set(self._taken) - {tenant_id})
             has_less = self._taken[tenant_id] < max(1, self._places // (1 + others))
+            # guard: answer-place-for-newcomer
             room = self._places + (self._spare if others and has_less else 0)
             if taken >= room:
                 raise AnswersFullError(f"{taken:,} answers are being made already, and there is room for no more.")

@@ -111,6 +111,7 @@ def begin_run(
         return known
     limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
     wants = served.meter.run(account_of(caller), wanted)
+    # guard: runs-metered
     run, _ = served.runs.create(
         replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
     )

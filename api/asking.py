@@ -63,6 +63,7 @@ class Asking:
         claim = self._claim
         if claim is None:
             return None
+        # guard: replayed-answer-readers
         claim.shows_again = True
         if not claim.is_repeat:
             return None
@@ -92,6 +93,7 @@ class Asking:
         if self._before is not None:
             return self._before
         identifier, versions = self.request.used.work.id, self.request.used.work.versions
+        # guard: unstored-response
         if not self._is_kept:
             return self._unkept(answer, identifier)
         try:
@@ -116,6 +118,7 @@ class Asking:
     def _wanted(self, body: QuestionIn) -> Wanted:
         """Return what is wanted; a question to one collection that names no strategy is answered by its default."""
         wanted = body.wanted()
+        # guard: named-strategy-wins
         if "strategy" in body.model_fields_set or len(body.collections) != 1:
             return wanted
         default = self._served.collections.default_strategy(self._caller.tenant_id, body.collections[0])
@@ -149,6 +152,7 @@ def require_collections(
     A request that was sent before is answered as it was. Raises `CollectionNotFoundError`, also for a collection that
     is closed to the caller.
     """
+    # guard: unknown-collection-refused
     if names and (claim is None or not claim.is_repeat):
         served.collections.require(caller.tenant_id, names, readers=caller.readers)
 

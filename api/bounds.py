@@ -101,6 +101,7 @@ class BodyBounds:
             if message["type"] != "http.request":
                 return b""  # the client is gone, and what comes next finds that
             body += message.get("body", b"")
+            # guard: unannounced-body-size
             if len(body) > self._max_bytes:
                 raise self._too_large()
             if not message.get("more_body", False):
@@ -126,6 +127,7 @@ class _Timed:
             return await self._receive()
         begun = time.monotonic()
         try:
+            # guard: slow-body
             message = await asyncio.wait_for(self._receive(), max(0.001, self._idle_seconds - self._waited))
         except TimeoutError as error:
             raise SlowRequestError(

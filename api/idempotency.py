@@ -90,6 +90,7 @@ class Idempotency:
         secret, body = _Seal(scope, key), _Body(scope, receive)
         if not brings_files(scope):
             await body.read()
+        # guard: idempotency-owner
         owner = f"{caller.key_id or caller.owner}\0".encode() + key
         claim = await self._threads.run(
             self._keys.claim, caller.tenant_id, hashlib.sha256(owner).hexdigest(), _digest(scope, body)
@@ -228,6 +229,7 @@ class _Seal:
         head = {"status": status, "headers": [[part.decode("latin-1") for part in header] for header in headers]}
         nonce = token_bytes(_NONCE_BYTES)
         content = zlib.compress(json.dumps(head).encode() + b"\n" + body)
+        # guard: idempotency-sealed
         return nonce + self._cipher.encrypt(nonce, content, None)
 
     def open(self, sealed: bytes) -> tuple[dict[str, Any], bytes]:

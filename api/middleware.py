@@ -50,6 +50,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = int(message["status"])  # some send an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                # guard: leaving-closes-connections
                 if self._leaving():
                     headers.append((b"connection", b"close"))
                 present = {name for name, _ in headers}

@@ -59,11 +59,14 @@ class OidcTokens:
                 token,
                 self._keys.key(token),
                 algorithms=list(settings.algorithms),
+                # guard: token-issuer
                 issuer=settings.oidc_issuer,
+                # guard: token-audience
                 audience=audience,
                 leeway=settings.oidc_leeway_seconds,
                 options={"require": ["exp", "iss", "aud", settings.oidc_user_claim]},
             )
+            # guard: oidc-nonce
             if nonce is not None and claims.get("nonce") != nonce:
                 raise ValueError("the token belongs to another sign-in")
             principal = self._principal(claims)
@@ -125,6 +128,7 @@ class _ProviderKeys:
     def key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
         """Return the key that a token names. Raises `PyJWTError`, and `IdentityProviderUnavailableError`."""
         header = jwt.get_unverified_header(token)
+        # guard: token-algorithm
         if header.get("alg") not in self._settings.algorithms:
             raise jwt.InvalidAlgorithmError("not in the list")
         kid = header.get("kid")

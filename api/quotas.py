@@ -190,6 +190,7 @@ class Metered(Durability):
         reserved = Limits(
             tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
         )
+        # guard: answers-metered
         self._budget = super().budget(limits.within(reserved), price)
         return self._budget
 

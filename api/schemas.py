@@ -31,6 +31,7 @@ class Wire(BaseModel):
     def _sendable(cls, members: Any) -> Any:  # noqa: ANN401 - what a model is made from
         if not isinstance(members, dict):
             return members
+        # guard: outbound-text
         return {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
 
 

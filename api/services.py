@@ -168,5 +168,6 @@ class Services:
             require()
         except LeadlineError as error:
             log.warning("a part is not ready", part=part, code=error.code, detail=str(error))
+            # guard: health-without-details
             return "unavailable"
         return "ready"

@@ -133,6 +133,7 @@ def waker(changed: asyncio.Event) -> Callable[[], None]:
 
 async def until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
     """Wait until something changed, it is time to look again, or the process stops."""
+    # guard: sse-polls
     deadline = time.monotonic() + _LOOK_SECONDS
     while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:
         with suppress(TimeoutError):

@@ -31,6 +31,7 @@ class Turns:
     ) -> None:
         """`share` is what a tenant may have at most; three quarters of the places if not given."""
         self._places = places
+        # guard: tenant-share-of-places
         self._share = max(1, places - places // 4) if share is None else min(share, places)
         self._refuse = refuse
         self._waiting_each = waiting

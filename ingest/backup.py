@@ -75,8 +75,10 @@ def make_backup(
         contents = _copy_catalog(catalog, blobs, folder, advanced)
         before = missing
         missing = {each.key for each in contents if not _take(blobs, each.key, folder, link=link) and each.required}
+        # guard: backup-later-catalog
         if missing == before:
             break
+    # guard: backup-without-deleted
     _discard_others(folder, {each.key for each in contents})
     return _finish(folder, contents, missing, advanced)
 
@@ -109,6 +111,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
     foreign = next((path for path, digest in sums.items() if not _is_listed(path, digest)), None)
+    # guard: backup-list-in-folder
     if foreign is not None:
         raise BackupError(
             f"{folder / SUMS} names {foreign!r}, which is no file of a backup.",
@@ -186,6 +189,7 @@ def write_durably(path: Path, content: str) -> None:
 
 
 def _begin(folder: Path) -> None:
+    # guard: private-backup-folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
     if MANIFEST in present:

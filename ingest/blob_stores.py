@@ -35,6 +35,7 @@ def open_blobs(settings: BlobSettings, home: Path, *, min_free_bytes: int = 0) -
 
 def require_unsealed(blobs: BlobStore) -> None:
     """Raise `BlobKeyError` for a store with sealed files, where no key is given."""
+    # guard: sealed-store-needs-key
     if blobs.size(SEALED_NOTE) is not None:
         raise BlobKeyError(
             f"The files in {blobs.place} are sealed, and LEADLINE_BLOB_KEYS is not set.",

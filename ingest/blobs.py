@@ -37,6 +37,7 @@ def is_key(key: str) -> bool:
 
 def require_key(key: str) -> str:
     """Return the key. Raises `BlobNameError` unless it is one that Leadline could have made."""
+    # guard: blob-key-in-folder
     if not is_key(key):
         raise BlobNameError(f"{key!r} is not the key of a stored file.")
     return key
@@ -279,6 +280,7 @@ class DirectoryBlobs(LocalRoom):
             raise KeyError(key) from error
         with translating_out_of_room(), file:
             incoming = Incoming(self.path(key), max_bytes, file, size, digest)
+            # guard: upload-recorded-bytes
             incoming.cut(size)
             yield incoming
 
@@ -347,6 +349,7 @@ class DirectoryBlobs(LocalRoom):
         except FileNotFoundError:
             return 0
         # The folder stays, also when it is empty: a `put` may have just made sure that it is there.
+        # guard: blob-folder-kept
         return size
 
     def move(self, source: str, key: str) -> bool:

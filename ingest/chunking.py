@@ -77,6 +77,7 @@ def chunk_text(
     left_out = [(start, end) for start, end, _ in unindexed(text, layout, positions, table_rows=table_rows)]
     chunks: list[Chunk] = []
     for section in _sections(text, layout):
+        # guard: long-table-rows
         for begin, stop in _without(section.start, section.end, left_out):
             for start, end in _split(text, begin, stop, max_chars, rows):
                 place = layout.place_at(start)

@@ -81,12 +81,14 @@ class Destinations:
             raise DestinationRefusedError(f"There is no server called {destination.host!r}.", hint="") from error
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
         for address in addresses:  # one private address among public ones is an attempt, or a mistake
+            # guard: webhook-every-address
             self._require(destination, address)
         return destination, addresses
 
     def _require(self, destination: Destination, address: Address) -> None:
         if any(address in network for network in self._networks):
             return
+        # guard: webhook-public-address
         if not _is_public(address):
             raise DestinationRefusedError(f"{destination.host} is at {address}, which is no public address.")
         if destination.scheme != "https":

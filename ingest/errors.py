@@ -37,6 +37,7 @@ class LeadlineError(Exception):
     @property
     def told(self) -> tuple[str, str]:
         """The detail and the hint for those who use the service."""
+        # guard: problems-name-no-host
         return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
     def __str__(self) -> str:

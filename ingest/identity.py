@@ -68,6 +68,7 @@ class CollectionAccess:
         """Raise `CollectionNotFoundError` for a denied collection, and `RoleMissingError` for a read-only one."""
         if collection in self.denied:
             raise CollectionNotFoundError(f"There is no collection {collection!r}.")
+        # guard: read-only-role
         if collection in self.read_only:
             raise RoleMissingError(f"This needs the role `writer` on the collection {collection!r}.")
 

@@ -64,6 +64,7 @@ def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(at, f"JSON must be in UTF-8; the byte at {error.start} is not.") from error
+    # guard: json-depth
     _require_shallow(text, at)
     suspicious = "\\u" in text
 
@@ -85,6 +86,7 @@ def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     except json.JSONDecodeError as error:
         raise InputError(at, f"This is not JSON: {error.msg} at character {error.pos}.") from error
     if suspicious:
+        # guard: inbound-text
         check_value(value, at)
     return value
 

@@ -42,13 +42,16 @@ def tie(record: "InstallationRecord", blobs: BlobStore) -> Installation:
     Raises `InstallationMismatchError` when they have different ids, and when one without an id does not seem to belong
     to the other. Raises `RestoreUnfinishedError`.
     """
+    # guard: unfinished-restore
     if blobs.size(RESTORING) is not None:
         raise RestoreUnfinishedError(f"A restore to {blobs.place} was broken off.")
     recorded, marked = record.id(), mark_of(blobs)
     if recorded is None or marked is None:
+        # guard: blobs-without-id
         _require_related(record, blobs)
         recorded = record.claim(marked or str(uuid.uuid4()))
         marked = mark(blobs, recorded)
+    # guard: blobs-of-installation
     if recorded != marked:
         raise mismatch(recorded, blobs.place, marked)
     return Installation(recorded, record.knows_version)

@@ -56,5 +56,6 @@ def neutral(text: str) -> str:
 
     Idempotent. Nothing is put together by it, because no visible character is removed.
     """
+    # guard: prompts-without-hidden-characters
     left: str = _TOKENS.sub(lambda match: _WIDE[match[0]], visible(text))
     return left

@@ -69,6 +69,7 @@ def restore(
         if replace and not begun_before:
             _save_catalog(parts)
         for number, (key, digest) in enumerate(digests.items(), start=1):
+            # guard: restore-writes-named-files
             if key in named:
                 _put_back(folder / BLOBS / key, blobs, key, digest)
             advanced("Files", number, len(digests))
@@ -148,5 +149,6 @@ def _copy(source: Path, target: Path, digest: str) -> None:
                 writing.write(block)
     except FileNotFoundError as error:
         raise BackupError(f"{source} is missing from the backup.") from error
+    # guard: restore-checks-digest
     if found.hexdigest() != digest:
         raise BackupError(f"{source} has other bytes than when the backup was made.")

@@ -261,6 +261,7 @@ class SealedBlobs:
         sealed = self.inner.read(key, at, (last - first + 1) * _SEALED_FRAME_BYTES)
         opened = self._opened(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
+        # guard: truncated-sealed-file
         if len(found) != end - start:  # frames are missing at the end
             raise _changed(key)
         return found

@@ -84,6 +84,7 @@ class Bm25Encoder:
         words, text, context = self._words[language], self._read(text), self._read(context)
         read = self._content_words(text)
         inside, above = words.terms(read), words.terms(self._content_words(context))
+        # guard: bm25-figures-length
         length = 1 - self._b + self._b * (len(inside) - self._not_wordy(words, read)) / self._avgdl
         found: dict[int, float] = {
             term: count / length

@@ -23,6 +23,7 @@ class Stretch:
     def meets(self, other: "Stretch") -> bool:
         """True if the stretches overlap, or one begins where the other ends."""
         one, next_ = sorted((self, other), key=lambda stretch: stretch.first)
+        # guard: no-join-over-gap
         return self.version_id == other.version_id and next_.first <= one.last + (not one.gap_after)
 
 

@@ -74,6 +74,7 @@ class FolderStore:
     def open(self, generation_id: int, dimension: int) -> Index:
         folder = self.folder(generation_id)
         owner = read_mark(folder)
+        # guard: index-folder-of-installation
         if owner is not None:
             self._require_ours(generation_id, owner)
         index = QdrantEdgeIndex(folder, dimension=dimension)
@@ -149,6 +150,7 @@ class ServerStore:
 
         settings = self._of(generation_id)
         if (owner := self.owner(generation_id)) is not None:
+            # guard: index-server-of-installation
             self._require_ours(settings, owner)
         with self._connect() as connection:
             drop(connection, settings)
@@ -215,6 +217,7 @@ def require_known(index: Index, installation: Installation, name: str) -> None:
     Raises `InstallationMismatchError`.
     """
     versions = set(index.versions())
+    # guard: index-without-id
     if versions and not installation.knows_version(versions):
         raise InstallationMismatchError(
             f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, and the catalog knows none of them."

@@ -195,6 +195,7 @@ class OpenGenerations:
 
     def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
         """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
+        # guard: former-index-weights
         sparse = self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)
         if with_encoder and sparse is None:
             raise IndexMismatchError(

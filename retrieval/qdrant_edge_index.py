@@ -91,6 +91,7 @@ class QdrantEdgeIndex:
                 Point(chunk.id, {SPARSE: _edge_sparse(vector)}, payload_of(chunk))
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
+            # guard: insert-only-chunks
             self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
             self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
 
@@ -223,6 +224,7 @@ class QdrantEdgeIndex:
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
+        # guard: edge-words-by-tenant
         if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
             return None
         return SearchParams(idf=IdfParams(corpus=Filter(must=_seen(scope))))
@@ -276,6 +278,7 @@ def _seen(scope: Scope) -> list[Any]:
     must: list[Any] = [_equals(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))
+        # guard: edge-query-readers
         must.append(Filter(should=[IsEmptyCondition(READERS), readers]))
     if scope.closed:
         must.append(Filter(must_not=[FieldCondition(key=COLLECTION, match=MatchAny(list(scope.closed)))]))

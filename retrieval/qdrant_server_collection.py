@@ -34,6 +34,7 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     if info is None:
         if settings.replication_factor > 1:
+            # guard: copies-within-nodes
             _require_nodes(connection, settings)
         connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
         info = connection.call(

@@ -101,6 +101,7 @@ class QdrantConnection:
             try:
                 return request(self._clients[at])
             except (UnexpectedResponse, ResponseHandlingException) as error:
+                # guard: next-qdrant-address
                 if not _is_away(error):
                     raise
                 self._at = (at + 1) % len(self._clients)

@@ -236,6 +236,7 @@ class QdrantServerIndex:
         try:
             return client.update_vectors(points=points, **how)
         except UnexpectedResponse as error:
+            # guard: replica-404-counted
             if error.status_code != 404:
                 raise
             where = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
@@ -272,6 +273,7 @@ class QdrantServerIndex:
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
+        # guard: server-words-by-tenant
         if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
             return None
         corpus = models.Filter(must=_seen(scope))
@@ -339,6 +341,7 @@ def _seen(scope: Scope) -> list[models.Condition]:
     must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))
+        # guard: server-query-readers
         must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))
     if scope.closed:
         must.append(models.Filter(must_not=[_any_of(COLLECTION, scope.closed)]))

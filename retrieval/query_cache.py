@@ -96,6 +96,9 @@ class CachedSearcher:
         clock = Clock()
         # Read before the search: a change meanwhile makes the result too new for this number, never too old.
         version = self._corpus.corpus_version(request.tenant_id)
+        # guard: query-cache-generation
+        # guard: query-cache-corpus
+        # guard: query-cache-tenant
         key = _Key(request.tenant_id, version, self.uncached.generation, _canonical(request))
         kept = self._find(key)
         clock.lap("cache")
@@ -158,8 +161,10 @@ class CachedSearcher:
 
 def _canonical(request: SearchRequest) -> str:
     """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
+    # guard: query-cache-request
     members = asdict(request)
     del members["tenant_id"]
+    # guard: query-cache-readers
     members["readers"] = None if request.readers is None else sorted(request.readers)
     return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
 

@@ -190,6 +190,7 @@ class Searcher:
         """Return the collections that are closed to the principal."""
         if request.readers is None:
             return ()
+        # guard: grants-in-searches
         return self._visibility.closed_collections(request.tenant_id, request.readers)
 
     def _shown(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
@@ -204,6 +205,7 @@ class Searcher:
             shown = {
                 version: each
                 for version, each in found.items()
+                # guard: readers-after-search
                 if each.open_to(request.readers) and each.collection not in closed
             }
             left = allowed(filters, {version: each.document_id for version, each in shown.items()})
@@ -245,6 +247,7 @@ class Searcher:
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
         chosen, passed_over = choose(index, show, scope, ranking.best, request)
+        # guard: refresh-hidden-versions
         if not ranking.best:  # nothing was looked up, so what is known of hidden versions may be old
             self._visibility.visible(request.tenant_id, ())
         clock.lap("show")

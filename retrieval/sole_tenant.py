@@ -51,6 +51,7 @@ class SoleTenant:
         with self._lock:
             self._written |= frozenset(tenant_ids)
             if self._tenants is not None:
+                # guard: second-tenant-noticed
                 self._tenants |= self._written
 
     def _is_due(self) -> bool:

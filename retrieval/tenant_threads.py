@@ -46,6 +46,7 @@ class TenantThreads(Generic[T]):
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))
             work = queue.popleft()
+            # guard: reranker-turns
             self._queues.move_to_end(tenant_id)
             if not queue:
                 del self._queues[tenant_id]

@@ -70,6 +70,7 @@ class TokenCache:
     def _enter(self, corpus: Corpus) -> None:
         """Drop what is kept of an earlier corpus of the tenant."""
         known = self._corpora.get(corpus.tenant_id)
+        # guard: token-vectors-corpus
         if known is None or (known != corpus and known.version <= corpus.version):
             self._corpora[corpus.tenant_id] = corpus
             for key in [key for key in self._entries if key[0] == corpus.tenant_id]:
@@ -83,6 +84,7 @@ class TokenCache:
 
 
 def _key(corpus: Corpus, text: str) -> _Key:
+    # guard: token-vectors-tenant
     return corpus.tenant_id, hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

@@ -136,6 +136,7 @@ class _Reading:
                 break
             # Each search has this share, also where the first one read more than half.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
+            # guard: direct-search-share
             yield self._search(reply.queries, max(share, self._reader.room // left))
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 

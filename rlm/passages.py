@@ -131,6 +131,7 @@ class PassageReader:
         """
         found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
         before, hits, room = len(self._read), list(in_turn(found)), max(tokens, self.room)
+        # guard: hits-before-context
         spent = self._take(hits, tokens // 2 if widened else tokens)
         tokens, room = tokens - spent, room - spent
         if widened:
@@ -173,12 +174,14 @@ class PassageReader:
                     section = self._around(place, 4 * self._tokens)
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
+                    # guard: requested-section-whole
                     if 2 * len(best.intersection(section)) > len(section):
                         yield [(each, hit) for each in section if each not in self._read]
 
     def _place(self, hit: Passage) -> _Place | None:
         """Return the chunk that a hit is; None if its version is not in the corpus, or was closed meanwhile."""
         document = self._corpus.with_id(hit.document_id)
+        # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
             return None
         try:

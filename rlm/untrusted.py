@@ -32,6 +32,7 @@ def plain(text: str, nonce: str) -> str:
 
 def one_line(text: str, max_chars: int | None = None) -> str:
     """Return `text` as a model may get it, on one line, cut after `max_chars`."""
+    # guard: one-line-records
     return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
 
 

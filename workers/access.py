@@ -58,6 +58,7 @@ def write_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[
         def write(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
 
+        # guard: new-points-readers
         write_until_current(catalog, document_id, write)
 
 

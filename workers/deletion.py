@@ -45,6 +45,7 @@ class Deleter:
             size += sum(self._blobs.delete(key) for key in staged)
             self._catalog.forget_staged(removable.id)
         reach("delete.blobs_removed")
+        # guard: redact-with-version
         self._catalog.redact(removable)
         return chunks, size
 

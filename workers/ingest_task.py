@@ -237,9 +237,11 @@ class IngestTask:
         if not is_container(version.media_type):
             return None
         depth, others = self._deps.catalog.count_around(document.id)
+        # guard: upload-entry-room
         room = replace(
             self._room, entries=max(0, self._room.entries - others), levels=max(0, self._room.levels - depth)
         )
+        # guard: no-entries-when-reindexing
         return Unpacking(room, _keep_nothing if document.active_version_id == version.id else store.take)
 
     def _tell_progress(self, job: Job, done: int, total: int | None) -> None:
@@ -270,6 +272,7 @@ class IngestTask:
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
         """Remove what was written for a withdrawn version; a lost job's failure becomes a `LeaseLostError`."""
         job = failure.job
+        # guard: delete-during-indexing
         if self._deps.catalog.removable(job.version_id) is not None:
             index.delete_version(job.tenant_id, job.version_id)
             self._deps.texts.delete(job.version_id)

@@ -54,7 +54,9 @@ class _Kind:
     aside: int
 
     def too_much(self, share: float) -> bool:
+        # guard: upkeep-counts-quarantine
         strange = self.unknown + self.aside
+        # guard: upkeep-large-share
         return self.unknown > 0 and strange > _HANDFUL and strange > share * (self.total + self.aside)
 
     @property
@@ -94,7 +96,9 @@ class LeftoverRounds:
         """
         try:
             with self._generations.indexes() as indexes:
+                # guard: upkeep-one-installation
                 identifier = require_tied(self._record, self._blobs)
+                # guard: upkeep-own-index
                 self._generations.require_owned(identifier)
                 done = self._round(indexes)
         except InstallationMismatchError as error:
@@ -120,6 +124,7 @@ class LeftoverRounds:
         return self._quarantine.put_back(set(aside) - self._unknown(aside)) if aside else 0
 
     def _round(self, indexes: Mapping[int, Index]) -> Removed:
+        # guard: quarantine-returns
         put_back = self.put_back()
         present = {version for index in indexes.values() for version in index.versions()}
         keys = {kind: set(self._blobs.keys(kind)) for kind in ("original", *_DERIVED)}
@@ -138,6 +143,7 @@ class LeftoverRounds:
         chunks = self._remove_given_up(indexes, present, derived)
         self._leftovers.note_unknown(strangers - lasting)
         chunks += _remove(indexes, lasting)
+        # guard: unknown-files-quarantined
         put_aside = self._quarantine.put_aside(set().union(*unknown.values()))
         files = self._quarantine.expire(older_than_days=self._limits.quarantine_days)
         files += self._blobs.discard_unfinished(older_than_seconds=self._forgotten_seconds)
@@ -163,6 +169,7 @@ class LeftoverRounds:
     def _lasting(self, unknown: Collection[str]) -> set[str]:
         """Select the unknown versions that were first seen longer ago than they are kept."""
         seen, last = self._leftovers.first_seen(), time.time() - 86_400 * self._limits.quarantine_days
+        # guard: unknown-chunks-wait
         return {version for version in unknown if seen.get(version, last) < last}
 
     def _too_much(self, *kinds: _Kind) -> str:

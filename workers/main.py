@@ -91,6 +91,7 @@ def run_beat(settings: ClusterSettings) -> None:
         for task, seconds in every.items()
     }
     beat = app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values()))
+    # guard: beat-ends-on-signal
     beat.install_sync_handler = lambda _service: _end_on_signals()
     beat.run()
 

@@ -60,6 +60,7 @@ class ReembedTask:
     def _put(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
         waiting: list[_Begun] = []
         for job in jobs:
+            # guard: copying-awaits-vectors
             if made.copied is not None and self._awaits_vectors(job):
                 self._deps.jobs.postpone(job, _AWAITED)
                 continue

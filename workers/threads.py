@@ -214,6 +214,7 @@ class WorkerThreads:
             self._guarded(self._beat)
 
     def _beat(self) -> bool:
+        # guard: hung-steps-ended
         self._end_hung_steps()
         if time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + _TIDY_SECONDS

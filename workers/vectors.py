@@ -81,6 +81,7 @@ def word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, langua
     The encoder reads no file name: a name has words to search for, and no meaning.
     """
     known = [] if name in text.context else [PurePath(name).stem]
+    # guard: table-header-indexed
     context = "\n".join([text.context, *known, *filter(None, [text.header])])
     return encoder.document(text.body, context=context, language=language)
 
@@ -205,12 +206,14 @@ class VectorWriter:
 
     def _copied(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
         """Find the vectors of the same texts in the generation that this one copies."""
+        # guard: copied-vectors
         if self._made.copied is None:
             return {}
         same = _with_same_text(self._made.copied, {each.key for each in wanted})
         return {
             each.key: _Known(same[each.key][1], round(len(each.text) * _TOKENS_A_CHARACTER), is_reused=True)
             for each in wanted
+            # guard: copy-vectors-same-text
             if each.key in same
         }
 

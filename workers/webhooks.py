@@ -47,6 +47,8 @@ class WebhookSender:
         # No connection is kept: one that was made for a name must not serve another at the same address. And neither
         # a proxy of the environment nor a redirect may lead anywhere that was not checked.
         alone = httpx.Limits(max_keepalive_connections=0)
+        # guard: webhook-no-proxy
+        # guard: webhook-no-redirect
         async with httpx.AsyncClient(verify=self._tls, limits=alone, trust_env=False, follow_redirects=False) as http:
             await asyncio.gather(*(self._send(http, due) for due in claimed))
 
@@ -71,6 +73,7 @@ class WebhookSender:
                 return await self._post(http, due, destination, destination.url(address))
             except httpx.ConnectError:
                 continue
+        # guard: webhook-checked-address
         return await self._post(http, due, destination, destination.url(addresses[-1]))
 
     async def _post(self, http: httpx.AsyncClient, due: Due, destination: Destination, url: str) -> Outcome:

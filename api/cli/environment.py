@@ -53,6 +53,7 @@ def read_settings(**changes: object) -> Settings:
 
 def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
     """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong, missing or unknown."""
+    # guard: unknown-settings
     require_known(os.environ)
     files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _secrets(kind)}
     try:
@@ -95,6 +96,7 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
     if value:
         raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Keep one of them.")
     try:
+        # guard: empty-secret-file
         return Path(file).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "It is not UTF-8"

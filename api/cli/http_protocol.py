@@ -51,6 +51,7 @@ class BoundedProtocol(H11Protocol):
 
     def _expect_head(self) -> None:
         if self._head_timer is None and not self._is_working():
+            # guard: head-timeout
             self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _forget_head(self) -> None:

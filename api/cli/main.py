@@ -122,6 +122,7 @@ def configure(
 
 def main() -> None:
     """Run the command line: an error of ours becomes a sentence and the next step, not a traceback."""
+    # guard: private-files
     make_new_files_private()
     try:
         with acting(command_line()):

@@ -69,6 +69,7 @@ def end_process() -> None:
     Before Python 3.14 a daemon thread that is in C++ while Python ends aborts the process: an inference for a document
     that took longer than the workers wait at their end, and that goes on at the next start.
     """
+    # guard: exit-with-computing-threads
     if any(thread.daemon for thread in threading.enumerate()):
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -120,6 +121,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._services.accepting = False
+        # guard: serve-until-balancers-know
         await self._leave()
         await super().shutdown(sockets)  # type: ignore[arg-type]
 

@@ -80,6 +80,7 @@ def _first_key(services: Services, console: Console) -> str:
     it is written to a file that only this user can read.
     """
     _, key = services.keys.issue(DEFAULT_TENANT, "first key")
+    # guard: first-key-not-logged
     if console.file.isatty():
         console.print("\nYour API key, shown this once (make more with `leadline keys create`):", highlight=False)
         console.print(f"  export LEADLINE_API_KEY={key}", highlight=False, soft_wrap=True)

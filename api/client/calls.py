@@ -104,6 +104,7 @@ class Streamed(Generic[T]):
     read: Callable[[str, str], T | None]
 
     def event(self, sent: ServerSentEvent) -> T | None:
+        # guard: client-heartbeats
         if not sent.data:  # a heartbeat, which the decoder takes for an event once there was one with an id
             return None
         if sent.event == "error":

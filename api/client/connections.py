@@ -83,6 +83,7 @@ class Client(Operations):
         try:
             yield self._events(response, wanted)
         finally:
+            # guard: client-stream-closed
             response.close()
 
     def followed(self, wanted: Followed[T]) -> Iterator[T]:

@@ -30,6 +30,7 @@ def _again(error: BaseException, call: Call[Any]) -> bool:
     """
     match error:
         case NoAnswerError():
+            # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
         case StateError():  # an earlier try of this request, whose reply was lost, is still worked on
             return error.problem == "request_under_way"

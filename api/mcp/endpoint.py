@@ -51,6 +51,7 @@ class Endpoint:
         return self._made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # guard: mcp-known-host
         self._require_known_host(scope)
         application = await self._begin()
         await application(scope, receive, send)

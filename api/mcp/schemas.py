@@ -286,6 +286,7 @@ class CheckedAnswerOut(Wire):
 
     @classmethod
     def of(cls, answer: AnswerOut) -> "CheckedAnswerOut":
+        # guard: mcp-inert-answers
         text = shown_text(answer)
         same = ("id", "conversation", "status", "citations", "strategy", "notes", "coverage", "finished", "dollars")
         return cls(

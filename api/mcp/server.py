@@ -74,6 +74,7 @@ class Tools:
                     f"There is no tool {asked.name[:100]!r}.", hint="`tools/list` has those there are."
                 )
             caller = _caller(context)
+            # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:
                 raise missing_scope(tool.scope)
             arguments = tool.takes.model_validate(asked.arguments or {})

@@ -26,6 +26,7 @@ def url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
     """Return an annotation for each marker in the text, as chat completions have them nested, without `type`."""
     return [
         {
+            # guard: openai-citation-offsets
             "start_index": start,
             "end_index": end,
             "title": cited.title,

@@ -107,6 +107,7 @@ def _text(turn: TurnIn) -> str:
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:
+        # guard: non-text-part-refused
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
                 f"A message has a part `{part.type[:100]}`, and of messages text alone is read.",

@@ -98,6 +98,7 @@ def require_own(scope: Scope, secret: str) -> None:
     if scope["method"] in _SAFE:
         return
     require_same_origin(scope)
+    # guard: csrf-token
     if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):
         raise ForeignRequestError("The request does not carry the token of this session.")
 

@@ -237,6 +237,7 @@ def _page(request: Request, template: str, title: str, **members: object) -> HTM
         here=request.url.path,
         **members,
     )
+    # guard: portal-csp
     return HTMLResponse(written, headers=HEADERS)
 
 

@@ -74,6 +74,7 @@ def authorization_url(settings: Settings, flow: Flow, redirect_uri: str) -> str:
 
 def admitted(served: Services, flow: Flow | None, state: str, code: str, redirect_uri: str) -> Principal:
     """Return who signed in at the provider. Raises `UnauthorizedError` for a flow that this browser did not begin."""
+    # guard: oidc-state
     if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
         raise _refused("This sign-in was begun in another browser, or too long ago.")
     token = _exchange(served.settings, flow, code, redirect_uri)

@@ -61,6 +61,7 @@ async def events(
 
     Each event carries the content of `GET /v1/batches/{id}`. `Last-Event-ID` works on every server and after any time.
     """
+    # guard: stream-limit
     await place.trade(streams)
     return await sse.follow(_followed(served, caller.tenant_id, batch_id), last_event_id)
 

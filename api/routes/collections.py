@@ -155,6 +155,7 @@ def require_manageable(served: Services, caller: Principal, collection: str) -> 
     Raises `CollectionNotFoundError`, and `RoleMissingError` for a restricted one whose admin the caller is not.
     """
     found = served.collections.collection(caller.tenant_id, collection, readers=caller.readers)
+    # guard: restricted-collection-admins
     if found.grants and role_of(caller, collection) is not Role.ADMIN:
         raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
     return found

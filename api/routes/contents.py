@@ -208,6 +208,7 @@ def shown_version(served: Services, caller: Principal, document_id: str, version
     Raises `DocumentNotFoundError`, also for a document that is closed to the caller, and `DocumentStateError` if there
     is no text, or not of the version that is asked for.
     """
+    # guard: content-readers
     document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     active = document.active_version_id
     if active is None:
@@ -215,6 +216,7 @@ def shown_version(served: Services, caller: Principal, document_id: str, version
             f"The document is {document.version.state}, so it has no text to show.",
             hint="Wait until it is searchable, or get /original.",
         )
+    # guard: span-of-active-version
     if version not in (None, active):
         raise DocumentStateError(
             "The document was replaced: its text is that of another version.",

@@ -90,6 +90,7 @@ def revoke(key_id: str, caller: Admin, served: Served) -> KeyOut:
 
 def require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
     """Let nobody but an operator make operators."""
+    # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise missing_scope(Scope.OPERATOR)
 

@@ -126,6 +126,7 @@ def _action(body: BulkIn, caller: Principal, served: Services) -> Callable[[str]
         change = DocumentChange(readers=chosen, changed=frozenset({"readers"}))
 
         def open_to(identifier: str) -> None:
+            # guard: bulk-readers-writable
             require_writable(served, caller, identifier)
             served.catalog.change(tenant, identifier, change, None, readers=readers)
             served.settle(identifier)

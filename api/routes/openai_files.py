@@ -110,6 +110,7 @@ def delete(file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
 
 def _delete_sent(served: Services, caller: Principal, file: StoredFile) -> None:
     """Delete a file that was sent as one, first so that no document is made of it any more."""
+    # guard: openai-file-of-other-owner
     if caller.sees_only not in (None, file.owner):
         raise RoleMissingError("The file is another's, who has put it where you may read it.")
     for _, collection in served.files.documents_of(caller.tenant_id, file.id):

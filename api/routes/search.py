@@ -30,6 +30,7 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
         await run_in_threadpool(require_collections, served, caller, body.collections)
     if body.rewrite is None:
         return await run_in_threadpool(_plain, served, body.query, request)
+    # guard: rewrite-places
     place.leave()
     return await threads.start(caller.tenant_id, partial(_rewritten, served, account_of(caller), request, body.rewrite))
 

@@ -66,7 +66,9 @@ async def sign_in(body: SignInIn, request: Request, served: Served, threads: Key
     begins on addresses of this machine alone.
     """
     cookie = SessionCookie.of(served.settings)
+    # guard: sign-in-cross-origin
     require_same_origin(request.scope)
+    # guard: sign-in-over-http
     cookie.require_safe(request.scope)
     caller, secret = await threads.run(_begin, served, body)
     response = JSONResponse(SessionOut.of(caller, secret).model_dump(mode="json"))

@@ -148,6 +148,7 @@ async def _received(request: Request, writer: UploadWriter, threads: Threads, ch
         await threads.run(writer.stop)
         raise
     if checksum is not None:
+        # guard: upload-checksum
         checksum.require()
     return True
 

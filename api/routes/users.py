@@ -73,6 +73,7 @@ def link(user_id: str, caller: Admin, served: Served, request: Request, body: Li
     Its sessions act as the user's key `portal`, which is made if there is none and gets these scopes. Revoking the key,
     or deleting the user, ends them.
     """
+    # guard: admin-grants-own-scopes
     require_right(caller, body.scopes)
     user = served.identities.users.user(caller.tenant_id, user_id)
     key = own_key(served.keys, caller.tenant_id, user=user.name, scopes=frozenset(body.scopes))

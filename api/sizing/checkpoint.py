@@ -41,6 +41,7 @@ class Cache:
 
     def sequence_bytes(self, tokens: int) -> float:
         """Return the bytes of a sequence of so many tokens."""
+        # guard: attention-window
         return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
 
 
@@ -113,6 +114,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         total = json.loads(index.read_text("utf-8"))["metadata"].get("total_size") if index.exists() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}.") from error
+    # guard: checkpoint-config-object
     if not isinstance(config, dict):
         raise CheckpointError(f"{file} holds no object.")
     name = path.name if path.is_dir() else file.parent.name
@@ -184,6 +186,7 @@ class _Sizes:
         stated: Sequence[str] = self._config.get("layer_types") or ()
         if stated:
             return stated[layer]
+        # guard: attention-window-off
         if not self._config.get("sliding_window") or self._config.get("use_sliding_window") is False:
             return "full_attention"
         every = int(self._config.get("sliding_window_pattern") or 0)
@@ -267,4 +270,5 @@ def _bits(quantization: Mapping[str, Any]) -> float:
         return float(weights["num_bits"]) + (16 / group if group > 0 else 0)
     if method in _BITS:
         return _BITS[method]
+    # guard: unknown-quantization
     raise CheckpointError(f"The size of weights quantized by {method!r} is not known.")

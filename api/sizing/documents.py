@@ -98,6 +98,7 @@ def plan_index(corpus: Corpus, machine: Machine, constants: Constants, *, dimens
     quantized = full / _FLOAT_BYTES
     words = corpus.chunks * constants["disk_bytes_a_chunk"] * replicas
     least = 3 if available else 1
+    # guard: large-vectors-quantized
     if full <= room * most:
         nodes, memory, kind = least, full, "none"
         reason = f"vectors in full fit into the memory of {nodes}"
@@ -113,4 +114,6 @@ def plan_index(corpus: Corpus, machine: Machine, constants: Constants, *, dimens
 def fits_one_process(corpus: Corpus, machine_memory_bytes: float, constants: Constants) -> bool:
     """True if the embedded service is enough: searches compare with every vector, quick up to a million."""
     needs = embedded_needs(corpus, constants)
+    # guard: more-memory-needs-cluster
+    # guard: many-chunks-need-cluster
     return corpus.chunks <= _MOST_EMBEDDED_CHUNKS and needs.memory_bytes <= machine_memory_bytes * _VECTOR_SHARE

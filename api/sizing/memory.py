@@ -62,6 +62,7 @@ class MemoryPlan:
 
     def sequences(self, tokens: int) -> float:
         """Return how many sequences of so many tokens the cache holds at once."""
+        # guard: model-larger-than-memory
         if self.cache <= 0:
             return 0.0
         whole = -(-tokens // _BLOCK_TOKENS) * _BLOCK_TOKENS
@@ -69,12 +70,14 @@ class MemoryPlan:
 
     def at_once(self, tokens: int) -> int:
         """Return how many of them run at once: as many as fit, and at most `max_num_seqs`."""
+        # guard: planned-sequences
         return min(int(self.sequences(tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
     """Share out a GPU's memory. Raises `CheckpointError` where the heads cannot be shared out among the GPUs."""
     gpus = options.tensor_parallel_size
+    # guard: gpu-head-split
     if checkpoint.cached_heads > 1 and checkpoint.cached_heads % gpus and gpus % checkpoint.cached_heads:
         raise CheckpointError(
             f"{checkpoint.cached_heads} heads of keys and values cannot be shared out among {gpus} GPUs.",

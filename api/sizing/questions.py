@@ -126,6 +126,7 @@ def plan_service(
         if rate > min(station.most for station in made) * _STEADY_SHARE:
             return None
         report = Simulation(made, rate=rate, seconds=_QUESTIONS / rate).run()
+        # guard: late-answers-no-plan
         return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
 
     replicas, report = 1, simulate(1)

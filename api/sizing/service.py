@@ -131,7 +131,9 @@ def make_plan(wanted: Wanted, server: MemoryPlan | None, constants: Constants) -
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)
     one = (
         one
+        # guard: many-questions-need-cluster
         and wanted.questions_an_hour <= _ONE_PROCESS_QUESTIONS
+        # guard: fast-indexing-needs-cluster
         and needs.seconds(wanted.cores) <= wanted.index_hours * 3600
     )
     machine = Machine(wanted.cores, wanted.memory_gb)

@@ -171,6 +171,7 @@ class Simulation:
         queue.pass_time(self._now)
         if queue.busy < queue.up:
             self._begin(queue, question, self._now)
+        # guard: simulated-full-queue
         elif queue.station.queue is not None and len(queue.waiting) >= queue.station.queue:
             queue.refused += 1
             self._refused += 1
@@ -189,6 +190,7 @@ class Simulation:
 
     def _finish(self, queue: _Queue, number: int) -> None:
         question = queue.under_way.pop(number, None)
+        # guard: simulated-failure
         if question is None:  # its place failed meanwhile
             return
         queue.pass_time(self._now)

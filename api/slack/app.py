@@ -104,6 +104,7 @@ class SlackApp:
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
                 return
             except Exception as error:  # noqa: BLE001 - Slack's library raises errors of several libraries
+                # guard: slack-failed-connection-closed
                 await self._disconnect()
                 log.warning("Slack cannot be reached, or knows no such token", error=str(error), seconds=pause)
             await asyncio.sleep(pause)
@@ -150,6 +151,7 @@ class SlackApp:
     def _authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.workspace, team_id)
+            # guard: slack-event-before-own-token
             if workspace is None and not self._knows_own:  # Slack sends again what is not taken
                 raise NotConnectedError("Slack has not told yet whose the bot's token is.")
             if workspace is None:

@@ -121,6 +121,7 @@ class _Delivery:
                 return
             is_late = live.was_shown_for_long(run.ended_at)
             # Somebody may have come into the channel since the run began.
+            # guard: slack-readers-before-reply
             caller = await readers()
             messages = await self._threads.run(self._messages, caller, run)
         except LeaseLostError:
@@ -205,6 +206,7 @@ class _Delivery:
                 if live.shows_text and time.monotonic() - looked_at >= _READERS_SECONDS:
                     looked_at = time.monotonic()
                     with suppress(SlackError):  # they are asked for again, and before the reply
+                        # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await readers()):
                             live.close()
                 await live.refresh(waits=run.state is RunState.QUEUED)

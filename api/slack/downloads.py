@@ -76,6 +76,7 @@ def blocks(
 
     Raises `FileRefusedError`, `SlackBusyError`, and `SlackUnavailableError` for a file that may come another time.
     """
+    # guard: slack-token-to-slack-only
     if not is_slacks(file.url, api_url):
         raise FileRefusedError("Its address is none of Slack's, where the bot's token would go.", hint=_SHARE_ITSELF)
     begun, size = time.monotonic(), 0

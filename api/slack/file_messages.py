@@ -51,6 +51,7 @@ def files_message(seen: Sequence[Seen]) -> Message:
 
 def _line(seen: Seen) -> str:
     file = seen.file
+    # guard: slack-file-names-inert
     name = inert_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS]) or "A file"
     if file.state is FileState.GONE:
         return f"{name} was deleted in Slack. {_reason(file)}"

@@ -208,6 +208,7 @@ class _Step:
         if described.get("is_channel") and not described.get("is_private", True):
             return Audience.TENANT, None, everybody
         members = f"group:{channel_group(shared.team_id, shared.channel)}"
+        # guard: slack-private-channel-files
         return Audience.CHANNEL, own | {members}, everybody
 
     def _received(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
@@ -267,8 +268,10 @@ class _Step:
             return replace(gone, said=Failure("", "Its document stays, as this service is set."))
         try:
             document = served.catalog.document(tenant, file.document_id)
+            # guard: slack-deletes-own-documents
             if not document.key_id.startswith(SLACK_KEY):
                 return replace(gone, said=Failure("", "Its document stays: it had been uploaded to Leadline before."))
+            # guard: slack-document-still-shared
             if self._store.is_used(file.document_id):
                 return replace(gone, said=Failure("", "Its document stays: the same file is shared elsewhere too."))
             receipt = served.delete(tenant, file.document_id, None)

@@ -83,6 +83,7 @@ class Intake:
     def shortcut(self, workspace: Workspace, payload: Event) -> str | None:
         """Store a message that somebody wants answered where it stands, if that may ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
+        # guard: slack-shortcut-permission
         if not self._may_ask(workspace.team_id, channel, str(payload["user"]["id"])):
             return None
         self._share(workspace, channel, message, str(payload["user"]["id"]), takes_part=True)
@@ -106,6 +107,7 @@ class Intake:
     def go_ahead(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Ask again what was refused because it may cost much, with whoever pressed the button as the asker."""
         asked = question.asked
+        # guard: slack-button-permission
         if not trigger_id or not self._may_ask(asked.team_id, asked.channel, user_id):
             return None
         again = Asked(

@@ -131,6 +131,7 @@ class Live:
         if not self._reply.messages or not self._is_left:
             return
         # A card that is not done when its stream ends is shown as a failure.
+        # guard: slack-cards-completed
         done = [card.chunk(begins=False) for card in self._steps.cards(ended=True)] if self._has_cards else []
         for chunks in [done, []] if done else [[]]:
             try:
@@ -176,6 +177,7 @@ class Live:
 
     async def _draw(self, title: str, cards: list[Card], draft: str) -> None:
         if self._streamed_since is not None:
+            # guard: slack-stream-time
             is_over = self._clock() - self._streamed_since >= STREAM_SECONDS
             chunks = self._chunks(title, cards, draft)
             if is_over or not draft.startswith(self._sent[2]) or self._sent_bytes + _size(chunks) > _STREAM_BYTES:
@@ -239,6 +241,7 @@ class Live:
         """Say what is being done, where Slack shows that; a status that cannot be shown is no fault."""
         if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
             return
+        # guard: slack-status-renewed
         if text == self._status and self._clock() - self._status_at < _STATUS_SECONDS:
             return
         self._status, self._status_at = text, self._clock()

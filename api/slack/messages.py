@@ -71,6 +71,7 @@ def _parted(blocks: Blocks) -> Iterator[Blocks]:
     size = 0
     for block in blocks:
         more = _size(block)
+        # guard: slack-message-bytes
         if part and (len(part) == BLOCKS_A_MESSAGE or size + more > MESSAGE_BYTES):
             yield part
             part, size = [], 0

@@ -84,6 +84,7 @@ class Notice:
                 blocks=message.blocks,
                 text=message.text,
                 metadata=_metadata(share),
+                # guard: slack-notices-not-unfurled
                 unfurl_links=False,
                 unfurl_media=False,
             )

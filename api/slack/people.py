@@ -98,6 +98,7 @@ class People:
         kept = self._channels.get(key)
         if kept is None or kept[0] <= now:
             kept = self._channels[key] = (now + _KEPT_SECONDS, await self._joined(web, user_id))
+        # guard: slack-files-need-membership
         return frozenset(channel_group(workspace.team_id, each) for each in closed & kept[1])
 
     async def _joined(self, web: SlackWeb, user_id: str) -> frozenset[str]:

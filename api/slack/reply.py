@@ -79,6 +79,7 @@ class Reply:
             if number < len(self.messages):
                 if await self.update(number, message):
                     continue
+                # guard: slack-deleted-reposted
                 await self._remove_from(number)
             await self._post(message, number)
         await self._remove_from(len(messages))
@@ -111,6 +112,7 @@ class Reply:
                 plain = plainer(message)
                 await self.web.call("chat.update", blocks=plain.blocks, text=plain.text, **about)
         except SlackRefusedError as error:
+            # guard: slack-unchangeable-reposted
             log.info("a message was not changed", reason=error.reason)
             return False
         return True
@@ -133,6 +135,7 @@ class Reply:
             if error.reason not in _ABOUT_BLOCKS:
                 raise
             log.warning("Slack takes no such blocks", reason=error.reason)
+            # guard: slack-plainer-blocks
             await self.post(plainer(message), number)
 
     async def _remove_from(self, number: int) -> None:

@@ -97,10 +97,12 @@ class Decisions:
         """
         if question is None or question.run_id is None:
             return _GONE
+        # guard: slack-decision-permission
         if not question.settings.lets_ask(user_id):
             return _NOT_YOURS
         try:
             run = self._served.runs.run(question.asked.tenant_id, question.run_id)
+            # guard: slack-button-of-this-pause
             if run.state is not RunState.PAUSED or len(run.raised) != raises:
                 return _ENDED if run.ended else _DECIDED
             self._carry_out(action, run)

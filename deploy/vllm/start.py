@@ -55,6 +55,7 @@ def _is_private(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # guard: vllm-private-address
     return address.is_private and not address.is_unspecified
 
 

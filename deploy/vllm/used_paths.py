@@ -57,8 +57,10 @@ class UsedPaths:
         request = (scope.get("method", ""), scope["path"])
         if scope["type"] == "http" and request in _OPEN:
             return None
+        # guard: vllm-unused-paths-closed
         if scope["type"] != "http" or request not in USED:
             return 404, b'{"error":{"message":"Leadline does not use this path, so it is closed.","code":404}}'
+        # guard: vllm-paths-need-key
         if self._expected is not None and not secrets.compare_digest(_authorization(scope), self._expected):
             return 401, b'{"error":{"message":"The key is missing or wrong.","code":401}}'
         return None

@@ -212,8 +212,10 @@ class _Check:
         number, expected = entry.sequence, self._last.sequence + 1
         if number != expected:
             self._fault(expected, f"entries {expected} to {number - 1} are missing")
+        # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
             self._fault(number, "it does not follow from the entry before it")
+        # guard: audit-entry-hash
         if entry.hash != entry_hash(entry):
             self._fault(number, "it was changed after it was written")
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
@@ -225,6 +227,7 @@ class _Check:
     def result(self, head: Anchor) -> Verification:
         """Compare the end of the log with its `head` as it is now, and with what was noted before."""
         last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
+        # guard: audit-truncation
         if last < noted:
             self._fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
         if last > head.sequence:
@@ -266,6 +269,7 @@ def _append(connection: Connection, entry: AuditEntry) -> None:
 
 def _locked_chain(connection: Connection) -> _Chain:
     """Lock the chain's row until the commit, and make it if this is the first entry."""
+    # guard: audit-single-appender
     query = select(audit_chain).where(_CHAIN).with_for_update()
     row = connection.execute(query).first()
     if row is None:

@@ -159,6 +159,7 @@ class Catalog:
         `unsettled` lists it until the index has its readers; `visible` knows them at once. Raises
         `DocumentNotFoundError`, `PreconditionFailedError` and `MetadataError`.
         """
+        # guard: readers-change-corpus
         with self._changing_search_results(tenant_id) as connection:
             changed = change_document(connection, tenant_id, identifier, change, if_match, readers)
             record(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id)
@@ -356,6 +357,7 @@ class Catalog:
         holds a job for it, collection waits until the lease would have run out, so that nothing written late is left
         behind. The caller removes what it can at once, and reports that with `record_removal`.
         """
+        # guard: deletion-changes-corpus
         with self._changing_search_results(tenant_id) as connection:
             deleted = deletions.delete_document(connection, tenant_id, identifier, readers)
         self._announce(tenant_id, [identifier])
@@ -372,6 +374,7 @@ class Catalog:
         Raises `CatalogUnavailableError` while that cannot be done.
         """
         redacted = Redaction(self._engine).redact(version.tenant_id, version.id)
+        # guard: wal-emptied
         scrub(self._engine)
         return redacted
 

@@ -75,6 +75,7 @@ class Collections:
         """Raise `CollectionNotFoundError` if one of these is not there, or is closed to these readers."""
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
         with read(self._engine) as connection:
+            # guard: closed-collections
             found = set(connection.execute(query).scalars()) - closed_collections(connection, tenant_id, readers)
         for name in names:
             if name not in found:
@@ -153,6 +154,7 @@ class Collections:
             of_name = collection_deletions.c.tenant_id == tenant_id, collection_deletions.c.collection == name
             latest = (
                 select(collection_deletions)
+                # guard: deletion-receipt-owner
                 .where(*of_name, owned_by(collection_deletions, owner))
                 .order_by(collection_deletions.c.deleted_at.desc())
             )
@@ -178,6 +180,7 @@ class Collections:
         _require_open(connection, tenant_id, name, readers)
         _read(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
+        # guard: delete-collection-seeing-all
         if connection.execute(select(documents.c.id).where(*live, ~open_to(readers)).limit(1)).first() is not None:
             raise RoleMissingError(
                 f"The collection {name!r} has documents that are closed to you.", hint="Ask an admin of your tenant."

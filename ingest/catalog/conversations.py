@@ -230,6 +230,7 @@ def _answers(tenant_id: str) -> Select[Any]:
 
 
 def _answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer | None:
+    # guard: answer-owner
     query = _answers(tenant_id).where(answers.c.id == identifier, owned_by(answers, owner))
     row = connection.execute(query).first()
     return None if row is None else _kept(row)

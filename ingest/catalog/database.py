@@ -485,6 +485,7 @@ def _configure_sqlite(engine: Engine) -> None:
         _to_write_ahead(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
+        # guard: sqlite-secure-delete
         cursor.execute("PRAGMA secure_delete = ON")  # what is deleted or changed leaves nothing in freed pages
         cursor.close()
 

@@ -41,6 +41,7 @@ def open_to(readers: Readers) -> ColumnElement[bool]:
         document_readers.c.document_id == documents.c.id, document_readers.c.subject.in_(sorted(readers))
     )
     listed = documents.c.readers.is_(null()) | named.exists()
+    # guard: grants-in-document-queries
     return listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)
 
 

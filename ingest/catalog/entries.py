@@ -218,6 +218,7 @@ def _within_quotas(
     connection: Connection, rules: Rules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
     """Count new entries as stored as far as the quotas go; returns those, and why each of the others is not kept."""
+    # guard: entry-quota
     if _stored(connection, rules, list(arrivals.values())) is None:
         return dict(arrivals), {}
     taken: dict[str, Arrival] = {}

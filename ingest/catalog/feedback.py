@@ -169,5 +169,6 @@ def _require_named(kept: KeptAnswer, verdict: Verdict) -> None:
 
 def _require(named: Collection[int], there: Collection[int], what: str) -> None:
     for number in named:
+        # guard: feedback-names-own-citations
         if number not in there:
             raise FeedbackInvalidError(f"The answer has no {what} {number}.")

@@ -167,12 +167,14 @@ def require_source(connection: Connection, tenant_id: str, identifier: str, coll
     """
     require_collection(connection, tenant_id, collection)
     live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
+    # guard: document-of-deleted-file
     if connection.execute(select(files.c.id).where(*live)).first() is None:
         raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
 
 
 def _sent(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
     columns = [files.c[name] if name in files.c else null().label(name) for name in _COLUMNS]
+    # guard: files-of-owner
     mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _visible(caller)
     return select(*columns).where(*mine)
 

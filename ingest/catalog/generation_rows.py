@@ -75,6 +75,7 @@ def require_still_written(connection: Connection, job: Job) -> None:
     if job.kind not in _WRITTEN_STATES:
         return
     query = select(generations.c.id).where(generations.c.state == _WRITTEN_STATES[job.kind]).with_for_update(read=True)
+    # guard: job-generation
     if (connection.execute(query).scalar() or UNBOUND) != job.generation:
         raise GenerationChangedError(
             f"Generation {job.generation} of the index was left while job {job.id} wrote to it."

@@ -86,6 +86,7 @@ class GenerationRecords:
                 connection.execute(delete(jobs).where(_REEMBED))
                 identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
                 values = _row(encoder, sparse, dimension, BUILDING)
+                # guard: rebuild-copies-nothing
                 connection.execute(insert(generations).values(id=identifier, copies=copies, **values))
                 return generation_rows.read(connection, identifier)
             begun = (beside.encoder, beside.sparse, beside.copies)

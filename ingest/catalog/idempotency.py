@@ -64,9 +64,11 @@ class IdempotencyKeys:
                 if insert_new(connection, keys, id=fresh.id, **_of(fresh), **values, **times):
                     return fresh
                 raise RequestUnderWayError("The same request is just beginning.")
+            # guard: idempotency-same-request
             if row.request_sha256 != request_sha256:
                 raise IdempotencyKeyReusedError("The Idempotency-Key belongs to another request.")
             if row.done_at is None:
+                # guard: idempotency-in-progress
                 if row.lease_until > now:
                     raise RequestUnderWayError("A request with this Idempotency-Key is under way.")
                 connection.execute(update(keys).where(of_key).values(lease_until=now + LEASE_SECONDS))

@@ -162,6 +162,7 @@ def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | Non
     """
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
+    # guard: paused-kind-wakes-no-worker
     query = select(func.min(since)).where(*_waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
     if per_tenant is not None:
         busy = (

@@ -423,6 +423,7 @@ def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | No
     """Update the job's row and return its priority; None if the job was lost: then nothing of it may be committed."""
     priority: int | None = connection.execute(
         update(jobs)
+        # guard: job-fence
         .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
         .values(updated_at=time.time(), **values)
         .returning(jobs.c.priority)

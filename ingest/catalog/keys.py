@@ -235,10 +235,13 @@ def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noq
 
 
 def _is_live(row: Row[Any], now: float) -> bool:
+    # guard: key-expiry
     return _is_held(row) and (row.expires_at is None or row.expires_at > now)
 
 
 def _is_held(row: Row[Any]) -> bool:
+    # guard: suspended-tenant-keys
+    # guard: key-revocation
     return row.revoked_at is None and row.deleted_at is None and row.suspended_at is None
 
 

@@ -45,6 +45,8 @@ class Leftovers:
         left = set(keys)
         if left:
             with read(self._engine) as connection:  # one pass over all rows, since keys have no index
+                # guard: staged-entries-known
+                # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):
                     for known in connection.execute(select(table.c.blob_key)).yield_per(_AT_ONCE).scalars():
                         left.discard(known)

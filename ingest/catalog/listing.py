@@ -66,6 +66,7 @@ class Listing:
     ) -> Sequence[tuple[int, str]]:
         """List sequences and ids of documents in order of arrival: those after one of them, up to another."""
         query = _shown(tenant_id, wanted, readers, _row.sequence, _row.document_id)
+        # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)
         with read(self._engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
@@ -98,6 +99,7 @@ def _shown(
     readers: Readers,
     *columns: Any,  # noqa: ANN401 - of a select
 ) -> Select[Any]:
+    # guard: listing-readers
     mine = _row.tenant_id == tenant_id, listed_for(tenant_id, readers)
     return select(*columns).select_from(document_listing).where(*mine, *_conditions(wanted))
 

@@ -44,6 +44,7 @@ def publish(
     wanting = [row.id for row in rows if event in row.events]
     new = upsert(connection, deliveries).on_conflict_do_nothing()
     values = [
+        # guard: webhook-event-once
         message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
         for subject in subjects
         for webhook in wanting
@@ -83,6 +84,7 @@ class Outbox:
             due = (
                 deliveries.c.state == DeliveryState.PENDING.value,
                 deliveries.c.not_before <= moment,
+                # guard: webhook-one-sender
                 or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < moment),
             )
             chosen: list[int] = []

@@ -137,6 +137,7 @@ class Quotas:
         Raises `QuotaExceededError` if nothing is left.
         """
         with write(self._engine) as connection:
+            # guard: quota-reservations-serial
             lock_tenant(connection, account.tenant_id)
             return self._rules.reserve(
                 connection,
@@ -244,6 +245,7 @@ class Rules:
                     reserved = int(used.get(f"{of}_{quota}_reserved") or 0)
                     spent = int(used.get(f"{of}_{quota}") or 0)
                     renews_at = renewal(quota, instant)
+                    # guard: quota-reserved-counts
                     found.append(Standing(quota, of, limited[quota], spent + reserved, reserved, renews_at))
         return found
 
@@ -260,6 +262,7 @@ class Rules:
     ) -> Granted:
         """Reserve as `Quotas.reserve` does, without a lease until it is settled; the caller has locked the tenant."""
         instant = self.now(connection)
+        # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKENS, *DOLLARS, *([AT_ONCE[kind]] if kind in AT_ONCE else [])]
         # A lease that runs out from here on is still held: what was spent on it is not charged yet.
@@ -302,6 +305,7 @@ class Rules:
             )
             for quota, amount in added.items():
                 if quota in limited and amount:
+                    # guard: storage-quota-atomic
                     counted = counted.where(stored_content.c[quota.value] + amount <= limited[quota])
             counted = counted.values(sums(stored_content.c, documents=documents, bytes=size))
             if connection.execute(counted).rowcount:

@@ -133,6 +133,7 @@ def document_query() -> Select[Any]:
 def read_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Read a document. Raises `DocumentNotFoundError`, also for one that these readers may not see."""
     mine = documents.c.tenant_id == tenant_id, documents.c.id == identifier
+    # guard: document-readers
     query = document_query().where(*mine, open_to(readers))
     row = connection.execute(query).first()
     if row is None:

@@ -235,6 +235,7 @@ def run_query() -> Select[Any]:
 
 def read_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
     """Read a run. Raises `RunNotFoundError`, also for one of another owner than this."""
+    # guard: run-owner
     query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id, owned_by(runs, owner))
     row = connection.execute(query).first()
     if row is None:
@@ -430,6 +431,7 @@ def _pin(connection: Connection, run: Run) -> None:
         in_scope.append(documents.c.collection.in_(run.collections))
     if run.documents:
         in_scope.append(documents.c.id.in_(run.documents))
+    # guard: run-readers
     in_scope += [open_to(run.readers), *meets(run.tenant_id, conditions(run.filters))]
     chosen = (
         select(literal(run.id), documents.c.sequence, documents.c.id, versions.c.id)

@@ -54,6 +54,7 @@ class Sessions:
             row = _live_row(connection, ticket, TICKET, self._clock())
             if row is None:
                 return None
+            # guard: sign-in-link-once
             used = connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount
             return _principal(connection, row, self._clock()) if used == 1 else None
 
@@ -130,6 +131,7 @@ def _live_row(connection: Connection, presented: str, purpose: str, now: float) 
     ).first()
     if row is None or row.suspended_at is not None or row.ends_at <= now:
         return None
+    # guard: session-idle-end
     return row if purpose == TICKET or now - row.used_at <= row.idle_seconds else None
 
 

@@ -135,6 +135,7 @@ class Shares:
 
 
 def _as_read(kept: KeptAnswer, closed: Mapping[str, Mapping[str, str]]) -> KeptAnswer:
+    # guard: shared-link-hides-closed
     if kept.id in closed:
         return replace(
             kept, body=answer_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()

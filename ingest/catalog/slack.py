@@ -183,6 +183,7 @@ class Slack:
             rows = connection.execute(_claimable(now).limit(limit).with_for_update(skip_locked=True)).all()
             found = []
             for row in rows:
+                # guard: slack-one-question-per-thread
                 if not _is_next(connection, row, now):
                     continue
                 was_paused = row.state == QuestionState.PAUSED
@@ -340,6 +341,7 @@ def _claimable(now: float) -> Select[Any]:
     waits = and_(mine.state == QuestionState.WAITING, mine.not_before <= now)
     lost = and_(mine.state == QuestionState.ANSWERING, mine.lease_until < now)
     run_waits = exists().where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == mine.run_id, jobs.c.state == "paused")
+    # guard: slack-question-awaits-run
     goes_on = and_(mine.state == QuestionState.PAUSED, ~run_waits)
     files_come = exists().where(
         slack_shares.c.team_id == mine.team_id,
@@ -348,6 +350,7 @@ def _claimable(now: float) -> Select[Any]:
         slack_shares.c.state.in_(OPEN_SHARES),
         slack_shares.c.created_at > now - _FILES_SECONDS,
     )
+    # guard: slack-question-awaits-files
     takable = or_(and_(or_(waits, lost), ~before_it, ~files_come), goes_on)
     return select(slack_questions).where(takable).order_by(mine.created_at)
 

@@ -172,6 +172,7 @@ class TenantRemoval:
                 unfinished = runs.c.tenant_id == tenant_id, runs.c.ended_as.is_(None)
                 connection.execute(update(runs).where(*unfinished).values(ended_as=RunState.CANCELLED.value))
                 kept = files.c.tenant_id == tenant_id, files.c.deleted_at.is_(None)
+                # guard: files-of-deleted-tenant
                 connection.execute(update(files).where(*kept).values(name="", deleted_at=time.time()))
                 live = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
                 query = select(documents.c.id).where(*live).order_by(documents.c.id).limit(_DOCUMENTS_AT_ONCE)

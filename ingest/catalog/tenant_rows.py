@@ -14,6 +14,7 @@ _KEPT = frozenset({audit, tenants, tenant_deletions})
 # Tables of versions' ids, which no foreign key names: they go before the versions.
 _OF_VERSIONS = (work_versions, gone_versions)
 # What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
+# guard: webhook-secrets-not-exported
 _UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
 
 

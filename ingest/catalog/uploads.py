@@ -80,6 +80,7 @@ class Uploads:
                 select(func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open, uploads.c.key_id == account.key_id)
             ).scalar_one()
             for standing in self._quotas.standings(connection, account, [Quota.BYTES]):
+                # guard: upload-quota
                 if standing.left - int(reserved if standing.of == "tenant" else by_key) < length:
                     raise storage_exceeded(standing)
             made = PartialUpload(
@@ -126,6 +127,7 @@ class Uploads:
             of_upload = self._of(tenant_id, identifier, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
             found = _upload(row, identifier)
+            # guard: upload-single-writer
             if row is not None and row.writer is not None and row.lease_until > now:
                 raise UploadTakenError("Another request is adding to this upload.")
             if found.received != offset:
@@ -181,6 +183,7 @@ class Uploads:
             return {found for query in some for found in connection.execute(query).scalars()}
 
     def _of(self, tenant_id: str, identifier: str, owner: str) -> ColumnElement[bool]:
+        # guard: upload-of-sender
         mine = (uploads.c.tenant_id == tenant_id) & (uploads.c.owner == owner)
         return (uploads.c.id == identifier) & mine & (uploads.c.ends_at > self._clock())
 

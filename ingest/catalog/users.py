@@ -123,6 +123,7 @@ class Users:
             connection.execute(update(users).where(users.c.id == user.id).values(deleted_at=at))
             of_user = api_keys.c.user_id == user.id, api_keys.c.revoked_at.is_(None)
             connection.execute(update(api_keys).where(*of_user).values(revoked_at=at))
+            # guard: deleted-user-sessions
             end_sessions(connection, tenant_id, f"user:{user.name}")
             _record(connection, Action.USER_DELETED, user)
         return user

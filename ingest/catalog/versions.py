@@ -99,6 +99,7 @@ def change_document(
         require_own_sight(change.readers, readers)
         values["readers"] = None if change.readers is None else sorted(change.readers)
         write_readers(connection, [identifier], change.readers)
+        # guard: entry-readers
         _change_readers_of_entries(connection, entries, values["readers"])
     else:  # the index holds nothing of the rest
         up_to_date = documents.c.index_revision == documents.c.revision
@@ -162,6 +163,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
             versions.c.tenant_id == arrival.tenant_id,
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
+            # guard: entries-are-no-uploads
             documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not
             documents.c.file_id.is_not_distinct_from(arrival.file_id),  # and what is made of a file goes with that
             open_to(arrival.sender),
@@ -300,6 +302,7 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
         .where(versions.c.id == job.version_id)
         .values(**found, **stage, chunks_embedded=0, chunks_reused=0, tokens=0)
     )
+    # guard: staged-version
     if not staged:
         _activate(connection, job)
     relist(connection, [job.document_id])

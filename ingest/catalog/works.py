@@ -47,6 +47,7 @@ def note_versions(connection: Connection, work: Work) -> bool:
     rows = [{"work_id": work.id, "version_id": version, "redacted": False} for version in sorted(work.versions - known)]
     for some in portions(rows):
         connection.execute(upsert(connection, work_versions).on_conflict_do_nothing(), list(some))
+    # guard: no-work-on-gone-versions
     return not gone_of(connection, work.id)
 
 
@@ -164,6 +165,7 @@ def _redact_answer(connection: Connection, answer_id: str, gone: Mapping[str, st
         return 0
     body = redacted_answer(row.answer, gone, row.question)
     connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
+    # guard: redact-feedback-comments
     _redact_feedback(connection, answer_id)
     return 1
 
@@ -182,6 +184,7 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
     connection.execute(
         update(jobs)
         .where(*of_job, jobs.c.state == "running")
+        # guard: gone-version-stops-run
         .values(state="queued", fence=jobs.c.fence + 1, attempt=jobs.c.attempt - 1, lease_until=None)
     )
     connection.execute(update(jobs).where(*of_job).values(error_detail=null()))

@@ -53,6 +53,7 @@ def _check(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
             f"The archive has {len(infos):,} entries, and no more than {_MOST_LISTED:,} are listed.",
             hint="Pack fewer files into each archive.",
         )
+    # guard: archive-overlapping-entries
     if sum(info.compress_size for info in infos) > file_bytes:
         raise DamagedDocumentError("The file is no sound archive: its entries overlap.")
 
@@ -64,6 +65,7 @@ def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder)
         entries.skip(name, _ASKS_FOR_PASSWORD, info.file_size)
     elif stat.S_ISLNK(mode):
         entries.skip(name, "a link, which is not followed")
+    # guard: archive-devices
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         entries.skip(name, "no plain file")
     else:

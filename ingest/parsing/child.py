@@ -189,9 +189,11 @@ def answer(
     too_late = _lateness(limits)
 
     def parse() -> None:
+        # guard: oversized-source
         if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
             raise too_much_text(limits.text_bytes)
         document = find_parser(media_type)(path)
+        # guard: text-without-words
         if not any(map(str.isalnum, document.text)):
             raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
         found = tables_of(document, media_type)

@@ -87,6 +87,8 @@ def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> t
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
     extra = _HARDWARE if hardware else ()
+    # guard: parser-seccomp
+    # guard: parser-landlock
     done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _refuse_calls() else "")
     return tuple(filter(None, done))
 

@@ -133,6 +133,7 @@ class EntryFolder:
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _problem(self) -> str:
+        # guard: container-depth
         if self._room.levels < 1:
             return "not opened: containers in containers are opened a few levels deep"
         if len(self.found) >= self._room.entries:
@@ -152,6 +153,7 @@ class EntryFolder:
                     size += len(block)
                     if size > most:
                         raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
+                    # guard: entry-inflation-ratio
                     if inflated is not None and size > inflated:
                         raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
                     target.write(block)
@@ -188,6 +190,7 @@ def clean_path(path: str) -> str:
     """
     text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")
     parts = (_drive.sub("", part).strip() for part in text.split("/"))
+    # guard: entry-path-cleaned
     kept = [part[:_PART_CHARS] for part in parts if part.strip(". ")][-_MOST_PARTS:]
     return "/".join(kept)[-_PATH_CHARS:].lstrip("/") or "unnamed"
 

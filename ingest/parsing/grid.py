@@ -42,6 +42,7 @@ def write_grid(
     cells = 0
     for row in _filled(rows):
         cells += len(row)
+        # guard: table-cell-limit
         if cells > MAX_CELLS:
             raise ParserLimitError(f"A table spans more than {MAX_CELLS:,} cells.")
         grid.append(row)

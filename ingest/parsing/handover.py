@@ -108,6 +108,7 @@ def _read_entries(path: Path) -> Iterator[FoundEntry]:
         checked = check_text(where, "entry")
         if not 0 < len(checked) <= _PATH_CHARS or checked in paths or checked != clean_path(checked):
             raise HandoverError("An entry has no name that it could have.")
+        # guard: forged-entry
         if not _entry_file.fullmatch(file) or media_type not in FORMATS or type(size) is not int:
             raise HandoverError("An entry is of another shape.")
         paths.add(checked)

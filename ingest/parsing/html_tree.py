@@ -186,6 +186,7 @@ def _is_hidden(element: etree._Element) -> bool:
         before = element.getprevious()
         if before is not None and next(before.iter("math"), None) is not None:
             return True
+    # guard: html-hidden
     return _hidden_style.search(element.get("style", "")) is not None
 
 

@@ -99,6 +99,7 @@ def picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
     def said(path: Path, media_type: str) -> str:
         from ingest.parsing.ocr.pictures import nothing_to_read  # only here: importing this module loads no parser
 
+        # guard: mail-picture-without-text
         return nothing_to_read(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
 
     return said

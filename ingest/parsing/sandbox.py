@@ -115,6 +115,7 @@ class ParserSandbox:
         limits: ParserLimits,
     ) -> ParsedDocument | None:
         """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
+        # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
             watch = _watch(Path(folder), progress)
@@ -199,6 +200,7 @@ class ParserSandbox:
         if self._child is None:
             self._child = ParserProcess(self._command, Path(self._folder.name))
         missing = [each for each in ALL if each not in self._child.confined_by]
+        # guard: required-isolation
         if missing and self._isolation is Isolation.REQUIRE:
             self.end_child()
             raise IngestError(
@@ -221,6 +223,7 @@ def _error_of_the_dead(status: int, name: str, limits: ParserLimits) -> Leadline
 def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
     """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
     room = unpacking.room
+    # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
         raise HandoverError("There are more entries than there is room for.")
     for entry in entries:

@@ -62,18 +62,22 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _check(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
+    # guard: zip-entry-count
     if len(entries) > limits.entries:
         raise ParserLimitError(f"The file has {len(entries):,} parts, and no more than {limits.entries:,} are read.")
     if any(entry.flag_bits & _ENCRYPTED for entry in entries):
         raise EncryptedDocumentError("The file is encrypted and asks for a password.")
+    # guard: zip-overlapping-entries
     if sum(entry.compress_size for entry in entries) > file_bytes:
         raise DamagedDocumentError("The file is no sound archive: its parts overlap.")
     total = sum(entry.file_size for entry in entries)
+    # guard: zip-total-size
     if total > limits.total_bytes:
         raise ParserLimitError(
             f"The file unpacks to {total:,} bytes, and no more than {limits.total_bytes:,} are read."
         )
     for entry in entries:
+        # guard: zip-inflation-ratio
         if entry.file_size > max(limits.ratio_free_bytes, limits.ratio * entry.compress_size):
             raise ParserLimitError(
                 f"The part {entry.filename[:200]} unpacks to more than {limits.ratio} times its size, as no document's "

@@ -110,6 +110,7 @@ def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["
     is_lost = any(part.is_lost for part in parts)
     is_quoted = not is_lost or any(part.is_own for part in parts)
     check = Check.QUOTED if is_quoted else Check.UNCHECKED
+    # guard: invented-quotation-noticed
     return replace(sentence, check=check, reason=_LOST if is_lost else "")
 
 
@@ -118,6 +119,7 @@ def _with_verdict(sentence: Sentence, verdict: Verdict | None) -> Sentence:
     if verdict is None:
         return sentence
     if verdict.support == SUPPORTED:
+        # guard: invented-quotation-unverified
         check = Check.QUOTED if sentence.reason == _LOST else Check.VERIFIED
         return replace(sentence, check=check)
     if verdict.support == PARTLY:
@@ -268,6 +270,7 @@ def offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote
 def _unquoted(line: str) -> str:
     """Take off one outer pair of quotation marks, or the only mark of a pair that is not complete."""
     if len(line) > 1 and line[0] in _MARKS and line[-1] in _MARKS:
+        # guard: one-pair-of-quotation-marks
         return line[1:-1].strip()
     return line.strip(_MARKS).strip() if sum(char in _MARKS for char in line) == 1 else line
 
@@ -284,9 +287,11 @@ def quoted_evidence(
     found = dict(evidence)
     for number, passage in evidence.items():
         texts = [each.text for each in offered if each.number == number]
+        # guard: renumber-long-quotation
         if not any(map(_is_long, texts)) or any(map(QuotedText(passage.text).locate, texts)):
             continue
         holding = [each for each, source in sources if all(map(source.locate, texts))]
+        # guard: renumber-only-holder
         if len(holding) == 1:
             found[number] = holding[0]
     return found

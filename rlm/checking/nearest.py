@@ -52,11 +52,13 @@ class Spans:
         self._text = passage.text
         spans = quotable_spans(passage)
         if not is_of_rows(passage):
+            # guard: nearest-skips-scraps
             spans = [span for span in spans if not _is_scrap(self._text, *span)] or spans
         self._stems = {span: stems(self._text[slice(*span)]) for span in spans}
         counts = Counter(chain.from_iterable(self._stems.values()))
         # Inverse document frequency (Robertson and Sparck Jones 1976) as BM25 has it.
         self._weights = {stem: log(1 + (len(spans) - n + 0.5) / (n + 0.5)) for stem, n in counts.items()}
+        # guard: nearest-common-words
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
     def nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
@@ -74,6 +76,7 @@ class Spans:
             every = [span for span, found in self._stems.items() if sought & found]
             own = [span for span in quoted if sought & self._stems_of(span)]
         best, mine = self._best(wanted, every), self._best(wanted, own)
+        # guard: nearest-lone-year
         if quoted and best and _is_little(self._shared(wanted, best) & self._telling):
             best = None
         if mine and (best is None or len(self._shared(wanted, mine)) >= len(self._shared(wanted, best))):

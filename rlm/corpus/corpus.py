@@ -117,6 +117,7 @@ class Corpus:
     def document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle lies in. Raises `UnknownHandleError`."""
         document = self._by_version.get(handle.version_id)
+        # guard: handles-in-scope
         if document is None or not document.handle.holds(handle) or document.handle.document_id != handle.document_id:
             raise UnknownHandleError(
                 f"No document in scope has a span {handle.start}:{handle.end} of {handle.version_id}."
@@ -237,6 +238,7 @@ class Corpus:
     def reading(self, document: CorpusDocument) -> Iterator[None]:
         """Note that a document is read; raise `DocumentGoneError` if it was closed since, or deleted (`KeyError`)."""
         gone = f"The document {document.handle.document_id} was deleted, replaced or closed meanwhile."
+        # guard: tools-check-readers
         if not self.is_open(document):
             raise DocumentGoneError(gone)
         self.note([document])
@@ -263,6 +265,7 @@ def open_corpus(
         collections=scope.collections,
         identifiers=scope.documents,
         conditions=conditions(scope.filters),
+        # guard: corpus-readers
         readers=scope.readers,
         after=after,
     ):

@@ -243,6 +243,7 @@ class Budget:
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
+            # guard: budget-of-ancestors
             for budget, kept in self._upwards():
                 budget._require(amount, kept, priced=price is not None)
             self._move(reserved=amount)
@@ -294,6 +295,7 @@ class Budget:
         for name in _SPENDABLE:
             limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
             settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
+            # guard: budget-reservations
             if limit is not None and settled + reserved + asked + back > limit:
                 under_way = f", {reserved} of them by calls under way" if reserved else ""
                 kept_back = f" and {back} are kept for the answer itself" if back else ""

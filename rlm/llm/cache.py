@@ -39,6 +39,8 @@ def reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCal
     the caller did not send, and a caller cannot ask for what the caller may not read.
     """
     of_audience = [audience] if audience else []
+    # guard: cached-replies-by-audience
+    # guard: cached-replies-by-tenant
     parts = [tenant_id, *of_audience, profile.fingerprint, *call.content]
     written = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()

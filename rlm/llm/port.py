@@ -84,7 +84,9 @@ class SubCall:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "system", neutral(self.system))
+        # guard: prompts-without-chat-tokens
         object.__setattr__(self, "prompt", neutral(self.prompt))
+        # guard: schemas-without-chat-tokens
         object.__setattr__(self, "schema", _neutral_json(self.schema))
 
     @property

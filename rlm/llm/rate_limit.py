@@ -109,6 +109,7 @@ class RateLimit:
 
     def _grant(self) -> None:
         while self.in_use < self.places:
+            # guard: interactive-first
             line = next((each for each in self._lines.values() if each.tenants), None)
             if line is None:
                 return
@@ -141,6 +142,7 @@ class _Line:
         runs = self.tenants[tenant_id]
         holder = min(runs, key=lambda each: by_run[each])
         turn = runs[holder].popleft()
+        # guard: tenant-turns
         self.tenants.move_to_end(tenant_id)
         runs.move_to_end(holder)
         self._forget_empty(holder)

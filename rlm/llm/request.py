@@ -199,6 +199,7 @@ class Request:
         One more server is tried, and no third one: the prompt may be what breaks them.
         """
         shown = self._show is not None and bool(completion.text)
+        # guard: no-retry-after-first-tokens
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:

@@ -110,6 +110,7 @@ class ServerPool:
         return max(0.0, server.resting_until - self._clock())
 
     def _is_well(self, server: Server) -> bool:
+        # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
         return not server.failures or not server.in_flight  # one request tries a server that has failed

@@ -151,6 +151,7 @@ def _validator(schema: str) -> Any:  # noqa: ANN401 - the library has no types
     if _has_member(read, "patternProperties"):
         raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
     # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
+    # guard: schema-fetches-nothing
     return _Validator(read, registry=Registry())
 
 

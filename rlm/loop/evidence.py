@@ -150,6 +150,7 @@ class EvidenceFinder:
                 'make it smaller, or add the words that matter as "quote"'
             )
         if len(handle) <= _QUOTED_WHOLE_CHARS:
+            # guard: whole-sentence-quotations
             return self._cited(_whole(handle, self._corpus.passage(handle, around=_AROUND_CHARS)))
         return Cited(handle, self._corpus.passage(handle), "")
 
@@ -225,6 +226,7 @@ def _whole(span: Handle, around: Passage) -> Handle:
         last = end
     while cuts(text, first) and start - first < _WIDENED_CHARS:
         first -= 1
+    # guard: quotation-length
     while cuts(text, last) and last - end < _WIDENED_CHARS:
         last += 1
     return Handle(span.document_id, span.version_id, around.start + first, around.start + last)

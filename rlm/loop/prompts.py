@@ -125,6 +125,7 @@ def _spendable(limits: Limits, environment: Environment) -> Iterator[str]:
     """Yield the limits in words, including the calls of sub-models; the time only where the run is told of it."""
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
+        # guard: replayed-prompt-without-time
         if most is not None and (name != "seconds" or environment.tells_time):
             yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 

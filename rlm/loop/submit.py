@@ -103,6 +103,7 @@ class Submissions:
         """Return the reason to doubt that an answer was computed; empty if there is none."""
         if not self._log.worked:
             return "The answer was said to be computed, and no document was gone through for it."
+        # guard: stated-value-not-computed
         if self._cells.states(tool):
             return "The answer was said to be computed, and the code states it as it is."
         return ""

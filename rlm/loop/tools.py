@@ -277,6 +277,7 @@ class Toolbox:
     def llm_query_batched(self, prompts: object) -> list[str | None]:
         if not isinstance(prompts, list | tuple):
             raise ToolError("prompts is a list of texts")
+        # guard: prompt-batch-size
         if len(prompts) > MAX_PROMPTS:
             raise ToolError(f"that is {len(prompts):,} prompts, and {MAX_PROMPTS:,} at once are the most")
         replies = self._ask(list(prompts))

@@ -21,6 +21,7 @@ def first_limits(run: Run) -> Limits:
 
     The clock of a run stands at the time of its earlier attempts while their work is replayed.
     """
+    # guard: raised-run-first-budget
     first, last = (limits_of(each) for each in ((*run.raised, run.limits)[0], run.limits))
     return replace(first, seconds=last.seconds)
 

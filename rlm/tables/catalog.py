@@ -150,6 +150,7 @@ class TableCatalog:
         Documents that were closed to the principal since the corpus was opened have none. If there are many tables,
         those come first that a search for the question finds, that share rare words with it, or that have many rows.
         """
+        # guard: table-prompt-readers
         corpus = corpus.within(each.handle for each in corpus.documents if corpus.is_open(each))
         parts = [
             Part(document, table)

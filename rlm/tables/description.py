@@ -91,6 +91,7 @@ def described(records: Sequence[Described], others: Sequence[Described], most_ch
     for at, table in enumerate(records[: max(1, len(brief))]):
         text = "\n".join(_whole(table, most)) if table.contents else ""
         added = len(text) - len(brief.get(at, ""))
+        # guard: table-prompt-room
         if text and (not whole or added <= room):
             whole[at] = text
             room -= added

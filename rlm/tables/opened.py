@@ -130,6 +130,7 @@ class RecordRows:
         for part, own in self._by_part(numbers):
             for at in range(0, len(own), _ROWS_AT_ONCE):
                 some = own[at : at + _ROWS_AT_ONCE]
+                # guard: table-rows-readers
                 with self._corpus.reading(part.document):
                     rows = self._records.rows(part.document.handle.version_id, part.table.index, some)
                 for row in rows:

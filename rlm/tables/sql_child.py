@@ -168,6 +168,7 @@ def _records(
     except duckdb.Error:  # also for lack of memory
         return None
     for row, shown in zip(rows, found["rows"], strict=False):
+        # guard: sql-rows-name-own-records
         if len(row) != own + 1 + len(query.columns) or [_written(cell) for cell in row[:own]] != shown:
             return None
         lists = zip(("", *map(str, query.columns)), row[own:], strict=True)

@@ -164,6 +164,7 @@ class PlanRun:
                 values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
                 quoting=self._quotes(opened),
             )
+        # guard: large-table-runs-confirmed
         require_confirmation(total, self._context.wanted)
         for column in waiting:
             yield from self._judge(column, numbers[column])

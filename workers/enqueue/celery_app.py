@@ -59,6 +59,7 @@ _SETTINGS: dict[str, Any] = {
     "result_backend": None,
     # A message is acknowledged when its slice has ended, and comes back when the child or the worker was killed. With
     # the early acknowledgement that is Celery's default either loses it, and only the next sweep would notice.
+    # guard: late-acknowledgement
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     # A task that failed or ran out of time is not rung again by the broker: the row's lease and attempts decide.

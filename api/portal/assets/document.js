@@ -152,6 +152,7 @@ async function later() {
   const mine = opened
   const begin = to
   const text = await textOf(id, begin, begin + PORTION)
+  // guard: latest-part-shown
   if (mine !== opened || begin !== to) return // another part was opened meanwhile, or this one was asked for twice
   byId('text').append(...marked(text, to, cited))
   to += pointsIn(text)

@@ -9,6 +9,7 @@ export class Pager {
     this.next = null
     this.asked = 0
     // A second click while the page is on its way goes no further.
+    // guard: double-click-one-page
     byId('next').addEventListener('click', () => { if (this.next !== this.cursor) this.cursors.push(this.next); this.again() })
     byId('previous').addEventListener('click', () => { if (this.page > 1) this.cursors.pop(); this.again() })
   }

@@ -13,6 +13,7 @@ export async function sendInParts(upload, changed) {
   if (upload.where) offset = await arrived(upload)
   else await begin(upload)
   while (true) {
+    // guard: cancelled-before-first-part
     if (upload.state === 'cancelled') {
       forget(upload)
       throw new Problem({ code: 'cancelled' }, -1)

@@ -18,6 +18,7 @@ function onward() {
   try {
     to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin)
   } catch { /* no address at all */ }
+  // guard: sign-in-same-origin
   location.replace(to?.origin === location.origin ? to.href : '/')
 }
 

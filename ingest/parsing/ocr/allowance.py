@@ -24,7 +24,9 @@ def allow(pages: int) -> None:
 def take_one() -> bool:
     """Take one picture of the allowance; False if none is left, which is counted. Raises `RecognitionNeeded`."""
     if _allowance.pages is None:
+        # guard: ocr-own-process
         raise RecognitionNeeded
+    # guard: ocr-page-limit
     if _allowance.pages <= 0:
         _allowance.left_out += 1
         return False

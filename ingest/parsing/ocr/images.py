@@ -138,6 +138,7 @@ def picture_of(image: "Image") -> Picture:
     from PIL import Image, ImageOps
 
     width, height = image.size
+    # guard: image-pixels
     if width * height > MAX_PIXELS:
         raise ParserLimitError(
             f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",

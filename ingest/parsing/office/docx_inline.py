@@ -126,6 +126,7 @@ class InlineReader:
 
     def _run(self, run: etree._Element, inline: Inline) -> None:
         properties = run.find(f"{W}rPr")
+        # guard: docx-hidden
         if properties is not None and self._is_hidden(properties):
             if run.find(f"{W}t") is not None:
                 self._writer.omit(OmissionKind.HIDDEN, detail="hidden text")

@@ -89,6 +89,7 @@ def resolved(base: str, target: str) -> str:
 def parse_xml(content: bytes, name: str) -> etree._Element:
     """Parse bytes that are XML; `name` is for messages. Raises `DamagedDocumentError` and `ParserLimitError`."""
     narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # UTF-16
+    # guard: xml-entities
     if _MORE_THAN_A_DOCUMENT_TYPE.search(narrow):
         raise DamagedDocumentError(f"The part {name[:200]} of the file declares entities, as no document does.")
     if b"purl.oclc.org/ooxml" in content:

@@ -94,6 +94,7 @@ class PptxReader:
 
     def _slide(self, part: str, place: int, level: int) -> None:
         root = self._package.xml(part)
+        # guard: pptx-hidden
         if root.get("show") in {"0", "false"}:
             self.writer.omit(OmissionKind.HIDDEN, detail=f"slide {place}")
             return
@@ -105,6 +106,7 @@ class PptxReader:
         shapes = list(slide.shapes())
         titles = [shape for shape in shapes if shape.is_title]
         others = [shape for shape in shapes if not shape.is_title]
+        # guard: slide-without-title
         self.writer.end_section(level)
         for shape in (*titles, *(others[at] for at in reading_order([shape.box for shape in others]))):
             self._shape(shape, context)

@@ -39,6 +39,7 @@ def cut_between(cell: Cell, columns: Sequence[Column], size: float, *, signs_lea
     parts = [Cell([cell.words[0]])]
     for before, word in pairwise(cell.words):
         cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
+        # guard: pdf-currency-sign
         leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
         if leads or (cut and word.left - before.right >= COMMON * size):
             parts.append(Cell([word]))

@@ -27,6 +27,7 @@ _AT_EDGE = 2.0  # points
 
 def with_tables(rows: Sequence[Row], rules: Sequence[Rule], blank: float) -> list[Row | Table]:
     """Return the rows with those of tables replaced by the table; `blank` is that of `usual_blank`."""
+    # guard: pdf-contents-no-table
     mark_contents(rows)
     split_at_common_gaps(rows, blank)
     for row in rows:

@@ -116,6 +116,7 @@ class Leading:
             for one, other in pairwise(rows):
                 distance = other.bottom - one.bottom
                 is_full = one.right > right - _FULL * one.size
+                # guard: pdf-line-distance
                 if _alike(one, other) and is_full and distance <= _WIDEST * one.size:
                     distances.setdefault(one.size, []).append(distance)
         self._usual = {size: median(each) for size, each in distances.items() if len(each) >= _ENOUGH}

@@ -143,6 +143,7 @@ class _Reader:
         content = self._content
         self._look_at(start)
         kind = self._type
+        # guard: pdf-invisible-text
         if not inside or kind.size < _SMALLEST_SIZE or (kind.invisible and not self._keep_invisible):
             content.hidden += len(text)
         elif readable := self._readable(text, start):

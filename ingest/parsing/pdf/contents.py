@@ -91,4 +91,5 @@ def _least(rows: Sequence[Row], run: Sequence[_Line]) -> int:
     above, row = rows[first - 1], rows[first]
     is_header = above.words[-1].right >= row.words[-1].left and len(above.cells) > 1
     is_near = row.top - above.bottom <= _HEADER_GAP * row.size
+    # guard: pdf-numbers-below-header
     return _LEAST_BELOW_A_HEADER if is_header and is_near else _LEAST_LINES

@@ -79,6 +79,7 @@ class Furniture:
             keys = []
             for row in rows[:_LINES]:
                 same = [key for key in _keys(row.text, number) if (side, key) in self._running]
+                # guard: pdf-large-title
                 if not same or row.size > _LARGER * self._running[side, same[0]]:
                     break
                 keys.append(same[0])

@@ -89,6 +89,7 @@ def _repaired(path: Path) -> "PdfDocument":
         with pikepdf.open(path, suppress_warnings=True) as damaged:
             found = len(damaged.pages)
             lost = sum(_LOST_PAGE in str(warning) for warning in damaged.get_warnings())
+            # guard: pdf-lost-pages
             if lost or not found:
                 raise DamagedDocumentError(f"{_DAMAGED} {lost} of {found + lost} pages are lost.", hint=SAVE_AGAIN)
             damaged.save(rebuilt)

@@ -116,6 +116,7 @@ def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
     """True for a row with a number that is no year, or with a label and a year that is no column's name."""
     texts = rows[number]
     values = [text for text in texts[1:] if is_value(text)]
+    # guard: pdf-years-first-row
     labelled = values and texts[0] and not (number == 0 and _are_years_of_columns(texts, rows[1:]))
     return bool(labelled) or any(not is_year(text) for text in values)
 

@@ -63,6 +63,7 @@ class MergedCells:
         spread: set[int] = set()
         for ((_, left), (_, right)), value in self._active:
             begin, end = max(0, left - first_column), min(right - first_column + 1, len(values))
+            # guard: merged-cells-bounded
             if end - begin > self._left:
                 self._active, self._waiting = [], []
                 break

@@ -26,6 +26,7 @@ def titles(block: Block) -> int:
         if not is_text(row.values[filled[0]]) or not (across or filled == [block.columns[0]]):
             break
         count += 1
+    # guard: sheet-notes-above-header
     return count + _notes(block.rows[count:], block.columns)
 
 

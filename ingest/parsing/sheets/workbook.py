@@ -104,6 +104,7 @@ class _Reader:
                 count = len(self._workbook.sheets_metadata) - _MOST_SHEETS
                 self._writer.omit(OmissionKind.OTHER, count, f"sheets after the first {_MOST_SHEETS:,}")
                 break
+            # guard: hidden-sheets
             if sheet.visible is not SheetVisibleEnum.Visible:
                 hidden.append(sheet.name)
             elif sheet.typ is SheetTypeEnum.WorkSheet:
