@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, computed_field, model_validator
 
-from api.rendering import Cited, Form, as_form, title_as_form
+from api.answer_forms import Form
 from api.schemas import Wire
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
@@ -340,21 +340,6 @@ class AnswerOut(Wire):
         named = {"id": identifier, "conversation": conversation, "citations": _with_quotes(shown)}
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
-
-    def rendered(self, forms: Collection[Form], public_url: str | None) -> Self:
-        """Return the answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
-        cited = {
-            each.number: Cited(each.document_id, each.start, each.end) for each in self.citations if not each.deleted
-        }
-        texts: dict[str, str] = {}
-        titles: dict[int, dict[str, str]] = {number: {} for number in cited}
-        for form in forms:
-            texts[form] = as_form(form, self.text, cited, public_url)
-            for each in self.citations:
-                if each.number in cited:
-                    titles[each.number][form] = title_as_form(form, each.title, cited[each.number], public_url)
-        citations = [each.model_copy(update=titles.get(each.number)) for each in self.citations]
-        return self.model_copy(update={**texts, "citations": citations})
 
 
 def cited_documents(body: Mapping[str, Any]) -> set[str]:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import structlog
 
+from api.answer_forms import Form
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.idempotency import ClaimedRequest
-from api.rendering import Form
+from api.rendering import render_answer
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import AnswerNotFoundError, IngestError
@@ -178,4 +179,4 @@ def shown(served: Services, caller: Principal, kept: KeptAnswer) -> AnswerOut:
 
 def rendered(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
     """Return the answer in the forms that were asked for, too."""
-    return answer.rendered(forms, served.settings.public_url) if forms else answer
+    return render_answer(answer, forms, served.settings.public_url) if forms else answer

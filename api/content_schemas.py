@@ -1,12 +1,10 @@
 """Outlines, positions and tables of documents on the wire: what a text holds, and where that stands in its file."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Literal, Self
 
 from api.schemas import Wire
 from ingest.layout import Layout
-from ingest.positions import Box, Cell, Positions, joined_boxes
 from ingest.tables import ColumnType, RecordTable, Row
 from rlm.answers import as_json
 
@@ -40,22 +38,6 @@ class PositionsOut(Wire):
     boxes: list[BoxOut]
     cells: list[CellOut]
     next_start: int | None
-
-    @classmethod
-    def of(cls, version: str, place: str, positions: Positions, start: int, end: int, limit: int) -> Self:
-        found = list(islice(positions.within(start, end), limit + 1))
-        more = found[limit][0] if len(found) > limit else None
-        places = [at for _, _, at in found[:limit]]
-        return cls(
-            version=version,
-            place=place,
-            boxes=[
-                BoxOut(page=at.place, left=at.left, top=at.top, right=at.right, bottom=at.bottom)
-                for at in joined_boxes(at for at in places if isinstance(at, Box))
-            ],
-            cells=[CellOut(sheet=at.place, row=at.row, column=at.column) for at in places if isinstance(at, Cell)],
-            next_start=more,
-        )
 
 
 class OutlineEntryOut(Wire):

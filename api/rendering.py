@@ -11,11 +11,8 @@ a name with a dot in it is set as code, and `@` and `#` before a word are full-w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from html import escape
-from urllib.parse import quote
 
 import nh3
 from markdown_it import MarkdownIt
@@ -24,34 +21,9 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from api.answer_forms import Cited, Form
+from api.answer_schemas import AnswerOut
 from ingest.normalize import visible
-
-
-class Form(StrEnum):
-    """A form that an answer can be rendered in."""
-
-    HTML = "html"
-    MRKDWN = "mrkdwn"
-
-
-@dataclass(frozen=True)
-class Cited:
-    """A span of one of our documents that a marker leads to."""
-
-    document_id: str
-    start: int
-    end: int
-
-    @property
-    def address(self) -> str:
-        """Return the address of the span, relative to the service's own."""
-        return f"/v1/documents/{quote(self.document_id, safe='')}/content?start={self.start:d}&end={self.end:d}"
-
-    @property
-    def page_address(self) -> str:
-        """Return the address of the portal's page that shows the span, for people who have no key at hand."""
-        return f"/library/{quote(self.document_id, safe='')}?start={self.start:d}&end={self.end:d}"
-
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _TAGS = {
@@ -72,6 +44,22 @@ _MENTION = re.compile(r"[@#](?!\s)")  # also at an end, where a sign of emphasis
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
+
+
+def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
+    """Return an answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
+    cited = {
+        each.number: Cited(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
+    }
+    texts: dict[str, str] = {}
+    titles: dict[int, dict[str, str]] = {number: {} for number in cited}
+    for form in forms:
+        texts[form] = as_form(form, answer.text, cited, public_url)
+        for each in answer.citations:
+            if each.number in cited:
+                titles[each.number][form] = title_as_form(form, each.title, cited[each.number], public_url)
+    citations = [each.model_copy(update=titles.get(each.number)) for each in answer.citations]
+    return answer.model_copy(update={**texts, "citations": citations})
 
 
 def as_form(form: Form, text: str, cited: Mapping[int, Cited], base: str | None) -> str:

@@ -6,11 +6,10 @@ from pydantic import Field
 
 from api.schemas import Wire
 from ingest.identity import Principal
-from retrieval.fusion import Fusion
-from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, Rewrite, SearchRequest
-from retrieval.reranking import Reranked
+from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
 
 if TYPE_CHECKING:
+    from retrieval.reranking import Reranked
     from retrieval.rewriting import Rewritten
     from retrieval.search import Hit, SearchResult
 
@@ -119,7 +118,7 @@ class RerankedOut(Wire):
     detail: str | None
 
     @classmethod
-    def of(cls, reranked: Reranked) -> "RerankedOut":
+    def of(cls, reranked: "Reranked") -> "RerankedOut":
         return cls(
             state="failed" if reranked.failure else "done",
             model=reranked.model,

@@ -1,22 +1,15 @@
 """Rank fusion: pure functions, each with its paper."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 from retrieval.index import Scored, best_first
+from retrieval.requests import Fusion
 
 # The paper's constant. Ranks count from 1 here; Qdrant counts from 0, so its `k=61` is this `k=60`.
 RRF_K = 60
 # The dense retriever's share in a convex combination. The paper finds 0.8 for most of its collections; on half of the
 # questions of five collections (tests/eval), 0.65 to 0.75 is best for facts, and 0.75 to 0.8 for topics.
 DENSE_WEIGHT = 0.75
-
-
-class Fusion(StrEnum):
-    """The method that makes one ranking of two."""
-
-    CONVEX = "convex"
-    RRF = "rrf"
 
 
 def fuse(

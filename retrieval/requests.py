@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 from retrieval.errors import QueryError
-from retrieval.fusion import Fusion
 
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
@@ -21,6 +20,13 @@ class Mode(StrEnum):
     HYBRID = "hybrid"
     BM25 = "bm25"
     DENSE = "dense"
+
+
+class Fusion(StrEnum):
+    """The method that makes one ranking of two."""
+
+    CONVEX = "convex"
+    RRF = "rrf"
 
 
 class Rewrite(StrEnum):

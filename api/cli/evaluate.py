@@ -31,9 +31,8 @@ from retrieval.evaluation.passages import (
     part_of,
 )
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
-from retrieval.fusion import Fusion
 from retrieval.models.store import ModelStore
-from retrieval.requests import Mode
+from retrieval.requests import Fusion, Mode
 
 app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
 

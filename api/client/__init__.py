@@ -7,6 +7,7 @@ own. `docs/python.md` shows how to use it.
 from api.client.connections import AsyncClient, Client
 from api.client.errors import (
     ForbiddenError,
+    IdempotencyError,
     NoAnswerError,
     NotFoundError,
     QuotaError,
@@ -22,6 +23,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ForbiddenError",
+    "IdempotencyError",
     "NoAnswerError",
     "NotFoundError",
     "QuotaError",

@@ -4,17 +4,18 @@ Questions and searches take the members of the server's own `QuestionIn` and `Se
 no method here can be asked for by its path, as JSON: `get`, `post`, `patch`, `delete`, `listed`, `events`, `follow`.
 """
 
+from __future__ import annotations  # the schemas that annotations name are not imported for them
+
 import json as json_module
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from api.answer_schemas import AnswerOut, QuestionIn
-from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
-from api.client import stepping
+from api.client import schemas, stepping
 from api.client.calls import (
     Call,
     Followed,
@@ -32,30 +33,8 @@ from api.client.calls import (
     streaming,
 )
 from api.client.content import Content
-from api.collection_schemas import CollectionPage
-from api.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
-from api.conversation_schemas import (
-    ConversationOut,
-    ConversationPage,
-    ConversationWithTurnsOut,
-    RowOut,
-    RowPage,
-)
-from api.event_schemas import ANSWER_EVENTS, AnswerEvent
-from api.identity_schemas import PrincipalOut
-from api.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
-from api.schemas import (
-    DeletionOut,
-    DocumentGoneOut,
-    DocumentOut,
-    DocumentPage,
-    StatusOut,
-    UploadedOut,
-)
-from api.search_schemas import SearchIn, SearchOut
 
 _PAGE = 100
-_DOCUMENT: TypeAdapter[DocumentOut | DocumentGoneOut] = TypeAdapter(DocumentOut | DocumentGoneOut)
 Priority = Literal["interactive", "bulk"]
 
 
@@ -65,25 +44,32 @@ class Operations:
     # Asking and searching
 
     @operation
-    def search(self, /, query: str | SearchIn, **members: Any) -> Call[SearchOut]:  # noqa: ANN401 - members of a search
+    def search(self, /, query: str | schemas.SearchIn, **members: Any) -> Call[schemas.SearchOut]:  # noqa: ANN401 - members of a search
         """Find the best passages for a query."""
-        return Call("POST", "/v1/search", model(SearchOut), body=_body("query", query, members), repeatable=True)
+        return Call(
+            "POST", "/v1/search", model(schemas.SearchOut), body=_body("query", query, members), repeatable=True
+        )
 
     @operation
     def answer(
         self,
         /,
-        question: str | QuestionIn = "",
+        question: str | schemas.QuestionIn = "",
         *,
         idempotency_key: str | None = None,
         **members: Any,  # noqa: ANN401
-    ) -> Call[AnswerOut]:
+    ) -> Call[schemas.AnswerOut]:
         """Ask a question, or what `messages` end with, and wait for the whole answer."""
-        call = Call("POST", "/v1/answers", model(AnswerOut), body=_body("question", question, members))
+        call = Call("POST", "/v1/answers", model(schemas.AnswerOut), body=_body("question", question, members))
         return call.keyed(idempotency_key)
 
     @streaming
-    def stream_answer(self, /, question: str | QuestionIn = "", **members: Any) -> Streamed[AnswerEvent]:  # noqa: ANN401
+    def stream_answer(
+        self,
+        /,
+        question: str | schemas.QuestionIn = "",
+        **members: Any,  # noqa: ANN401
+    ) -> Streamed[schemas.AnswerEvent]:
         """Ask a question, and see the answer as it is made; the last event is the whole `AnswerOut`.
 
         Leaving the block ends the service's work.
@@ -95,47 +81,47 @@ class Operations:
     def start_run(
         self,
         /,
-        question: str | QuestionIn = "",
+        question: str | schemas.QuestionIn = "",
         *,
         idempotency_key: str | None = None,
         **members: Any,  # noqa: ANN401
-    ) -> Call[RunWithAnswerOut]:
+    ) -> Call[schemas.RunWithAnswerOut]:
         """Have a question answered in the background, by a run that goes on without this connection."""
         body = _body("question", question, {**members, "background": True})
-        call = Call("POST", "/v1/answers", model(RunWithAnswerOut), body=body)
+        call = Call("POST", "/v1/answers", model(schemas.RunWithAnswerOut), body=body)
         return call.keyed(idempotency_key)
 
     @operation
-    def kept_answer(self, answer: str) -> Call[AnswerOut]:
+    def kept_answer(self, answer: str) -> Call[schemas.AnswerOut]:
         """Show an answer that was kept."""
-        return Call("GET", f"/v1/answers/{answer}", model(AnswerOut))
+        return Call("GET", f"/v1/answers/{answer}", model(schemas.AnswerOut))
 
     @listing
-    def rows_behind(self, answer: str) -> Listing[RowOut]:
+    def rows_behind(self, answer: str) -> Listing[schemas.RowOut]:
         """Yield the records that a computed answer rests on."""
-        return _listing(f"/v1/answers/{answer}/rows", RowPage, "rows")
+        return _listing(f"/v1/answers/{answer}/rows", schemas.RowPage, "rows")
 
     # Runs
 
     @operation
-    def run(self, run: str) -> Call[RunWithAnswerOut]:
+    def run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
         """Show a run: its state, progress and usage, and its answer once there is one."""
-        return Call("GET", f"/v1/runs/{run}", model(RunWithAnswerOut))
+        return Call("GET", f"/v1/runs/{run}", model(schemas.RunWithAnswerOut))
 
     @listing
-    def runs(self, *, state: Sequence[str] = ()) -> Listing[RunOut]:
+    def runs(self, *, state: Sequence[str] = ()) -> Listing[schemas.RunOut]:
         """Yield runs, newest first."""
-        return _listing("/v1/runs", RunPage, "runs", state=list(state))
+        return _listing("/v1/runs", schemas.RunPage, "runs", state=list(state))
 
     @following
-    def follow_run(self, run: str) -> Followed[RunEventOut]:
+    def follow_run(self, run: str) -> Followed[schemas.RunEventOut]:
         """Yield what a run does from its beginning; the last one is a `RunEndOut`, which has the run and its answer."""
         return Followed(f"/v1/runs/{run}/events", _run_event)
 
     @operation
-    def cancel_run(self, run: str) -> Call[RunWithAnswerOut]:
+    def cancel_run(self, run: str) -> Call[schemas.RunWithAnswerOut]:
         """Stop a run, wherever it is worked at."""
-        return Call("POST", f"/v1/runs/{run}/cancel", model(RunWithAnswerOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/runs/{run}/cancel", model(schemas.RunWithAnswerOut), body={}, repeatable=True)
 
     @operation
     def delete_run(self, run: str) -> Call[None]:
@@ -155,10 +141,10 @@ class Operations:
         batch: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
-    ) -> Call[UploadedOut]:
+    ) -> Call[schemas.UploadedOut]:
         """Upload a file, or bytes, which need a `name`. Sent again, the same bytes change nothing."""
         call = _upload(source, name, collection, priority, batch, metadata, readers)
-        return Call("POST", "/v1/documents", model(UploadedOut), **call, repeatable=True)
+        return Call("POST", "/v1/documents", model(schemas.UploadedOut), **call, repeatable=True)
 
     @stepwise
     def upload_resumable(
@@ -171,7 +157,7 @@ class Operations:
         batch: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
-    ) -> Steps[DocumentOut]:
+    ) -> Steps[schemas.DocumentOut]:
         """Upload a large file: where its connection breaks, it goes on with what has not arrived."""
         about = _upload(source, name, collection, priority, batch, metadata, readers)["params"]
         about = {**about, "readers": json_module.dumps(about["readers"]) if readers else None}
@@ -179,19 +165,19 @@ class Operations:
         return Steps(lambda: stepping.upload(Content(source), given))
 
     @operation
-    def document(self, document: str) -> Call[DocumentOut]:
+    def document(self, document: str) -> Call[schemas.DocumentOut]:
         """Show a document: its state, progress, and the reason if it failed."""
-        return Call("GET", f"/v1/documents/{document}", model(DocumentOut))
+        return Call("GET", f"/v1/documents/{document}", model(schemas.DocumentOut))
 
     @listing
-    def documents(self, /, **filters: Any) -> Listing[DocumentOut]:  # noqa: ANN401 - parameters of the route
+    def documents(self, /, **filters: Any) -> Listing[schemas.DocumentOut]:  # noqa: ANN401 - parameters of the route
         """Yield documents: of a `collection`, `state`, `batch` or `container`, `named` so, in an `order`."""
-        return _listing("/v1/documents", DocumentPage, "documents", **filters)
+        return _listing("/v1/documents", schemas.DocumentPage, "documents", **filters)
 
     @following
-    def follow_document(self, document: str) -> Followed[DocumentOut | DocumentGoneOut]:
+    def follow_document(self, document: str) -> Followed[schemas.DocumentOut | schemas.DocumentGoneOut]:
         """Yield the states of a document until it is ready, or has failed or gone."""
-        return Followed(f"/v1/documents/{document}/events", lambda _, data: _DOCUMENT.validate_json(data))
+        return Followed(f"/v1/documents/{document}/events", _document_state)
 
     @operation
     def change_document(
@@ -201,31 +187,31 @@ class Operations:
         *,
         if_match: str = "*",
         **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`
-    ) -> Call[DocumentOut]:
+    ) -> Call[schemas.DocumentOut]:
         """Change `metadata`, `title` or `readers`; what is left out stays."""
         headers = {"If-Match": if_match}
-        return Call("PATCH", f"/v1/documents/{document}", model(DocumentOut), body=changes, headers=headers)
+        return Call("PATCH", f"/v1/documents/{document}", model(schemas.DocumentOut), body=changes, headers=headers)
 
     @operation
     def replace_document(
         self, document: str, source: Path | bytes, *, name: str | None = None, if_match: str = "*"
-    ) -> Call[UploadedOut]:
+    ) -> Call[schemas.UploadedOut]:
         """Replace the content; searches find the old one until the new one is ready."""
         content = Content(source)
         params = {"name": name or (source.name if isinstance(source, Path) else None)}
         headers = {"If-Match": if_match}
         path = f"/v1/documents/{document}"
-        return Call("PUT", path, model(UploadedOut), params=params, content=content, headers=headers)
+        return Call("PUT", path, model(schemas.UploadedOut), params=params, content=content, headers=headers)
 
     @operation
-    def delete_document(self, document: str) -> Call[DeletionOut]:
+    def delete_document(self, document: str) -> Call[schemas.DeletionOut]:
         """Delete a document; the receipt says what became of what was made of it."""
-        return Call("DELETE", f"/v1/documents/{document}", model(DeletionOut))
+        return Call("DELETE", f"/v1/documents/{document}", model(schemas.DeletionOut))
 
     @operation
-    def cancel_document(self, document: str) -> Call[DocumentOut]:
+    def cancel_document(self, document: str) -> Call[schemas.DocumentOut]:
         """Stop what is being made of a document."""
-        return Call("POST", f"/v1/documents/{document}/cancel", model(DocumentOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/documents/{document}/cancel", model(schemas.DocumentOut), body={}, repeatable=True)
 
     @operation
     def text(self, document: str, *, start: int = 0, end: int | None = None) -> Call[str]:
@@ -239,72 +225,74 @@ class Operations:
         return Call("GET", f"/v1/documents/{document}/original", lambda response: response.content)
 
     @operation
-    def positions(self, document: str, start: int, end: int, *, version: str | None = None) -> Call[PositionsOut]:
+    def positions(
+        self, document: str, start: int, end: int, *, version: str | None = None
+    ) -> Call[schemas.PositionsOut]:
         """Say where a span stands in the file: boxes on pages, or cells of sheets."""
         params = {"start": start, "end": end, "version": version}
-        return Call("GET", f"/v1/documents/{document}/positions", model(PositionsOut), params=params)
+        return Call("GET", f"/v1/documents/{document}/positions", model(schemas.PositionsOut), params=params)
 
     @listing
-    def outline(self, document: str) -> Listing[OutlineEntryOut]:
+    def outline(self, document: str) -> Listing[schemas.OutlineEntryOut]:
         """Yield headings, pages, slides, sheets and tables, with their spans."""
-        return _listing(f"/v1/documents/{document}/outline", OutlinePage, "entries")
+        return _listing(f"/v1/documents/{document}/outline", schemas.OutlinePage, "entries")
 
     @listing
-    def tables(self, document: str) -> Listing[TableOut]:
+    def tables(self, document: str) -> Listing[schemas.TableOut]:
         """Yield the tables whose rows are records."""
-        return _listing(f"/v1/documents/{document}/tables", TablePage, "tables")
+        return _listing(f"/v1/documents/{document}/tables", schemas.TablePage, "tables")
 
     # Batches
 
     @operation
     def create_batch(
         self, name: str = "", *, expected: int | None = None, idempotency_key: str | None = None
-    ) -> Call[BatchOut]:
+    ) -> Call[schemas.BatchOut]:
         """Make a batch; uploads go into it with `batch`."""
         body = {"name": name, "expected": expected}
-        return Call("POST", "/v1/batches", model(BatchOut), body=body).keyed(idempotency_key)
+        return Call("POST", "/v1/batches", model(schemas.BatchOut), body=body).keyed(idempotency_key)
 
     @operation
-    def batch(self, batch: str) -> Call[BatchOut]:
+    def batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Show a batch and how far its files are."""
-        return Call("GET", f"/v1/batches/{batch}", model(BatchOut))
+        return Call("GET", f"/v1/batches/{batch}", model(schemas.BatchOut))
 
     @listing
-    def batches(self) -> Listing[BatchOut]:
+    def batches(self) -> Listing[schemas.BatchOut]:
         """Yield batches, newest first."""
-        return _listing("/v1/batches", BatchPage, "batches")
+        return _listing("/v1/batches", schemas.BatchPage, "batches")
 
     @following
-    def follow_batch(self, batch: str) -> Followed[BatchOut]:
+    def follow_batch(self, batch: str) -> Followed[schemas.BatchOut]:
         """Yield the states of a batch until all its files are at an end."""
-        return Followed(f"/v1/batches/{batch}/events", lambda _, data: _parsed(BatchOut, data))
+        return Followed(f"/v1/batches/{batch}/events", lambda _, data: _parsed(schemas.BatchOut, data))
 
     @listing
-    def batch_failures(self, batch: str) -> Listing[BatchFailureOut]:
+    def batch_failures(self, batch: str) -> Listing[schemas.BatchFailureOut]:
         """Yield the files that were refused or failed, with the reason."""
-        return _listing(f"/v1/batches/{batch}/failures", BatchFailurePage, "failures")
+        return _listing(f"/v1/batches/{batch}/failures", schemas.BatchFailurePage, "failures")
 
     @operation
-    def close_batch(self, batch: str) -> Call[BatchOut]:
+    def close_batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Say that all files were sent."""
-        return Call("POST", f"/v1/batches/{batch}/close", model(BatchOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/batches/{batch}/close", model(schemas.BatchOut), body={}, repeatable=True)
 
     @operation
-    def cancel_batch(self, batch: str) -> Call[BatchOut]:
+    def cancel_batch(self, batch: str) -> Call[schemas.BatchOut]:
         """Take no more files, and stop those that are not ready."""
-        return Call("POST", f"/v1/batches/{batch}/cancel", model(BatchOut), body={}, repeatable=True)
+        return Call("POST", f"/v1/batches/{batch}/cancel", model(schemas.BatchOut), body={}, repeatable=True)
 
     # Conversations, and what the caller may see
 
     @listing
-    def conversations(self) -> Listing[ConversationOut]:
+    def conversations(self) -> Listing[schemas.ConversationOut]:
         """Yield kept conversations, the one used last first."""
-        return _listing("/v1/conversations", ConversationPage, "conversations")
+        return _listing("/v1/conversations", schemas.ConversationPage, "conversations")
 
     @operation
-    def conversation(self, conversation: str) -> Call[ConversationWithTurnsOut]:
+    def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:
         """Show a conversation with its first turns."""
-        return Call("GET", f"/v1/conversations/{conversation}", model(ConversationWithTurnsOut))
+        return Call("GET", f"/v1/conversations/{conversation}", model(schemas.ConversationWithTurnsOut))
 
     @operation
     def delete_conversation(self, conversation: str) -> Call[None]:
@@ -312,19 +300,19 @@ class Operations:
         return Call("DELETE", f"/v1/conversations/{conversation}", nothing)
 
     @operation
-    def collections(self) -> Call[CollectionPage]:
+    def collections(self) -> Call[schemas.CollectionPage]:
         """List the collections that the caller may use."""
-        return Call("GET", "/v1/collections", model(CollectionPage))
+        return Call("GET", "/v1/collections", model(schemas.CollectionPage))
 
     @operation
-    def me(self) -> Call[PrincipalOut]:
+    def me(self) -> Call[schemas.PrincipalOut]:
         """Say who the caller is."""
-        return Call("GET", "/v1/me", model(PrincipalOut))
+        return Call("GET", "/v1/me", model(schemas.PrincipalOut))
 
     @operation
-    def status(self) -> Call[StatusOut]:
+    def status(self) -> Call[schemas.StatusOut]:
         """Count the caller's documents by state."""
-        return Call("GET", "/v1/status", model(StatusOut))
+        return Call("GET", "/v1/status", model(schemas.StatusOut))
 
     # By path, as JSON
 
@@ -397,13 +385,22 @@ def _listing(path: str, page: type[Model], members: str, **params: Any) -> Listi
     return Listing(Call("GET", path, model(page), params=params), members)
 
 
-def _answer_event(name: str, data: str) -> AnswerEvent | None:
-    kind = ANSWER_EVENTS.get(name)
+def _answer_event(name: str, data: str) -> schemas.AnswerEvent | None:
+    kind = schemas.ANSWER_EVENTS.get(name)
     return None if kind is None else kind.model_validate_json(data, extra="ignore")
 
 
-def _run_event(name: str, data: str) -> RunEventOut:
-    return _parsed(RunEndOut if name == "end" else RunEventOut, data)
+def _run_event(name: str, data: str) -> schemas.RunEventOut:
+    return _parsed(schemas.RunEndOut if name == "end" else schemas.RunEventOut, data)
+
+
+def _document_state(_: str, data: str) -> schemas.DocumentOut | schemas.DocumentGoneOut:
+    return _document_states().validate_json(data)
+
+
+@cache
+def _document_states() -> TypeAdapter[schemas.DocumentOut | schemas.DocumentGoneOut]:
+    return TypeAdapter(schemas.DocumentOut | schemas.DocumentGoneOut)
 
 
 def _parsed(kind: type[Model], data: str) -> Model:

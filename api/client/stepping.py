@@ -1,5 +1,7 @@
 """Requests that depend on the replies before them: how far they are, and those of an upload that goes on (tus)."""
 
+from __future__ import annotations  # as in `operations`
+
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from api.client import schemas
 from api.client.calls import Call, Steps, model
 from api.client.content import Content
 from api.client.errors import NoAnswerError, ServiceError, StateError, UnavailableError
-from api.schemas import DocumentOut
 
 T = TypeVar("T")
 
@@ -47,7 +49,7 @@ class Running(Generic[T]):
             self._error = error
 
 
-def upload(source: Content, about: Mapping[str, str]) -> Generator[Call[Any], Any, DocumentOut]:
+def upload(source: Content, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
     """Send a file, from where it was cut each time that its connection breaks."""
     described = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**_TUS, "Upload-Length": str(source.size), "Upload-Metadata": described}
@@ -65,7 +67,7 @@ def upload(source: Content, about: Mapping[str, str]) -> Generator[Call[Any], An
             arrived, document = yield Call("HEAD", path, _progress, headers=_TUS)
         tries = 0 if arrived > offset else tries
         offset = arrived
-    made: DocumentOut = yield Call("GET", document, model(DocumentOut))
+    made: schemas.DocumentOut = yield Call("GET", document, model(schemas.DocumentOut))
     return made
 
 

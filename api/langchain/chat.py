@@ -12,12 +12,12 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
+from api.answer_forms import Cited
 from api.answer_schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
 from api.event_schemas import AnswerEvent, DeltaOut
 from api.langchain.connection import Connection
 from api.openai.annotations import extension, marked
 from api.openai.inert import Inert, inert
-from api.rendering import Cited
 
 _PROVIDER = "leadline"
 # What of an answer is the message's `response_metadata`, besides its citations.

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from api.answer_forms import Cited
 from api.answer_schemas import AnswerOut, CitationOut
 from api.openai.inert import inert
-from api.rendering import Cited
 from ingest.files import NamedFile
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")

@@ -1,5 +1,6 @@
 """`/v1/documents/{id}/…`: a document's text, outline, positions and record tables, and the bytes that were uploaded."""
 
+from itertools import islice
 from typing import Annotated
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from api.access import Caller, Served
 from api.content_schemas import (
+    BoxOut,
+    CellOut,
     OutlinePage,
     PositionsOut,
     RecordOut,
@@ -25,6 +28,7 @@ from ingest.documents import VersionState
 from ingest.errors import DocumentStateError, TableNotFoundError
 from ingest.identity import Principal
 from ingest.parsing.page_images import MAX_WIDTH
+from ingest.positions import Box, Cell, Positions, joined_boxes
 from ingest.tables import RecordTable
 
 router = APIRouter(prefix="/v1/documents/{document_id}", tags=["documents"])
@@ -104,7 +108,7 @@ def positions(
     if end <= start:
         raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, a quote or a hit.")
     place = served.searcher.locate(active, start, end).words
-    return PositionsOut.of(active, place, served.texts.positions(active), start, end, limit)
+    return _describe_positions(active, place, served.texts.positions(active), start, end, limit)
 
 
 @router.get(
@@ -223,3 +227,21 @@ def shown_version(served: Services, caller: Principal, document_id: str, version
             hint="Search or ask again; spans of the former version mean nothing in the new one.",
         )
     return active
+
+
+def _describe_positions(
+    version: str, place: str, positions: Positions, start: int, end: int, limit: int
+) -> PositionsOut:
+    found = list(islice(positions.within(start, end), limit + 1))
+    more = found[limit][0] if len(found) > limit else None
+    places = [at for _, _, at in found[:limit]]
+    return PositionsOut(
+        version=version,
+        place=place,
+        boxes=[
+            BoxOut(page=at.place, left=at.left, top=at.top, right=at.right, bottom=at.bottom)
+            for at in joined_boxes(at for at in places if isinstance(at, Box))
+        ],
+        cells=[CellOut(sheet=at.place, row=at.row, column=at.column) for at in places if isinstance(at, Cell)],
+        next_start=more,
+    )

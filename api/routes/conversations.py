@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.access import Asker, Caller, Served
+from api.answer_forms import Form
 from api.answer_schemas import cited_documents
 from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.cursors import decode_cursor, encode_cursor
 from api.feedback_schemas import FeedbackOut
-from api.rendering import Form
 from api.services import Services
 from ingest.feedback import FeedbackEntry
 

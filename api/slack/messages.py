@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.answer_forms import Cited, Form
 from api.answer_schemas import AnswerOut, CitationOut
-from api.rendering import Cited, Form, as_form, inert_mrkdwn
+from api.rendering import as_form, inert_mrkdwn
 from rlm.answers import AnswerStatus, Check
 
 Blocks = list[dict[str, Any]]

@@ -14,9 +14,9 @@ from retrieval.clock import Clock
 from retrieval.embedding import Embedder, cosine_floor
 from retrieval.evaluation.passages import Place
 from retrieval.evaluation.runs import Run
-from retrieval.fusion import Fusion
 from retrieval.index import Index, IndexedChunk, Scope
 from retrieval.ranking import CANDIDATES, rank
+from retrieval.requests import Fusion
 
 # Takes a document's name and text, and returns the spans of its chunks.
 Cutter = Callable[[str, str], Sequence[tuple[int, int]]]

@@ -27,11 +27,11 @@ from ingest.listing import DocumentFilter
 from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.compaction import UpkeepPolicy
-from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk, Scope, SparseVector
 from retrieval.models.store import ModelStore
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.ranking import rank
+from retrieval.requests import Fusion
 from retrieval.resident_memory import resident_bytes
 from retrieval.shard_folder import shard_bytes
 from tests.benchmark.figures import AsJson, print_rows, query_texts

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from api.answer_forms import Cited, Form
 from api.answer_schemas import AnswerOut
-from api.rendering import Cited, Form
+from api.rendering import render_answer
 from ingest.model_text import neutral
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus, Check, kept_answer
@@ -60,7 +61,7 @@ def obedient(documents: dict[str, str], **changes: Any) -> Iterator[tuple[Answer
 def faults_of(answer: Answer) -> list[str]:
     """What is not inert in the answer as the API sends it, in both forms."""
     kept = kept_answer(answer, "a", "ann", "q", None)
-    shown = AnswerOut.of(kept).rendered(list(Form), BASE)
+    shown = render_answer(AnswerOut.of(kept), list(Form), BASE)
     cited = [Cited(each.document_id, each.start, each.end) for each in shown.citations]
     shown_parts = [(shown.html, shown.mrkdwn), *((each.html, each.mrkdwn) for each in shown.citations)]
     found: list[str] = []

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.fusion import RRF_K, Fusion, convex_combination, fuse, reciprocal_rank_fusion
+from retrieval.fusion import RRF_K, convex_combination, fuse, reciprocal_rank_fusion
 from retrieval.index import Scored
+from retrieval.requests import Fusion
 
 SCORED = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.1, 50), max_size=8)
 IDS = st.lists(st.sampled_from("abcdefgh"), unique=True)

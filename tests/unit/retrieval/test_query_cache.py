@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from retrieval.errors import QueryError
-from retrieval.fusion import Fusion
 from retrieval.query_cache import CacheCounts, CachedSearcher
-from retrieval.requests import Also, SearchRequest
+from retrieval.requests import Also, Fusion, SearchRequest
 from retrieval.reranking import Reranked
 from retrieval.search import Mode, SearchResult
 from tests.unit.retrieval.test_search import Shelf

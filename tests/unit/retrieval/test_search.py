@@ -18,8 +18,8 @@ from retrieval import metadata_filter
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import QueryError
-from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk
+from retrieval.requests import Fusion
 from retrieval.search import Mode, Searcher, SearchRequest
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex

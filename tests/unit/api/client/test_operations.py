@@ -20,7 +20,8 @@ _VALUES: dict[Any, Any] = {str: "x", int: 1}
 def call_of(name: str) -> Call[Any]:
     """The request of a method whose required arguments are any of their type."""
     make = METHODS[name].make
-    required = [each for each in inspect.signature(make).parameters.values() if each.default is inspect.Parameter.empty]
+    parameters = inspect.signature(make, eval_str=True).parameters.values()
+    required = [each for each in parameters if each.default is inspect.Parameter.empty]
     named = [each for each in required[1:] if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     made = make(None, *(_VALUES.get(each.annotation, b"x") for each in named))
     match made:

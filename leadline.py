@@ -1,0 +1,180 @@
+"""The Python client of a Leadline service.
+
+    from leadline import Client
+
+    with Client("https://leadline.example.org", "ll_…") as client:
+        answer = client.answer("What did the audit find?")
+        print(answer.text)
+
+`AsyncClient` has the same methods for an event loop. Errors are `ServiceError` and its subclasses. The other names are
+the schemas that methods take and return. Each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.client import (
+        AsyncClient,
+        Client,
+        ForbiddenError,
+        IdempotencyError,
+        NoAnswerError,
+        NotFoundError,
+        QuotaError,
+        RefusedError,
+        ServerError,
+        ServiceError,
+        StateError,
+        UnauthorizedError,
+        UnavailableError,
+    )
+    from api.client.schemas import (
+        AnswerEvent,
+        AnswerOut,
+        BatchFailureOut,
+        BatchOut,
+        BudgetIn,
+        CellOut,
+        CheckingOut,
+        CitationOut,
+        CollectionOut,
+        CollectionPage,
+        CondensedOut,
+        ConversationOut,
+        ConversationWithTurnsOut,
+        CoverageOut,
+        DeletionOut,
+        DeltaOut,
+        DocumentGoneOut,
+        DocumentOut,
+        HitOut,
+        MessageIn,
+        OmissionOut,
+        OutlineEntryOut,
+        PlannedOut,
+        PositionsOut,
+        PrincipalOut,
+        ProgressOut,
+        QuestionIn,
+        QuoteOut,
+        ReadingOut,
+        Reason,
+        RerankedOut,
+        ResultOut,
+        ResultTableOut,
+        RetrievedOut,
+        RoutedOut,
+        RowOut,
+        RunEndOut,
+        RunEventOut,
+        RunOut,
+        RunWithAnswerOut,
+        SearchedOut,
+        SearchIn,
+        SearchOut,
+        SentenceOut,
+        StatusOut,
+        TableOut,
+        TurnOut,
+        UploadedOut,
+        UsageOut,
+        WorkingOut,
+    )
+
+_CLIENT = frozenset(
+    {
+        "AsyncClient",
+        "Client",
+        "ForbiddenError",
+        "IdempotencyError",
+        "NoAnswerError",
+        "NotFoundError",
+        "QuotaError",
+        "RefusedError",
+        "ServerError",
+        "ServiceError",
+        "StateError",
+        "UnauthorizedError",
+        "UnavailableError",
+    }
+)
+
+__all__ = [
+    "AnswerEvent",
+    "AnswerOut",
+    "AsyncClient",
+    "BatchFailureOut",
+    "BatchOut",
+    "BudgetIn",
+    "CellOut",
+    "CheckingOut",
+    "CitationOut",
+    "Client",
+    "CollectionOut",
+    "CollectionPage",
+    "CondensedOut",
+    "ConversationOut",
+    "ConversationWithTurnsOut",
+    "CoverageOut",
+    "DeletionOut",
+    "DeltaOut",
+    "DocumentGoneOut",
+    "DocumentOut",
+    "ForbiddenError",
+    "HitOut",
+    "IdempotencyError",
+    "MessageIn",
+    "NoAnswerError",
+    "NotFoundError",
+    "OmissionOut",
+    "OutlineEntryOut",
+    "PlannedOut",
+    "PositionsOut",
+    "PrincipalOut",
+    "ProgressOut",
+    "QuestionIn",
+    "QuotaError",
+    "QuoteOut",
+    "ReadingOut",
+    "Reason",
+    "RefusedError",
+    "RerankedOut",
+    "ResultOut",
+    "ResultTableOut",
+    "RetrievedOut",
+    "RoutedOut",
+    "RowOut",
+    "RunEndOut",
+    "RunEventOut",
+    "RunOut",
+    "RunWithAnswerOut",
+    "SearchIn",
+    "SearchOut",
+    "SearchedOut",
+    "SentenceOut",
+    "ServerError",
+    "ServiceError",
+    "StateError",
+    "StatusOut",
+    "TableOut",
+    "TurnOut",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UploadedOut",
+    "UsageOut",
+    "WorkingOut",
+]
+
+if not TYPE_CHECKING:  # a type checker would otherwise accept every name
+
+    def __getattr__(name: str) -> object:
+        """Import a name of `__all__`. Raises `AttributeError` for any other."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        owner = import_module("api.client" if name in _CLIENT else "api.client.schemas")
+        value = globals()[name] = getattr(owner, name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
