@@ -44,7 +44,7 @@ from rlm.llm.vllm_advisories import advisories, advisories_of, fixed_release
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.port import SandboxForm
 
-_PACKAGES = ("ingest", "retrieval", "rlm", "api", "workers")
+_PACKAGES = ("leadline", "ingest", "retrieval", "rlm", "api", "workers")
 _SCHEMA = {
     "type": "object",
     "properties": {"works": {"type": "boolean"}},

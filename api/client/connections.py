@@ -28,6 +28,10 @@ TRIES = 4
 class Client(Operations):
     """A client that blocks, for one thread or many.
 
+        with Client("https://leadline.example.org", "ll_…") as client:
+            document = client.upload(Path("report.pdf"))
+            answer = client.answer("What did the audit find?")
+
     `url` and `api_key` default to `LEADLINE_URL` and `LEADLINE_API_KEY`. `tries` is how often a request is sent that
     the service refuses for now, or that gets no reply; 1 sends each once. `http` is a client of your own that knows the
     service's address, and is closed by you. Raises `ServiceError` and its kinds.
@@ -120,7 +124,15 @@ class Client(Operations):
 
 
 class AsyncClient(Operations):
-    """The same client for an event loop: what `Client` returns is awaited here, or iterated with `async for`."""
+    """The same client for an event loop: await what `Client` returns, and iterate with `async for`.
+
+        async with AsyncClient("https://leadline.example.org", "ll_…") as client:
+            answer = await client.answer("What did the audit find?")
+            async for document in client.documents(collection="reports"):
+                print(document.name, document.state)
+
+    Its arguments are those of `Client`; `http` is an `httpx.AsyncClient`.
+    """
 
     def __init__(
         self,

@@ -27,11 +27,14 @@ _METADATA = {"id", "conversation", "status", "strategy", "reasons", "notes", "se
 class ChatLeadline(Connection, BaseChatModel):
     """Answers the last message from the documents; the messages before it are the conversation.
 
+        chat = ChatLeadline(url="https://leadline.example.org", ask_kwargs={"collections": ["novels"]})
+        message = chat.invoke("Which house does Mr. Bingley rent?")
+
     `ask_kwargs` are further members of a question's body, such as `{"collections": ["reports"], "strategy": "table"}`;
     `invoke` and `stream` take them too. System messages and tools are not followed: what an answer must be like is the
     service's to say. The text has markers `[1]`; `content_blocks` has the citation of each as an annotation, and
     `response_metadata` has `citations` with page, span and quotation, and the checked `sentences`. What would be a
-    link, an image or HTML when rendered is written with full-width characters. Raises `api.client.ServiceError`.
+    link, an image or HTML when rendered is written with full-width characters. Raises `leadline.ServiceError`.
     """
 
     timeout_seconds: float = Field(600.0, gt=0)

@@ -24,6 +24,9 @@ _WHERE = {"start", "end", "page", "place", "table_header", "title", "heading_pat
 class LeadlineRetriever(Connection, BaseRetriever):
     """Passages of a Leadline service as LangChain documents, best first.
 
+        retriever = LeadlineRetriever(url="https://leadline.example.org", k=3)
+        passages = retriever.invoke("Which house does Mr. Bingley rent?")
+
     `url` and `api_key` default to `LEADLINE_URL` and `LEADLINE_API_KEY`. `k` is the number of passages; `search_kwargs`
     are further members of a search's body, such as `{"mode": "bm25", "filters": {…}}`. `invoke` also takes `k` and
     those members, for one search.
@@ -31,7 +34,7 @@ class LeadlineRetriever(Connection, BaseRetriever):
     A document's `id` is the passage's chunk, and its `metadata` gives the location: `document_id`, `version_id`,
     `start` and `end` (code points of the document's text), `page` and `place` (`page 12`,
     `sheet Costs, row 4`), `table_header` (of the table in whose rows it begins), `title`, `heading_path`, `collection`,
-    `rank`, `score`, and `source`, the location in words. Raises `api.client.ServiceError`.
+    `rank`, `score`, and `source`, the location in words. Raises `leadline.ServiceError`.
     """
 
     k: int = Field(10, ge=1)

@@ -1,9 +1,15 @@
 """Nothing else may own our import names, and the wheel holds what the code reads."""
 
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -12,6 +18,7 @@ from packaging.utils import canonicalize_name
 from api.cli.doctor import foreign_owners
 
 ROOT = Path(__file__).parents[2]
+_PACKAGES = {"ingest", "retrieval", "rlm", "api", "workers"}
 
 
 def test_no_other_distribution_owns_our_import_names() -> None:
@@ -24,7 +31,35 @@ def test_the_distribution_is_private() -> None:
 
 def test_the_top_level_of_the_repository_is_as_agreed() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    assert folders == {"ingest", "retrieval", "rlm", "api", "workers", "deploy", "docs", "tests"}
+    assert folders | {"examples"} == {*_PACKAGES, "deploy", "docs", "examples", "tests"}
+    assert [path.name for path in ROOT.glob("*.py")] == ["leadline.py"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (made,) = folder.glob("*.whl")
+    return zipfile.ZipFile(made)
+
+
+def test_the_wheel_holds_the_packages_and_the_module_of_the_client(wheel: zipfile.ZipFile) -> None:
+    top = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
+    assert top == {*_PACKAGES, "leadline.py"}
+
+
+def test_the_base_installation_is_what_the_client_needs(wheel: zipfile.ZipFile) -> None:
+    (stored,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    required = map(Requirement, Parser().parsestr(wheel.read(stored).decode()).get_all("Requires-Dist", []))
+    base = {each.name for each in required if each.marker is None}
+    assert base == {"anyio", "httpx", "httpx-sse", "pydantic", "tenacity"}
+
+
+def test_every_extra_of_the_service_includes_it() -> None:
+    without = {"service", "langchain", "vllm"}  # vLLM runs in an environment of its own
+    extras = _project()["optional-dependencies"].keys()
+    assert [each for each in extras - without if "fastapi" not in {name.name for name in _requirements(each)}] == []
 
 
 def test_no_dependency_runs_code_at_every_start_of_python() -> None:
@@ -50,19 +85,29 @@ def test_no_dependency_runs_code_at_every_start_of_python() -> None:
 def test_every_locked_release_is_allowed_by_what_the_project_asks_for(lock: Path) -> None:
     """A lock that was not written anew after a change of `pyproject.toml` would install something else in images."""
     releases = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock.read_text(), re.MULTILINE))
-    every = ["embedded", "ocr", "oidc", "slack", "otel"]
+    every = ["embedded", "ocr", "oidc", "slack", "otel", "s3"]
     extras = {
         "embedded": every,
         "cluster": [*every, "cluster"],
         "gpu": [*every, "cluster", "sentence-transformers"],
         "test": [*every, "cluster", "test"],
     }
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [
-        *project["dependencies"],
-        *(each for name in extras[lock.stem] for each in project["optional-dependencies"][name]),
-    ]
-    for requirement in map(Requirement, wanted):
+    base = map(Requirement, _project()["dependencies"])
+    for requirement in (*base, *(each for name in extras[lock.stem] for each in _requirements(name))):
         release = releases.get(canonicalize_name(requirement.name))
         assert release is not None, f"{requirement} is not in {lock.name}: `make locks`"
         assert requirement.specifier.contains(release), f"{requirement} excludes {release}: `make locks`"
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _requirements(extra: str) -> Iterator[Requirement]:
+    """Yield what an extra requires, and what the other extras of ours require that it includes."""
+    for requirement in map(Requirement, _project()["optional-dependencies"][extra]):
+        if requirement.name != "leadline":
+            yield requirement
+        for included in requirement.extras if requirement.name == "leadline" else ():
+            yield from _requirements(included)
