@@ -107,7 +107,8 @@ class IndexWriter(IndexVectors, Protocol):
         """Write chunks with their BM25 weights; a chunk that exists stays as it is, with its dense vector.
 
         Ids come from content, so an existing chunk needs no change. A worker that was overtaken may write late, and
-        must not remove what the other worker has added.
+        must not remove what the other worker has added: overwriting a chunk would take its vector away and leave the
+        version `ready`. Inserting only missing chunks needs a Qdrant server of 1.17 or later.
         """
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
