@@ -23,7 +23,7 @@ ALL := $(VENV)/.installed-all
 .DEFAULT_GOAL := help
 
 help:  ## Show what each target does
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
@@ -101,6 +101,12 @@ imports: $(TESTS)
 packaging: $(TESTS)
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
+surface: $(TESTS)  ## Compare routes, commands, settings, events … with their record in tests/surface/recorded
+	$(BIN)/python -m tests.surface
+
+record-surface: $(TESTS)  ## Record them anew, after a change that is meant and named in CHANGELOG.md
+	$(BIN)/python -m tests.surface --record
+
 deployment: $(TESTS)  ## Check deploy/: images, compose, chart, dashboards, alerts (helm, promtool, docker-compose if there)
 	$(WITH_BIN) $(BIN)/python -m pytest -q tests/unit/deploy
 
@@ -122,4 +128,4 @@ audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerab
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test test-all test-long test-vllm check lint types imports packaging deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test test-all test-long test-vllm check lint types imports packaging surface record-surface deployment helm images locks audit

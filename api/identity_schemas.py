@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
 from api.schemas import Wire, instant
 from ingest.identity import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
@@ -121,6 +121,11 @@ class LinkIn(Wire):
         default_factory=lambda: {Scope.READ, Scope.WRITE, Scope.ASK}, min_length=1, examples=[["read", "ask"]]
     )
     hours: float = Field(24, gt=0, le=_MAX_LINK_HOURS)
+
+    @field_serializer("scopes")
+    def sort_scopes(self, scopes: set[Scope]) -> list[Scope]:
+        """Keep the default in OpenAPI from having another order in each process."""
+        return sorted(scopes)
 
 
 class LinkOut(Wire):

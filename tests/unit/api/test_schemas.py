@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.answer_schemas import AnswerOut, BudgetIn
+from api.identity_schemas import LinkIn
 from api.run_schemas import RunEventOut
 from ingest.runs import RunEvent
 from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json, kept_answer
@@ -31,3 +32,7 @@ def test_an_event_of_a_run_can_be_sent_whatever_a_model_wrote() -> None:
 def test_a_time_that_is_none_is_no_budget(seconds: str) -> None:
     with pytest.raises(ValidationError):
         BudgetIn.model_validate(json.loads(f'{{"seconds": {seconds}}}'))
+
+
+def test_a_default_of_several_scopes_is_written_in_one_order_by_every_process() -> None:
+    assert LinkIn().model_dump(mode="json")["scopes"] == ["ask", "read", "write"]
