@@ -33,6 +33,8 @@ from tests.faults.guards.table import TABLE, Guard, load_guards, parse_guards
 from tests.faults.guards.trials import Outcome, TreeCopy, Verdict
 
 _ROOT = Path(__file__).parents[2]
+# Guards whose tests run together on unmodified code. An interrupted run repeats that for one batch of each worker.
+_BATCH = 12
 
 
 class _Results:
@@ -112,14 +114,12 @@ def _run_git(*arguments: str) -> str:
 
 
 def _try_all(guards: Iterable[Guard], marks: dict[str, Mark], jobs: int) -> Iterator[Outcome]:
-    """Yield outcomes as they come, from `jobs` workers. The guards of one test file go to one worker."""
-    batches: dict[str, list[Guard]] = {}
-    for guard in guards:
-        batches.setdefault(guard.test_file, []).append(guard)
+    """Yield outcomes as they come, from `jobs` workers, each of which takes a batch of guards with similar tests."""
     outcomes: queue.Queue[Outcome | None] = queue.Queue()
     waiting: queue.SimpleQueue[list[Guard]] = queue.SimpleQueue()
-    for batch in batches.values():
-        waiting.put(batch)
+    ordered = sorted(guards, key=lambda guard: (guard.options, guard.test))
+    for begin in range(0, len(ordered), _BATCH):
+        waiting.put(ordered[begin : begin + _BATCH])
 
     def work() -> None:
         try:

@@ -26,7 +26,7 @@ class BrokenGuardError(Exception):
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark in line `line` (from 0) of `file` (below the root); it is trailing if code comes before it in its line."""
+    """A mark in line `line` (from 0) of `file`, relative to the root. A trailing mark follows code in its own line."""
 
     slug: str
     file: Path
@@ -56,7 +56,7 @@ def find_marks(root: Path) -> list[Mark]:
 
 def replace_region(text: str, mark: Mark, guard: Guard) -> str:
     """Return the text of the mark's file without the guard. Raises `BrokenGuardError`."""
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text))
     is_python = mark.file.suffix == ".py"
     start, stop, is_statement = _find_region(lines, mark, guard, is_python=is_python)
     replacement = guard.replacement.strip("\n")
@@ -81,7 +81,7 @@ def _list_files(root: Path) -> Iterator[Path]:
 
 
 def _find_in(text: str, file: Path) -> Iterator[Mark]:
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(io.StringIO(text)):
         if found := _MARK.search(line):
             yield Mark(found["slug"], file, number, bool(line[: found.start()].strip()))
 

@@ -58,7 +58,7 @@ class TreeCopy:
                 shutil.copy2(source, target)
 
     def try_guards(self, guards: Sequence[Guard], marks: dict[str, Mark]) -> Iterator[Outcome]:
-        """Yield the outcome of each guard. Their tests share a file, and are first run together on unmodified code."""
+        """Yield the outcome of each guard. All their tests are first run together on unmodified code."""
         for options in dict.fromkeys(guard.options for guard in guards):
             chosen = [guard for guard in guards if guard.options == options]
             tests = dict.fromkeys(guard.test for guard in chosen)
@@ -88,7 +88,6 @@ class TreeCopy:
             **os.environ,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # for helm
             "PYTHONPATH": str(self._tree),
-            "PYTHONPYCACHEPREFIX": str(self._folder / "bytecode"),
         }
         command = [sys.executable, "-m", "pytest", *options, *arguments]
         try:
@@ -105,7 +104,7 @@ class TreeCopy:
 
 def _read_results(results: Path, report: _Report) -> None:
     for case in ET.parse(results).iter("testcase"):
-        name = case.get("name", "")
+        name = f"{case.get('file')}::{case.get('name')}"
         failure = case.find("failure")
         if failure is not None:
             report.failed[name] = failure.get("message", "")
@@ -119,7 +118,7 @@ def _find_unfit(guard: Guard, unmodified: _Report) -> str:
     """Say why the test proves nothing: it fails, or does not run, with the guard in place."""
 
     def belongs(name: str) -> bool:
-        return not guard.test_name or name.partition("[")[0] == guard.test_name
+        return guard.test in (name.partition("[")[0], name.partition("::")[0])
 
     if any(map(belongs, [*unmodified.failed, *unmodified.errors])):
         return "The test fails with the guard in place."
