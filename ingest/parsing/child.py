@@ -33,6 +33,7 @@ from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
 from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
 from ingest.parsing.page_images import draw_page
+from ingest.parsing.page_limit import limit_pages
 from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
@@ -184,6 +185,7 @@ def answer(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
+    limit_pages(limits.pages)
     if limits.threads:
         allow(limits.ocr_pages)
     too_late = _lateness(limits)

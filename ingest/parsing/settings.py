@@ -16,6 +16,12 @@ class ParserSettings(BaseSettings):
         description="`require`: no document is parsed where the kernel cannot confine its parser by Landlock and "
         "seccomp; `best`: it is confined by what the kernel has of the two.",
     )
+    max_pages: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description="How many pages or slides a document may have; one with more fails before any of them is read.",
+    )
     ocr_pages: int = Field(
         200,
         ge=0,
@@ -45,4 +51,4 @@ class ParserSettings(BaseSettings):
     @property
     def parser_limits(self) -> ParserLimits:
         """The limits for one document."""
-        return ParserLimits(ocr_pages=self.ocr_pages)
+        return ParserLimits(pages=self.max_pages, ocr_pages=self.ocr_pages)

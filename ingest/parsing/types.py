@@ -111,14 +111,16 @@ _OCR_PAGE_SECONDS = 30
 class ParserLimits:
     """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
 
-    `ocr_pages` bounds the pictures in which text is recognized, each of which adds to the limits on time. Only a
-    process that does so has `threads`.
+    A document of more than `pages` pages or slides is refused before any of them is read. `ocr_pages` bounds the
+    pictures in which text is recognized, each of which adds to the limits on time. Only a process that does so has
+    `threads`.
     """
 
     memory_bytes: int = 1_500_000_000
     cpu_seconds: int = 120
     wall_seconds: float = 180.0
     text_bytes: int = 200_000_000
+    pages: int = 20_000
     ocr_pages: int = 200
     threads: bool = False
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 _PADDING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
 _PERMISSIONS = -4  # everything allowed
 _FILE_ID = bytes(range(16))
+_CATALOG = b"<< /Type /Catalog /Pages 2 0 R >>"
+_FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
 
 Page = Sequence[str]
 
@@ -18,16 +20,9 @@ def pdf(pages: Sequence[Page], *, title: str | None = None, password: str | None
     key = None if password is None else _file_key(password)
     numbers = range(4, 4 + 2 * len(pages), 2)
     kids = " ".join(f"{number} 0 R" for number in numbers)
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
-    ]
+    objects = [_CATALOG, f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(), _FONT]
     for number, lines in zip(numbers, pages, strict=True):
-        objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> "
-            b"/Contents %d 0 R >>" % (number + 1)
-        )
+        objects.append(_page(number + 1))
         content = _content(lines)
         if key is not None:
             content = _rc4(_object_key(key, number + 1), content)
@@ -41,6 +36,29 @@ def pdf(pages: Sequence[Page], *, title: str | None = None, password: str | None
         identity = _FILE_ID.hex().encode()
         trailer += b" /Encrypt %d 0 R /ID [<%b> <%b>]" % (len(objects), identity, identity)
     return _file(objects, trailer)
+
+
+def pdf_of_references(count: int, lines: Page = ("The lamp is lit.",)) -> bytes:
+    """A PDF whose page tree names one page `count` times: six bytes a page."""
+    kids = b" ".join([b"4 0 R"] * count)
+    content = _content(lines)
+    objects = [_CATALOG, b"<< /Type /Pages /Kids [%b] /Count %d >>" % (kids, count), _FONT, _page(5)]
+    objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content))
+    return _file(objects, b"/Root 1 0 R")
+
+
+def pdf_of_nested_references(depth: int, width: int) -> bytes:
+    """A PDF without counts, in whose page tree each of `depth` nodes names the next one `width` times."""
+    kids = [b" ".join([b"%d 0 R" % (number + 1)] * width) for number in range(2, 2 + depth)]
+    nodes = [b"<< /Type /Pages /Kids [%b] >>" % each for each in kids]
+    return _file([_CATALOG, *nodes, b"<< /Type /Page /MediaBox [0 0 612 792] >>"], b"/Root 1 0 R")
+
+
+def _page(content: int) -> bytes:
+    return (
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> "
+        b"/Contents %d 0 R >>" % content
+    )
 
 
 def _content(lines: Page) -> bytes:

@@ -10,6 +10,7 @@ from ingest.errors import DamagedDocumentError, NoTextError, PageNotFoundError, 
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.ocr.allowance import left_out, take_one
 from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
+from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.pdf import PDF_PARSER
 from ingest.parsing.types import ParsedDocument
 
@@ -41,6 +42,7 @@ def parse_image(path: Path) -> ParsedDocument:
 
     with opened_image(path) as image:
         pages = _ImagePages(image)
+        require_pages_allowed(pages.count)
         without = PdfDocument.new()  # an image has no bookmarks, title or embedded files
         try:
             document = PagesParser(without, pages).parsed(IMAGE_PARSER)

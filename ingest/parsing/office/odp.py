@@ -14,6 +14,7 @@ from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG
 from ingest.parsing.office.odf_styles import PageSize, length
 from ingest.parsing.office.package import open_package
 from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
 from ingest.positions import Box
@@ -33,6 +34,7 @@ def parse_odp(path: Path) -> ParsedDocument:
             raise DamagedDocumentError("The file is no sound OpenDocument presentation: it has no slides.")
         reader = OdfReader(package, content, styles)
         pages = list(body.iterchildren(f"{DRAW}page"))
+        require_pages_allowed(len(pages), "slides")
         footers = set[str]()
         for number, page in enumerate(pages, start=1):
             _slide(reader, page, number, footers)

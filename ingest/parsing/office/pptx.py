@@ -18,6 +18,7 @@ from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, number
 from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
 from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
@@ -68,6 +69,8 @@ class PptxReader:
     def read(self) -> int:
         """Write all slides, and return how many there are."""
         slides = list(self._root.iterfind(f"{P}sldIdLst/{P}sldId"))
+        # guard: slides-counted-first
+        require_pages_allowed(len(slides), "slides")
         relations = self._package.relations(self._main)
         sections = self._sections()
         for place, slide in enumerate(slides, start=1):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError
+from ingest.parsing.page_limit import require_pages_allowed
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -92,6 +93,8 @@ def _repaired(path: Path) -> "PdfDocument":
             # guard: pdf-lost-pages
             if lost or not found:
                 raise DamagedDocumentError(f"{_DAMAGED} {lost} of {found + lost} pages are lost.", hint=SAVE_AGAIN)
+            # guard: pages-of-repaired-counted-first
+            require_pages_allowed(found)
             damaged.save(rebuilt)
         return PdfDocument(rebuilt)
     except (pikepdf.PdfError, PdfiumError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

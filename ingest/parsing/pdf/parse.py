@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.errors import DamagedDocumentError
+from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.pdf.opening import SAVE_AGAIN, opened, repaired, require_end
 from ingest.parsing.types import ParsedDocument
 
@@ -22,8 +23,9 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
     """Read the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
 
     A page that is a picture without text is given to `ocr_page`, with its number; without it, the page is counted
-    among those without text. Raises `EncryptedDocumentError`, `DamagedDocumentError` (also when a single page cannot
-    be read, after qpdf tried to repair the file: a part is not passed off as the whole) and `NoTextError`.
+    among those without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
+    `DamagedDocumentError` (also when a single page cannot be read, after qpdf tried to repair the file: a part is not
+    passed off as the whole).
     """
     require_end(path)
     from ingest.parsing.pdf.reading import PageError  # only here: importing this module loads no parser
@@ -45,4 +47,6 @@ def _parsed(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocume
 
     if len(document) == 0:
         raise DamagedDocumentError("The PDF has no pages.")
+    # guard: pages-counted-first
+    require_pages_allowed(len(document))
     return PagesParser(document, PageReader(document, ocr_page)).parsed(PDF_PARSER)
