@@ -108,7 +108,7 @@ record-surface: $(TESTS)  ## Record them anew, after a change that is meant and 
 	$(BIN)/python -m tests.surface --record
 
 deployment: $(TESTS)  ## Check deploy/: images, compose, chart, dashboards, alerts (helm, promtool, docker-compose if there)
-	$(WITH_BIN) $(BIN)/python -m pytest -q tests/unit/deploy
+	$(WITH_BIN) $(BIN)/python -m pytest -q tests/integration/deploy
 
 helm: $(TESTS)  ## Put helm into the environment, for the tests of the chart (x86-64 Linux)
 	$(BIN)/python -m tests.support.fetch_helm

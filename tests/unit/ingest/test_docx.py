@@ -6,12 +6,10 @@ from ingest.errors import DamagedDocumentError, EncryptedDocumentError, Leadline
 from ingest.layout import OmissionKind
 from ingest.parsing.office.docx import parse_docx
 from ingest.parsing.office.docx_numbering import printed_number
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParsedDocument
 from tests.support.office_files import DOCX as DOCX_TYPE
 from tests.support.office_files import cell, docx, package, paragraph, relations, root, run, table
-from tests.support.parsing import parse
-from tests.support.zip_files import ole, unzipped, zipped
+from tests.support.zip_files import unzipped, zipped
 
 
 @pytest.fixture
@@ -392,20 +390,6 @@ def test_an_encrypted_part_says_so(parsed: Parse) -> None:
     content[content.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(EncryptedDocumentError):
         parsed(bytes(content))
-
-
-def test_an_office_file_with_a_password_fails_as_encrypted(tmp_path: Path) -> None:
-    with pytest.raises(EncryptedDocumentError) as raised, ParserSandbox() as sandbox:
-        parse(sandbox, tmp_path, "secret.docx", ole("EncryptionInfo", "EncryptedPackage"))
-    assert "password" in raised.value.hint
-
-
-def test_a_document_passes_through_the_confined_process(tmp_path: Path) -> None:
-    body = paragraph("Ships", "Heading1") + table(cell("Ship") + cell("Tons"), cell("Essex") + cell("87"))
-    with ParserSandbox() as sandbox:
-        document = parse(sandbox, tmp_path, "ships.txt", docx(body))
-    assert document.text.startswith("# Ships")
-    assert [(each.name, each.rows) for each in document.tables] == [("Ships", 1)]
 
 
 def test_a_large_table_with_wide_spans_is_bounded(parsed: Parse) -> None:

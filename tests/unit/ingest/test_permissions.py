@@ -1,9 +1,6 @@
 """Who may read the files of an installation."""
 
 import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,19 +14,6 @@ def private(home: Path) -> Path:
     (home / "blobs").mkdir(mode=0o700)
     (home / "blobs" / "x").touch(mode=0o600)
     return home
-
-
-def test_processes_make_files_and_folders_that_only_their_user_can_read_and_so_do_their_children(
-    tmp_path: Path,
-) -> None:
-    program = (
-        "import pathlib, subprocess, sys; from ingest.permissions import make_new_files_private;"
-        "make_new_files_private(); pathlib.Path('own').touch(); pathlib.Path('folder').mkdir();"
-        "subprocess.run([sys.executable, '-c', 'import pathlib; pathlib.Path(\"child\").touch()'], check=True)"
-    )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, umask=0o022)
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {"own": 0o600, "folder": 0o700, "child": 0o600}
 
 
 def test_a_private_data_folder_has_no_wider_paths_and_links_are_not_counted(tmp_path: Path) -> None:

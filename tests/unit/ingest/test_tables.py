@@ -10,7 +10,6 @@ import pytest
 
 from ingest.blobs import DirectoryBlobs
 from ingest.parsing import table_files
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
 from ingest.tables import (
     Column,
@@ -136,19 +135,6 @@ def test_tables_of_one_document_have_different_names() -> None:
     table = ParsedTable("", (), 0, 0, 0, b"")
     named = named_tables([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
     assert [each.name for each in named] == ["list", "Prices", "list 2"]
-
-
-def test_a_spans_rows_come_through_the_parsers_child(tmp_path: Path) -> None:
-    file = tmp_path / "upload"
-    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
-    with ParserSandbox(scratch=tmp_path) as parser:
-        document = parser.parse(file, "text/csv", name="payments.csv")
-        plain = parser.parse(file, "text/plain", name="payments.txt")
-        file.write_text("No table at all.")
-        without = parser.parse(file, "text/plain", name="note.txt")
-    assert document.text == TEXT
-    assert document.tables == plain.tables == parsed_from(TEXT)
-    assert without.tables == ()
 
 
 def test_of_too_many_tables_the_longest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

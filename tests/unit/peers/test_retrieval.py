@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from retrieval.evaluation.passages import Place
 from tests.peers.environment import required
 from tests.peers.retrieval import peer
-from tests.peers.retrieval.__main__ import search
 from tests.peers.retrieval.corpora import Asked, open_asked
 from tests.peers.retrieval.figures import PeerError, read, shown, summarize
 from tests.peers.retrieval.spans import Passage, Spans
@@ -106,18 +105,6 @@ def test_a_chunk_is_found_in_its_text_whatever_became_of_white_space(text: str, 
 def test_a_chunk_that_stands_in_a_text_twice_is_found_where_it_was_cut() -> None:
     spans = Spans("again\n\nagain")
     assert [spans.of("again"), spans.of("again")] == [(0, 5), (7, 12)]
-
-
-@pytest.mark.parametrize("system", peer.SYSTEMS)
-def test_a_peer_that_is_not_installed_says_so(system: str) -> None:
-    """This environment has none of them."""
-    with pytest.raises(PeerError, match="No module named"):
-        search(Path(sys.executable), request(system), seconds=60.0)
-
-
-def test_a_peer_that_takes_too_long_is_killed_and_says_so() -> None:
-    with pytest.raises(PeerError, match="killed after 0 s"):
-        search(Path(sys.executable), request(peer.SYSTEMS[0]), seconds=0.0)
 
 
 def request(system: str) -> dict[str, Any]:

@@ -1,22 +1,9 @@
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import COMMANDS, app
-
-HEAVY = ("api.embedded", "fastapi", "langchain_core", "openvino", "sqlalchemy")
-
-
-def loaded_by(*words: str) -> list[str]:
-    """Which of the heavy packages a command imports."""
-    ending = "\nfinally:\n print(*(m for m in sys.modules), file=sys.stderr)"
-    code = f"import sys\nfrom api.cli.main import app\ntry:\n app({list(words)})" + ending
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage:" in done.stdout
-    return [name for name in HEAVY if name in done.stderr.split()]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -27,15 +14,6 @@ def test_a_listing_says_of_a_command_what_it_says_of_itself(name: str) -> None:
     assert " ".join(command.help.partition("\n\n")[0].split()) == COMMANDS[name].help
 
 
-@pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["ingest", "--help"], ["batch", "list", "--help"]])
-def test_help_and_what_a_running_service_answers_need_no_service_of_their_own(words: list[str]) -> None:
-    assert loaded_by(*words) == []
-
-
 def test_the_release_is_told() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"leadline {version('leadline')}\n")
-
-
-def test_a_command_that_needs_the_service_imports_it_when_it_is_called() -> None:
-    assert "api.embedded" in loaded_by("up", "--help")

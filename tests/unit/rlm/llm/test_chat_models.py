@@ -1,7 +1,5 @@
 import asyncio
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,33 +11,15 @@ import pytest
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelError,
-    LanguageModelOutputError,
     LanguageModelRefusedError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
 from rlm.llm.chat_models import remote_chat_model, translated
 from rlm.llm.profiles import ModelProfile
-from tests.support.chats import AskedChat
-from tests.support.scripted_openai import Fault, ScriptedOpenAI, scripted_openai
 
 REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
 PROFILE = ModelProfile("any", 8192, 512)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedOpenAI]:
-    with scripted_openai() as made:
-        yield made
-
-
-@contextmanager
-def asked(url: str, profile: ModelProfile = PROFILE) -> Iterator[AskedChat]:
-    made = AskedChat(remote_chat_model(url, profile))
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def vendor_errors() -> list[type[Exception]]:
@@ -91,46 +71,6 @@ def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
     ours = translated(openai.APIError("x", request=REQUEST, body=body))
     assert isinstance(ours, LanguageModelRefusedError)
     assert "schema" in ours.detail
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        ("busy", LanguageModelUnavailableError),
-        ("down", LanguageModelUnavailableError),
-        ("cut", LanguageModelUnavailableError),
-        ("unauthorized", LanguageModelRefusedError),
-        ("too_long", ContextTooLongError),
-        ("hang", LanguageModelTimeoutError),
-    ],
-)
-def test_a_servers_faults_are_typed(server: ScriptedOpenAI, fault: Fault, kind: type[LanguageModelError]) -> None:
-    server.fault = fault
-    profile = replace(PROFILE, call_seconds=2.0) if fault == "hang" else PROFILE
-    with asked(server.url, profile) as model, pytest.raises(kind) as caught:
-        model.stream("Count.")
-    if fault in ("busy", "down"):
-        assert caught.value.retry_after_seconds == 7  # type: ignore[attr-defined]
-
-
-def test_a_body_that_is_not_json_is_typed(server: ScriptedOpenAI) -> None:
-    server.fault = "not_json"
-    expected = (LanguageModelOutputError, LanguageModelUnavailableError)
-    with asked(server.url) as model, pytest.raises(expected):
-        model.invoke("Count.")
-
-
-def test_nobody_at_the_address_is_unavailable() -> None:
-    with asked("http://127.0.0.1:9/v1") as model, pytest.raises(LanguageModelUnavailableError) as raised:
-        model.invoke("Count.")
-    assert not raised.value.reached
-
-
-def test_repetition_is_left_to_the_caller(server: ScriptedOpenAI) -> None:
-    server.fault = "down"
-    with asked(server.url) as model, pytest.raises(LanguageModelUnavailableError):
-        model.stream("Count.")
-    assert len(server.requests) == 1
 
 
 def test_an_answer_may_take_as_long_as_a_call() -> None:
@@ -216,13 +156,3 @@ def test_a_server_that_cannot_answer_now_may_be_asked_again(status: int, reached
     found = said_by_status(status)
     assert isinstance(found, LanguageModelUnavailableError)
     assert (found.sent, found.reached) == (True, reached)
-
-
-def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: ScriptedOpenAI) -> None:
-    server.fault = "cut"
-    with asked(server.url) as model, pytest.raises(LanguageModelUnavailableError) as ended:
-        model.stream("Count.")
-    found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
-    assert isinstance(found, LanguageModelUnavailableError)
-    assert ended.value.reached
-    assert found.reached

@@ -1,7 +1,5 @@
 import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -94,27 +92,6 @@ def test_a_cut_reply_gets_twice_the_room_up_to_the_models_own_limit() -> None:
     assert again is not None
     assert (again.max_tokens, again.prompt) == (150, CALL.prompt)
     assert asked_again(again, cut, PROFILE) is None
-
-
-@pytest.mark.filterwarnings("ignore:Automatically retrieving remote references")
-def test_a_schema_never_makes_us_fetch_anything() -> None:
-    asked: list[str] = []
-
-    class Anyone(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            return None
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Anyone) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        far = {"type": "object", "properties": {"n": {"$ref": f"http://127.0.0.1:{server.server_port}/secret.json"}}}
-        with pytest.raises(LanguageModelRefusedError, match="refers to"):
-            read('{"n": 1}', "stop", SubCall("", "", 10, far))
-        server.shutdown()
-    assert asked == []
 
 
 @pytest.mark.parametrize("schema", [{"type": "sausage"}, {"properties": 7}, {"enum": "a"}, {"minimum": "1"}])

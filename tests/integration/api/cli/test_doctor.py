@@ -1,0 +1,93 @@
+"""What `leadline doctor` finds out from a model's server, and a command that it advises."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.cli.doctor import Finding, _language_model, _permissions
+from api.settings import Settings
+from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
+
+
+@pytest.fixture
+def server() -> Iterator[MisbehavingOpenAI]:
+    with misbehaving_openai() as made:
+        yield made
+
+
+def found(server: MisbehavingOpenAI, folder: Path, **given: object) -> dict[str, Finding]:
+    settings = Settings(home=folder, models=folder, llm=f"{server.url} m", **given)  # type: ignore[arg-type]
+    return {each.what: each for each in _language_model(settings)}
+
+
+def test_a_model_that_keeps_to_a_schema_is_well(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "m", "max_model_len": 8_192}]
+    server.behaviours = [says('{"works": true}')]
+    findings = found(server, tmp_path)
+    assert not any(each.advice for each in findings.values())
+    assert "8,192" in findings["window"].found
+    assert "followed" in findings["JSON schema"].found
+
+
+def test_what_a_server_refuses_is_said_and_is_no_failure(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    refused = {"message": "Not supported.", "param": "response_format"}
+    server.behaviours = [picky(lambda body: refused if "response_format" in body else None, '{"works": true}')]
+    finding = found(server, tmp_path)["JSON schema"]
+    assert "in words" in finding.found
+    assert not finding.advice
+
+
+def test_a_model_that_does_not_keep_to_a_schema_is_a_finding(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.behaviours = [says("Certainly!")]
+    assert found(server, tmp_path)["JSON schema"].advice
+
+
+def test_a_window_that_is_larger_than_the_servers_is_a_finding(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "m", "max_model_len": 8_192}]
+    server.behaviours = [says('{"works": true}')]
+    assert "8,192" in found(server, tmp_path, llm_context_tokens=16_384)["LEADLINE_LLM_CONTEXT_TOKENS"].advice
+
+
+def test_another_models_server_is_a_finding_and_is_asked_nothing(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "other"}]
+    assert "other" in found(server, tmp_path)["language model"].advice
+    assert server.requests == []
+
+
+def test_a_release_of_vllm_with_an_advisory_is_named_with_the_one_that_mends_it(
+    server: MisbehavingOpenAI, tmp_path: Path
+) -> None:
+    server.served = [{"id": "m"}]
+    server.behaviours = [says('{"works": true}')]
+    server.release = "0.31.0"
+    finding = found(server, tmp_path)["model server"]
+    assert finding.found.startswith("vLLM 0.31.0, ")
+    assert "PYSEC-2026-4344" in finding.advice
+    assert "fixed in 0.33.0" in finding.advice
+
+
+def test_a_release_of_vllm_without_advisories_is_well_and_other_servers_have_none(
+    server: MisbehavingOpenAI, tmp_path: Path
+) -> None:
+    server.served = [{"id": "m"}]
+    server.behaviours = [says('{"works": true}')]
+    assert "model server" not in found(server, tmp_path)
+    server.release = "0.33.0"
+    assert found(server, tmp_path)["model server"].advice == ""
+
+
+def test_a_data_folder_that_others_can_read_is_reported_with_the_command_that_closes_it(tmp_path: Path) -> None:
+    home = tmp_path / "my home"
+    home.mkdir(mode=0o755)
+    (home / "catalog.sqlite").touch()
+    (home / "catalog.sqlite").chmod(0o644)
+    settings = Settings(home=home, models=tmp_path, llm="none")
+    (finding,) = _permissions(settings)
+    assert "2 paths" in finding.found
+    assert str(home) in finding.found
+    command = finding.advice.split("`")[1]
+    subprocess.run(command, shell=True, check=True)
+    (finding,) = _permissions(settings)
+    assert not finding.advice
