@@ -56,6 +56,7 @@ def listed_for(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
     listed = ~document_listing.c.has_readers | named.exists()
     if EVERY_COLLECTION in readers:
         return listed
+    # guard: grants-in-listings
     return listed & document_listing.c.collection.not_in(_closed_collections(tenant_id, readers))
 
 

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.document_scope import Readers
 from ingest.catalog.grants import Grants
 from ingest.catalog.identities import Identities
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import api_keys
 from ingest.errors import (
+    DocumentNotFoundError,
     GrantNotFoundError,
     KeyNotFoundError,
     KeyStateError,
@@ -252,10 +254,19 @@ def test_documents_of_a_granted_collection_are_for_its_readers_and_admins(engine
         assert {each.id for each in catalog.documents("ann", readers=readers)} == seen
         closed = set() if readers is None else catalog.closed_collections("ann", readers)
         assert ("staff" in closed) is (plan.id not in seen)
+        assert _is_found(catalog, plan.id, readers) is (plan.id in seen)
         assert principal.collections.may_read("staff") is (plan.id in seen)
     grants.grant("ann", "staff", "key:robot", Role.WRITER)
     robot = grants.granted(Principal("ann", "robot", "", scopes=READ))
     assert {each.id for each in catalog.documents("ann", readers=robot.readers)} == {plan.id, book.id}
+
+
+def _is_found(catalog: Catalog, document_id: str, readers: Readers) -> bool:
+    try:
+        catalog.document("ann", document_id, readers=readers)
+    except DocumentNotFoundError:
+        return False
+    return True
 
 
 def test_the_last_grant_is_taken_away_only_if_it_is_meant(engine: Engine) -> None:
