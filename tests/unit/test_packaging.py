@@ -31,7 +31,7 @@ def test_the_distribution_is_private() -> None:
 
 def test_the_top_level_of_the_repository_is_as_agreed() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    assert folders | {"examples"} == {*_PACKAGES, "deploy", "docs", "examples", "tests"}
+    assert folders == {*_PACKAGES, "deploy", "docs", "examples", "tests"}
     assert [path.name for path in ROOT.glob("*.py")] == ["leadline.py"]
 
 

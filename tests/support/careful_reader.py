@@ -1,0 +1,48 @@
+"""A scripted model that answers known questions, and only where the passage that holds the answer was read."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.scripted_openai import wanted_members
+
+_PASSAGE = re.compile(r"^BEGIN passage (\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An answer in one sentence, and the words of a document that it rests on, as they stand there."""
+
+    answer: str
+    quote: str
+
+
+@dataclass(frozen=True)
+class CarefulReader:
+    """Replies as a capable model would: `facts` answers passage questions, `plans` has the table plan of others."""
+
+    facts: Mapping[str, Fact]
+    plans: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __call__(self, request: dict[str, Any]) -> str:
+        members = wanted_members(request)
+        prompt = str(request["messages"][-1]["content"])
+        plan = next((made for question, made in self.plans.items() if question in prompt), None)
+        if "strategy" in members:
+            return json.dumps({"why": "It fits.", "strategy": "table" if plan else "direct", "queries": []})
+        if "sql" in members:
+            return json.dumps(plan)
+        if "verdicts" in members:
+            return json.dumps({"verdicts": [{"sentence": 1, "support": "supported", "reason": "It says so."}]})
+        return self._written(prompt)
+
+    def _written(self, prompt: str) -> str:
+        known = next((fact for question, fact in self.facts.items() if question in prompt), None)
+        found = known and re.search(r"\s+".join(map(re.escape, known.quote.split())), prompt)
+        if known is None or found is None:
+            return 'The documents do not say.\n<support answered="no">\n</support>'
+        number = _PASSAGE.findall(prompt[: found.start()])[-1]
+        sentence = f"{known.answer.removesuffix('.')} [{number}]."
+        return f'{sentence}\n<support answered="yes">\n[{number}] "{found[0]}"\n</support>'
