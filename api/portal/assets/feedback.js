@@ -80,4 +80,3 @@ async function done(place, button, work) {
     button.disabled = false
   }
 }
-
