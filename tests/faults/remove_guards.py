@@ -22,6 +22,7 @@ import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,7 @@ def _try_all(guards: Iterable[Guard], marks: dict[str, Mark], jobs: int) -> Iter
     """Yield outcomes as they come, from `jobs` workers, each of which takes a batch of guards with similar tests."""
     outcomes: queue.Queue[Outcome | None] = queue.Queue()
     waiting: queue.SimpleQueue[list[Guard]] = queue.SimpleQueue()
+    stopping = threading.Event()  # the run was interrupted, so workers begin nothing more
     ordered = sorted(guards, key=lambda guard: (guard.options, guard.test))
     for begin in range(0, len(ordered), _BATCH):
         waiting.put(ordered[begin : begin + _BATCH])
@@ -125,20 +127,25 @@ def _try_all(guards: Iterable[Guard], marks: dict[str, Mark], jobs: int) -> Iter
         try:
             with tempfile.TemporaryDirectory() as folder:
                 copy = TreeCopy(_ROOT, Path(folder))
-                while True:
+                while not stopping.is_set():
                     for outcome in copy.try_guards(waiting.get_nowait(), marks):
                         outcomes.put(outcome)
+                        if stopping.is_set():
+                            break
         except queue.Empty:
             pass
         finally:
             outcomes.put(None)
 
     with ThreadPoolExecutor(jobs) as pool:
-        workers = [pool.submit(work) for _ in range(jobs)]
-        for _ in workers:
-            yield from iter(outcomes.get, None)
-        for worker in workers:
-            worker.result()
+        try:
+            workers = [pool.submit(work) for _ in range(jobs)]
+            for _ in workers:
+                yield from iter(outcomes.get, None)
+            for worker in workers:
+                worker.result()
+        finally:
+            stopping.set()
 
 
 if __name__ == "__main__":
