@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ingest.parquet import quoted_literal
 from ingest.tables import ColumnType
@@ -92,12 +92,65 @@ def rows_of(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, befo
     return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quoted_literal(str(file.absolute()))})"
 
 
-class SqlEngine:
-    """Runs each query in its own process, which ends with it. Safe to use from any thread."""
+class RunRequest(Protocol):
+    """Answers a request of `rlm.tables.sql_child`, whose files are in `folder`."""
 
-    def __init__(self, limits: SqlLimits | None = None, *, command: Sequence[str] = CHILD_COMMAND) -> None:
+    def __call__(
+        self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]
+    ) -> Mapping[str, Any]: ...
+
+
+def run_in_child(
+    request: Mapping[str, Any],
+    folder: Path,
+    cancelled: Callable[[], bool],
+    *,
+    command: Sequence[str] = CHILD_COMMAND,
+) -> Mapping[str, Any]:
+    """Run a request in its own process, which ends with it.
+
+    Raises `SqlLimitError` past the request's limits, `SqlError` if the process gives no answer, and
+    `RunCancelledError`.
+    """
+    asked = folder / "request.json"  # a pipe takes no more than 64 KiB at once, and a table may have many files
+    asked.write_text(json.dumps(request), "utf-8")
+    with asked.open("rb") as stdin:
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        )
+    try:
+        output = _wait(process, request["limits"]["seconds"], cancelled)
+    finally:
+        _end(process)
+    try:
+        return dict(json.loads(output))
+    except ValueError as error:
+        raise _ended(process.returncode) from error
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callable[[], bool]) -> bytes:
+    deadline = time.monotonic() + seconds
+    while True:
+        require_wanted(cancelled)
+        try:
+            return process.communicate(timeout=_LOOK_SECONDS)[0]
+        except subprocess.TimeoutExpired as error:
+            if time.monotonic() > deadline:
+                raise SqlLimitError(f"The query took more than {seconds:g} s.") from error
+
+
+class SqlEngine:
+    """Runs each query in its own process, unless `run` does otherwise. Safe to use from any thread."""
+
+    def __init__(self, limits: SqlLimits | None = None, *, run: RunRequest = run_in_child) -> None:
         self._limits = limits or SqlLimits()
-        self._command = command
+        self._run = run
 
     def query(
         self,
@@ -139,40 +192,11 @@ class SqlEngine:
             answer = self._ask(request, Path(folder), cancelled)
         return [(table, each) for table, each in answer["behind"]]
 
-    def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        asked = folder / "request.json"  # a pipe takes no more than 64 KiB at once, and a table may have many files
-        asked.write_text(json.dumps(request), "utf-8")
-        with asked.open("rb") as stdin:
-            process = subprocess.Popen(
-                self._command,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=folder,
-                env=_environment(folder),
-                start_new_session=True,
-            )
-        try:
-            output = self._wait(process, cancelled)
-        finally:
-            _end(process)
-        try:
-            answer = json.loads(output)
-        except ValueError as error:
-            raise _ended(process.returncode) from error
+    def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+        answer = self._run(request, folder, cancelled)
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["detail"])
-        return dict(answer)
-
-    def _wait(self, process: "subprocess.Popen[bytes]", cancelled: Callable[[], bool]) -> bytes:
-        deadline = time.monotonic() + self._limits.seconds
-        while True:
-            require_wanted(cancelled)
-            try:
-                return process.communicate(timeout=_LOOK_SECONDS)[0]
-            except subprocess.TimeoutExpired as error:
-                if time.monotonic() > deadline:
-                    raise SqlLimitError(f"The query took more than {self._limits.seconds:g} s.") from error
+        return answer
 
 
 def _request(table: SqlTable, added: Path) -> dict[str, Any]:

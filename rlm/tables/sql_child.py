@@ -19,7 +19,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
@@ -44,8 +44,18 @@ _GRACE_SECONDS = 5
 _INTERPRETER_BYTES = 1 << 30
 
 
+Limit = Callable[[int, int], None]
+
+
 class _LimitError(Exception):
     """The result is too large to be handed over."""
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit, unless the machine already allows less, because a limit cannot be raised again."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def main() -> None:
@@ -53,18 +63,18 @@ def main() -> None:
     sys.stdout.buffer.write(json.dumps(answer(request)).encode())
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the result, or the error."""
+def answer(request: dict[str, Any], limit: Limit = _limit) -> dict[str, Any]:
+    """Return the result, or the error. `limit` sets limits of this process, which last as long as it."""
     try:
         limits = request["limits"]
-        engine = _engine(limits["memory_bytes"], limits["seconds"])
+        engine = _engine(limits["memory_bytes"], limits["seconds"], limit)
         if request.get("behind"):
             queries = selected(engine, request["rows_sql"]), behind(engine, request["sql"])
             return {"behind": [[each.table, each.sql] for each in queries if each is not None]}
         require_select(engine, request["sql"], [table["name"] for table in request["tables"]])
         for table in request["tables"]:
             _load(engine, table)
-        _close(engine)
+        _close(engine, limit)
         begun = time.monotonic()
         found = _result(engine, request["sql"], request["max_rows"], limits)
         in_time = time.monotonic() - begun < limits["seconds"] * _SHARE_OF_TIME
@@ -83,14 +93,14 @@ def _failure(kind: str, error: BaseException) -> dict[str, Any]:
     return {"error": kind, "detail": str(error)[:_MESSAGE_CHARS]}
 
 
-def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
+def _engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
     """Open the engine with one thread, so that a query takes as much of the machine as any other, and no spill file.
 
     The parent ends a query in time; the limit on processor time ends it if the parent has died.
     """
-    _limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
-    _limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
-    _limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
+    limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
+    limit(resource.RLIMIT_CORE, 0)
     config: dict[str, Any] = {
         "threads": 1,
         "python_enable_replacements": False,
@@ -116,13 +126,13 @@ def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
         engine.execute(f"CREATE OR REPLACE TABLE {name} AS {joined}")
 
 
-def _close(engine: duckdb.DuckDBPyConnection) -> None:
+def _close(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
     """Close the engine: nothing can be opened again from here on."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NPROC, 0)
+    limit(resource.RLIMIT_FSIZE, 0)
+    limit(resource.RLIMIT_NPROC, 0)
 
 
 def _result(
@@ -203,13 +213,6 @@ def _written(value: object) -> object:
             return {"struct": {str(key): _written(each) for key, each in value.items()}}
         case _:
             return str(value)
-
-
-def _limit(kind: int, value: int) -> None:
-    """Set a limit, unless the machine already allows less, because a limit cannot be raised again."""
-    _, hard = resource.getrlimit(kind)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
 
 
 if __name__ == "__main__":

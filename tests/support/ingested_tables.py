@@ -1,4 +1,4 @@
-"""Files as ingest leaves them, parsed by the real parser in its own process: a corpus, and its record tables."""
+"""Files as ingest leaves them, parsed by the real parsers: a corpus, and its record tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,48 +6,49 @@ from typing import Any
 
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff_file
+from ingest.parsing.types import Parser
 from ingest.tables import RecordTables, named_tables
 from ingest.texts import Texts, VersionText
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
+from tests.support.parsing import ParserHere
 
 
 def ingested(
-    folder: Path, files: Mapping[str, str | bytes], attributes: Mapping[str, Mapping[str, Any]] | None = None
+    folder: Path,
+    files: Mapping[str, str | bytes],
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    parser: Parser = ParserHere(),  # noqa: B008 - it has no state
 ) -> tuple[Corpus, RecordTables]:
     """A document for each file, `doc-1` and so on; `attributes` are documents' metadata by the file's name."""
     (folder / "uploads").mkdir()
     blobs = DirectoryBlobs(folder / "blobs")
     texts, tables, documents = Texts(blobs), RecordTables(blobs), []
-    parser = ParserSandbox()
-    try:
-        for number, (name, content) in enumerate(files.items(), start=1):
-            version, raw = f"version{number}", content.encode() if isinstance(content, str) else content
-            path = folder / "uploads" / f"{number}"
-            path.write_bytes(raw)
-            with path.open("rb") as file:
-                media_type = sniff_file(file, name, None)
-            parsed = parser.parse(path, media_type, name=name)
-            chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
-            stored = VersionText(
-                version, parsed.text, parsed.title, tuple(chunks), parsed.layout, properties=parsed.properties
+    for number, (name, content) in enumerate(files.items(), start=1):
+        version, raw = f"version{number}", content.encode() if isinstance(content, str) else content
+        path = folder / "uploads" / f"{number}"
+        path.write_bytes(raw)
+        with path.open("rb") as file:
+            media_type = sniff_file(file, name, None)
+        parsed = parser.parse(path, media_type, name=name)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
+        stored = VersionText(
+            version, parsed.text, parsed.title, tuple(chunks), parsed.layout, properties=parsed.properties
+        )
+        texts.save_all([stored])
+        tables.save(version, named_tables(parsed.tables, name))
+        size = len(parsed.text)
+        documents.append(
+            CorpusDocument(
+                Handle(f"doc-{number}", version, 0, size),
+                parsed.title or name,
+                name,
+                "default",
+                estimated_tokens(size),
+                (attributes or {}).get(name, {}),
+                media_type,
             )
-            texts.save_all([stored])
-            tables.save(version, named_tables(parsed.tables, name))
-            size = len(parsed.text)
-            documents.append(
-                CorpusDocument(
-                    Handle(f"doc-{number}", version, 0, size),
-                    parsed.title or name,
-                    name,
-                    "default",
-                    estimated_tokens(size),
-                    (attributes or {}).get(name, {}),
-                    media_type,
-                )
-            )
-    finally:
-        parser.close()
+        )
     return Corpus(documents, texts), tables

@@ -19,6 +19,7 @@ from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
 from tests.fakes.rule_subcalls import Answer, RuleSubCalls
+from tests.fakes.sql_here import sql_engine_here
 from tests.support.contexts import TODAY
 
 PROFILE = ModelProfile("a capable model", 131_072, 8_192, batch_items=30, slice_tokens=1_000)
@@ -34,7 +35,10 @@ def plan(
 
 @dataclass
 class TableQuestion:
-    """One question: the planner gives `replies` one after the other, and `rule` says what a row is judged to be."""
+    """One question: the planner gives `replies` one after the other, and `rule` says what a row is judged to be.
+
+    Queries run in this process, unless `sql` is `SqlEngine()`, as it is in the product.
+    """
 
     corpus: Corpus
     records: RecordTables
@@ -44,6 +48,7 @@ class TableQuestion:
     wanted: Wanted = ANYHOW
     profile: ModelProfile = PROFILE
     cancelled: Callable[[], bool] = not_cancelled
+    sql: SqlEngine = field(default_factory=sql_engine_here)
     fault: Callable[[SubCall], SubFailure | str | None] = lambda call: None
     planned: list[SubCall] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -53,7 +58,7 @@ class TableQuestion:
 
     def ask(self, question: str = "What do the tables say?") -> Draft:
         """The draft that the strategy ends with."""
-        strategy = TableStrategy(TableCatalog(self.records), SqlEngine(), self.embedder)
+        strategy = TableStrategy(TableCatalog(self.records), self.sql, self.embedder)
         context = Context(
             question,
             AnswerScope("tenant"),

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from ingest.parsing.sandbox import ParserSandbox
 from ingest.tables import RecordTables
 from rlm.answers import Draft
 from rlm.corpus.corpus import Corpus
+from rlm.tables.sql import SqlEngine
 from tests.integration.tables.orders import orders_csv
 from tests.support.ingested_tables import ingested
 from tests.support.table_questions import TableQuestion, plan
@@ -21,14 +23,16 @@ MONEY_TOLERANCE = 1e-6
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTables]:
-    return ingested(
-        tmp_path_factory.mktemp("files"),
-        {
-            "notes.csv": (FOLDER / "notes.csv").read_bytes(),
-            "orders.csv": orders_csv(),
-            "ledger.csv": (FOLDER / "ledger.csv").read_bytes(),
-        },
-    )
+    with ParserSandbox() as parser:
+        return ingested(
+            tmp_path_factory.mktemp("files"),
+            {
+                "notes.csv": (FOLDER / "notes.csv").read_bytes(),
+                "orders.csv": orders_csv(),
+                "ledger.csv": (FOLDER / "ledger.csv").read_bytes(),
+            },
+            parser=parser,
+        )
 
 
 def _flat(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON
@@ -53,7 +57,7 @@ def test_there_are_thirty_questions() -> None:
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question["id"])
 def test_the_answer_is_exact(files: tuple[Corpus, RecordTables], question: dict[str, Any]) -> None:
     corpus, records = files
-    draft = TableQuestion(corpus, records, [plan(question["sql"])]).ask(question["question"])
+    draft = TableQuestion(corpus, records, [plan(question["sql"])], sql=SqlEngine()).ask(question["question"])
     wanted = list(_flat(question["answer"]))
     found = _computed(draft)
     assert len(found) == len(wanted)

@@ -11,6 +11,7 @@ from ingest.parsing.sandbox import ParserSandbox
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.requests import AnswerScope
 from rlm.tables.catalog import TableCatalog
+from rlm.tables.sql import SqlEngine
 from tests.support.containers import mailbox_of, message
 from tests.support.table_questions import TableQuestion, plan
 from tests.support.worker_fixture import WorkerFixture
@@ -57,7 +58,7 @@ def corpus(worker: WorkerFixture) -> Corpus:
     ],
 )
 def test_mails_are_counted_without_reading_them(worker: WorkerFixture, corpus: Corpus, sql: str, wanted: Any) -> None:  # noqa: ANN401
-    question = TableQuestion(corpus, worker.deps.tables, [plan(sql)])
+    question = TableQuestion(corpus, worker.deps.tables, [plan(sql)], sql=SqlEngine())
     draft = question.ask("How many mails did each send?")
     assert draft.result is not None
     assert draft.result.value == wanted

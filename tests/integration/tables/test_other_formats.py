@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import xlsxwriter
 
+from ingest.parsing.sandbox import ParserSandbox
 from ingest.tables import RecordTables
 from rlm.corpus.corpus import Corpus
+from rlm.tables.sql import SqlEngine
 from tests.support.ingested_tables import ingested
 from tests.support.office_files import cell, docx, paragraph, table
 from tests.support.table_questions import TableQuestion, plan
@@ -52,15 +54,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTable
     terms = [["Term", "Days", "Fee"], ["Short", "30", "€1,200.50"], ["Long", "90", "€2,000.00"]]
     terms.append(["Odd", "45", "€99.50"])
     heading = paragraph("Contract", properties='<w:outlineLvl w:val="0"/>') + paragraph("Terms of payment", "Caption")
-    return ingested(
-        folder,
-        {
-            "sales.xlsx": _sales(folder / "made.xlsx"),
-            "stock.ods": ods({"Stock": stock}),
-            "visits.jsonl": "\n".join(map(json.dumps, visits)),
-            "contract.docx": docx(heading + _word_table(terms)),
-        },
-    )
+    with ParserSandbox() as parser:
+        return ingested(
+            folder,
+            {
+                "sales.xlsx": _sales(folder / "made.xlsx"),
+                "stock.ods": ods({"Stock": stock}),
+                "visits.jsonl": "\n".join(map(json.dumps, visits)),
+                "contract.docx": docx(heading + _word_table(terms)),
+            },
+            parser=parser,
+        )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTable
 )
 def test_the_answer_is_exact(files: tuple[Corpus, RecordTables], sql: str, wanted: Any) -> None:  # noqa: ANN401
     corpus, records = files
-    draft = TableQuestion(corpus, records, [plan(sql)]).ask("What do the files say?")
+    draft = TableQuestion(corpus, records, [plan(sql)], sql=SqlEngine()).ask("What do the files say?")
     assert draft.result is not None
     (row,) = draft.result.value if isinstance(draft.result.value, list) else [draft.result.value]
     found = next(iter(row.values())) if isinstance(row, dict) else row[0] if isinstance(row, list | tuple) else row

@@ -12,8 +12,10 @@ from statistics import mean
 
 import pytest
 
+from ingest.parsing.sandbox import ParserSandbox
 from ingest.tables import RecordTables
 from rlm.corpus.corpus import Corpus
+from rlm.tables.sql import SqlEngine
 from tests.integration.tables.tickets import TITLE, Rows, stock, tickets, written
 from tests.support.ingested_tables import ingested
 from tests.support.table_questions import TableQuestion, plan
@@ -120,9 +122,12 @@ def _count(rows: Rows, column: str, value: str) -> int:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTables]:
-    return ingested(
-        tmp_path_factory.mktemp("files"), {"tickets.csv": written(tickets()), "stock.csv": written(stock(), TITLE)}
-    )
+    with ParserSandbox() as parser:
+        return ingested(
+            tmp_path_factory.mktemp("files"),
+            {"tickets.csv": written(tickets()), "stock.csv": written(stock(), TITLE)},
+            parser=parser,
+        )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, RecordTable
 def test_a_planner_who_sees_the_values_answers_exactly(
     files: tuple[Corpus, RecordTables], asked: Asked, rows: Callable[[], Rows]
 ) -> None:
-    question = TableQuestion(*files, [plan(asked.sql)])
+    question = TableQuestion(*files, [plan(asked.sql)], sql=SqlEngine())
     draft = question.ask(asked.question)
     (call,) = question.planned
     assert [words for words in asked.seen if words not in call.prompt] == []
@@ -145,7 +150,7 @@ def test_a_planner_who_sees_the_values_answers_exactly(
 def test_what_is_the_same_for_all_questions_comes_first(files: tuple[Corpus, RecordTables]) -> None:
     calls = []
     for asked in TICKETS[:2]:
-        question = TableQuestion(*files, [plan(asked.sql)])
+        question = TableQuestion(*files, [plan(asked.sql)], sql=SqlEngine())
         question.ask(asked.question)
         calls += question.planned
     one, other = calls
@@ -156,6 +161,8 @@ def test_what_is_the_same_for_all_questions_comes_first(files: tuple[Corpus, Rec
 def test_a_total_of_all_rows_is_that_of_python(files: tuple[Corpus, RecordTables]) -> None:
     """No row is lost to the title above the header."""
     draft = TableQuestion(
-        *files, [plan("SELECT count(*) AS n, sum(value) AS total FROM stock", "{n} rows: {total}")]
+        *files,
+        [plan("SELECT count(*) AS n, sum(value) AS total FROM stock", "{n} rows: {total}")],
+        sql=SqlEngine(),
     ).ask()
     assert draft.text.startswith(f"3,000 rows: {sum(Decimal(row['value']) for row in stock()):,}")

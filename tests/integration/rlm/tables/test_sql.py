@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ingest.tables import ColumnType
 from rlm.errors import RunCancelledError, SqlError, SqlLimitError, SqlRefusedError
-from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, rows_of
+from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, rows_of, run_in_child
 from tests.support.record_tables import parsed_from
 
 ORDERS = (
@@ -33,6 +34,10 @@ def orders(tmp_path: Path) -> SqlTable:
 
 def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
     return SqlEngine(limits).query([orders], sql, max_rows=max_rows)
+
+
+def _engine_run_by(*program: str) -> SqlEngine:
+    return SqlEngine(run=partial(run_in_child, command=(sys.executable, "-I", *program)))
 
 
 def test_a_query_computes_exactly(orders: SqlTable) -> None:
@@ -127,7 +132,7 @@ def test_the_engine_is_closed_even_to_what_the_parser_would_let_pass(
     secret = _secret(tmp_path)
     before = sorted(tmp_path.iterdir())
     no_parser = "import rlm.tables.sql_child as c; c.require_select = lambda *a: None; c.main()"
-    engine = SqlEngine(command=(sys.executable, "-I", "-c", no_parser))
+    engine = _engine_run_by("-c", no_parser)
     with pytest.raises((SqlError, SqlRefusedError)):
         engine.query([orders], sql.format(folder=tmp_path, secret=secret), max_rows=10)
     assert sorted(tmp_path.iterdir()) == before
@@ -182,7 +187,7 @@ def test_the_child_is_given_nothing_of_ours(orders: SqlTable, monkeypatch: pytes
     monkeypatch.setenv("LEADLINE_LLM_API_KEY", "secret")
     probe = tmp_path / "probe.py"
     probe.write_text("import json, os; print(json.dumps({'behind': [[' '.join(os.environ), '']]}))")
-    ((names, _),) = SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
+    ((names, _),) = _engine_run_by(str(probe)).rows_behind("SELECT 1")
     assert "LEADLINE_LLM_API_KEY" not in names.split()
 
 
@@ -191,7 +196,7 @@ def test_a_child_that_dies_is_a_typed_error(orders: SqlTable, tmp_path: Path) ->
     for words, error in (("import os; os.abort()", SqlLimitError), ("raise SystemExit(1)", SqlError)):
         probe.write_text(words)
         with pytest.raises(error):
-            SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
+            _engine_run_by(str(probe)).rows_behind("SELECT 1")
 
 
 def test_the_rows_behind_a_figure_are_found_by_another_query(orders: SqlTable) -> None:

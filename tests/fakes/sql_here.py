@@ -1,0 +1,21 @@
+"""The SQL engine in this process, for unit tests: without the limits, which would outlive the query."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlm.cancelling import require_wanted
+from rlm.tables.sql import SqlEngine
+from rlm.tables.sql_child import answer
+
+
+def sql_engine_here() -> SqlEngine:
+    """An engine that runs the child's code, on requests and answers that pass through JSON as they do to a child."""
+    return SqlEngine(run=_run_here)
+
+
+def _run_here(request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+    require_wanted(cancelled)
+    answered = answer(json.loads(json.dumps(request)), limit=lambda kind, value: None)
+    return dict(json.loads(json.dumps(answered)))
