@@ -18,7 +18,7 @@ from rlm.checking.checker import CheckMode
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import Sandbox, SandboxForm
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import Answer as ChatAnswer
 from tests.fakes.callable_chat import CallableChat
@@ -112,13 +112,14 @@ def pipeline(
     profile: ModelProfile = CAPABLE,
     check: CheckMode = CheckMode.JUDGE,
     helpers: Helpers | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Iterator[tuple[Answering, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
     blobs = MemoryBlobs()
     texts, encoder = Texts(blobs), HashingEmbedder()
     catalog, scheduler = Documents(texts, documents), SubCallScheduler(MemoryReplyCache())
     chat = None if model is None else CallableChat(answer=model)
-    sandbox = build_sandbox(SandboxForm.PLAIN)
+    sandbox = sandbox or build_sandbox(SandboxForm.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
     parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:

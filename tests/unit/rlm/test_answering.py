@@ -18,6 +18,7 @@ from rlm.llm.budgets import Limits, Price
 from rlm.requests import ANYHOW, AnswerRequest, AnswerScope, EmptyQuestionError, Message, StrategyName, Wanted
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
+from tests.fakes.sandbox_here import SandboxHere
 from tests.support.answering import CAPABLE, by_stage, pipeline
 
 DOCUMENTS = {
@@ -108,7 +109,8 @@ def test_another_model_may_read_what_programs_send() -> None:
     reader = CallableChat(answer=by_stage("It says Ada Brandt."))
     other = LoadedModel(reader, replace(CAPABLE, name="reader", max_output_tokens=777))
     root = by_stage("```python\nsaid = llm_query('Who kept it?')\nsubmit(said, computed=True)\n```")
-    with pipeline(DOCUMENTS, root, helpers=Helpers(sub_calls=other), check=CheckMode.OFF) as (answering, chat):
+    helpers = Helpers(sub_calls=other)
+    with pipeline(DOCUMENTS, root, helpers=helpers, check=CheckMode.OFF, sandbox=SandboxHere()) as (answering, chat):
         _, answer = asked(answering, wanted=Wanted(StrategyName.RECURSIVE))
         assert chat is not None
         assert reader.prompts == ["Who kept it?"]

@@ -1,27 +1,11 @@
-"""The real sandbox, for runs of short cells."""
-
-from collections.abc import Iterator
-from dataclasses import replace
+"""A sandbox without a process; `tests/integration/rlm/loop` runs the same tests with the real one."""
 
 import pytest
 
-from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
-
-LIMITS = SandboxLimits(memory_bytes=64 * 1024**2, cell_seconds=120.0, grace_seconds=0.3, output_chars=2_000)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Its cells have more time than a busy machine needs."""
-    made = build_sandbox(SandboxForm.PLAIN, LIMITS)
-    yield made
-    made.close()
+from rlm.sandbox.port import Sandbox
+from tests.fakes.sandbox_here import SandboxHere
 
 
 @pytest.fixture
-def hasty() -> Iterator[Sandbox]:
-    """Its cells have little time."""
-    made = build_sandbox(SandboxForm.PLAIN, replace(LIMITS, cell_seconds=2.0))
-    yield made
-    made.close()
+def sandbox() -> Sandbox:
+    return SandboxHere()

@@ -1,26 +1,16 @@
 """What a root model is told of its limits, and what is left of them for its last cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
-
-import pytest
 
 from rlm.answers import AnswerStatus, Draft
 from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm
+from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import SIGNED, SUBMIT, drafted, environment
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    made = build_sandbox(SandboxForm.PLAIN)
-    yield made
-    made.close()
 
 
 class Paid:

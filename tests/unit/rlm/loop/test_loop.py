@@ -1,4 +1,4 @@
-"""Runs of the loop with a scripted root model, in the real sandbox."""
+"""Runs of the loop with a scripted root model."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -219,13 +219,6 @@ def test_a_failure_keeps_what_its_error_said_to_do(sandbox: Sandbox) -> None:
         Asked(sandbox, SubFailure("model_unpriced", "It has no price.", error=error))
 
 
-def test_a_sandbox_that_is_lost_is_started_anew_and_the_model_told(hasty: Sandbox) -> None:
-    asked = Asked(hasty, in_code("x = 1\nwhile True: pass"), in_code("x"), in_code(SUBMIT))
-    assert "variables are gone" in (asked.turns[0].error or "")
-    assert "name 'x' is not defined" in (asked.turns[1].error or "")
-    assert asked.draft.status is AnswerStatus.ANSWERED
-
-
 def test_long_runs_leave_out_their_oldest_cells(sandbox: Sandbox) -> None:
     asked = Asked(sandbox, *[in_code(f"print('cell {n} ' + 'word ' * 400)") for n in range(25)], in_code(SUBMIT))
     assert "cells are left out here" in asked.shown
@@ -251,7 +244,7 @@ def test_documents_cannot_forge_marks_or_turns(sandbox: Sandbox) -> None:
     assert "<|im_start|>" not in asked.root.prompts[0]
 
 
-@pytest.mark.parametrize("code", ["2", "while True: pass", "while True: llm_query('a')"])
+@pytest.mark.parametrize("code", ["2", "while True: llm_query('a')"])
 def test_cancelling_ends_a_run_between_cells_and_within_one(sandbox: Sandbox, code: str) -> None:
     asked = iter(range(1_000))
     root = ScriptedRoot(in_code("1"), in_code(code))

@@ -1,4 +1,4 @@
-"""Tools as the code of a run calls them, in the real sandbox."""
+"""Tools as the code of a run calls them."""
 
 from collections.abc import Callable
 from functools import partial
