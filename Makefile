@@ -55,6 +55,9 @@ models: $(RUNS)  ## Fetch and verify the model files (once, about 1.2 GB)
 run: $(RUNS)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)
 	$(BIN)/leadline up
 
+test-unit: $(TESTS)  ## Run the unit tests, in 90 seconds: they use no network, no model and no other process
+	$(PYTEST) -m 'not (slow or torch or long or vllm)' tests/unit
+
 test: $(TESTS) models  ## Run the tests that take minutes together (sets up and fetches models first)
 	$(PYTEST) -m 'not (slow or torch or long or vllm)'
 
@@ -99,7 +102,7 @@ imports: $(TESTS)
 	$(BIN)/lint-imports
 
 packaging: $(TESTS)
-	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
+	$(BIN)/python -m pytest -q tests/unit/test_packaging.py tests/integration/test_packaging.py
 
 surface: $(TESTS)  ## Compare routes, commands, settings, events … with their record in tests/surface/recorded
 	$(BIN)/python -m tests.surface
@@ -128,4 +131,4 @@ audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerab
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test test-all test-long test-vllm check lint types imports packaging surface record-surface deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm check lint types imports packaging surface record-surface deployment helm images locks audit

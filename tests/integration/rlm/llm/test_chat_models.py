@@ -1,5 +1,6 @@
 """The chat models' client and a server whose faults are real."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -88,3 +89,22 @@ def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: Scripte
     assert isinstance(found, LanguageModelUnavailableError)
     assert ended.value.reached
     assert found.reached
+
+
+def test_an_answer_may_take_as_long_as_a_call() -> None:
+    sent: list[dict[str, float]] = []
+
+    async def refuse(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.extensions["timeout"])
+        return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
+
+    async def ask() -> None:
+        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
+        await model.root_async_client._client.aclose()
+        model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
+        with pytest.raises(LanguageModelRefusedError):
+            await model.ainvoke("Count.")
+        await model.aclose()
+
+    asyncio.run(ask())
+    assert [(each["read"], each["connect"]) for each in sent] == [(900.0, 2.0)]

@@ -1,33 +1,10 @@
-"""The console script in environments with and without the service's packages."""
+"""The console script where a module of ours is missing."""
 
-import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 
 from api.cli.start import main
-
-
-def run(*words: str, missing: str = "") -> "subprocess.CompletedProcess[str]":
-    """Run the command line where a module cannot be imported."""
-    hidden = f"sys.modules[{missing!r}] = None\n" if missing else ""
-    code = f"import sys\n{hidden}from api.cli.start import main\nmain()"
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-
-
-def test_without_the_service_the_command_says_in_one_sentence_what_to_install() -> None:
-    done = run("up", missing="typer")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "The command `leadline` needs the service's packages, and `typer` is not installed: "
-        "run `pip install 'leadline[service]'`.\n"
-    )
-
-
-def test_with_the_service_the_command_runs() -> None:
-    done = run("--version")
-    assert (done.returncode, done.stdout) == (0, f"leadline {version('leadline')}\n")
 
 
 def test_a_missing_module_of_ours_is_a_defect_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,13 @@ FOUND: dict[str, Any] = {
 BUSY = {"status": 503, "code": "service_busy", "detail": "Busy.", "hint": "Later.", "request_id": "r1"}
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send requests again at once."""
+    monkeypatch.setattr("api.client.retrying._backoff", lambda state: 0.0)
+    monkeypatch.setattr("api.client.following._AGAIN_SECONDS", 0.0)
+
+
 class Server:
     """Answers by a script, the last entry again and again, and remembers what it was sent."""
 

@@ -1,6 +1,4 @@
-import asyncio
 import inspect
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -15,11 +13,9 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.chat_models import remote_chat_model, translated
-from rlm.llm.profiles import ModelProfile
+from rlm.llm.chat_models import translated
 
 REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
-PROFILE = ModelProfile("any", 8192, 512)
 
 
 def vendor_errors() -> list[type[Exception]]:
@@ -71,25 +67,6 @@ def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
     ours = translated(openai.APIError("x", request=REQUEST, body=body))
     assert isinstance(ours, LanguageModelRefusedError)
     assert "schema" in ours.detail
-
-
-def test_an_answer_may_take_as_long_as_a_call() -> None:
-    sent: list[dict[str, float]] = []
-
-    async def refuse(request: httpx2.Request) -> httpx2.Response:
-        sent.append(request.extensions["timeout"])
-        return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
-
-    async def ask() -> None:
-        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
-        await model.root_async_client._client.aclose()
-        model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
-        with pytest.raises(LanguageModelRefusedError):
-            await model.ainvoke("Count.")
-        await model.aclose()
-
-    asyncio.run(ask())
-    assert [(each["read"], each["connect"]) for each in sent] == [(900.0, 2.0)]
 
 
 @pytest.mark.parametrize(("hours", "least", "most"), [(1, 3_000, 3_600), (-1, 0, 0)])
