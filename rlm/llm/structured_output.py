@@ -4,15 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, NoReturn
-
-import regex
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from rlm.errors import LanguageModelOutputError, LanguageModelRefusedError
 from rlm.llm.port import SubCall
@@ -21,7 +13,6 @@ from rlm.llm.profiles import ModelProfile
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
 _MAX_STARTS = 20
-_PATTERN_SECONDS = 0.1
 _AGAIN = "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
 
 
@@ -88,36 +79,24 @@ def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelPr
 
 def require_usable(schema: Mapping[str, Any]) -> None:
     """Raise `LanguageModelRefusedError` for an invalid JSON schema."""
-    _validator(canonical(schema))
+    from rlm.llm.json_schemas import compile_schema
+
+    compile_schema(canonical(schema))
 
 
 def _json_text(raw: str, text: str, schema: Mapping[str, Any]) -> str:
+    from rlm.llm.json_schemas import compile_schema, find_violation
+
     if not text.strip():
         raise LanguageModelOutputError("The reply was empty.")
-    validator = _validator(canonical(schema))
+    validator = compile_schema(canonical(schema))
     reason = ""
     for candidate, value in _candidates(raw, text):
-        found = _violation(validator, value)
+        found = find_violation(validator, value)
         if found is None:
             return candidate
         reason = reason or found
     raise LanguageModelOutputError(f"The reply does not follow the JSON schema: {reason or 'it is not JSON'}.")
-
-
-def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types
-    """Return the place and the violated rule, in the schema's own words."""
-    try:
-        error = best_match(validator.iter_errors(value))
-    except Unresolvable as error:
-        raise LanguageModelRefusedError("The JSON schema refers to one that is not part of it.") from error
-    if error is None:
-        return None
-    where = "/".join(map(str, error.absolute_path))[:200]
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        return f"{where or 'it'} lacks {', '.join(missing)}"
-    rule = "/".join(map(str, error.schema_path))[:200]
-    return f"{rule} is not kept"
 
 
 def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
@@ -140,35 +119,6 @@ def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
         yield text[start.start() : end], value
 
 
-@lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:  # noqa: ANN401 - the library has no types
-    read = json.loads(schema)
-    try:
-        Draft202012Validator.check_schema(read)
-    except SchemaError as error:
-        where = "/".join(map(str, error.path)) or "its top"
-        raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is wrong.") from error
-    if _has_member(read, "patternProperties"):
-        raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
-    # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
-    # guard: schema-fetches-nothing
-    return _Validator(read, registry=Registry())
-
-
-def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
-    """Check the keyword with a time limit: the library's own search may run for ever and stop all other threads."""
-    try:
-        if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
-            yield ValidationError("the pattern is not there")
-    except (regex.error, TimeoutError) as error:
-        raise LanguageModelRefusedError(
-            "The JSON schema has a pattern that cannot be used, or takes too long."
-        ) from error
-
-
-_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
-
-
 def _is_closed(schema: object) -> bool:
     """True if every object in the schema requires all of its members and allows no other."""
     if isinstance(schema, list):
@@ -180,11 +130,6 @@ def _is_closed(schema: object) -> bool:
         if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
             return False
     return all(map(_is_closed, schema.values()))
-
-
-def _has_member(schema: object, name: str) -> bool:
-    members = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return (isinstance(schema, dict) and name in schema) or any(_has_member(each, name) for each in members)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,0 +1,74 @@
+"""Checks JSON values against JSON schemas that a caller or a model wrote.
+
+Import it where a schema is used: jsonschema takes a second to import where its optional formats are installed.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import regex
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from rlm.errors import LanguageModelRefusedError
+
+_PATTERN_SECONDS = 0.1
+
+
+@lru_cache(maxsize=64)
+def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no types
+    """Return a validator. Raises `LanguageModelRefusedError` for a schema that cannot be used."""
+    read = json.loads(schema)
+    try:
+        Draft202012Validator.check_schema(read)
+    except SchemaError as error:
+        where = "/".join(map(str, error.path)) or "its top"
+        raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is wrong.") from error
+    if _has_member(read, "patternProperties"):
+        raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
+    # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
+    # guard: schema-fetches-nothing
+    return _Validator(read, registry=Registry())
+
+
+def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types
+    """Return the place and the violated rule in the schema's own words, or None if the value follows the schema.
+
+    Raises `LanguageModelRefusedError` for a reference to a schema that is not part of this one.
+    """
+    try:
+        error = best_match(validator.iter_errors(value))
+    except Unresolvable as error:
+        raise LanguageModelRefusedError("The JSON schema refers to one that is not part of it.") from error
+    if error is None:
+        return None
+    where = "/".join(map(str, error.absolute_path))[:200]
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{where or 'it'} lacks {', '.join(missing)}"
+    rule = "/".join(map(str, error.schema_path))[:200]
+    return f"{rule} is not kept"
+
+
+def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
+    """Check the keyword with a time limit: the library's own search may run for ever and stop all other threads."""
+    try:
+        if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
+            yield ValidationError("the pattern is not there")
+    except (regex.error, TimeoutError) as error:
+        raise LanguageModelRefusedError(
+            "The JSON schema has a pattern that cannot be used, or takes too long."
+        ) from error
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+
+
+def _has_member(schema: object, name: str) -> bool:
+    members = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return (isinstance(schema, dict) and name in schema) or any(_has_member(each, name) for each in members)
