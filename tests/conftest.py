@@ -31,6 +31,8 @@ _FAULTS = Path(__file__).parent / "faults"
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 3_000_000_000  # as much again is for the processes
 _PREFIX = "leadline-tests-"
+# Groups that take minutes each, the longest first: begun last, one of them would go on alone.
+_LONGEST_GROUPS = ("language-model", "tests/faults/test_cluster.py", "tests/eval/test_retrieval_quality.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,7 +87,10 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Faults are slow. Over several processes, a module's tests stay together, and all that need the language model."""
+    """Mark faults as slow. Over several processes, keep together a module's tests, and those of the language model.
+
+    The longest of these groups are run first.
+    """
     for item in items:
         if item.path.is_relative_to(_FAULTS):
             item.add_marker(pytest.mark.slow)
@@ -93,6 +98,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         needs_model = "local_model" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("language-model" if needs_model else item.nodeid.partition("::")[0]))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_rank_of_group)
+
+
+def _rank_of_group(item: pytest.Item) -> int:
+    group = next(mark.args[0] for mark in item.iter_markers("xdist_group"))
+    return _LONGEST_GROUPS.index(group) if group in _LONGEST_GROUPS else len(_LONGEST_GROUPS)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
