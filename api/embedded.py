@@ -97,6 +97,7 @@ class OpenCatalog:
     audit: Audit
     tenants: TenantData
     slack: Slack
+    installation: InstallationRecord
 
     @property
     def keys(self) -> ApiKeys:
@@ -131,6 +132,7 @@ def open_catalog(
             Audit(engine),
             TenantData(engine),
             Slack(engine),
+            InstallationRecord(engine),
         )
     finally:
         engine.dispose()
@@ -179,7 +181,7 @@ def _assemble(
         parts_over(
             url,
             LocalFeed(),
-            open_blobs(settings, home, min_free_bytes=settings.min_free_bytes),
+            partial(open_blobs, settings, home, min_free_bytes=settings.min_free_bytes),
             lambda: encoders,
             open_store,
             encoder=settings.encoder,

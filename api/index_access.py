@@ -169,8 +169,9 @@ def open_index_access(
         sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-        blobs = open_blobs(settings, home)
-        store = build.embedded_indexes(home, tie(InstallationRecord(engine), blobs))
+        record = InstallationRecord(engine)
+        blobs = open_blobs(settings, home, record)
+        store = build.embedded_indexes(home, tie(record, blobs))
         served = owner(home)
         if not mine:
             yield IndexAccess(

@@ -97,6 +97,6 @@ def open_installation(
             record,
             Leftovers(engine),
             GenerationRecords(engine),
-            open_blobs(settings if cluster is None else cluster, home),
+            open_blobs(settings if cluster is None else cluster, home, record),
             store,
         )

@@ -80,6 +80,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.PreconditionFailedError: 412,
     ingest.IncompleteVersionError: 500,
     ingest.TextLostError: 500,
+    ingest.ContentChangedError: 500,
+    ingest.BlobNameError: 500,
     ingest.LeaseLostError: 409,
     ingest.GenerationStateError: 409,
     ingest.GenerationChangedError: 503,

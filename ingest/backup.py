@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ingest.blobs import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
-from ingest.errors import BackupError, BlobKeyError
+from ingest.errors import BackupError, BlobChangedError, BlobKeyError
 from ingest.texts import version_of
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
@@ -66,21 +66,23 @@ def make_backup(
     `StorageFullError`.
     """
     _begin(folder)
+    take = _Taking(blobs, folder, link=link)
     everything = [key for kind in KINDS for key in blobs.keys(kind)]
     for number, key in enumerate(everything, start=1):
-        _take(blobs, key, folder, link=link)
+        take(key)
         advanced("Files", number, len(everything))
     missing: set[str] = set()
     for _ in range(_ROUNDS):
         contents = _copy_catalog(catalog, blobs, folder, advanced)
         before = missing
-        missing = {each.key for each in contents if not _take(blobs, each.key, folder, link=link) and each.required}
+        missing = {each.key for each in contents if not take(each.key) and each.required}
         # guard: backup-later-catalog
         if missing == before:
             break
+    named = {each.key for each in contents}
     # guard: backup-without-deleted
-    _discard_others(folder, {each.key for each in contents})
-    return _finish(folder, contents, missing, advanced)
+    _discard_others(folder, named)
+    return _finish(folder, contents, missing - take.unreadable, take.unreadable & named, advanced)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -127,8 +129,11 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
 
     Each file is compared with its hash, each original also with the catalog's. Raises `BackupError` where it is none.
     """
-    read_manifest(folder)
-    sums, wrong = read_sums(folder), []
+    manifest, sums = read_manifest(folder), read_sums(folder)
+    unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
+    wrong = [
+        f"{BLOBS}/{key} is not in the backup: it was changed in the store, and could not be opened." for key in unread
+    ]
     for number, (path, digest) in enumerate(sums.items(), start=1):
         try:
             if sha256_of(folder / path) != digest:
@@ -156,7 +161,7 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
                 wrong[each.key] = f"{each.key} is missing."
         except KeyError:
             wrong[each.key] = f"{each.key} is missing."
-        except BlobKeyError as error:
+        except (BlobKeyError, BlobChangedError) as error:
             wrong[each.key] = error.detail
         advanced("Files", number, len(contents))
     still = {each.key for each in catalog.contents({})} if wrong else set()
@@ -206,24 +211,38 @@ def _is_listed(path: str, digest: str) -> bool:
     return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
 
 
-def _take(blobs: BlobStore, key: str, folder: Path, *, link: bool) -> bool:
-    """Put a file into the backup unless it is there; return false if the installation has it no more."""
-    target = folder / BLOBS / key
-    if target.exists():
+class _Taking:
+    """Puts files into a backup. A sealed file that was changed cannot be opened: it is left out and `unreadable`."""
+
+    def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
+        self._blobs = blobs
+        self._folder = folder
+        self._link = link
+        self.unreadable: set[str] = set()
+
+    def __call__(self, key: str) -> bool:
+        """Put a file into the backup unless it is there; return false if the installation cannot give it any more."""
+        target = self._folder / BLOBS / key
+        if target.exists():
+            return True
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.new")
+        draft.unlink(missing_ok=True)
+        self.unreadable.discard(key)
+        try:
+            path = self._blobs.file(key)
+            with translating_out_of_room():
+                if not (self._link and path is not None and _linked(path, draft)):
+                    with draft.open("xb") as file:
+                        file.writelines(self._blobs.blocks(key))
+        except (FileNotFoundError, KeyError):
+            return False
+        except BlobChangedError:
+            draft.unlink(missing_ok=True)
+            self.unreadable.add(key)
+            return False
+        draft.rename(target)
         return True
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.new")
-    draft.unlink(missing_ok=True)
-    try:
-        path = blobs.file(key)
-        with translating_out_of_room():
-            if not (link and path is not None and _linked(path, draft)):
-                with draft.open("xb") as file:
-                    file.writelines(blobs.blocks(key))
-    except (FileNotFoundError, KeyError):
-        return False
-    draft.rename(target)
-    return True
 
 
 def _linked(source: Path, target: Path) -> bool:
@@ -260,9 +279,15 @@ def _kept(folder: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-def _finish(folder: Path, contents: Sequence[Content], missing: Collection[str], advanced: Advanced) -> Manifest:
+def _finish(
+    folder: Path,
+    contents: Sequence[Content],
+    missing: Collection[str],
+    unreadable: Collection[str],
+    advanced: Advanced,
+) -> Manifest:
     hashes = {each.key: each.sha256 for each in contents if each.sha256 is not None}
-    keys, damaged, size = sorted(_kept(folder)), [], (folder / CATALOG).stat().st_size
+    keys, damaged, size = sorted(_kept(folder)), list(unreadable), (folder / CATALOG).stat().st_size
     lines = [f"{sha256_of(folder / CATALOG)}  {CATALOG}\n"]
     for number, key in enumerate(keys, start=1):
         digest = sha256_of(folder / BLOBS / key)
@@ -285,7 +310,7 @@ def _finish(folder: Path, contents: Sequence[Content], missing: Collection[str],
         size_bytes=size,
         sums_sha256=sha256_of(folder / SUMS),
         lost=tuple(sorted(missing)),
-        damaged=tuple(damaged),
+        damaged=tuple(sorted(damaged)),
     )
     os.sync()  # the files and their folders before the manifest that vouches for them
     write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))

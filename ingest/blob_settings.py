@@ -34,3 +34,8 @@ class BlobSettings(BaseSettings):
         description="Keys that seal originals and texts, made by `leadline blobs key`, with spaces between them. The "
         "first seals; put a new one before the old one to rotate, then run `leadline blobs reseal`.",
     )
+    blob_binding: bool = Field(
+        False,
+        description="Bind new sealed files to their names before `leadline blobs reseal` has run. The release before "
+        "cannot read them: set it once every process has this release.",
+    )

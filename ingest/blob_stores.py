@@ -5,15 +5,18 @@ from pathlib import Path
 from ingest.blob_settings import BlobSettings
 from ingest.blobs import BlobStore, DirectoryBlobs
 from ingest.errors import BlobKeyError, BlobStoreRefusedError
+from ingest.sealing import NoSealRecord, SealRecord
 
 # A note in the folder or bucket that says that files are sealed; without a key they would be read as garbage.
 SEALED_NOTE = "SEALED"
 
 
-def open_blobs(settings: BlobSettings, home: Path, *, min_free_bytes: int = 0) -> BlobStore:
+def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:
     """Open the store of files of an installation, whose folders are in `home`.
 
-    Raises `BlobStoreError`: keys that are missing or wrong, a bucket that cannot be used.
+    `record` says which sealed formats are read and written. Without one, for a program that only looks, every format is
+    read, and the store gets no mark. Raises `BlobStoreError`: keys that are missing or wrong, a bucket that cannot be
+    used.
     """
     blobs = _open_plain(settings, home, min_free_bytes)
     if settings.blob_keys is None:
@@ -28,7 +31,9 @@ def open_blobs(settings: BlobSettings, home: Path, *, min_free_bytes: int = 0) -
         raise BlobKeyError(
             "LEADLINE_BLOB_KEYS has something that is no key.", hint="Make keys with `leadline blobs key`."
         ) from error
-    sealed = SealedBlobs(blobs, ring)
+    sealed = SealedBlobs(blobs, ring, record or NoSealRecord(), always_binds=settings.blob_binding)
+    if record is not None:
+        sealed.mark()
     sealed.require_key()
     return sealed
 

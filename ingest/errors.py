@@ -482,6 +482,20 @@ class TextLostError(IngestError):
     default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
+class ContentChangedError(IngestError):
+    """Stored content of a document does not have the bytes that Leadline wrote."""
+
+    code = "content_changed"
+    default_hint = "Run `leadline verify`, then put the file back from a backup, or upload the document again."
+
+
+class BlobChangedError(ContentChangedError):
+    """A sealed file was changed or exchanged, or replaced by one of a format that is refused."""
+
+    code = "blob_changed"
+    public_detail = "A stored file was changed or damaged."
+
+
 class BlobNameError(IngestError):
     """The catalog or a backup names a file by a key that Leadline never makes, such as a path out of the folder."""
 
@@ -584,7 +598,7 @@ class BlobStoreRefusedError(BlobStoreError):
 
 
 class BlobKeyError(BlobStoreError):
-    """Files are sealed with a key that is not among those given, or a sealed file was changed."""
+    """Files are sealed with a key that is not among those given."""
 
     code = "blob_key"
     default_hint = "Put the earlier key back behind the new one in LEADLINE_BLOB_KEYS. Without it the files are lost."

@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.blobs import BlobStore
+from ingest.errors import ContentChangedError
 
 _FOLDER = "quarantine"
 _MANIFEST = "manifest"
@@ -72,7 +73,7 @@ class Quarantine:
         """Return files to their places; return how many were there. A file that is in its place by now is kept."""
         moved = 0
         for key, day in self.since().items():
-            if key in keys and self._blobs.size(key) is None:
+            if key in keys and not self._is_in_place(key):
                 moved += self._blobs.move(f"{_FOLDER}/{day.isoformat()}/{key}", key)
         return moved
 
@@ -85,6 +86,12 @@ class Quarantine:
                 self._blobs.delete(f"{_FOLDER}/{day.isoformat()}/{key}")
                 removed += not _is_manifest(key)
         return removed
+
+    def _is_in_place(self, key: str) -> bool:
+        try:
+            return self._blobs.size(key) is not None
+        except ContentChangedError:  # something is there; whoever reads it is told
+            return True
 
     def _aside(self) -> Iterator[tuple[date, str]]:
         for path in self._blobs.keys(_FOLDER):

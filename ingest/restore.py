@@ -16,6 +16,8 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.errors import BackupError
 from ingest.installation import RESTORING, mark
+from ingest.sealed_blobs import SealedBlobs
+from ingest.sealing import Sealing
 
 _READ_BYTES = 1024 * 1024
 
@@ -74,6 +76,8 @@ def restore(
                 _put_back(folder / BLOBS / key, blobs, key, digest)
             advanced("Files", number, len(digests))
         parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
+    if not isinstance(blobs, SealedBlobs):
+        parts.record.record_sealing(Sealing.MIXED)  # a catalog that is replaced may be of files that were sealed
     if as_new:
         parts.record.replace(str(uuid.uuid4()))
     mark(blobs, parts.record.id() or manifest.installation, replace=True)

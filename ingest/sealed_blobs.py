@@ -1,123 +1,94 @@
 """Blobs that are sealed: what the store holds cannot be read, or changed unnoticed, without one of the keys.
 
-A sealed blob is a head and frames. The head has the id of the key, a random salt and the size of the content; key, salt
-and head make the key of this blob alone (HKDF-SHA256), with which each frame of 64 KiB is sealed by AES-256-GCM under
-its number. So frames cannot be exchanged, left out or added, and a range is read by the frames that it touches. It is
-the construction of Tink's streaming AEAD, with the size in the head in place of a mark of the last frame.
-
-What was stored before there was a key is read as it is, until `reseal`. Keys without a slash are notes of the store
-itself, and not sealed; nor are uploads that are not finished.
+`ingest.sealed_format` has the format. A file of the format before, or one from before there was a key, is read until
+the catalog records that every file is bound to its name; from then on it is refused, because whoever can write the
+store could have put it there. Keys without a slash are notes of the store itself, and not sealed; nor are uploads that
+are not finished.
 """
 
 import hashlib
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from io import BytesIO, RawIOBase
+from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ingest.blob_stores import SEALED_NOTE
 from ingest.blobs import BlobStore, Incoming, LocalRoom, blocks_of
-from ingest.errors import BlobKeyError
+from ingest.errors import BlobChangedError, BlobKeyError
 from ingest.keyring import KeyRing
+from ingest.sealed_format import (
+    FRAME_BYTES,
+    HEAD_BYTES,
+    SEALED_FRAME_BYTES,
+    Head,
+    SealingFile,
+    bound_name,
+    is_sealed,
+    key_id_in,
+)
+from ingest.sealing import NoSealRecord, Sealing, SealRecord
 
-MAGIC = b"LLSEAL1\n"
+# What `leadline blobs` counts and seals anew.
+SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _NOTE = b"leadline keeps sealed files here\n"
-_ID, _SALT, _SIZE = 8, 16, 8
-HEAD_BYTES = len(MAGIC) + _ID + _SALT + _SIZE
-FRAME_BYTES = 64 << 10
-_TAG_BYTES = 16
-_SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
 _HEADS_KEPT = 4096
+# How late a process may learn that files of earlier formats are refused.
+_LEARNT_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Head:
-    """The head of a sealed blob, and the key that it names."""
+class FileFormat(StrEnum):
+    """How a file is kept in the store."""
 
-    written: bytes
-    key: bytes
-
-    @property
-    def size(self) -> int:
-        """The size of the content."""
-        return int.from_bytes(self.written[-_SIZE:], "big")
-
-    @property
-    def key_id(self) -> bytes:
-        return self.written[len(MAGIC) : len(MAGIC) + _ID]
-
-    @cached_property
-    def cipher(self) -> AESGCM:
-        salt = self.written[len(MAGIC) + _ID : -_SIZE]
-        return AESGCM(HKDF(SHA256(), 32, salt=salt, info=self.written).derive(self.key))
-
-    def seal(self, number: int, frame: bytes) -> bytes:
-        return self.cipher.encrypt(number.to_bytes(12, "big"), frame, None)
-
-    def open(self, number: int, frame: bytes) -> bytes:
-        """Raises `InvalidTag`."""
-        return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
+    BOUND = "bound to its name"
+    UNBOUND = "sealed, and not bound to its name"
+    PLAIN = "not sealed"
+    FOREIGN = "sealed with a key that is missing"
 
 
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
+@dataclass
+class _Policy:
+    """What the catalog records, asked for no more often than is needed; a store that is bound stays so."""
 
+    record: SealRecord
+    always_binds: bool
+    clock: Callable[[], float] = time.monotonic
+    _is_bound: bool = False
+    _known_until: float = 0.0
 
-class SealingFile(RawIOBase):
-    """Reads a file of known size, sealed."""
+    def refuses_unbound(self) -> bool:
+        if not self._is_bound and self.clock() >= self._known_until:
+            self._look()
+        return self._is_bound
 
-    def __init__(self, file: _Readable, head: Head) -> None:
-        self._file = file
-        self._head = head
-        self._ready = head.written
-        self._number = 0
-        self._left = head.size
+    def binds(self) -> bool:
+        """True if new files are bound to their names, by the record as it is now."""
+        return self.always_binds or self._is_bound or self._look() is not Sealing.MIXED
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        pieces, missing = [], None if size is None or size < 0 else size
-        while missing is None or missing > 0:
-            if not self._ready:
-                self._ready = self._next()
-                if not self._ready:
-                    break
-            piece = self._ready[:missing]
-            self._ready = self._ready[len(piece) :]
-            pieces.append(piece)
-            missing = None if missing is None else missing - len(piece)
-        return b"".join(pieces)
-
-    def _next(self) -> bytes:
-        if not self._left:
-            return b""
-        wanted = min(FRAME_BYTES, self._left)
-        frame = self._file.read(wanted)
-        if len(frame) != wanted:
-            raise ValueError("a file that is sealed has become shorter")
-        self._left -= wanted
-        self._number += 1
-        return self._head.seal(self._number - 1, frame)
+    def _look(self) -> Sealing:
+        found = self.record.sealing()
+        self._is_bound = found is Sealing.BOUND
+        self._known_until = self.clock() + _LEARNT_SECONDS
+        return found
 
 
 class SealedBlobs:
     """Seals what another store keeps."""
 
-    def __init__(self, inner: BlobStore, ring: KeyRing) -> None:
+    def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
+        """`record` says which formats are read and written; with `always_binds` new files are bound in any case."""
         self.inner = inner
+        self.record = record
         self._ring = ring
+        self._policy = _Policy(record, always_binds)
         self._heads: OrderedDict[str, Head | None] = OrderedDict()
         self._lock = threading.Lock()
         self.local_folder = inner.local_folder
@@ -127,11 +98,29 @@ class SealedBlobs:
     def place(self) -> str:
         return self.inner.place
 
+    def mark(self) -> None:
+        """Mark a store that has no mark yet, so that nobody takes its files for plain ones.
+
+        One that holds nothing is bound from its first file on: no earlier release has written to it.
+        """
+        if self.inner.size(SEALED_NOTE) is not None:
+            return
+        if not any(True for kind in SEALED_KINDS for _ in self.inner.keys(kind)):
+            self.record.record_sealing(Sealing.BOUND)
+        self.inner.create(SEALED_NOTE, self._sealed(SEALED_NOTE, _NOTE, bound=self._policy.binds()))
+
     def require_key(self) -> None:
-        """Raise `BlobKeyError` unless one of the keys opens what is kept; a store without sealed files gets a mark."""
-        note = self.inner.create(SEALED_NOTE, self._sealed(_NOTE))
+        """Raise `BlobKeyError` unless one of the keys opens the mark of the store, if it has one."""
+        try:
+            note = self.inner.read(SEALED_NOTE)
+        except KeyError:
+            return
         head = self._head_in(SEALED_NOTE, note)
-        if head is None or self._opened(SEALED_NOTE, head, note[HEAD_BYTES:], 0) != _NOTE:
+        try:
+            is_ours = head is not None and self._opened(SEALED_NOTE, head, note[HEAD_BYTES:], 0) == _NOTE
+        except BlobChangedError:
+            is_ours = False
+        if not is_ours:
             raise BlobKeyError(f"The mark {SEALED_NOTE} in {self.place} is not as it was written.")
 
     def put(self, key: str, content: bytes) -> None:
@@ -141,19 +130,27 @@ class SealedBlobs:
         at = file.tell()
         size = file.seek(0, os.SEEK_END) - at
         file.seek(at)
-        self._forget(key)
         if "/" not in key:
             self.inner.put_file(key, file)
-        else:
-            self.inner.put_file(key, cast(BinaryIO, SealingFile(file, self._new_head(size))))
-        self._forget(key)
+            return
+
+        def put(bound: bool) -> None:
+            file.seek(at)
+            self._forget(key)
+            self.inner.put_file(key, cast(BinaryIO, SealingFile(file, self._new_head(key, size, bound=bound))))
+            self._forget(key)
+
+        self._write(put)
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        for key in contents:
-            self._forget(key)
-        self.inner.put_all({key: self._sealed(content) for key, content in contents.items()})
-        for key in contents:
-            self._forget(key)
+        def put(bound: bool) -> None:
+            for key in contents:
+                self._forget(key)
+            self.inner.put_all({key: self._sealed(key, content, bound=bound) for key, content in contents.items()})
+            for key in contents:
+                self._forget(key)
+
+        self._write(put)
 
     def create(self, key: str, content: bytes) -> bytes:
         return self.inner.create(key, content)
@@ -164,7 +161,7 @@ class SealedBlobs:
             return self.inner.read(key, start, length)
         try:
             return self._read(key, head, start, length)
-        except (InvalidTag, BlobKeyError):
+        except (BlobChangedError, BlobKeyError):
             self._forget(key)  # it may have been written anew, by this process or another
             head = self._head(key)
             return self.inner.read(key, start, length) if head is None else self._read(key, head, start, length)
@@ -184,10 +181,17 @@ class SealedBlobs:
         return self.inner.delete(key)
 
     def copy(self, source: str, key: str) -> None:
-        self._forget(key)
-        self.inner.copy(source, key)
+        with self.local(source) as path, path.open("rb") as file:
+            self.put_file(key, file)
 
     def move(self, source: str, key: str) -> bool:
+        if bound_name(source) != bound_name(key):
+            try:
+                self.copy(source, key)
+            except KeyError:
+                return False
+            self.delete(source)
+            return True
         self._forget(source)
         self._forget(key)
         return self.inner.move(source, key)
@@ -233,16 +237,30 @@ class SealedBlobs:
     def has_room_to_work(self) -> bool:
         return self.inner.has_room_to_work()
 
-    def reseal(self, key: str) -> bool:
-        """Seal a blob with the first key, unless it is; True if that was to be done. Raises `KeyError`, `BlobKeyError`.
+    def format_of(self, key: str) -> FileFormat:
+        """Return how a file is kept, whatever is recorded. Raises `KeyError`."""
+        written = self.inner.read(key, 0, HEAD_BYTES)
+        if not is_sealed(written):
+            return FileFormat.PLAIN
+        if key_id_in(written) not in self._ring.by_id:
+            return FileFormat.FOREIGN
+        return FileFormat.BOUND if Head(written, b"", key).is_bound else FileFormat.UNBOUND
+
+    def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
+        """Seal a file with the first key, in the format that new files get, unless it is; True if that was to be done.
 
         Whoever reads meanwhile reads either. One that is written anew meanwhile is left as it is: it has the first key.
+        Once every file is recorded as bound, one that is not is refused, unless they are accepted. Raises `KeyError`,
+        `BlobKeyError` and `BlobChangedError`.
         """
-        before = self._head_now(key)
-        if before is not None and before.key_id == self._ring.first[0]:
+        # guard: reseal-refuses-unbound
+        readable = SealedBlobs(self.inner, self._ring, NoSealRecord()) if accept_unbound else self
+        before = readable._head_now(key)
+        is_first = before is not None and before.key_id == self._ring.first[0]
+        if before is not None and is_first and (before.is_bound or not self._policy.binds()):
             return False
-        with self.local(key) as path, path.open("rb") as file:
-            now = self._head_now(key)
+        with readable.local(key) as path, path.open("rb") as file:
+            now = readable._head_now(key)
             if (now and now.written) != (before and before.written):
                 return False
             self.put_file(key, file)
@@ -250,15 +268,27 @@ class SealedBlobs:
 
     def reseal_note(self) -> None:
         """Seal the mark with the first key, when everything else is: the other keys can be taken out then."""
-        self.inner.put(SEALED_NOTE, self._sealed(_NOTE))
+        self.inner.put(SEALED_NOTE, self._sealed(SEALED_NOTE, _NOTE, bound=self._policy.binds()))
+
+    def _write(self, put: Callable[[bool], None]) -> None:
+        """Put files in the format that is recorded, and once more if another was recorded meanwhile.
+
+        Whoever records that new files are bound finds every file that was put before; so none is left unbound.
+        """
+        bound = self._policy.binds()
+        put(bound)
+        # guard: file-bound-while-resealing
+        if not bound and self._policy.binds():
+            put(True)
 
     def _read(self, key: str, head: Head, start: int, length: int | None) -> bytes:
         end = head.size if length is None else min(head.size, start + length)
         if start >= end:
+            self._authenticate(key, head)
             return b""
         first, last = start // FRAME_BYTES, (end - 1) // FRAME_BYTES
-        at = HEAD_BYTES + first * _SEALED_FRAME_BYTES
-        sealed = self.inner.read(key, at, (last - first + 1) * _SEALED_FRAME_BYTES)
+        at = HEAD_BYTES + first * SEALED_FRAME_BYTES
+        sealed = self.inner.read(key, at, (last - first + 1) * SEALED_FRAME_BYTES)
         opened = self._opened(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
         # guard: truncated-sealed-file
@@ -266,13 +296,19 @@ class SealedBlobs:
             raise _changed(key)
         return found
 
+    def _authenticate(self, key: str, head: Head) -> None:
+        """Open the first frame, because a size is only as true as the frames that it was sealed with."""
+        if head.is_bound:
+            self._opened(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
+
     def _opened(self, key: str, head: Head, sealed: bytes, first: int) -> bytes:
-        """Open frames from number `first` on. Raises `BlobKeyError` for one that is not as it was written."""
+        """Open frames from number `first` on. Raises `BlobChangedError` for one that is not as it was written."""
         pieces = []
-        for number, at in enumerate(range(0, len(sealed), _SEALED_FRAME_BYTES), start=first):
+        # Without a byte there is still a frame to open: an empty file in the bound format has one.
+        for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
-                frame = head.open(number, sealed[at : at + _SEALED_FRAME_BYTES])
+                frame = head.open(number, sealed[at : at + SEALED_FRAME_BYTES])
             except InvalidTag as error:
                 raise _changed(key) from error
             if len(frame) != expected:
@@ -280,23 +316,36 @@ class SealedBlobs:
             pieces.append(frame)
         return b"".join(pieces)
 
-    def _sealed(self, content: bytes) -> bytes:
-        return SealingFile(BytesIO(content), self._new_head(len(content))).read()
+    def _sealed(self, key: str, content: bytes, *, bound: bool) -> bytes:
+        return SealingFile(BytesIO(content), self._new_head(key, len(content), bound=bound)).read()
 
-    def _new_head(self, size: int) -> Head:
-        identifier, key = self._ring.first
-        return Head(MAGIC + identifier + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key)
+    def _new_head(self, key: str, size: int, *, bound: bool) -> Head:
+        return Head.new(self._ring.first, size, bound_name(key), bound=bound)
 
     def _head(self, key: str) -> Head | None:
-        """Return the head of a sealed blob; None for one that is not. Raises `KeyError` and `BlobKeyError`."""
+        """Return the head of a sealed file; None for one that is not sealed, while such files are read.
+
+        Raises `KeyError`, `BlobKeyError`, and `BlobChangedError` for a file of a format that is refused.
+        """
         if "/" not in key:
             return None
+        head = self._known_head(key)
+        # guard: unbound-files-refused
+        if (head is None or not head.is_bound) and self._policy.refuses_unbound():
+            found = FileFormat.PLAIN if head is None else FileFormat.UNBOUND
+            raise BlobChangedError(f"{key} in {self.place} is {found}; every file was sealed and bound to its name.")
+        return head
+
+    def _known_head(self, key: str) -> Head | None:
         with self._lock:
             if key in self._heads:
                 self._heads.move_to_end(key)
                 return self._heads[key]
         head = self._head_in(key, self.inner.read(key, 0, HEAD_BYTES))
         if head is not None:
+            # guard: sealed-empty-file
+            if not head.size:
+                self._authenticate(key, head)
             with self._lock:
                 self._heads[key] = head
                 while len(self._heads) > _HEADS_KEPT:
@@ -309,24 +358,22 @@ class SealedBlobs:
 
     def _head_in(self, key: str, written: bytes) -> Head | None:
         written = written[:HEAD_BYTES]
-        if not written.startswith(MAGIC):
+        if not is_sealed(written):
             return None
         if len(written) != HEAD_BYTES:
             raise _changed(key)
-        identifier = written[len(MAGIC) : len(MAGIC) + _ID]
+        identifier = key_id_in(written)
         found = self._ring.by_id.get(identifier)
         if found is None:
             raise BlobKeyError(
                 f"{key} in {self.place} was sealed with the key {identifier.hex()}, which is not in LEADLINE_BLOB_KEYS."
             )
-        return Head(written, found)
+        return Head(written, found, bound_name(key))
 
     def _forget(self, key: str) -> None:
         with self._lock:
             self._heads.pop(key, None)
 
 
-def _changed(key: str) -> BlobKeyError:
-    return BlobKeyError(
-        f"{key} is not as it was written.", hint="It was changed or damaged in the store: put it back from a backup."
-    )
+def _changed(key: str) -> BlobChangedError:
+    return BlobChangedError(f"{key} was changed or damaged in the store.")

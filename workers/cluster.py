@@ -80,7 +80,7 @@ def open_parts(
             parts_over(
                 settings.database_url.get_secret_value(),
                 feed,
-                open_blobs(settings, settings.home, min_free_bytes=settings.min_free_bytes),
+                partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes),
                 lambda: open_encoders(settings),
                 partial(build.server_indexes, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,

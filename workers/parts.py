@@ -32,6 +32,7 @@ from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
 from ingest.quotas import Quota
+from ingest.sealing import SealRecord
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
@@ -88,7 +89,7 @@ class Parts:
 def parts_over(
     database_url: str,
     feed: Feed,
-    blobs: BlobStore,
+    open_files: Callable[[SealRecord], BlobStore],
     open_encoders: Callable[[], Encoders],
     open_store: Callable[[Installation], IndexStore],
     *,
@@ -107,7 +108,9 @@ def parts_over(
     with ExitStack() as stack:
         engine = open_database(database_url)
         stack.callback(engine.dispose)
-        texts, record = Texts(blobs), InstallationRecord(engine)
+        record = InstallationRecord(engine)
+        blobs = open_files(record)
+        texts = Texts(blobs)
         installation = tie(record, blobs)
         encoders, sparse, records = open_encoders(), build.sparse_encoder(), GenerationRecords(engine)
         first = encoders.named(encoder)

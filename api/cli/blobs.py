@@ -1,30 +1,52 @@
 """`leadline blobs`: where files are kept, and the keys that seal them."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from api.cli.cluster import cluster_named
+from api.cli.cluster import catalog_named, cluster_named
 from api.cli.environment import read_settings
+from ingest.audit import Action
 from ingest.blob_settings import BlobSettings
 from ingest.blob_stores import open_blobs
+from ingest.blobs import BlobStore
 from ingest.errors import BlobKeyError
+from ingest.sealing import Sealing
+
+if TYPE_CHECKING:
+    from api.embedded import OpenCatalog
+    from ingest.sealed_blobs import FileFormat, SealedBlobs
 
 app = typer.Typer(no_args_is_help=True, help="Show where files are kept, make keys that seal them, and seal them anew.")
 
 _KINDS = ("original", "text", "tables", "quarantine")
+_NAMED = 10
 
 
 @app.command()
 def show() -> None:
-    """Show where files are kept, how many of each kind there are, and whether they are sealed."""
-    settings, home = _settings()
-    blobs = open_blobs(settings, home)
-    counts = ", ".join(f"{sum(1 for _ in blobs.keys(kind)):,} {kind}" for kind in _KINDS)
-    sealed = "sealed" if settings.blob_keys is not None else "not sealed"
-    Console().print(f"{blobs.place}: {counts}; {sealed}", highlight=False)
+    """Show where files are kept, how they are sealed, and what to do; ends with 1 if some are refused."""
+    from ingest.sealed_blobs import FileFormat, SealedBlobs
+
+    with _opened() as (opened, blobs):
+        keys = {kind: list(blobs.keys(kind)) for kind in _KINDS}
+        _say(f"{blobs.place}: {', '.join(f'{len(some):,} {kind}' for kind, some in keys.items())}.")
+        if not isinstance(blobs, SealedBlobs):
+            _say("They are not sealed: LEADLINE_BLOB_KEYS is not set.")
+            return
+        formats = _formats(blobs, [key for some in keys.values() for key in some])
+        counts = Counter(formats.values())
+        for each in FileFormat:
+            if counts[each]:
+                _say(f"{counts[each]:>9,} {each}")
+        if not _advise(opened.installation.sealing(), formats):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -36,26 +58,89 @@ def key() -> None:
 
 
 @app.command()
-def reseal() -> None:
-    """Seal every file with the first key; afterwards the others can be taken out. The service may run.
+def reseal(
+    accept_unbound: Annotated[
+        bool,
+        typer.Option(
+            "--accept-unbound",
+            help="Seal also files that are refused because they are not bound to their names: those that a process of "
+            "an earlier release wrote. Compare them with a backup before; anybody may have put them there.",
+        ),
+    ] = False,
+) -> None:
+    """Seal every file with the first key and bind it to its name; ends with 1 if some are refused. The service may run.
 
-    It must have been started anew with the new key before, in all of its processes.
+    Every process must run this release, and must have been started anew with the new key. Afterwards the other keys can
+    be taken out, and files that are not sealed, or not bound to their names, are refused.
     """
+    from ingest.resealing import reseal_all
     from ingest.sealed_blobs import SealedBlobs
 
+    with _opened() as (opened, blobs):
+        if not isinstance(blobs, SealedBlobs):
+            raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Make a key with `leadline blobs key`.")
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task("Sealing", total=None)
+            done = reseal_all(
+                blobs,
+                lambda at, total: bar.update(task, completed=at, total=total),
+                accept_unbound=accept_unbound,
+            )
+        opened.audit.record(Action.INSTALLATION_CHANGED, f"installation:{opened.installation.id()}", tenant_id=None)
+    _say(f"{done.sealed:,} of {done.files:,} files sealed anew; every other file but those refused was already.")
+    if done.refused:
+        _name(list(done.refused), "was changed, or is not bound to its name, and is refused")
+        raise typer.Exit(1)
+
+
+def _advise(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
+    """Print what to do; return false if files are refused."""
+    from ingest.sealed_blobs import FileFormat
+
+    foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
+    unbound = [key for key, each in formats.items() if each in (FileFormat.PLAIN, FileFormat.UNBOUND)]
+    if foreign:
+        _name(foreign, "needs a key that LEADLINE_BLOB_KEYS lacks: put it back behind the others")
+    if unbound and sealing is Sealing.BOUND:
+        _name(unbound, "is refused: it is not bound to its name, so anybody may have put it there")
+        _say("Restore them from a backup. Files of an earlier release: `leadline blobs reseal --accept-unbound`.")
+        return False
+    if sealing is not Sealing.BOUND:
+        _say(
+            "Files that are not bound to their names can be exchanged by whoever can write them. Run `leadline blobs "
+            "reseal` once every process has this release: then they are bound, and others are refused."
+        )
+    return not foreign
+
+
+def _formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileFormat]":
+    found = {}
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        for each in bar.track(keys, description="Reading"):
+            try:
+                found[each] = blobs.format_of(each)
+            except KeyError:  # deleted meanwhile
+                continue
+    return found
+
+
+def _name(keys: list[str], what: str) -> None:
+    for each in keys[:_NAMED]:
+        _say(f"{each} {what}.")
+    if len(keys) > _NAMED:
+        _say(f"… and {len(keys) - _NAMED:,} more.")
+
+
+def _say(text: str) -> None:
+    Console().print(text, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _opened() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
+    """Open the catalog and the files that the environment names: of the cluster, or else of the data folder."""
     settings, home = _settings()
-    blobs = open_blobs(settings, home)
-    if not isinstance(blobs, SealedBlobs):
-        raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Make a key with `leadline blobs key`.")
-    keys = [key for kind in _KINDS for key in blobs.keys(kind)]
-    done = 0
-    for each in track(keys, "Sealing", console=Console(stderr=True)):
-        try:
-            done += blobs.reseal(each)
-        except KeyError:  # deleted meanwhile
-            continue
-    blobs.reseal_note()
-    typer.echo(f"{done:,} of {len(keys):,} files sealed with the first key; the others were already.")
+    with catalog_named() as opened:
+        yield opened, open_blobs(settings, home, opened.installation)
 
 
 def _settings() -> tuple[BlobSettings, Path]:

@@ -239,7 +239,7 @@ def _blobs(settings: Settings) -> Iterator[Finding]:
     if given.blobs == "folder" and given.blob_keys is None and not (home / "blobs").exists():
         return
     try:
-        blobs = open_blobs(given, home)
+        blobs = open_blobs(given, home, None)
         key = f"incoming/doctor-{uuid.uuid4().hex}"
         blobs.put(key, b"It works.")
         works = blobs.read(key, 3, 5) == b"works"

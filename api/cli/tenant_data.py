@@ -19,8 +19,8 @@ def export(
 ) -> None:
     """Write a tenant's originals, documents' metadata, conversations, answers, users and keys without secrets."""
     settings = read_settings()
-    blobs = open_blobs(settings, settings.home)
     with catalog_named() as opened:
+        blobs = open_blobs(settings, settings.home, opened.installation)
         identifier = opened.identities.tenants.tenant(tenant).id
         try:
             out = file.open("xb")

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Engine, delete, insert, select, update
 
 from ingest.catalog.database import insert_new, portions, read, upsert, write
-from ingest.catalog.tables import documents, installation, notices, versions
+from ingest.catalog.tables import blob_sealing, documents, installation, notices, versions
+from ingest.sealing import Sealing
 
 _ROW = 1
 
@@ -34,6 +35,18 @@ class InstallationRecord:
             changed = connection.execute(update(installation).values(id=identifier)).rowcount
             if not changed:
                 connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
+
+    def sealing(self) -> Sealing:
+        """Return how far the files are sealed in the format that binds each to its name."""
+        with read(self._engine) as connection:
+            return Sealing(connection.execute(select(blob_sealing.c.sealing)).scalar() or Sealing.MIXED)
+
+    def record_sealing(self, sealing: Sealing) -> None:
+        """Record how far the files are sealed."""
+        now = {"sealing": sealing.value, "since": time.time()}
+        with write(self._engine) as connection:
+            statement = upsert(connection, blob_sealing).values(row=_ROW, **now)
+            connection.execute(statement.on_conflict_do_update(index_elements=["row"], set_=now))
 
     def knows_version(self, version_ids: Collection[str]) -> bool:
         """True if at least one of the versions is in the catalog."""

@@ -42,6 +42,15 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
+# One row: how far the files are sealed; see `ingest.sealing`. A copy of a catalog has other files, so it is not copied.
+blob_sealing = Table(
+    "blob_sealing",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("sealing", String(16), nullable=False),
+    Column("since", Float, nullable=False),
+)
+
 # Versions that the index has points of and that no row of `versions` explains, since they were first seen.
 unknown_versions = Table(
     "unknown_versions",

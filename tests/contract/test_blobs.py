@@ -10,11 +10,13 @@ import pytest
 
 from ingest.blob_settings import BlobSettings
 from ingest.blob_stores import open_blobs
-from ingest.blobs import BLOCK_BYTES, BlobStore
+from ingest.blobs import BLOCK_BYTES, BlobStore, DirectoryBlobs
 from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
-from ingest.keyring import new_key
+from ingest.keyring import KeyRing, new_key
 from ingest.quarantine import Quarantine
-from ingest.sealed_blobs import FRAME_BYTES
+from ingest.sealed_blobs import SealedBlobs
+from ingest.sealed_format import FRAME_BYTES
+from ingest.sealing import NoSealRecord
 from tests.support.s3_server import bucket_settings, s3_server
 
 LARGE = secrets.token_bytes(2 * BLOCK_BYTES + 12_345)
@@ -26,12 +28,14 @@ def server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["folder", "bucket", "sealed folder", "sealed bucket"])
+@pytest.fixture(params=["folder", "bucket", "sealed folder", "sealed bucket", "folder sealed as by the release before"])
 def blobs(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> BlobStore:
+    if "before" in request.param:
+        return SealedBlobs(DirectoryBlobs(tmp_path / "blobs"), KeyRing.read(new_key()), NoSealRecord())
     keys = {"blob_keys": new_key()} if "sealed" in request.param else {}
     if "bucket" in request.param:
-        return open_blobs(bucket_settings(server, secrets.token_hex(8), **keys), tmp_path)
-    return open_blobs(BlobSettings.model_validate(keys), tmp_path)
+        return open_blobs(bucket_settings(server, secrets.token_hex(8), **keys), tmp_path, NoSealRecord())
+    return open_blobs(BlobSettings.model_validate(keys), tmp_path, NoSealRecord())
 
 
 def received(blobs: BlobStore, key: str, content: bytes) -> str:

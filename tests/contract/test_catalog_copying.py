@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import copy_catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
@@ -16,6 +17,7 @@ from ingest.catalog.tables import metadata
 from ingest.catalog.tables import runs as run_rows
 from ingest.documents import JobKind
 from ingest.runs import RunRequest
+from ingest.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable
 
 
@@ -51,6 +53,15 @@ def test_every_row_is_copied_there_and_back_and_numbering_goes_on(
     assert rows(engine) == before
     later = accept(catalog, "d").document  # its job gets a number that no copied one has
     assert later.id in {job.document_id for job in jobs.claim(JobKind.INGEST, limit=10)}
+
+
+def test_how_far_files_are_sealed_stays_with_the_files(engine: Engine, copy: Engine) -> None:
+    InstallationRecord(engine).record_sealing(Sealing.BOUND)
+    copy_catalog(engine, copy)
+    assert InstallationRecord(copy).sealing() is Sealing.MIXED
+    InstallationRecord(copy).record_sealing(Sealing.BINDING)
+    copy_catalog(copy, engine)
+    assert InstallationRecord(engine).sealing() is Sealing.BOUND
 
 
 def test_an_absent_value_stays_absent(engine: Engine, copy: Engine) -> None:

@@ -25,6 +25,7 @@ from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.errors import (
+    BlobChangedError,
     BlobKeyError,
     BlobStoreError,
     BlobStoreRefusedError,
@@ -34,7 +35,9 @@ from ingest.errors import (
 from ingest.keyring import new_key
 from ingest.object_blobs import open_bucket
 from ingest.restore import RestoredParts, restore
-from ingest.sealed_blobs import MAGIC, SealedBlobs
+from ingest.sealed_blobs import SealedBlobs
+from ingest.sealed_format import MAGIC, is_sealed
+from ingest.sealing import NoSealRecord
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
 from tests.support.cluster import wait_until
@@ -133,7 +136,10 @@ def restored(folder: Path, home: Path, environment: dict[str, Any]) -> None:
     settings = Settings.model_validate({"home": home, "llm": "none", **environment})
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     parts = RestoredParts(
-        CatalogCopies(engine), InstallationRecord(engine), GenerationRecords(engine), open_blobs(settings, home)
+        CatalogCopies(engine),
+        InstallationRecord(engine),
+        GenerationRecords(engine),
+        open_blobs(settings, home, InstallationRecord(engine)),
     )
     restore(folder, parts, quiet, taken=lambda _: False)
     engine.dispose()
@@ -174,7 +180,7 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         with pytest.raises(BlobKeyError, match=said), open_embedded(settings, encoder=HashingEmbedder()):
             pass
     with pytest.raises(BlobKeyError, match="no key"):
-        open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path)
+        open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, NoSealRecord())
     with running(tmp_path, blob_keys=f"{second} {first}") as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
         sealed = services.blobs
@@ -199,13 +205,16 @@ def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_pa
         (key,) = sealed.keys("original")
         assert (tmp_path / "blobs" / key).read_bytes() == TEXT
         assert sealed.reseal(key)
-        assert (tmp_path / "blobs" / key).read_bytes().startswith(MAGIC)
+        assert is_sealed((tmp_path / "blobs" / key).read_bytes())
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
 
 
-@pytest.mark.parametrize("change", ["a bit", "the size", "two frames", "the end", "another file's head"])
+@pytest.mark.parametrize(
+    "change",
+    ["a bit", "the size", "two frames", "the end", "another file's head", "another file", "plain bytes", "no content"],
+)
 def test_a_sealed_file_that_was_changed_is_never_read(tmp_path: Path, change: str) -> None:
-    blobs = open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path)
+    blobs = open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path, NoSealRecord())
     content = secrets.token_bytes(200_000)
     blobs.put("original/ab/x", content)
     blobs.put("original/ab/y", content)
@@ -220,11 +229,19 @@ def test_a_sealed_file_that_was_changed_is_never_read(tmp_path: Path, change: st
         sealed[head : head + 2 * frame] = two + one
     elif change == "the end":
         del sealed[head + 2 * frame :]
-    else:
+    elif change == "another file's head":
         sealed[:head] = other.read_bytes()[:head]
+    elif change == "another file":
+        sealed[:] = other.read_bytes()
+    elif change == "plain bytes":
+        sealed[:] = b"planted"
+    else:
+        sealed[head - 8 :] = bytes(8)
     path.write_bytes(sealed)
-    with pytest.raises(BlobKeyError, match="not as it was written"):
+    with pytest.raises(BlobChangedError):
         b"".join(blobs.blocks("original/ab/x"))
+    with pytest.raises(BlobChangedError):
+        blobs.read("original/ab/x")
     assert blobs.read("original/ab/y") == content
 
 
@@ -285,7 +302,7 @@ def faulty() -> Iterator[str]:
 
 def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -> None:
     Faulty.left, Faulty.status, Faulty.code = 2, 503, "SlowDown"
-    open_blobs(bucket_settings(faulty), tmp_path)
+    open_blobs(bucket_settings(faulty), tmp_path, NoSealRecord())
     assert Faulty.seen >= 3
 
 
@@ -302,7 +319,7 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -
 def test_a_refusal_says_what_to_do(tmp_path: Path, faulty: str, status: int, code: str, said: str) -> None:
     Faulty.left, Faulty.status, Faulty.code = 99, status, code
     with pytest.raises(BlobStoreRefusedError, match=code) as refused:
-        open_blobs(bucket_settings(faulty), tmp_path)
+        open_blobs(bucket_settings(faulty), tmp_path, NoSealRecord())
     assert said in refused.value.hint
     assert faulty not in " ".join(refused.value.told)
 
@@ -313,15 +330,15 @@ def test_without_credentials_one_is_told_to_give_some(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     settings = bucket_settings(server, s3_access_key_id=None, s3_secret_access_key=None, s3_seconds=2)
     with pytest.raises(BlobStoreError) as refused:
-        open_blobs(settings, tmp_path)
+        open_blobs(settings, tmp_path, NoSealRecord())
     assert "LEADLINE_S3_" in refused.value.hint
 
 
 def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(tmp_path: Path, server: str) -> None:
     content = secrets.token_bytes(40_000_000)
     with relayed(server) as relay:
-        blobs = open_blobs(bucket_settings(relay.url, "cut"), tmp_path)
-        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=8), tmp_path)
+        blobs = open_blobs(bucket_settings(relay.url, "cut"), tmp_path, NoSealRecord())
+        hasty = open_blobs(bucket_settings(relay.url, "cut", s3_seconds=8), tmp_path, NoSealRecord())
         relay.cut_after(20_000_000)
         with pytest.raises(BlobStoreUnavailableError):
             hasty.put_file("original/ab/x", io.BytesIO(content))
@@ -338,5 +355,5 @@ def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(t
 
 
 def test_the_note_of_a_sealed_store_is_all_that_is_made_of_an_empty_one(tmp_path: Path) -> None:
-    open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path)
+    open_blobs(Settings(home=tmp_path, blob_keys=new_key()), tmp_path, NoSealRecord())
     assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [SEALED_NOTE]

@@ -21,7 +21,7 @@ def s3_server() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    httpx.put(f"{url}/{BUCKET}").raise_for_status()
+    httpx.put(f"{url}/{BUCKET}", timeout=120).raise_for_status()
     try:
         yield url
     finally:
