@@ -1,4 +1,4 @@
-"""README.md and docs/ say what the code does, and no document outgrows its reader."""
+"""README.md, CONTRIBUTING.md and docs/ say what the code does, and no document outgrows its reader."""
 
 import json
 import re
@@ -19,13 +19,16 @@ from workers.settings import ClusterSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+# What somebody reads who is new here.
+ENTRANCES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")]
 API, ANSWERS, ERRORS, SETTINGS = (
     (ROOT / "docs" / f"{name}.md").read_text() for name in ("api", "answers", "errors", "settings")
 )
 _ERROR = re.compile(r"^\| (`[a-z_`, ]+`) \| (\d{3}|–) \|", re.MULTILINE)
 _SETTING = re.compile(r"^\| `(LEADLINE_[A-Z0-9_]+)` \| ([^|]+) \|", re.MULTILINE)
 _EVENT = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
-_PATH = re.compile(r"`((?:\.ci|api|deploy|docs|ingest|retrieval|rlm|tests|workers)/[\w./-]*)`")
+_PATH = re.compile(r"`((?:\.ci|api|deploy|docs|examples|ingest|retrieval|rlm|tests|workers)/[\w./-]*)`")
+_TARGET = re.compile(r"(?:^|`)make (?:[A-Z]+=\S+ )*([a-z-]+)(?=`| {2,}|$)", re.MULTILINE)
 
 
 def errors(kind: type[LeadlineError] = LeadlineError) -> list[type[LeadlineError]]:
@@ -61,13 +64,31 @@ def test_strategies_marks_and_states_are_described() -> None:
     assert set(_EVENT.findall(ANSWERS.split("## Marks")[1].split("## ")[0])) == set(Check)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "deploy" / "README.md", *DOCS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*ENTRANCES, ROOT / "deploy" / "README.md", *DOCS], ids=lambda path: path.stem)
 def test_what_a_document_names_is_there(path: Path) -> None:
-    assert [named for named in _PATH.findall(path.read_text()) if not (ROOT / named).exists()] == []
+    named = [name for name in _PATH.findall(path.read_text()) if "NAME" not in name]  # of a file to be made
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", [*ENTRANCES, ROOT / "deploy" / "README.md", *DOCS], ids=lambda path: path.stem)
+def test_a_target_of_make_that_a_document_names_is_there(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(_TARGET.findall(path.read_text())) <= targets
+
+
+def test_the_guard_that_contributing_shows_is_as_in_the_code() -> None:
+    (shown,) = re.findall(r"```toml\n\[([a-z-]+)\][^\n]*\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    slug, row = shown
+    assert f"[{slug}]\n{row}" in (ROOT / "tests" / "faults" / "guards.toml").read_text()
+    (code,) = re.findall(rf"```python\n(# guard: {slug}\n[^`]*)```", (ROOT / "CONTRIBUTING.md").read_text())
+    source = (ROOT / "ingest" / "catalog" / "keys.py").read_text()
+    assert code in re.sub(r"^ +", "", source, flags=re.MULTILINE)
 
 
 def test_documents_are_short_enough_to_be_read() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 1000
+    assert len((ROOT / "CONTRIBUTING.md").read_text().split()) <= 1700
+    assert len((ROOT / "SECURITY.md").read_text().split()) <= 1000
     assert len((ROOT / "CHANGELOG.md").read_text().splitlines()) <= 40
     assert {path.name: len(path.read_text().splitlines()) for path in DOCS if path.read_text().count("\n") > 250} == {}
 
