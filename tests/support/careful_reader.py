@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.scripted_openai import wanted_members
+from tests.support.scripted_openai import follow_schema, wanted_members
 
 _PASSAGE = re.compile(r"^BEGIN passage (\d+)", re.MULTILINE)
 
@@ -36,13 +36,13 @@ class CarefulReader:
             return json.dumps(plan)
         if "verdicts" in members:
             return json.dumps({"verdicts": [{"sentence": 1, "support": "supported", "reason": "It says so."}]})
-        return self._written(prompt)
+        return follow_schema(request) if members else self._written(prompt)
 
     def _written(self, prompt: str) -> str:
-        known = next((fact for question, fact in self.facts.items() if question in prompt), None)
-        found = known and re.search(r"\s+".join(map(re.escape, known.quote.split())), prompt)
-        if known is None or found is None:
+        fact = next((fact for question, fact in self.facts.items() if question in prompt), Fact("", "\0"))
+        found = re.search(r"\s+".join(map(re.escape, fact.quote.split())), prompt)
+        if found is None:
             return 'The documents do not say.\n<support answered="no">\n</support>'
         number = _PASSAGE.findall(prompt[: found.start()])[-1]
-        sentence = f"{known.answer.removesuffix('.')} [{number}]."
+        sentence = f"{fact.answer.removesuffix('.')} [{number}]."
         return f'{sentence}\n<support answered="yes">\n[{number}] "{found[0]}"\n</support>'

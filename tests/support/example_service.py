@@ -18,6 +18,10 @@ FACTS = {
     "How many minutes slow is the harbour clock of St Carrow?": Fact(
         "It is seven minutes slow.", "the clock outside the tower was seven minutes slow"
     ),
+    "Which reef were the boats lost on?": Fact("They were lost on the Harrow.", "LOST ON THE HARROW"),
+    "Within how many days must the Customer pay an invoice?": Fact(
+        "The Customer must pay an invoice within 30 days of receiving it.", "within 30 days of receiving it"
+    ),
     "Which reef were the three boats lost on?": Fact("They were lost on the Harrow.", "LOST ON THE HARROW"),
     "What is the name of the cat in the clock tower?": Fact("The cat is called Bosun.", "That's Bosun"),
     "What is the monthly charge for the Swindon depot?": Fact("The charge is £1,640 a month.", "£1,640"),

@@ -155,6 +155,14 @@ def wanted_members(request: dict[str, Any]) -> frozenset[str]:
     return frozenset((_schema(request) or {}).get("properties", {}))
 
 
+def follow_schema(request: dict[str, Any]) -> str:
+    """Return JSON that follows the schema of a request, with the smallest values. Raises `ValueError` without one."""
+    schema = _schema(request)
+    if schema is None:
+        raise ValueError("The request asks for words, not for JSON.")
+    return json.dumps(_instance(schema))
+
+
 def _schema(request: dict[str, Any]) -> dict[str, Any] | None:
     found: dict[str, Any] | None = request.get("response_format", {}).get("json_schema", {}).get("schema")
     return found
