@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _remove_what_killed_runs_left()
         config.option.basetemp = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY)
         config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
+    # jsonschema takes a second to read this grammar, which is here only because another package brings it along.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("suite", untimed, derandomize=True)
     settings.register_profile("search", untimed, max_examples=1_000)

@@ -34,6 +34,7 @@ _BREAKS = {
     "sleeps_in_a_loop": (Rule.SLEEP, "asyncio.run(asyncio.sleep(0.02))"),
     "sleeps_in_a_thread": (Rule.SLEEP, "run_in_thread(lambda: time.sleep(0.02))"),
     "reads_a_model": (Rule.MODEL, "(Settings().models / 'a.gguf').read_bytes()"),
+    "loads_a_model": (Rule.MODEL, "openvino.Core().read_model('a.onnx')"),
     "catches_what_fails_it": (Rule.PROCESS, "with contextlib.suppress(BaseException): os.system('true')"),
 }
 _FIXTURES = {
@@ -54,7 +55,7 @@ _KEEPS = {
 _UNIT_TESTS = """
 import asyncio, contextlib, multiprocessing, os, socket, subprocess, threading, time
 from pathlib import Path
-import pytest
+import openvino, pytest
 from api.settings import Settings
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import SandboxForm

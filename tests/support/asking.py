@@ -1,9 +1,11 @@
 """The REST application over a real catalog, whose answers are scripted and whose tables and texts are in memory."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,6 +105,15 @@ class AskedApi:
         return response.json()
 
 
+def _settings() -> Settings:
+    return _read_settings(tuple(each for each in os.environ.items() if each[0].startswith("LEADLINE_")))
+
+
+@cache  # reading the settings takes longer than many a test
+def _read_settings(environment: tuple[tuple[str, str], ...]) -> Settings:
+    return Settings.model_validate({"llm": "none"})
+
+
 @contextmanager
 def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401 - members of `Services`
     with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
@@ -113,7 +124,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
         answers = ScriptedAnswers()
         meter = Meter(Quotas(engine), RequestRates(), answer_tokens=1_000, model_is_free=True)
         services = Services(
-            settings=Settings.model_validate({"home": folder, "llm": "none"}),
+            settings=_settings().model_copy(update={"home": folder}),
             catalog=catalog,
             jobs=Jobs(engine),
             runs=Runs(engine),

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import openvino
 import pytest
 from pydantic_monty import Monty
 
@@ -90,21 +90,18 @@ class _Watch:
 @cache
 def _watch() -> _Watch:
     watch = _Watch()
-    _model_folders()
+    _models()  # before a test sets another folder
     sys.addaudithook(watch.audit)  # for good: no hook can be removed
     return watch
 
 
 @cache
-def _model_folders() -> tuple[str, ...]:
-    """Return the folder of model files, and that of the package that brings the models of text recognition."""
-    packages = find_spec("rapidocr")
-    brought = packages.submodule_search_locations if packages else None
-    return tuple(f"{each}{os.sep}" for each in (Settings().models, *(Path(each, "models") for each in brought or ())))
+def _models() -> str:
+    return f"{Settings().models}{os.sep}"
 
 
 def _is_of_model(path: object) -> bool:
-    return isinstance(path, str | os.PathLike) and str(path).startswith(_model_folders())
+    return isinstance(path, str | os.PathLike) and str(path).startswith(_models())
 
 
 @contextmanager
@@ -127,19 +124,20 @@ def watched_functions() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "sleep", _watched_sleep(watch, time.sleep))
         patch.setattr(asyncio, "sleep", _watched_async_sleep(watch, asyncio.sleep))
-        patch.setattr(_posixsubprocess, "fork_exec", _watched_start(watch, _posixsubprocess.fork_exec))
-        patch.setattr("rlm.sandbox.monty_sandbox.Monty", _watched_start(watch, Monty))
+        # These are native code. The first two start processes, for multiprocessing and for the sandbox.
+        patch.setattr(_posixsubprocess, "fork_exec", _watched(watch, Rule.PROCESS, _posixsubprocess.fork_exec))
+        patch.setattr("rlm.sandbox.monty_sandbox.Monty", _watched(watch, Rule.PROCESS, Monty))
+        patch.setattr(openvino.Core, "read_model", _watched(watch, Rule.MODEL, openvino.Core.read_model))
+        patch.setattr(openvino.Core, "compile_model", _watched(watch, Rule.MODEL, openvino.Core.compile_model))
         yield
 
 
-def _watched_start(watch: _Watch, start: Callable[..., Any]) -> Callable[..., Any]:
-    """Watch what starts processes: multiprocessing's call of the system, and the native pool of the sandbox."""
+def _watched(watch: _Watch, rule: Rule, function: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(*arguments: object, **named: object) -> Any:  # noqa: ANN401 - of any function
+        watch.refuse(rule, function.__name__, *arguments)
+        return function(*arguments, **named)
 
-    def watched_start(*arguments: object, **named: object) -> Any:  # noqa: ANN401 - of either function
-        watch.refuse(Rule.PROCESS, start.__name__, *arguments)
-        return start(*arguments, **named)
-
-    return watched_start
+    return watched
 
 
 def _watched_sleep(watch: _Watch, sleep: Callable[[float], None]) -> Callable[[float], None]:

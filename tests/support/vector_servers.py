@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 import pytest
-from qdrant_client import QdrantClient
 
 from tests.support.ports import free_port
 from tests.support.qdrant_double import QdrantDouble
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
 
 VARIABLE = "LEADLINE_TEST_QDRANT"
 _START_SECONDS = 120.0
@@ -230,12 +232,17 @@ class ServerAtAddress:
     def stop(self) -> None:
         self._forget_ours()
 
+    def _client(self) -> "QdrantClient":
+        from qdrant_client import QdrantClient  # takes a second, and few tests need it
+
+        return QdrantClient(url=self.url, check_compatibility=False)
+
     def _names(self) -> set[str]:
-        with closing(QdrantClient(url=self.url, check_compatibility=False)) as client:
+        with closing(self._client()) as client:
             return {each.name for each in client.get_collections().collections}
 
     def _forget_ours(self) -> None:
-        with closing(QdrantClient(url=self.url, check_compatibility=False)) as client:
+        with closing(self._client()) as client:
             for name in self._names() - self._before:
                 client.delete_collection(name)
 

@@ -1,7 +1,6 @@
 """Messages and mailboxes: who wrote what to whom, and their attachments as entries."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from ingest.errors import ParserLimitError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import EML, MBOX, MSG
 from ingest.parsing.mail import unpack_eml, unpack_mbox
-from ingest.parsing.ocr.allowance import RecognitionNeeded, _allowance, allow
+from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
@@ -188,24 +187,6 @@ def _picture(width: int, height: int, text: str = "") -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
-
-
-@pytest.fixture
-def readable() -> Iterator[None]:
-    """Let this process read pictures."""
-    allow(10)
-    yield
-    _allowance.pages = None
-
-
-@pytest.mark.usefixtures("readable")
-def test_a_picture_with_words_is_a_document_and_others_are_only_listed(tmp_path: Path) -> None:
-    pictures = {"page.png": _picture(900, 500, "The flood comes at six"), "sea.png": _picture(900, 500)}
-    document = parse(tmp_path, message(attachments={**pictures, "dot.png": _picture(20, 20)}))
-    assert [each.path for each in document.entries] == ["page.png"]
-    assert "sea.png" in document.text
-    assert "a picture without text" in document.text
-    assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 2)]
 
 
 def test_small_pictures_of_a_message_are_told_without_reading_any(tmp_path: Path) -> None:
