@@ -1,9 +1,8 @@
 """A sandbox in this process, for unit tests of what uses one: cells are a test's own, and run as plain Python.
 
-It has no limits and holds nothing back. The contract of real ones is `tests/contract/test_sandbox.py`.
+It has no limits but those of output, and holds nothing back. Code that catches every exception is not stopped.
 """
 
-import ast
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,23 +12,26 @@ from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import SandboxLostError
 from rlm.sandbox.lowering import PRELUDE, lower, shim_source
 from rlm.sandbox.monty_sandbox import ToolTable
-from rlm.sandbox.port import Cell, SandboxLimits, Tool
+from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool
 from rlm.sandbox.reports import CappedOutput, report, syntax_report
 
-_LIMITS = SandboxLimits()
+_FILE = "<cell>"
 
 
 class SandboxHere:
     """Opens sessions in this process."""
 
+    def __init__(self, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+
     def open(self, tools: Mapping[str, Tool]) -> "SessionHere":
-        return SessionHere(ToolTable(tools))
+        return SessionHere(ToolTable(tools), self._limits)
 
     def close(self) -> None: ...
 
 
 class _Ended(BaseException):
-    """Ends a cell with an error of the host, which its code must not catch."""
+    """Ends a cell with an error of the host."""
 
     def __init__(self, error: LeadlineError) -> None:
         self.error = error
@@ -38,18 +40,18 @@ class _Ended(BaseException):
 class SessionHere:
     """The variables of one session."""
 
-    def __init__(self, tools: ToolTable) -> None:
-        self._tools = tools
-        self._variables: dict[str, Any] | None = {"__name__": "cell", "print": self._print}
-        self._output = CappedOutput(_LIMITS.output_chars)
+    def __init__(self, tools: ToolTable, limits: SandboxLimits) -> None:
+        self._tools, self._limits = tools, limits
+        self._output = CappedOutput(limits.output_chars)
         self._cancelled: Callable[[], bool] = not_cancelled
+        self._variables: dict[str, Any] | None = {"__name__": "cell", "print": self._print}
         exec(shim_source(PRELUDE), self._variables)
         self._variables |= {name: self._tool(name) for name in tools.names()}
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
         if self._variables is None:
             raise SandboxLostError("The sandbox was closed.")
-        self._output, self._cancelled = CappedOutput(_LIMITS.output_chars), cancelled
+        self._output, self._cancelled = CappedOutput(self._limits.output_chars), cancelled
         try:
             error = self._failure(code, self._variables)
         except _Ended as ended:
@@ -61,19 +63,21 @@ class SessionHere:
         self._variables = None
 
     def _failure(self, code: str, variables: dict[str, Any]) -> str | None:
-        """Run the code; its failure as the model is told it, or None."""
+        """Run the code. Returns its failure in the words that a model is shown, or None."""
         try:
             lowered = lower(code)
-            for shim in lowered.shims:
-                exec(shim_source(shim), variables)
-            exec(compile(ast.parse(lowered.code), "<cell>", "exec"), variables)
         except SyntaxError as error:
             return syntax_report(error)
+        except ValueError as error:
+            return f"SyntaxError: {error}"
+        try:
+            for shim in lowered.shims:
+                exec(shim_source(shim), variables)
+            exec(compile(lowered.code, _FILE, "exec"), variables)
         except SystemExit:
             return None
         except Exception as error:  # noqa: BLE001 - the code of a cell raises anything
-            told = "".join(traceback.format_exception_only(error))
-            return report(told, limit=_LIMITS.error_chars, names=self._tools.names())
+            return report(_traceback(error), limit=self._limits.error_chars, names=self._tools.names())
         return None
 
     def _print(self, *values: object, sep: str = " ", end: str = "\n") -> None:
@@ -91,3 +95,9 @@ class SessionHere:
             return result
 
         return tool
+
+
+def _traceback(error: Exception) -> str:
+    """Return the traceback of an error without our own frames."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == _FILE]
+    return "".join((*traceback.format_list(frames), *traceback.format_exception_only(error)))
