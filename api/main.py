@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import metrics, problems
 from api.access import account_of
@@ -53,6 +53,7 @@ from api.routes import (
 from api.services import Services
 from api.threads import Threads
 from api.turns import Turns
+from api.unknown import refuse_unknown_parameters
 from ingest.identity import Principal
 from ingest.quotas import Standing
 
@@ -96,6 +97,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)

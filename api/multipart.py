@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Generic
 
 from python_multipart.exceptions import FormParserError
@@ -12,15 +11,20 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.problems import BadRequestError
 from api.threads import Threads
+from api.unknown import repeated_name, unknown_name
 from ingest.catalog.catalog import Accepted
-from ingest.errors import InputError, UploadError
+from ingest.documents import PRIORITIES, Priority
+from ingest.errors import InputError
+from ingest.held_uploads import HeldUploads, Outcome
 from ingest.inbound import check_text, read_json, read_metadata
-from ingest.intake import Kept, Upload, UploadRequest
+from ingest.intake import Intake, Kept, Upload, UploadRequest
 from ingest.metadata import require_metadata, require_own_sight, require_readers
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
 _MAX_FIELDS_BESIDE = 20
+# Fields of a form with documents; each is a query parameter of the same name, too.
+FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
 Receive = Callable[[UploadRequest], AbstractContextManager[Upload[Accepted]]]
@@ -30,7 +34,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[Accepted]]]
 class Received:
     """The outcomes of the files of one request, in their order. A refused file never stops the others."""
 
-    outcomes: list[tuple[str, Accepted | UploadError]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 async def receive_body(
@@ -46,21 +50,32 @@ async def receive_body(
 
 
 async def receive_form(
-    stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive, threads: Threads
+    stream: AsyncIterator[bytes],
+    content_type: str,
+    request: UploadRequest,
+    intake: Intake,
+    threads: Threads,
+    *,
+    given: Collection[str] = (),
 ) -> Received:
-    """Receive each named part as a document; fields apply to the files after them.
+    """Receive each named part as a document; fields apply to all of them, wherever they stand.
 
-    Raises `BadRequestError` for a malformed form, and `InputError` for a field whose text cannot be taken; files before
-    the fault are kept.
+    `given` names the fields that the URL has already. Nothing is accepted before the form has ended. Raises
+    `BadRequestError` for a malformed form or one that is cut short, `InputError` for a field whose text cannot be
+    taken, and `RequestValidationError` for a field that is unknown or given twice.
     """
-    form = _Form(request, receive)
+    form = _Form(request, intake, given)
+    received = Received()
     try:
         await _parse(stream, content_type, form, threads)
+        if not len(form.files):
+            raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
+        outcomes = form.files.accept_each(form.request)
+        while (outcome := await threads.run(next, outcomes, None)) is not None:
+            received.outcomes.append(outcome)
     finally:
         await threads.run(form.close)
-    if not form.received.outcomes:
-        raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
-    return form.received
+    return received
 
 
 async def receive_file(
@@ -80,7 +95,8 @@ async def receive_file(
         await _parse(stream, content_type, form, threads)
         if form.upload is None:
             raise BadRequestError("The form holds no file.", hint="Send it as the part `file`, with a file name.")
-        return await threads.run(partial(form.upload.accept, purpose=check(form.fields)))
+        whole = replace(form.request, purpose=check(form.fields))
+        return await threads.run(form.upload.accept, whole)
     finally:
         await threads.run(form.close)
 
@@ -96,9 +112,11 @@ async def _parse(stream: AsyncIterator[bytes], content_type: str, form: "_Parts"
             if block:
                 # The parser calls back into disk writes, so it runs where waiting is allowed.
                 await threads.run(parser.write, block)
-        await threads.run(parser.finalize)
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is broken: {error}", hint="Send it again.") from error
+    # guard: form-cut-short
+    if not form.has_ended:
+        raise BadRequestError("The multipart form is cut short: its last boundary is missing.", hint="Send it again.")
 
 
 class _Parts:
@@ -112,6 +130,7 @@ class _Parts:
         self._field_name: str | None = None
         self._field = b""
         self._stack = ExitStack()
+        self.has_ended = False
 
     def callbacks(self) -> Any:  # noqa: ANN401 - the parser's own TypedDict of optional callbacks
         return {
@@ -122,10 +141,14 @@ class _Parts:
             "on_headers_finished": self._headers_finished,
             "on_part_data": self._part_data,
             "on_part_end": self._part_end,
+            "on_end": self._end,
         }
 
     def close(self) -> None:
         self._stack.close()
+
+    def _end(self) -> None:
+        self.has_ended = True
 
     def _part_begin(self) -> None:
         self._parts += 1
@@ -189,7 +212,7 @@ class _FileForm(_Parts, Generic[Kept]):
         super().__init__()
         self.fields: dict[str, str] = {}
         self.upload: Upload[Kept] | None = None
-        self._request = request
+        self.request = request
         self._receive = receive
 
     def _take_field(self, name: str, content: bytes) -> None:
@@ -200,8 +223,8 @@ class _FileForm(_Parts, Generic[Kept]):
     def _file_begins(self, name: str, declared_type: str | None) -> None:
         if self.upload is not None:
             raise BadRequestError("The form holds several files.", hint="Send one file with each request.")
-        request = replace(self._request, name=name, declared_type=declared_type)
-        self.upload = self._stack.enter_context(self._receive(request))
+        self.request = replace(self.request, name=name, declared_type=declared_type)
+        self.upload = self._stack.enter_context(self._receive(self.request))
 
     def _file_goes_on(self, block: bytes) -> None:
         if self.upload is not None:
@@ -212,67 +235,70 @@ class _FileForm(_Parts, Generic[Kept]):
 
 
 class _Form(_Parts):
-    """A form with many files, each a document, and with fields for the files after them."""
+    """A form with many files, each a document, and with fields that describe all of them. `request` is what they say.
 
-    def __init__(self, request: UploadRequest, receive: Receive) -> None:
+    What the fields before a file say is checked before its bytes are received, and all of them before any is accepted.
+    """
+
+    def __init__(self, request: UploadRequest, intake: Intake, given: Collection[str]) -> None:
         super().__init__()
-        self.received = Received()
-        self._request = request
-        self._receive = receive
-        self._upload: Upload[Accepted] | None = None
-        self._file: UploadRequest | None = None
+        self.request = request
+        self.files = HeldUploads(intake, request)
+        self._intake = intake
+        self._given = set(given)
+
+    def close(self) -> None:
+        self.files.close()
+        super().close()
 
     def _file_begins(self, name: str, declared_type: str | None) -> None:
-        file = self._file = replace(self._request, name=name, declared_type=declared_type)
-        self._guard(lambda: setattr(self, "_upload", self._stack.enter_context(self._receive(file))))
+        if "collection" in self._given:
+            self._intake.check(replace(self.request, name=name))
+        self.files.begin(name, declared_type)
 
     def _file_goes_on(self, block: bytes) -> None:
-        if self._upload is not None:
-            upload = self._upload
-            self._guard(lambda: upload.write(block))
+        self.files.write(block)
 
     def _file_ends(self) -> None:
-        if self._upload is not None and self._file is not None:
-            upload, name = self._upload, self._file.name
-            self._guard(lambda: self.received.outcomes.append((name, upload.accept())))
-            self._leave()
-        self._file = None
+        self.files.end()
 
     def _take_field(self, name: str, content: bytes) -> None:
+        if name not in FIELDS:
+            raise unknown_name("form", "form field", name, FIELDS)
+        # guard: form-field-twice
+        if name in self._given:
+            raise repeated_name("form", "field", name)
+        self._given.add(name)
         if name == "metadata":
-            self._request = replace(self._request, attributes=metadata(content))
-            return
-        value = _text(content, name)
-        if name == "collection":
-            if not COLLECTION.fullmatch(value):
-                raise BadRequestError(
-                    f"{value[:40]!r} is no name for a collection.",
-                    hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
-                )
-            self._request = replace(self._request, collection=value)
-        elif name == "batch":
-            self._request = replace(self._request, batch_id=value)
+            self.request = replace(self.request, attributes=metadata(content))
         elif name == "readers":
             listed = listed_readers(content)
-            given = None if listed is None else readers(listed, self._request.sender)
-            self._request = replace(self._request, readers=given)
+            given = None if listed is None else readers(listed, self.request.sender)
+            self.request = replace(self.request, readers=given)
         else:
-            raise BadRequestError(
-                f"The form has an unknown field {name!r}.", hint="Known: collection, batch, metadata, readers, files."
-            )
+            self.request = replace(self.request, **_named(name, _text(content, name)))
 
-    def _guard(self, step: Callable[[], object]) -> None:
-        """Record a refused file as an outcome; the parts after it go on."""
-        try:
-            step()
-        except UploadError as error:
-            name = self._file.name if self._file else ""
-            self.received.outcomes.append((name, error))
-            self._leave()
 
-    def _leave(self) -> None:
-        self._upload = None
-        self._stack.close()
+def _named(name: str, value: str) -> dict[str, Any]:
+    """Return what a field of plain text changes of a request. Raises `BadRequestError`."""
+    if name == "batch":
+        return {"batch_id": value}
+    if name == "priority":
+        return {"priority": priority(value, "form.priority")}
+    if not COLLECTION.fullmatch(value):
+        raise BadRequestError(
+            f"{value[:40]!r} is no name for a collection.",
+            hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
+            at="form.collection",
+        )
+    return {"collection": value}
+
+
+def priority(value: str, at: str) -> Priority:
+    """Read a priority: `interactive` or `bulk`. Raises `BadRequestError`."""
+    if value not in PRIORITIES:
+        raise BadRequestError(f"{value[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.", at=at)
+    return PRIORITIES[value]
 
 
 def metadata(content: bytes) -> dict[str, Any]:

@@ -361,7 +361,8 @@ def wrong_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 def sentence_of(wrong: Sequence[Mapping[str, str]]) -> str:
     """Return what is wrong as one sentence."""
     parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
-    return f"{'; '.join(parts).rstrip('.')}."
+    sentence = "; ".join(parts).rstrip(".")
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def _headers(error: LeadlineError) -> dict[str, str]:

@@ -85,10 +85,16 @@ class Incoming:
     @contextmanager
     def reading(self) -> Iterator[BinaryIO]:
         """Open what was written so far to read."""
-        with translating_out_of_room():
-            self._file.flush()
+        if not self._file.closed:
+            with translating_out_of_room():
+                self._file.flush()
         with self.path.open("rb") as file:
             yield file
+
+    def close(self) -> None:
+        """Fsync and close the file of an upload that is whole and waits: it holds no descriptor until it is kept."""
+        self.pause()
+        self._file.close()
 
     def pause(self) -> int:
         """Fsync, and return how many bytes are durable."""
@@ -108,9 +114,8 @@ class Incoming:
         """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
-        with translating_out_of_room():
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        if not self._file.closed:
+            self.pause()
         return self._digest.hexdigest()
 
 

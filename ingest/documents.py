@@ -83,6 +83,10 @@ class Priority(IntEnum):
     INTERACTIVE = 10
 
 
+# As requests name them.
+PRIORITIES = {each.name.lower(): each for each in Priority}
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a version failed: a stable code, what happened, and what to do next."""

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from ingest.blobs import BlobStore, Incoming
@@ -132,11 +132,25 @@ class Intake:
         Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for a description that cannot
         be kept, and `CollectionNotFoundError` and `RoleMissingError` for a collection that is not the sender's to fill.
         """
-        self._check(request)
+        self.check(request)
+        with self.open(request, self) as upload:
+            yield upload
+
+    @contextmanager
+    def open(
+        self, request: UploadRequest, receiver: Receiver[Accepted], *, held_bytes: int = 0
+    ) -> Iterator["Upload[Accepted]"]:
+        """Open an upload that `receiver` is handed when it is accepted; its description is not checked here.
+
+        `held_bytes` are those of other files that wait to be accepted: they take room of the quotas. Raises the
+        `UploadError`s.
+        """
+        self.require_backlog_room(request.tenant_id)
         full = nearest_quota(self._quotas, request)
-        room = self._max_bytes if full is None else min(self._max_bytes, full.left)
+        # guard: held-bytes-quota
+        room = self._max_bytes if full is None else min(self._max_bytes, max(0, full.left - held_bytes))
         with self._blobs.receive(max_bytes=room) as incoming:
-            yield Upload(self, request, incoming, full if room < self._max_bytes else None)
+            yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
     def admit(self, request: UploadRequest, length: int) -> None:
         """Raise what `receive` would raise for an upload of this length, before anything of it arrives."""
@@ -144,7 +158,8 @@ class Intake:
             raise EmptyUploadError("The file is empty.")
         if length > self._max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes:,} bytes.")
-        self._check(request)
+        self.check(request)
+        self.require_backlog_room(request.tenant_id)
         full = nearest_quota(self._quotas, request)
         if full is not None and full.left < length:
             raise storage_exceeded(full)
@@ -153,18 +168,26 @@ class Intake:
     @contextmanager
     def go_on(self, request: UploadRequest, incoming: Incoming, head: bytes) -> Iterator["Upload[Accepted]"]:
         """Open an upload whose beginning has arrived, of which `head` are the first bytes, as `receive` does."""
-        self._check(request)
+        self.check(request)
+        self.require_backlog_room(request.tenant_id)
         nearest_quota(self._quotas, request)
         yield Upload(self, request, incoming, None, head)
 
-    def _check(self, request: UploadRequest) -> None:
+    def check(self, request: UploadRequest) -> None:
+        """Check an upload's description: its texts, and whether its collection and batch may be filled.
+
+        Raises as `receive`, but for what depends on the file and on the room for it.
+        """
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
         check_metadata(request.attributes)
         request.collections.require_writable(request.collection)
         if request.batch_id is not None:  # checked before the bytes are sent, and again when they are recorded
             self._batches.require_open(request.tenant_id, request.batch_id)
-        waiting = self._backlog(request.tenant_id)
+
+    def require_backlog_room(self, tenant_id: str) -> None:
+        """Raise `BacklogFullError` while too many documents of a tenant wait to be indexed."""
+        waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
 
@@ -215,7 +238,8 @@ class Intake:
 
         Raises as `receive` does, and `StoredFileNotFoundError`.
         """
-        self._check(request)
+        self.check(request)
+        self.require_backlog_room(request.tenant_id)
         self._blobs.require_room()
         key = original_key()
         try:
@@ -307,16 +331,26 @@ class Upload(Generic[Kept]):
                 if len(self._head) == HEAD_BYTES:
                     self._sniff()
 
-    def accept(self, *, purpose: str = "") -> Kept:
-        """Commit the upload, of a file for a `purpose`; it is durable when this returns."""
+    def end(self) -> int:
+        """End an upload that waits to be accepted with others: it holds no open file. Return its size in bytes."""
         with self._telling():
-            if self._media_type is None and self._head:
-                self._sniff()
-            if self._media_type in (ZIP, OLE):
-                with self._incoming.reading() as file:
-                    self._media_type = sniff_container(file)
-            request = replace(self._request, purpose=purpose)
-            return self._intake.accept(request, self._incoming, self._media_type or "")
+            self._identify()
+            self._incoming.close()
+            return self._incoming.size
+
+    def accept(self, request: UploadRequest | None = None) -> Kept:
+        """Commit the upload, as `request` describes it by now; it is durable when this returns."""
+        with self._telling():
+            self._identify()
+            return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
+
+    def _identify(self) -> None:
+        """Find the media type of the whole file."""
+        if self._media_type is None and self._head:
+            self._sniff()
+        if self._media_type in (ZIP, OLE):
+            with self._incoming.reading() as file:
+                self._media_type = sniff_container(file)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

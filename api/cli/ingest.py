@@ -57,10 +57,14 @@ class Report:
 
 @dataclass(frozen=True)
 class About:
-    """Hold the metadata and readers of an upload's files; without readers, the whole tenant sees them."""
+    """Hold the metadata and readers of an upload's files; without readers, the whole tenant sees them.
+
+    Without a `priority`, one file is interactive, and several are bulk.
+    """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     readers: tuple[str, ...] = ()
+    priority: Priority | None = None
 
 
 def ingest(
@@ -70,6 +74,12 @@ def ingest(
     reader: Annotated[
         list[str] | None,
         typer.Option(help="Close them to all but these: user:ann, group:hr; may be repeated."),
+    ] = None,
+    priority: Annotated[
+        Priority | None,
+        typer.Option(
+            help="`bulk` lets your other uploads go first; if not given, several files are bulk, and one is not."
+        ),
     ] = None,
     wait: Annotated[
         str, typer.Option(help="Wait until documents are `searchable`, `ready`, or do not: `no`.")
@@ -84,7 +94,7 @@ def ingest(
         raise ServiceError("There is no file to upload.", hint="Name files, or a folder that has some.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
-    about = About(assigned(metadata), tuple(reader or ()))
+    about = About(assigned(metadata), tuple(reader or ()), priority)
     with connect(read_settings()) as client, Bars(console) as watch:
         report = run(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
     if as_json:
@@ -150,7 +160,7 @@ def _upload_all(
     watch: Watch,
     about: About,
 ) -> None:
-    priority: Priority = "bulk" if len(files) > 1 else "interactive"
+    priority = about.priority or ("bulk" if len(files) > 1 else "interactive")
 
     def send(entry: tuple[str, Path]) -> UploadedOut | dict[str, str]:
         name, path = entry

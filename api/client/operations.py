@@ -194,11 +194,17 @@ class Operations:
 
     @operation
     def replace_document(
-        self, document: str, source: Path | bytes, *, name: str | None = None, if_match: str = "*"
+        self,
+        document: str,
+        source: Path | bytes,
+        *,
+        name: str | None = None,
+        priority: Priority = "interactive",
+        if_match: str = "*",
     ) -> Call[schemas.UploadedOut]:
         """Replace the content; searches find the old one until the new one is ready."""
         content = Content(source)
-        params = {"name": name or (source.name if isinstance(source, Path) else None)}
+        params = {"name": name or (source.name if isinstance(source, Path) else None), "priority": priority}
         headers = {"If-Match": if_match}
         path = f"/v1/documents/{document}"
         return Call("PUT", path, model(schemas.UploadedOut), params=params, content=content, headers=headers)

@@ -25,7 +25,7 @@ from api.mcp.schemas import (
 from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.services import Services
-from ingest.documents import JobKind, ListOrder
+from ingest.documents import PRIORITIES, JobKind, ListOrder
 from ingest.identity import Principal
 from ingest.intake import UploadRequest
 from ingest.listing import DocumentFilter, ListPlace
@@ -134,6 +134,7 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         asked.collection,
         asked.name,
         attributes=require_metadata(asked.metadata),
+        priority=PRIORITIES[asked.priority],
         key_id=caller.key_id or "",
         readers=None if asked.readers is None else multipart.readers(asked.readers, caller.readers),
         sender=caller.readers,

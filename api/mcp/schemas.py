@@ -214,6 +214,9 @@ class UploadArguments(Wire):
         max_length=MAX_READERS,
         description='Who may see it, such as ["user:ann", "group:hr"]; null for everybody who may use the collection.',
     )
+    priority: Literal["interactive", "bulk"] = Field(
+        "interactive", description="`bulk` lets the caller's other uploads be indexed first."
+    )
 
 
 class UploadedFileOut(ListedDocumentOut):

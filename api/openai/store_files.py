@@ -1,13 +1,13 @@
 """Files of vector stores: found, and put into one, alone or many together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from api.openai.vector_stores import StoreFileIn
 from api.problems import BadRequestError
 from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.collections import Collection
-from ingest.documents import Document, DocumentChange, Failure, JobKind
+from ingest.documents import PRIORITIES, Document, DocumentChange, Failure, JobKind, Priority
 from ingest.errors import StoredFileNotFoundError, UploadError
 from ingest.files import StoredFile
 from ingest.identity import Principal
@@ -71,6 +71,7 @@ def _put(
         store,
         file.name,
         attributes=attributes,
+        priority=_priority(attributes),
         batch_id=batch,
         key_id=caller.key_id or "",
         sender=caller.readers,
@@ -81,6 +82,11 @@ def _put(
     if attributes and accepted.kept:
         return with_attributes(served, caller, accepted.document, attributes)
     return accepted.document
+
+
+def _priority(attributes: Mapping[str, object]) -> Priority:
+    """Return the priority that an attribute of the name asks for; with another value it is metadata alone."""
+    return PRIORITIES.get(str(attributes.get("priority")), Priority.INTERACTIVE)
 
 
 def with_attributes(served: Services, caller: Principal, document: Document, attributes: dict[str, object]) -> Document:

@@ -27,7 +27,7 @@ from api.schemas import (
 from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
-from ingest.documents import IN_PROGRESS, JobKind, Priority
+from ingest.documents import IN_PROGRESS, PRIORITIES, JobKind
 from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
@@ -56,10 +56,11 @@ async def upload(
 ) -> JSONResponse:
     """Upload one file or many.
 
-    `multipart/form-data`: every part with a file name is a document; fields `collection`, `batch`, `metadata` (a JSON
-    object) and `readers` (a JSON list) apply to the files after them. Any other content type: the body is one file,
-    called `name`, with `metadata` and `readers` as parameters. `readers` are the users and groups who may see the
-    document, such as `user:ann` and `group:hr`; without it the whole tenant may.
+    `multipart/form-data`: every part with a file name is a document; the fields `collection`, `batch`, `metadata` (a
+    JSON object), `readers` (a JSON list) and `priority` describe all of them, before or after the files, and each is
+    sent once. Nothing is accepted before the form has ended. Any other content type: the body is one file, called
+    `name`, with `metadata` and `readers` as parameters. `readers` are the users and groups who may see the document,
+    such as `user:ann` and `group:hr`; without it the whole tenant may.
 
     `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. Then their
     document stays as it is, and `kept` names what was sent and differs: `PATCH` changes that. What is sent as `bulk`
@@ -70,7 +71,7 @@ async def upload(
         collection,
         name,
         attributes=multipart.metadata(metadata.encode()),
-        priority=Priority[priority.upper()],
+        priority=PRIORITIES[priority],
         batch_id=batch,
         key_id=caller.key_id or "",
         readers=None if readers is None else multipart.readers(readers, caller.readers),
@@ -79,7 +80,9 @@ async def upload(
     )
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
-        received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive, threads)
+        received = await multipart.receive_form(
+            request.stream(), content_type, base, served.intake, threads, given=request.query_params.keys()
+        )
     else:
         received = await multipart.receive_body(request.stream(), base, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
@@ -144,7 +147,7 @@ async def replace(
         caller.tenant_id,
         document.collection,
         name or document.name,
-        priority=Priority[priority.upper()],
+        priority=PRIORITIES[priority],
         replaces=Replaces(document_id, admitted),
         batch_id=batch,
         key_id=caller.key_id or "",

@@ -43,6 +43,7 @@ from ingest.runs import Run, RunState
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
 
 ResponseId = Annotated[str, Path(max_length=200)]
+_ANSWERED = frozenset({RunState.COMPLETED, RunState.PARTIAL})
 _STATES = {RunState.QUEUED: "queued", RunState.RUNNING: "in_progress", RunState.CANCELLED: "cancelled"}
 
 
@@ -114,9 +115,18 @@ def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Ser
 
 @router.delete("/{response_id}")
 def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, Any]:
-    """Delete a finished response: its conversation goes on without it."""
+    """Delete a response: its conversation goes on without it.
+
+    One that is made in the background is stopped, and deleted with its run and the log of it.
+    """
+    identifier = answer_of(response_id)[0]
     with _known(response_id):
-        served.conversations.delete_answer(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
+        try:
+            served.runs.cancel(caller.tenant_id, identifier, caller.sees_only)
+        except RunNotFoundError:  # it was answered at once
+            served.conversations.delete_answer(caller.tenant_id, identifier, caller.sees_only)
+        else:
+            served.runs.delete(caller.tenant_id, identifier, caller.sees_only)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -188,6 +198,8 @@ def _of_run(served: Services, caller: Principal, response_id: str, run: Run, how
         deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
         return _of_answer(response_id, answer, how, run.created_at, run.ended_at)
+    if run.state in _ANSWERED:
+        raise ResponseNotFoundError(f"There is no response {response_id!r}: its answer was deleted.")
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
     return response_object(response_id, {"background": True}, status, created=run.created_at, error=error)

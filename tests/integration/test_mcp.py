@@ -20,6 +20,7 @@ from mcp_types import CallToolResult
 
 from api.openai.inert import inert
 from api.services import DEFAULT_TENANT
+from ingest.documents import JobKind
 from ingest.identity import Scope
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
@@ -188,6 +189,21 @@ def test_an_uploaded_file_is_found_as_one_of_rest(service: Harbour, date: str) -
     assert (boats["title"], boats["documents"] >= 1) == (None, True)
     told = refusal(called(service, date, "upload", name="a.txt"))
     assert "`text` or `base64`" in told
+
+
+def test_an_upload_that_is_bulk_waits_behind_those_that_are_not(service: Harbour, date: str) -> None:
+    jobs = service.services.jobs
+    jobs.pause(JobKind.INGEST)
+    try:
+        made = [
+            given(service, date, "upload", name=f"{priority}.md", text=f"{priority} in {date}.", priority=priority)
+            for priority in ("bulk", "interactive")
+        ]
+        shown = [service.client.get(f"/v1/documents/{each['document']}") for each in made]
+    finally:
+        jobs.resume(JobKind.INGEST)
+        service.services.doorbell.ring(JobKind.INGEST)
+    assert [each["progress"]["queue_position"] for each in shown] == [1, 0]
 
 
 def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: str) -> None:

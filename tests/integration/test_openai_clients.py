@@ -11,15 +11,17 @@ from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from pydantic import BaseModel, SecretStr
 
+from ingest.documents import JobKind
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP, Harbour, Model, harbour
 
+MODEL = Model()
 ANSWER, QUOTE = "Ada Brandt kept it [1].", "keeper of the lighthouse was Ada Brandt"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
-    with harbour(tmp_path_factory.mktemp("home"), Model()) as made:
+    with harbour(tmp_path_factory.mktemp("home"), MODEL) as made:
         yield made
 
 
@@ -214,6 +216,51 @@ def test_a_response_in_the_background_is_a_run_that_is_read_later(openai: OpenAI
     assert openai.responses.retrieve(begun.id).output_text == ANSWER
     assert openai.responses.cancel(begun.id).status == "completed"
     openai.responses.delete(begun.id)
+
+
+@pytest.fixture(params=["queued", "in_progress", "cancelled", "completed"])
+def in_background(request: pytest.FixtureRequest, openai: OpenAI, service: Harbour) -> Iterator[str]:
+    """The id of a response that is made in the background, in each state in turn."""
+    state, jobs = str(request.param), service.services.jobs
+    if state in ("queued", "cancelled"):
+        jobs.pause(JobKind.RUN)
+    if state == "in_progress":
+        MODEL.pause.clear()
+    try:
+        begun = openai.responses.create(model="leadline:direct", input=KEEPER, background=True).id
+        if state == "cancelled":
+            openai.responses.cancel(begun)
+        wait_until(lambda: openai.responses.retrieve(begun).status == state, what=f"it is {state}")
+        yield begun
+    finally:
+        MODEL.go_on()
+        jobs.resume(JobKind.RUN)
+        service.services.doorbell.ring(JobKind.RUN)
+
+
+def test_a_response_in_the_background_that_is_deleted_is_gone_with_its_run(
+    openai: OpenAI, service: Harbour, in_background: str
+) -> None:
+    run, http = in_background.removeprefix("resp_"), service.client.http
+    assert http.get(f"/v1/runs/{run}").json()["question"] == KEEPER
+    deleted: Any = openai.responses.delete(in_background)
+    assert deleted is None or deleted.deleted
+    with pytest.raises(NotFoundError) as error:
+        openai.responses.retrieve(in_background)
+    assert error.value.code == "response_not_found"
+    for path in (f"/v1/runs/{run}", f"/v1/runs/{run}/events", f"/v1/answers/{run}"):
+        assert http.get(path).status_code == 404
+    with pytest.raises(NotFoundError):
+        openai.responses.delete(in_background)
+
+
+def test_a_response_whose_answer_was_deleted_is_not_found(openai: OpenAI, service: Harbour) -> None:
+    begun = openai.responses.create(model="leadline:direct", input=KEEPER, background=True).id
+    wait_until(lambda: openai.responses.retrieve(begun).status == "completed", what="it is answered")
+    service.client.http.delete(f"/v1/answers/{begun.removeprefix('resp_')}").raise_for_status()
+    with pytest.raises(NotFoundError) as error:
+        openai.responses.retrieve(begun)
+    assert error.value.code == "response_not_found"
 
 
 def test_a_count_is_computed_through_a_response(openai: OpenAI) -> None:

@@ -9,6 +9,7 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from api.services import DEFAULT_TENANT
+from ingest.documents import JobKind
 from ingest.quotas import Account, Quota
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
@@ -336,3 +337,25 @@ def test_files_count_on_quotas_and_give_back_what_they_took(openai: OpenAI, serv
     assert error.value.code == "quota_exceeded"
     openai.files.delete(sent.id)
     assert used() == before
+
+
+def test_an_attribute_of_the_name_is_the_priority_of_a_store_file_and_other_values_are_metadata_alone(
+    openai: OpenAI, service: Harbour
+) -> None:
+    """A small file goes before books that were sent as bulk."""
+    jobs, documents = service.services.jobs, []
+    store = openai.vector_stores.create(name="Priorities")
+    jobs.pause(JobKind.INGEST)
+    try:
+        for number, priority in enumerate(("bulk", "high", "interactive", None)):
+            sent = openai.files.create(file=named(f"{number}.md", b"Note %d." % number), purpose="assistants")
+            given: Any = {} if priority is None else {"attributes": {"priority": priority}}
+            made = openai.vector_stores.files.create(vector_store_id=store.id, file_id=sent.id, **given)
+            assert made.attributes == given.get("attributes", {})
+            assert made.model_extra is not None
+            documents.append(made.model_extra["leadline"]["document_id"])
+        shown = [service.client.get(f"/v1/documents/{each}") for each in documents]
+    finally:
+        jobs.resume(JobKind.INGEST)
+        service.services.doorbell.ring(JobKind.INGEST)
+    assert [each["progress"]["queue_position"] for each in shown] == [3, 0, 1, 2]

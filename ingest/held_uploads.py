@@ -1,0 +1,111 @@
+"""Files of one request that wait on the disk until all of it has arrived, and then are accepted under one description.
+
+What describes them may come after them, as the fields of a form do. So nothing of them is recorded before.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from ingest.blobs import Incoming
+from ingest.catalog.catalog import Accepted
+from ingest.errors import UploadError
+from ingest.intake import Intake, Upload, UploadRequest
+
+Outcome = tuple[str, Accepted | UploadError]
+
+
+@dataclass
+class _HeldFile:
+    """A file that arrives or waits; `refusal` is why it will not be accepted, and then it has no bytes any more."""
+
+    name: str
+    declared_type: str | None
+    stack: ExitStack
+    upload: Upload[Accepted] | None = None
+    refusal: UploadError | None = None
+
+    def refuse(self, error: UploadError) -> None:
+        self.refusal, self.upload = error, None
+        self.stack.close()
+
+
+class HeldUploads:
+    """The files of one request, in their order. A file that is refused does not stop the others.
+
+    `close` removes the bytes of all that were not accepted.
+    """
+
+    def __init__(self, intake: Intake, request: UploadRequest) -> None:
+        """`request` says whose files they are; the rest of their description comes with `accept_each`."""
+        self._intake = intake
+        self._request = request
+        self._files: list[_HeldFile] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def begin(self, name: str, declared_type: str | None) -> None:
+        """Begin the next file."""
+        file = _HeldFile(name, declared_type, ExitStack())
+        self._files.append(file)
+        request = replace(self._request, name=name, declared_type=declared_type)
+        try:
+            opened = self._intake.open(request, self, held_bytes=self._bytes)
+            file.upload = file.stack.enter_context(opened)
+        except UploadError as error:
+            file.refuse(error)
+
+    def write(self, block: bytes) -> None:
+        """Add a block to the file that was begun last."""
+        file = self._files[-1]
+        if file.upload is not None:
+            try:
+                file.upload.write(block)
+            except UploadError as error:
+                file.refuse(error)
+
+    def end(self) -> None:
+        """End the file that was begun last. It holds no open file while it waits."""
+        file = self._files[-1]
+        if file.upload is not None:
+            try:
+                self._bytes += file.upload.end()
+            except UploadError as error:
+                file.refuse(error)
+
+    def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
+        """Accept the files one by one under their whole description, and yield the outcome of each.
+
+        A refusal is recorded in the batch that the description names. Raises at the first step, before anything is
+        accepted, what `Intake.check` raises.
+        """
+        # guard: held-upload-checked
+        self._intake.check(description)
+        for file in self._files:
+            request = replace(description, name=file.name, declared_type=file.declared_type)
+            yield file.name, self._accept(file, request)
+            file.stack.close()
+
+    def _accept(self, file: _HeldFile, request: UploadRequest) -> Accepted | UploadError:
+        if file.refusal is None and file.upload is not None:
+            try:
+                return file.upload.accept(request)
+            except UploadError as error:
+                file.refusal = error
+        assert file.refusal is not None
+        self._intake.refused(request, file.refusal)
+        return file.refusal
+
+    def close(self) -> None:
+        for file in self._files:
+            file.stack.close()
+
+    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
+        """Receive a whole file from its `Upload`. Those accepted before it wait to be indexed by now."""
+        self._intake.require_backlog_room(request.tenant_id)
+        return self._intake.accept(request, incoming, media_type)
+
+    def refused(self, request: UploadRequest, error: UploadError) -> None:
+        """Record nothing yet: a field after the file may name its batch."""
