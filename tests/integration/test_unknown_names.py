@@ -47,8 +47,7 @@ def test_every_route_of_ours_refuses_a_parameter_that_it_does_not_declare(
     wrong = []
     for method, path in ours:
         refused = http.request(method, path, params={"colour": "red"}, headers={"Tus-Resumable": "1.0.0"})
-        at = None if method == "HEAD" else refused.json().get("errors", [{}])[0].get("at")
-        if refused.status_code != 422 or (at != "query.colour" and method != "HEAD"):
+        if refused.status_code != 422 or (method != "HEAD" and "query.colour" not in refused.text):
             wrong.append((method, path, refused.status_code, refused.text))
     assert wrong == []
 
@@ -84,18 +83,21 @@ def test_routes_of_other_protocols_and_pages_leave_it_aside(
 )
 def test_a_refusal_names_the_nearest_parameter(http: httpx.Client, path: str, given: str, words: str) -> None:
     refused = http.get(path, params={given: "2"})
-    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["code"] == "invalid_request"
     assert refused.json()["errors"] == [{"at": f"query.{given}", "problem": words}]
 
 
 def test_a_misspelt_readers_closes_nothing_because_nothing_is_uploaded(http: httpx.Client) -> None:
     refused = http.post("/v1/documents", params={"name": "pay.md", "reader": "group:hr"}, content=b"Pay.")
+    assert refused.status_code == 422, refused.text
     assert refused.json()["detail"] == "query.reader: unknown query parameter 'reader'; did you mean 'readers'?"
     assert http.get("/v1/documents").json()["documents"] == []
 
 
 def test_a_parameter_with_one_value_is_refused_twice_and_a_list_is_not(http: httpx.Client) -> None:
     refused = http.get("/v1/documents", params=[("collection", "a"), ("collection", "b")])
+    assert refused.status_code == 422, refused.text
     assert refused.json()["errors"] == [
         {"at": "query.collection", "problem": "the query parameter 'collection' is given twice"}
     ]
