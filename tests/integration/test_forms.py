@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
+from ingest.catalog.catalog import Accepted, Arrival
 from ingest.documents import Priority
 from ingest.identity import Role
 from tests.support.cluster import wait_until
@@ -38,7 +39,9 @@ class Office:
     people: People
     http: httpx.Client
 
-    def send(self, *parts: bytes, person: str = "eve", end: bytes = END, **params: str) -> httpx.Response:
+    def send(
+        self, *parts: bytes, person: str = "eve", end: bytes = END, params: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         return self.http.post(
             "/v1/documents", params=params, content=b"".join(parts) + end, headers=self.people.of(person, **FORM)
         )
@@ -130,11 +133,13 @@ def test_fields_describe_every_file_of_a_form(office: Office) -> None:
 
 
 def test_the_priority_of_a_form_is_that_of_its_jobs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
-    accept = office.services.catalog.accept
-    monkeypatch.setattr(
-        office.services.catalog, "accept", lambda given: (taken.append(given.priority), accept(given))[1]
-    )
+    taken, accept = [], office.services.catalog.accept
+
+    def note(arrival: Arrival) -> Accepted:
+        taken.append(arrival.priority)
+        return accept(arrival)
+
+    monkeypatch.setattr(office.services.catalog, "accept", note)
     assert office.send(FILE, PRIORITY).status_code == 202
     assert taken == [Priority.BULK]
     refused = office.send(FILE, part("priority", "soon"))
@@ -196,7 +201,7 @@ def test_a_connection_that_is_lost_in_a_form_accepts_nothing(office: Office) -> 
 def test_a_field_that_is_given_twice_is_refused(
     office: Office, parts: tuple[bytes, ...], params: dict[str, str], name: str
 ) -> None:
-    refused = office.send(*parts, **params)
+    refused = office.send(*parts, params=params)
     assert refused.status_code == 422, refused.text
     assert refused.json()["errors"] == [{"at": f"form.{name}", "problem": f"the field '{name}' is given twice"}]
     assert (office.documents(), incoming(office)) == (0, [])
