@@ -216,6 +216,8 @@ class _FileForm(_Parts, Generic[Kept]):
         self._receive = receive
 
     def _take_field(self, name: str, content: bytes) -> None:
+        if name in self.fields:
+            raise repeated_name("form", "field", name)
         self.fields[name] = _text(content, name)
         if len(self.fields) > _MAX_FIELDS_BESIDE:
             raise BadRequestError(f"The form has over {_MAX_FIELDS_BESIDE} fields.")

@@ -249,3 +249,12 @@ def test_many_files_that_wait_for_the_end_of_their_form_hold_no_open_files(offic
     made = office.http.post("/v1/documents", content=arriving(), headers=office.people.of("eve", **FORM)).json()
     assert len(made["documents"]) == 300
     assert waiting[0] < before + 30
+
+
+def test_a_purpose_that_is_given_twice_is_refused(office: Office) -> None:
+    parts = (part("purpose", "assistants"), FILE, part("purpose", "user_data"))
+    headers = office.people.of("eve", **FORM)
+    refused = office.http.post("/v1/files", content=b"".join(parts) + END, headers=headers)
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["error"]["param"] == "form.purpose"
+    assert office.http.get("/v1/files", headers=office.people.of("eve")).json()["data"] == []
