@@ -54,7 +54,8 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
         stack.callback(reranking.close)
     visibility = KeptVisibility(parts.catalog)
     tables = RecordTables(parts.blobs)
-    bare = Searcher(parts.generations, visibility, parts.texts, reranking, tables)
+    after_nothing = parts.index_checks.after_nothing
+    bare = Searcher(parts.generations, visibility, parts.texts, reranking, tables, found_nothing=after_nothing)
     searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(parts.replies)
     stack.callback(sub_calls.close)
@@ -138,6 +139,7 @@ def make_services(
         delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         settle=ReadersWriter(parts.catalog, parts.generations).settle,
         require_index=parts.generations.require_ready,
+        index_state=lambda: parts.index_states.of(parts.records.active().id),
         notices=parts.installation.notices,
         ping=partial(ping, door),
     )

@@ -51,7 +51,6 @@ from workers.ingest_task import IngestTask
 from workers.parts import Parts, parts_over
 from workers.run_task import RunTask
 from workers.threads import WorkerThreads
-from workers.upkeep import reconcile
 from workers.webhooks import WebhookSender
 
 log = structlog.get_logger(__name__)
@@ -224,6 +223,7 @@ def _assemble(
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
         settle=ReadersWriter(catalog, generations).settle_all,
+        builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
     return make_services(settings, parts, asking, doorbell, stack, database_url=url), workers
@@ -232,11 +232,10 @@ def _assemble(
 def _settle(parts: Parts, *, crashed: bool) -> None:
     """Settle what the last process left, with more to look at if it ended without closing."""
     if crashed:
-        with parts.generations.active() as made:
-            behind = reconcile(parts.catalog, parts.jobs, made.index)
+        log.info("the last process ended without closing")
         parts.catalog.unsettle()
-        log.info("the last process ended without closing", versions_indexed_again=len(behind))
-    if crashed or parts.rounds.due:
+    parts.index_checks.at_open(crashed=crashed)
+    if (crashed or parts.rounds.due) and not parts.generations.is_lost():
         parts.rounds.run()
     recovered = parts.jobs.recover(all_running=True)
     if recovered:
@@ -269,6 +268,7 @@ def _owner(lock: IO[str]) -> str:
 
 
 def _tidy(settings: Settings, parts: Parts) -> None:
-    """Remove what was kept for its time."""
+    """Remove what was kept for its time, and compare the index with the catalog."""
     parts.expiry.forget(settings.retention)
     expire_uploads(parts.uploads, parts.blobs)
+    parts.index_checks.run()

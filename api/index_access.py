@@ -9,33 +9,38 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from api.embedded import owned, owner
+from api.installation_access import open_installation
 from api.settings import Settings
 from ingest.blob_stores import open_blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.errors import DataFolderBusyError, GenerationStateError
-from ingest.generations import BuildProgress, Generation, GenerationState
+from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
 from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore
+from retrieval.index import Index
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher
+from workers.index_checks import IndexChecks, examine
 from workers.settings import ClusterSettings
 from workers.verify import Verified, Verifier
 from workers.worker_deps import WorkerDeps
 
-__all__ = ["IndexAccess", "Verified", "Watch", "open_index_access"]
+__all__ = ["IndexAccess", "Verified", "Watch", "look_at_index", "open_index_access"]
 
 # Shows a build's progress: its state, and the finished chunks of a long document that are not yet counted.
 Watch = Callable[[BuildProgress, int], None]
@@ -45,15 +50,21 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class IndexAccess:
-    """The open index. `deps` is None if another process has the data folder, or if the index is not to be opened."""
+    """The open index.
+
+    `deps`, `generations` and `checks` are None if another process has the data folder, or if the index is not to be
+    opened.
+    """
 
     records: GenerationRecords
     catalog: Catalog
     encoders: Encoders
     sparse: SparseEncoder
     store: IndexStore
+    states: IndexStates
     deps: WorkerDeps | None
     generations: OpenGenerations | None
+    checks: IndexChecks | None
     still_served: Callable[[], bool] = lambda: True
 
     def switcher(self, watch: Watch) -> GenerationSwitcher:
@@ -70,6 +81,16 @@ class IndexAccess:
         with self.generations.of(generation.id) as made:
             verifier = Verifier(self.catalog, self.records, self.deps.texts, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
+
+    def rebuild(self, watch: Watch) -> Generation:
+        """Build the whole index anew and switch to it; the one before is discarded if it is lost.
+
+        Nobody may have noticed the loss yet: a service that cannot open its index does not check it.
+        """
+        if self.checks is not None and (found := self.checks.look()).lost:
+            self.states.record(found)
+        choice = self.encoders.of(self.records.active().encoder)
+        return self.switcher(watch).rebuild(choice, self.sparse.fingerprint)
 
     def build_restored(self, watch: Watch) -> None:
         """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
@@ -157,8 +178,10 @@ def open_index_access(
                 parts.encoders,
                 parts.sparse,
                 parts.store,
+                parts.index_states,
                 parts.worker_deps(),
                 parts.generations,
+                parts.index_checks,
             )
             return
         home = settings.home
@@ -172,18 +195,45 @@ def open_index_access(
         record = InstallationRecord(engine)
         blobs = open_blobs(settings, home, record)
         store = build.embedded_indexes(home, tie(record, blobs))
-        served = owner(home)
+        states, served = IndexStates(engine), owner(home)
         if not mine:
-            yield IndexAccess(
-                records, catalog, encoders, sparse, store, None, None, still_served=lambda: owner(home) == served
-            )
+            parts = (records, catalog, encoders, sparse, store, states)
+            yield IndexAccess(*parts, None, None, None, still_served=lambda: owner(home) == served)
             return
         jobs = Jobs(engine)
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations)
-        yield IndexAccess(records, catalog, encoders, sparse, store, deps, generations)
+        checks = IndexChecks(catalog, states, jobs, records, store, generations)
+        yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
+
+
+def look_at_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
+    """Compare the active index with the catalog, and change nothing; None for an installation without an index.
+
+    While a service has the data folder, return what its last check found. Raises `LeadlineError`s of parts that are
+    away.
+    """
+    with ExitStack() as stack:
+        parts = stack.enter_context(open_installation(settings, cluster))
+        active = next((each for each in parts.generations.live() if each.state is GenerationState.ACTIVE), None)
+        if active is None:
+            return None
+        if cluster is None and not _take(stack, settings):
+            return parts.index_states.of(active.id)
+        open_index = partial(closing_index, parts.store, active)
+        return examine(active, parts.index_states, parts.store, open_index)[0]
+
+
+@contextmanager
+def closing_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
+    """Open the index of a generation, and close it at the end of the block."""
+    index = store.open(generation.id, generation.dimension)
+    try:
+        yield index
+    finally:
+        index.close()
 
 
 def _take(stack: ExitStack, settings: Settings) -> bool:

@@ -13,6 +13,7 @@ from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.errors import CatalogUnavailableError
@@ -34,6 +35,7 @@ class InstallationParts:
     generations: GenerationRecords
     blobs: BlobStore
     store: IndexStore
+    index_states: IndexStates
 
     def ids(self) -> dict[str, str | None]:
         """Return each part's installation, by the part's name; None for a part without an id."""
@@ -99,4 +101,5 @@ def open_installation(
             GenerationRecords(engine),
             open_blobs(settings if cluster is None else cluster, home, record),
             store,
+            IndexStates(engine),
         )

@@ -19,6 +19,7 @@ from api.access import Served
 from api.problems import UnauthorizedError
 from api.services import Services
 from ingest.documents import JobKind
+from ingest.generations import IndexState
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
 REQUESTS = Counter("leadline_http_requests", "Requests, by route and status.", ["method", "route", "status"])
@@ -102,12 +103,27 @@ class _Now(Collector):
             now,
             jobs.claimable_since,
         )
+        yield from _index_gauges(self._served.index_state())
         if self._served.settings.slack_is_set:
             questions = self._served.slack.open_questions()
             yield GaugeMetricFamily(
                 "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
             )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
+
+
+def _index_gauges(state: IndexState) -> Iterator[GaugeMetricFamily]:
+    values = {
+        "leadline_index_lost": ("1 while searches are refused because the index has lost documents.", bool(state.lost)),
+        "leadline_index_documents": ("Documents that the last check of the index compared.", state.versions),
+        "leadline_index_documents_missing": ("Documents that it found missing from the index.", state.missing),
+        "leadline_index_documents_requeued": (
+            "Documents that were ever indexed again because the active index lacked them.",
+            state.requeued,
+        ),
+    }
+    for name, (meaning, value) in values.items():
+        yield GaugeMetricFamily(name, meaning, value=value)
 
 
 def _ages(name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]) -> GaugeMetricFamily:

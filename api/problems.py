@@ -97,6 +97,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.IngestError: 500,
     retrieval.QueryError: 422,
     retrieval.IndexUnavailableError: 503,
+    retrieval.IndexLostError: 503,
     retrieval.IndexRefusedError: 500,
     retrieval.ChunksMissingError: 500,
     retrieval.IndexMismatchError: 503,

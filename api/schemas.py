@@ -269,7 +269,10 @@ class StatusOut(Wire):
 
 
 class PartOut(Wire):
-    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none."""
+    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none.
+
+    `search` is `lost` while the index lacks documents and has to be made again.
+    """
 
     state: str
 

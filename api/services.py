@@ -30,11 +30,13 @@ from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
 from ingest.file_intake import FileIntake
+from ingest.generations import IndexState
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
+from retrieval.errors import IndexLostError
 from retrieval.query_cache import CachedSearcher
 from rlm.events import Event
 from rlm.requests import AnswerRequest
@@ -89,7 +91,8 @@ class Services:
     that were deleted.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
-    while searches cannot work, and `ping` while the catalog does not answer. `notices` tells what people should see to.
+    while searches cannot work, and `ping` while the catalog does not answer. `index_state` reads the result of the last
+    check of the active index, and `notices` tells what people should see to.
     `accepting` turns false when the process begins to stop.
     """
 
@@ -128,6 +131,7 @@ class Services:
     tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
+    index_state: Callable[[], IndexState] = lambda: IndexState(1)
     notices: Callable[[], Mapping[str, str]] = dict
     ping: Callable[[], None] = lambda: None
     accepting: bool = True
@@ -166,6 +170,9 @@ class Services:
     def _state(self, part: str, require: Callable[[], None]) -> str:
         try:
             require()
+        except IndexLostError as error:
+            log.warning("a part is lost", part=part, code=error.code, detail=str(error))
+            return "lost"
         except LeadlineError as error:
             log.warning("a part is not ready", part=part, code=error.code, detail=str(error))
             # guard: health-without-details

@@ -22,7 +22,7 @@ class Generation:
     """A generation of the index; `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder.
 
     `copies` is the generation, made with the same encoder, whose vectors are copied while this one is built; None if
-    all are made anew.
+    all are made anew. `lost` is the reason why its index must not be searched; empty for an index that is whole.
     """
 
     id: int
@@ -33,6 +33,41 @@ class Generation:
     created_at: float
     activated_at: float | None = None
     copies: int | None = None
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class SearchableVersion:
+    """A version that searches should find, and the number of chunks that the index must hold of it.
+
+    With `needs_vectors`, each of these chunks must have its vector. `is_moving` is true while the version waits to be
+    indexed again, so that the index may hold less. `settled_at` is the time when it last became searchable or ready.
+    """
+
+    id: str
+    tenant_id: str
+    chunks: int
+    needs_vectors: bool
+    is_moving: bool
+    settled_at: float
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """The result of the last check of a generation's index against the catalog.
+
+    `is_marked` says that the index was found complete once, and carries a mark since then. Of `versions` that were
+    compared, `missing` were not completely in the index; `requeued` counts all versions that were ever indexed again
+    for that reason. `lost` is the reason why searches are refused; empty if they are served.
+    """
+
+    generation: int
+    is_marked: bool = False
+    checked_at: float | None = None
+    versions: int = 0
+    missing: int = 0
+    requeued: int = 0
+    lost: str = ""
 
 
 @dataclass(frozen=True)

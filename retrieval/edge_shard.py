@@ -5,10 +5,13 @@ seals what was written. Measured on 500,000 chunks: an open shard holds 16 MB of
 and 1.2 to 2.3 KB more for each unsealed chunk.
 """
 
+import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from qdrant_edge import (
     Distance,
     EdgeConfig,
@@ -27,7 +30,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from retrieval.errors import IndexRefusedError, IndexUnavailableError
+from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.points import DENSE, KEYWORDS, SPARSE, TENANT
 
 # The largest number of segments before small ones are merged; a query visits each segment.
@@ -40,8 +43,15 @@ _SEGMENT_KB = 300_000
 # all ten under any filter; the graph found 0.82 of a tenant's. Compactions have no graph to build either.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
+# Errors of the system that say nothing about the files of a shard, as the engine words them.
+_SYSTEM_ERROR = re.compile(r"os error (\d+)")
+_NOT_DAMAGE = frozenset(
+    {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
+)
 # Twice as many vectors as requested are chosen by code and compared again in full, so scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
+
+log = structlog.get_logger(__name__)
 
 
 def create_shard(folder: Path, dimension: int) -> EdgeShard:
@@ -55,9 +65,12 @@ def create_shard(folder: Path, dimension: int) -> EdgeShard:
 
 
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
-    """Open a shard. Raises `IndexUnavailableError`, for instance if it is open already or has another dimension."""
-    with engine_errors():
+    """Open a shard. Raises `IndexLostError` if it is damaged, and `IndexUnavailableError` if it is open already."""
+    try:
         shard = EdgeShard.load(str(folder), _config(dimension))
+    except Exception as error:
+        raise _opening_error(error) from error
+    with engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             if field not in schema:  # a shard of an earlier release
@@ -107,6 +120,16 @@ def engine_error(error: Exception) -> IndexUnavailableError:
         hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
         return IndexUnavailableError(detail, hint=hint)
     return IndexRefusedError(detail)
+
+
+def _opening_error(error: Exception) -> IndexUnavailableError:
+    """Translate an exception from opening a shard: it is in use, the system is short of something, or it is damaged."""
+    found = engine_error(error)
+    system = _SYSTEM_ERROR.search(str(error))
+    if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
+        return found
+    log.error("the files of the vector index are damaged", error=str(error))
+    return IndexLostError("The files of the vector index are damaged, so it cannot be opened.")
 
 
 def _config(dimension: int) -> EdgeConfig:

@@ -2,6 +2,7 @@
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer
+│   ├── IndexLostError      the index lacks what the catalog says it holds, or is damaged
 │   └── IndexRefusedError   the index answers, but refuses this request and would refuse it again
 ├── ChunksMissingError      vectors were given for chunks that the index lacks
 ├── IndexMismatchError      the index was built with another encoder or chunker
@@ -35,6 +36,21 @@ class IndexUnavailableError(RetrievalError):
     code = "index_unavailable"
     public_detail = "The vector index is not available."
     default_hint = "Try again in a moment; if it persists, see that the vector engine runs and its folder is readable."
+
+
+class IndexLostError(IndexUnavailableError):
+    """The index is gone or damaged, or lacks many of the documents that searches should find.
+
+    Searches that went on would answer "not found" for documents that are there. The detail names no host and no file.
+    """
+
+    code = "index_lost"
+    public_detail = ""
+    default_hint = (
+        "Run `leadline index rebuild`: it makes the index again from what was uploaded, and searches are served again "
+        "when it ends. If a disk is not mounted, or a vector server was started without its data, put that right "
+        "first and start again instead."
+    )
 
 
 class IndexRefusedError(IndexUnavailableError):

@@ -6,6 +6,7 @@ An index and the encoders that made its vectors and weights are always handed ou
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from ingest.generations import Generation
@@ -38,6 +39,14 @@ class Size:
     points: int | None = None
 
 
+class Presence(Enum):
+    """Whether an index exists. One that was made anew in the place of a marked one has no mark."""
+
+    ABSENT = "absent"
+    UNMARKED = "unmarked"
+    MARKED = "marked"
+
+
 class IndexStore(Protocol):
     """The store of an installation's indexes, one for each generation, by its number."""
 
@@ -56,6 +65,12 @@ class IndexStore(Protocol):
 
     def adopt(self, generation_id: int) -> None:
         """Give an existing index this installation's id, whatever it had before. It must not be open here."""
+
+    def presence(self, generation_id: int) -> Presence:
+        """Return whether the index exists, and whether it was marked as complete; nothing is opened or made."""
+
+    def mark(self, generation_id: int) -> None:
+        """Mark an existing index as complete, so that it is told from one that is made anew in its place."""
 
     def size(self, generation_id: int) -> Size | None:
         """Return the size of the index, or None if it does not exist."""
@@ -80,13 +95,16 @@ class Generations(Protocol):
     """Access to the indexes, for searches and workers."""
 
     def active(self) -> AbstractContextManager[OpenGeneration]:
-        """Provide the generation that searches use now."""
+        """Provide the generation that searches use now. Raises `IndexLostError` if a check found that it lost much."""
 
     def of(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
         """Provide the generation of a job; 0 is the active one. Raises `GenerationChangedError` if it is gone."""
 
     def has_left(self, generation: OpenGeneration) -> bool:
         """True if another generation is active by now."""
+
+    def index(self, generation_id: int) -> AbstractContextManager[Index]:
+        """Provide the index of one generation, whatever its state. Raises `GenerationChangedError` if it is gone."""
 
     def indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
         """Provide the index of every existing generation, whatever its state."""

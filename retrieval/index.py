@@ -152,6 +152,13 @@ class IndexInventory(Protocol):
         counted piece by piece: a version written or deleted meanwhile may be included or not.
         """
 
+    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+        """Count the chunks of several versions, given as pairs of tenant and version; absent ones may be left out.
+
+        With `embedded_only`, only chunks that have a dense vector. A server needs few requests, however many versions
+        are given.
+        """
+
     def tenants_of(self, version_id: str) -> list[str]:
         """Return the tenants that have chunks of a version: one, unless something went wrong."""
 

@@ -3,6 +3,7 @@
 The first generation has a name without a number, from the time when there was only one.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ingest.blobs import fsync_path
 from ingest.errors import InstallationMismatchError
 from ingest.installation import Installation, mismatch, read_mark, write_mark
-from retrieval.generations import Size
+from retrieval.generations import Presence, Size
 from retrieval.index import Index
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.retries import RetryPolicy
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from retrieval.qdrant_server_connection import QdrantConnection
 
 _FIRST = 1
+# The mark of an index that was found complete: an index that is made anew in its place does not have it.
+_COMPLETE = "COMPLETE"
 
 
 class FolderStore:
@@ -91,6 +95,20 @@ class FolderStore:
         if (owner := self.owner(generation_id)) is not None:
             self._require_ours(generation_id, owner)
         shutil.rmtree(self.folder(generation_id), ignore_errors=True)
+
+    def presence(self, generation_id: int) -> Presence:
+        folder = self.folder(generation_id)
+        if not folder.is_dir():
+            return Presence.ABSENT
+        return Presence.MARKED if (folder / _COMPLETE).exists() else Presence.UNMARKED
+
+    def mark(self, generation_id: int) -> None:
+        folder = self.folder(generation_id)
+        with (folder / _COMPLETE).open("w") as file:
+            file.write(f"{generation_id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fsync_path(folder)
 
     def size(self, generation_id: int) -> Size | None:
         folder = self.folder(generation_id)
@@ -154,6 +172,18 @@ class ServerStore:
             self._require_ours(settings, owner)
         with self._connect() as connection:
             drop(connection, settings)
+
+    def presence(self, generation_id: int) -> Presence:
+        from retrieval.qdrant_server_collection import presence_of
+
+        with self._connect() as connection:
+            return presence_of(connection, self._of(generation_id))
+
+    def mark(self, generation_id: int) -> None:
+        from retrieval.qdrant_server_collection import mark_complete
+
+        with self._connect() as connection:
+            mark_complete(connection, self._of(generation_id))
 
     def size(self, generation_id: int) -> Size | None:
         from retrieval.qdrant_server_collection import points_in

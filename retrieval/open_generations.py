@@ -2,7 +2,7 @@
 
 The catalog says which one is active. A process checks again after a second at most, so it follows a switch without a
 restart. If it cannot open the new generation, searches continue with the one before, and `require_ready` raises the
-reason.
+reason. If the catalog says that the active one has lost its index, a process that serves refuses to hand it out.
 """
 
 import threading
@@ -22,7 +22,7 @@ from ingest.installation import mismatch
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders
-from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.errors import IndexLostError, IndexMismatchError, IndexUnavailableError
 from retrieval.generations import GenerationRecords, IndexStore, OpenGeneration
 from retrieval.index import Index
 
@@ -42,10 +42,16 @@ class OpenGenerations:
         encoders: Encoders,
         sparse: SparseEncoder,
         *,
+        refuse_lost: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the parts; nothing is opened yet."""
+        """Keep the parts; nothing is opened yet.
+
+        With `refuse_lost`, a generation that has lost its index is handed out by `index` and `indexes` alone; `active`
+        and `of` raise `IndexLostError` for it, and `open` does not.
+        """
         self._records = records
+        self._refuse_lost = refuse_lost
         self._store = store
         self._encoders = encoders
         self._sparse = sparse
@@ -70,10 +76,18 @@ class OpenGenerations:
 
     @contextmanager
     def active(self) -> Iterator[OpenGeneration]:
-        self._follow()
-        assert self._active is not None
-        with self._use(self._active) as made:
+        active = self._followed()
+        self._require_present(active)
+        with self._use(active) as made:
             yield made
+
+    def is_lost(self) -> bool:
+        """True if the active generation has lost its index, as far as the catalog knows."""
+        return bool(self._followed().lost)
+
+    def look_again(self) -> None:
+        """Look up the generations in the catalog now, after a change of what is recorded about them."""
+        self._follow(at_once=True)
 
     @contextmanager
     def of(self, generation_id: int) -> Iterator[OpenGeneration]:
@@ -86,8 +100,21 @@ class OpenGenerations:
         generation = self._live.get(generation_id)
         if generation is None:
             raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
+        self._require_present(generation)
         with self._use(generation) as made:
             yield made
+
+    @contextmanager
+    def index(self, generation_id: int) -> Iterator[Index]:
+        generation = next((each for each in self._look() if each.id == generation_id), None)
+        if generation is None:
+            raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
+        index = self._enter(generation, with_encoder=False).index
+        try:
+            yield index
+        finally:
+            with self._lock:
+                self._users.subtract([generation_id])
 
     def has_left(self, generation: OpenGeneration) -> bool:
         self._follow(at_once=True)
@@ -128,9 +155,11 @@ class OpenGenerations:
 
         Its vectors may be compared with one another, but not with those of an index.
         """
-        with self.active() as made:
-            self._kept.add(next(g.encoder for g in self._live.values() if g.id == made.id))
-            return made.encoder
+        active = self._followed()
+        self._kept.add(active.encoder)
+        self._open_encoder(active)
+        with self._lock:
+            return self._open_encoders[active.encoder]
 
     def require_ready(self) -> None:
         """Raise the reason why searches do not work now, or do not follow to the active generation."""
@@ -188,29 +217,45 @@ class OpenGenerations:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
                 sparse = self._open_sparse.get(generation.sparse)
-                if index is not None and (encoder is not None or not with_encoder):
+                if index is not None and (not with_encoder or (encoder is not None and sparse is not None)):
                     self._users[generation.id] += 1
                     return OpenGeneration(generation.id, index, encoder, sparse)  # type: ignore[arg-type]
             self._open(generation, with_encoder=with_encoder)
 
+    def _followed(self) -> Generation:
+        """Return the active generation, as looked up a second ago at most."""
+        self._follow()
+        assert self._active is not None
+        return self._active
+
+    def _require_present(self, generation: Generation) -> None:
+        """Raise `IndexLostError` for a generation that has lost its index, if such are refused."""
+        if self._refuse_lost and generation.lost:
+            raise IndexLostError(generation.lost)
+
     def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
         """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
+        if with_encoder:
+            self._open_encoder(generation)
+        with self._opening:
+            if generation.id not in self._indexes:
+                index = self._store.open(generation.id, generation.dimension)
+                with self._lock:
+                    self._indexes[generation.id] = index
+
+    def _open_encoder(self, generation: Generation) -> None:
+        """Open the encoders of a generation. Raises `IndexMismatchError` for other word weights than this release's."""
         # guard: former-index-weights
         sparse = self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)
-        if with_encoder and sparse is None:
+        if sparse is None:
             raise IndexMismatchError(
                 f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
                 f"{self._sparse.fingerprint}.",
                 hint="Start it again with the release that made the generation.",
             )
         with self._opening:
-            if sparse is not None:
-                self._open_sparse[generation.sparse] = sparse
-            if generation.id not in self._indexes:
-                index = self._store.open(generation.id, generation.dimension)
-                with self._lock:
-                    self._indexes[generation.id] = index
-            if with_encoder and generation.encoder not in self._open_encoders:
+            self._open_sparse[generation.sparse] = sparse
+            if generation.encoder not in self._open_encoders:
                 encoder = self._encoders.of(generation.encoder).open()
                 with self._lock:
                     self._open_encoders[generation.encoder] = encoder
@@ -225,7 +270,7 @@ class OpenGenerations:
             self._looked = self._clock()
             active = next(generation for generation in self._look() if generation.state is GenerationState.ACTIVE)
             if self._active is None or active.id != self._active.id:
-                self._open(active)
+                self._open_first(active)
                 log.info("index generation in use", generation=active.id, encoder=active.encoder)
                 if active.sparse != self._sparse.fingerprint:
                     log.warning("words are weighed as by an earlier release; `leadline index rebuild` makes it new")
@@ -238,6 +283,15 @@ class OpenGenerations:
             self._trouble = error
         finally:
             self._following.release()
+
+    def _open_first(self, generation: Generation) -> None:
+        """Open a generation that becomes the active one; a lost index is left to be opened by whoever needs it."""
+        try:
+            self._open(generation)
+        except IndexLostError as error:
+            if not self._refuse_lost or self._active is not None:
+                raise
+            log.error("the index cannot be opened", generation=generation.id, error=str(error))
 
     def _look(self) -> Sequence[Generation]:
         live = self._records.live()

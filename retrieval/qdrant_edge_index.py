@@ -199,6 +199,10 @@ class QdrantEdgeIndex:
     def versions(self) -> dict[str, int]:
         return self._facet(VERSION, None)
 
+    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+        # One by one: each takes some 0.1 ms, while a facet over everything holds the interpreter's lock for seconds.
+        return {version: self.count(tenant, version, embedded_only=embedded_only) for tenant, version in versions}
+
     def tenants_of(self, version_id: str) -> list[str]:
         return list(self._facet(TENANT, Filter(must=[_equals(VERSION, version_id)])))
 

@@ -1,5 +1,6 @@
 """The collection of a Qdrant server: created if it does not exist, and checked to fit if it does."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
@@ -7,6 +8,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.errors import IndexMismatchError, IndexRefusedError, IndexUnavailableError
+from retrieval.generations import Presence
 from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
@@ -15,7 +17,9 @@ from retrieval.qdrant_server_connection import QdrantConnection
 _OLDEST_SERVER = (1, 19, 0)
 # The most conditions of a filter, and the most values of one condition.
 MOST_CONDITIONS, CONDITION_VALUES = 16, 10_000
+# Members of a collection's metadata.
 _INSTALLATION = "leadline_installation"
+_COMPLETE = "leadline_complete"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 
@@ -81,9 +85,31 @@ def installation_of(connection: QdrantConnection, settings: QdrantServerSettings
 
 def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Give an existing collection the installation's id."""
+    _add_metadata(connection, settings, _metadata(settings))
+
+
+def presence_of(connection: QdrantConnection, settings: QdrantServerSettings) -> Presence:
+    """Return whether the collection exists, and whether it was marked as an index that was found complete."""
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    if info is None:
+        return Presence.ABSENT
+    return Presence.MARKED if (info.config.metadata or {}).get(_COMPLETE) else Presence.UNMARKED
+
+
+def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Mark an existing collection as an index that was found complete."""
+    _add_metadata(connection, settings, {_COMPLETE: True})
+
+
+def _add_metadata(
+    connection: QdrantConnection, settings: QdrantServerSettings, metadata: Mapping[str, object] | None
+) -> None:
+    """Add to the metadata of a collection; other members stay."""
     connection.call(
         lambda client: client.update_collection(
-            settings.collection, metadata=_metadata(settings), timeout=settings.write_timeout_seconds
+            settings.collection,
+            metadata=None if metadata is None else dict(metadata),
+            timeout=settings.write_timeout_seconds,
         ),
         settings.work_retries,
     )

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from retrieval.errors import IndexRefusedError, IndexUnavailableError
+from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.retries import RetryPolicy
 
 T = TypeVar("T")
@@ -111,6 +111,8 @@ class QdrantConnection:
 
     def _ours(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
+            if _names_no_collection(error):
+                return IndexLostError("The vector server does not have the index's collection.")
             detail = f"The vector server at {self.url} answered {error.status_code}: {_said(error)}"
             status = error.status_code or 0
             refused = 400 <= status < 500 and status not in _BUSY | _OPERATORS
@@ -136,10 +138,7 @@ class QdrantConnection:
         if status in (401, 403):
             return "Check LEADLINE_QDRANT_API_KEY: it must be a key that may read and write."
         if status == 404:
-            return (
-                "If the collection is gone, start again (that makes it) and index the documents again; "
-                "if a chunk is, its document was deleted meanwhile."
-            )
+            return "The chunk's document was deleted meanwhile."
         if status == 507:
             return f"Free or add disk on the vector server at {self.url}; nothing that was answered is lost."
         if 400 <= status < 500 and status not in _BUSY:
@@ -179,6 +178,11 @@ def _connect_soon(request: httpx.Request) -> None:
 def _names_replicas(error: UnexpectedResponse) -> bool:
     said = _said(error).lower()
     return error.status_code == 500 and any(words in said for words in _REPLICA_AWAY)
+
+
+def _names_no_collection(error: UnexpectedResponse) -> bool:
+    said = _said(error).lower()
+    return error.status_code == 404 and "collection" in said and "doesn't exist" in said
 
 
 def _is_away(error: Exception) -> bool:

@@ -43,6 +43,8 @@ from retrieval.sole_tenant import SoleTenant
 _ORDERING = models.WriteOrdering.MEDIUM
 # The candidates taken from the int8 copies for each hit wanted; the originals decide among them.
 _OVERSAMPLING = 2.0
+# So few versions are counted by name, and more of them in one pass over all.
+_NAMED_VERSIONS = 100
 
 
 class QdrantServerIndex:
@@ -167,15 +169,29 @@ class QdrantServerIndex:
         return found
 
     def versions(self) -> dict[str, int]:
+        return self._count_versions([])
+
+    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+        must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
+        if len(versions) > _NAMED_VERSIONS:  # the server compares every chunk with every name
+            return self._count_versions(must)
+        if not versions:
+            return {}
+        must.append(_any_of(VERSION, [version for _, version in versions]))
+        return self._facet(VERSION, models.Filter(must=must))
+
+    def _count_versions(self, must: list[models.Condition]) -> dict[str, int]:
+        """Count the chunks of each version among those that meet all conditions."""
         found: dict[str, int] = {}
         counted: list[models.Condition] = []
-        while len(counted) < MOST_CONDITIONS:
-            page = self._facet(VERSION, models.Filter(must_not=counted))
+        while len(must) + len(counted) < MOST_CONDITIONS:
+            page = self._facet(VERSION, models.Filter(must=must or None, must_not=counted or None))
             found.update(page)
             if len(page) < self._settings.facet_values:
                 return {version: count for version, count in found.items() if count}
             counted.append(_any_of(VERSION, list(page)))
-        return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(None, with_payload=[VERSION])))
+        where = models.Filter(must=must) if must else None
+        return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(where, with_payload=[VERSION])))
 
     def tenants_of(self, version_id: str) -> list[str]:
         counts = self._facet(TENANT, models.Filter(must=[_equals(VERSION, version_id)]))

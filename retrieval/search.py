@@ -5,7 +5,7 @@ query → BM25 and dense prefetch in one engine call, filtered by tenant, reader
 filters checked against the catalog, per-document cap, grouping → text, widened and merged.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -105,7 +105,15 @@ class Searcher:
         texts: Texts,
         reranking: Reranking | None = None,
         tables: TableRows | None = None,
+        *,
+        found_nothing: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
+        """Keep the parts.
+
+        `found_nothing` is called with the tenant of each search without hits, and raises `IndexLostError` if there
+        are none because the index has lost them.
+        """
+        self._found_nothing = found_nothing
         self.generations = generations
         self._visibility = visibility
         self._texts = texts
@@ -138,6 +146,8 @@ class Searcher:
                 with self.generations.active() as made:  # the previous one was discarded during this search
                     found = self._find(made, request, filters, clock)
         hits = self._hits(found, request, made.sparse)
+        if not hits:
+            self._found_nothing(request.tenant_id)
         clock.lap("read")
         return SearchResult(hits, clock.laps(), found.reranked, made.id)
 

@@ -15,8 +15,10 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from ingest.blobs import fsync_path
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import IndexLostError, IndexUnavailableError
 
 _CURRENT = "CURRENT"
 _GENERATION = re.compile(r"gen-(\d{6})")
@@ -29,6 +31,8 @@ _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
 _SEALED_SEGMENTS_HAVE = Path("vector_index-bm25/inverted_index.dat")
+
+log = structlog.get_logger(__name__)
 
 
 class ShardFolder:
@@ -95,9 +99,9 @@ class ShardFolder:
         with suppress(FileNotFoundError):
             generation = self._folder / (self._folder / _CURRENT).read_text()
             if not generation.is_dir():
-                raise IndexUnavailableError(
-                    f"{self._folder / _CURRENT} names {generation.name}, which is not there.",
-                    hint="Put the folder back, or remove the index folder and index the documents again.",
+                log.error("the current files of the vector index are gone", missing=str(generation))
+                raise IndexLostError(
+                    f"The files of the vector index are gone: {_CURRENT} names {generation.name}, which is not there."
                 )
             return generation
         return self._folder if (self._folder / _SHARD_WITHOUT_GENERATION[0]).exists() else None

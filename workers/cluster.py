@@ -93,6 +93,7 @@ def open_parts(
         )
         if serving:
             parts.generations.open()
+            parts.index_checks.at_open()
         parts.rounds.put_back()
         yield parts
 
@@ -162,12 +163,13 @@ class WorkerProcess:
         self._parts.tenant_removal.step()
 
     def tidy(self) -> None:
-        """Remove what was kept for its time, and repair the index and remove what no document uses, if it is there."""
+        """Remove what was kept for its time. If the index is there, repair it and remove what no document uses."""
         parts = self._parts
         ReadersWriter(parts.catalog, parts.generations).settle_all()
         parts.expiry.forget(self._retention)
         expire_uploads(parts.uploads, parts.blobs)
-        parts.rounds.run()
+        if not parts.index_checks.run().lost:
+            parts.rounds.run()
 
     def tell_webhooks(self) -> None:
         """Send what is due to webhooks, for a slice of time at most."""

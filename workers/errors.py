@@ -20,7 +20,13 @@ from ingest.errors import (
     UploadError,
     VersionInUseError,
 )
-from retrieval.errors import EncoderUnavailableError, IndexRefusedError, IndexUnavailableError, RetrievalError
+from retrieval.errors import (
+    EncoderUnavailableError,
+    IndexLostError,
+    IndexRefusedError,
+    IndexUnavailableError,
+    RetrievalError,
+)
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -63,6 +69,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,
     IndexUnavailableError: Outcome.WAIT,
+    IndexLostError: Outcome.WAIT,  # until it is made again
     IndexRefusedError: Outcome.RETRY,
     EncoderUnavailableError: Outcome.WAIT,
     RetrievalError: Outcome.RETRY,

@@ -101,8 +101,7 @@ def recount(records: GenerationRecords, generations: Generations, generation_id:
     The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and
     a previous generation may have lost data since it was left.
     """
-    with generations.indexes() as indexes:
-        index = indexes[generation_id]
+    with generations.index(generation_id) as index:
         present = index.versions()
         lost = [
             version.id

@@ -68,10 +68,10 @@ class GenerationSwitcher:
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
         """Build the whole index anew, from the catalog and the blobs, and switch to it.
 
-        Vectors are copied where only the words are weighed otherwise, as after an upgrade.
+        Vectors are copied where only the words are weighed otherwise, as after an upgrade, unless the index is lost.
         """
         active = self._records.active()
-        same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse
+        same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse and not active.lost
         copies = active.id if same_vectors else None
         generation = self._records.begin(choice.fingerprint, sparse, choice.dimension, copies=copies)
         return self._finish_and_activate(generation)

@@ -15,6 +15,7 @@ from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
+from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
@@ -39,6 +40,7 @@ from retrieval.bm25 import SparseEncoder
 from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore, require_fit
 from retrieval.open_generations import OpenGenerations
+from workers.index_checks import IndexChecks
 from workers.leftovers import LeftoverRounds
 from workers.worker_deps import WorkerDeps
 
@@ -79,6 +81,8 @@ class Parts:
     generations: OpenGenerations
     encoders: Encoders
     sparse: SparseEncoder
+    index_states: IndexStates
+    index_checks: IndexChecks
 
     def worker_deps(self) -> WorkerDeps:
         """Return the parts that tasks of workers need."""
@@ -103,7 +107,8 @@ def parts_over(
     """Open the parts, but no index yet; a new installation begins with the named `encoder`.
 
     Raises `InstallationMismatchError` for blobs of another installation, and what keeps a process from `serving`: an
-    index of another encoder. `open_store` is called once nothing of that kind is in the way.
+    index of another encoder. A process that serves refuses to search a generation that has lost its index. `open_store`
+    is called once nothing of that kind is in the way.
     """
     with ExitStack() as stack:
         engine = open_database(database_url)
@@ -118,16 +123,19 @@ def parts_over(
         if serving:
             require_fit(active, encoders, sparse, chosen=encoder)
         store = open_store(installation)
-        generations = OpenGenerations(records, store, encoders, sparse)
+        generations = OpenGenerations(records, store, encoders, sparse, refuse_lost=serving)
         stack.callback(generations.close)
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
+        catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
+        jobs = Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules)
+        states = IndexStates(engine)
         yield Parts(
             expiry=Expiry(engine),
             tenant_removal=TenantRemoval(engine, FileRemoval(engine, blobs.delete)),
             files=Files(engine, quotas=quotas.rules),
             file_removal=FileRemoval(engine, blobs.delete),
-            catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
-            jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules),
+            catalog=catalog,
+            jobs=jobs,
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
@@ -152,4 +160,6 @@ def parts_over(
             generations=generations,
             encoders=encoders,
             sparse=sparse,
+            index_states=states,
+            index_checks=IndexChecks(catalog, states, jobs, records, store, generations),
         )

@@ -59,14 +59,16 @@ class WorkerThreads:
         tell_webhooks: Callable[[], bool] = lambda: False,
         step_seconds: float = 900.0,
         another_ingest: Callable[[], IngestTask] | None = None,
+        builds_first: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the threads; `start` starts them.
 
         While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing. With
         `answer` there are also `runs_at_once` threads for runs. `open_builder` makes the builder for another generation
-        of the index. `tidy` is called at the start, and every hour; `remove_tenants` a few times a minute, and if it is
-        true there is something to collect; `settle`, which gives the index what it is behind with, as often.
-        `tell_webhooks` sends what is due, and is true while there is more; it has a thread of its own.
+        of the index, which stands back for documents unless `builds_first` says that they wait for it. `tidy` is called
+        at the start, and every hour; `remove_tenants` a few times a minute, and if it is true there is something to
+        collect; `settle`, which gives the index what it is behind with, as often. `tell_webhooks` sends what is due,
+        and is true while there is more; it has a thread of its own.
 
         A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
         the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
@@ -93,6 +95,7 @@ class WorkerThreads:
             JobRunner(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
             for _ in range(runs_at_once if answer is not None else 0)
         ]
+        self._builds_first = builds_first
         self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
         self._last_embed = self._last_build = time.monotonic()
         self._tidy = tidy
@@ -203,7 +206,7 @@ class WorkerThreads:
 
     def _documents_wait(self) -> bool:
         """True while building another generation stands back for documents, never for longer than embedding does."""
-        if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS:
+        if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS or self._builds_first():
             return False
         waiting = self._jobs.unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))

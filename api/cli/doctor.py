@@ -24,15 +24,18 @@ from api.cli.client import running_url
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
+from api.index_access import look_at_index
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
 from ingest.blob_stores import open_blobs
 from ingest.errors import InstallationMismatchError, LeadlineError
+from ingest.generations import IndexState
 from ingest.parsing.ocr import is_installed
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.permissions import list_wider_paths
 from retrieval.build import describe_server, encoders
+from retrieval.errors import IndexLostError
 from retrieval.models.store import FileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
@@ -270,6 +273,31 @@ def _vector_server(_: Settings) -> Iterator[Finding]:
     yield Finding("LEADLINE_QDRANT_…", asked.replace("_", " "))
 
 
+def _index(settings: Settings) -> Iterator[Finding]:
+    """Compare the index with the catalog, or report the last check while a service has the data folder."""
+    cluster = cluster_named()
+    if cluster is None and not (settings.home / "catalog.sqlite").exists():
+        return
+    try:
+        state = look_at_index(settings, cluster)
+    except LeadlineError as error:
+        yield Finding("index", error.detail, error.hint)
+        return
+    if state is not None:
+        yield Finding("index", describe_state(state), IndexLostError.default_hint if state.lost else "")
+
+
+def describe_state(state: IndexState) -> str:
+    """Return in a few words what a comparison of an index with the catalog found."""
+    if state.lost:
+        return state.lost
+    if state.checked_at is None and not state.versions:
+        return f"generation {state.generation}: nothing to compare yet"
+    found = "all of" if not state.missing else f"all but {state.missing:,} of"
+    again = f"; {state.requeued:,} were missing and indexed again so far" if state.requeued else ""
+    return f"generation {state.generation}: {found} {state.versions:,} documents{again}"
+
+
 def _language_model(settings: Settings) -> Iterator[Finding]:
     """Check the server's list of models, the reported windows, and one real request with a JSON schema."""
     if settings.llm == "none":
@@ -439,6 +467,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _port,
     _blobs,
     _vector_server,
+    _index,
     _language_model,
     _helpers,
     _reranker,

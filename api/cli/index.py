@@ -18,7 +18,7 @@ from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, Verified, Watch, open_index_access
-from ingest.generations import BuildProgress, Generation, GenerationState
+from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice
 
@@ -54,6 +54,7 @@ def show(as_json: AsJson = False) -> None:
         console.print(f"{difference}.", highlight=False)
     if shown["differences"]:
         console.print("`leadline index spread` copies the index to where the settings want it.", highlight=False)
+    console.print(describe_check(IndexState(**shown["check"])), highlight=False)
     if shown["next"]:
         console.print(shown["next"], highlight=False)
 
@@ -123,12 +124,16 @@ def rebuild() -> None:
     """
     with _access() as access, watching("Rebuilding") as watch:
         before = access.records.active()
-        choice = access.encoders.of(before.encoder)
-        generation = access.switcher(watch).rebuild(choice, access.sparse.fingerprint)
-    _say(
-        f"Generation {generation.id} is active. Generation {before.id} is kept: `leadline index verify` compares the "
-        "new one with the catalog, `leadline index discard` removes the old one."
+        generation = access.rebuild(watch)
+        kept = before.id in {known.id for known in access.records.live()}
+        if not kept:
+            access.tidy()
+    old = (
+        f"Generation {before.id} is kept: `leadline index discard` removes it."
+        if kept
+        else f"Generation {before.id}, which had lost documents, is removed."
     )
+    _say(f"Generation {generation.id} is active. {old} `leadline index verify` compares the new one with the catalog.")
 
 
 @app.command()
@@ -254,8 +259,23 @@ def _description(access: IndexAccess) -> dict[str, Any]:
         "progress": {**asdict(progress), "percent": progress.percent} if beside else None,
         "encoders": choices,
         "differences": access.store.differences(access.records.active().id),
+        "check": asdict(access.states.of(access.records.active().id)),
         "next": _next(beside, progress),
     }
+
+
+def describe_check(state: IndexState) -> str:
+    """Return the result of the last check of an index in words."""
+    if state.lost:
+        return f"{state.lost} Searches are refused until `leadline index rebuild` has made it again."
+    if state.checked_at is None:
+        return f"Generation {state.generation} was not compared with the catalog yet."
+    again = f" {state.requeued:,} were indexed again since it was made." if state.requeued else ""
+    if state.missing:
+        found = f"{state.missing:,} of {state.versions:,} documents were missing from"
+    else:
+        found = f"all {state.versions:,} documents that searches should find are in"
+    return f"Checked on {_date(state.checked_at)}: {found} generation {state.generation}.{again}"
 
 
 def _chunks_of(generation: Generation, progress: BuildProgress) -> int:

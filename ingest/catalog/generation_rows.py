@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from ingest.catalog.tables import generations
+from ingest.catalog.tables import generations, index_states
 from ingest.documents import Job, JobKind
 from ingest.errors import GenerationChangedError, GenerationStateError
 from ingest.generations import Generation, GenerationState
@@ -17,22 +17,34 @@ _WRITTEN_STATES = {
     JobKind.REEMBED: GenerationState.BUILDING,
 }
 
+# Generations, each with the reason why its index must not be searched.
+QUERY = select(generations, index_states.c.lost).outerjoin(
+    index_states, index_states.c.generation_id == generations.c.id
+)
+
 
 def generation_of(row: Row[Any]) -> Generation:
-    state = GenerationState(row.state)
     return Generation(
-        row.id, row.encoder, row.sparse, row.dimension, state, row.created_at, row.activated_at, row.copies
+        id=row.id,
+        encoder=row.encoder,
+        sparse=row.sparse,
+        dimension=row.dimension,
+        state=GenerationState(row.state),
+        created_at=row.created_at,
+        activated_at=row.activated_at,
+        copies=row.copies,
+        lost=row.lost or "",
     )
 
 
 def in_state(connection: Connection, state: GenerationState) -> Generation | None:
-    row = connection.execute(select(generations).where(generations.c.state == state)).first()
+    row = connection.execute(QUERY.where(generations.c.state == state)).first()
     return None if row is None else generation_of(row)
 
 
 def read(connection: Connection, identifier: int) -> Generation:
     """Read a generation. Raises `GenerationStateError` for an unknown id."""
-    row = connection.execute(select(generations).where(generations.c.id == identifier)).first()
+    row = connection.execute(QUERY.where(generations.c.id == identifier)).first()
     if row is None:
         raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
     return generation_of(row)

@@ -18,7 +18,7 @@ from ingest.catalog import generation_rows
 from ingest.catalog.audit import record
 from ingest.catalog.database import insert_new, read, upsert, write
 from ingest.catalog.records import version_of
-from ingest.catalog.tables import documents, generations, jobs, versions
+from ingest.catalog.tables import documents, generations, index_states, jobs, versions
 from ingest.documents import SEARCHABLE_STATES, Failure, JobKind, Priority, Version, VersionState
 from ingest.errors import GenerationStateError
 from ingest.faultpoints import reach
@@ -52,7 +52,7 @@ class GenerationRecords:
     def all(self) -> list[Generation]:
         """List all generations in the order in which they were begun, discarded ones too."""
         with read(self._engine) as connection:
-            rows = connection.execute(select(generations).order_by(generations.c.id)).all()
+            rows = connection.execute(generation_rows.QUERY.order_by(generations.c.id)).all()
         return [generation_rows.generation_of(row) for row in rows]
 
     def live(self) -> list[Generation]:
@@ -119,11 +119,14 @@ class GenerationRecords:
     def revive(self, generation_id: int) -> Generation:
         """Return a previous generation to being built, so that it gets what came since; one being built stays so.
 
-        It copies the active one's vectors if that was made with the same encoder.
+        It copies the active one's vectors if that was made with the same encoder. The result of the last check of its
+        index is forgotten: the index may have lost its mark since, and is compared anew while it is built.
         """
         with write(self._engine) as connection:
             active = generation_rows.lock_active(connection)
             same_encoder = generations.c.encoder == active.encoder
+            if generation_rows.read(connection, generation_id).state is PREVIOUS:
+                connection.execute(delete(index_states).where(index_states.c.generation_id == generation_id))
             connection.execute(
                 update(generations)
                 .where(generations.c.id == generation_id, generations.c.state == PREVIOUS)
@@ -198,7 +201,8 @@ class GenerationRecords:
     def activate(self, generation_id: int) -> Generation:
         """Make a complete generation the active one, and the active one the previous, in one commit.
 
-        Raises `GenerationStateError` when the generation lacks something, and then changes nothing.
+        A generation that has lost its index is discarded instead, because nobody can go back to it. Raises
+        `GenerationStateError` when the new generation lacks something, and then changes nothing.
         """
         with write(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -212,11 +216,12 @@ class GenerationRecords:
             progress = _progress(connection)
             if not progress.whole:
                 raise incomplete(target, progress)
-            _set_state(connection, active.id, PREVIOUS)
+            _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
             # From here on the rows describe the generation that was left, which has completely what was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
-            connection.execute(delete(jobs).where(_REEMBED, (jobs.c.state != "done") | jobs.c.version_id.not_in(ready)))
+            unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
+            connection.execute(delete(jobs).where(_REEMBED, unwanted))
             subject = f"generation:{target.id}"
             record(connection, Action.INDEX_SWITCHED, subject, tenant_id=None, previous=active.id)
             reach("switch.committing")

@@ -846,6 +846,19 @@ for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
 
+# The result of the last check of each generation's index; see `ingest.generations.IndexState`.
+index_states = Table(
+    "index_states",
+    metadata,
+    Column("generation_id", Integer, primary_key=True, autoincrement=False),
+    Column("marked_at", Float),
+    Column("checked_at", Float, nullable=False),
+    Column("versions", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("requeued", Integer, nullable=False),
+    Column("lost", Text),
+)
+
 # Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.
 slack_workspaces = Table(
     "slack_workspaces",

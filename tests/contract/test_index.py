@@ -290,6 +290,17 @@ def test_the_chunks_of_each_version_are_counted_and_their_tenant_is_known(index:
     assert index.tenants_of("v1") == []
 
 
+@pytest.mark.parametrize("others", [0, 150])  # a server counts few versions by their names, and many all at once
+def test_the_chunks_of_several_versions_are_counted_at_once(index: Index, others: int) -> None:
+    put_words(index, {chunk("a"): "whale", chunk("b"): "whale", chunk("c", version="v2"): "whale"})
+    index.set_dense([chunk("a").id], EMBEDDER.documents(["whale"]).vectors)
+    asked = [("ann", "v1"), ("ann", "v2"), *(("ann", f"other-{n}") for n in range(others))]
+    words, vectors = index.count_each(asked), index.count_each(asked, embedded_only=True)
+    assert {version: count for version, count in words.items() if count} == {"v1": 2, "v2": 1}
+    assert {version: count for version, count in vectors.items() if count} == {"v1": 1}
+    assert index.count_each([]) == {}
+
+
 def test_more_chunks_than_a_batch_are_written_and_embedded(index: Index) -> None:
     texts = {chunk(str(number)): f"words {number}" for number in range(600)}
     put(index, texts)

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 from ingest.errors import InstallationMismatchError
 from ingest.installation import MARK, Installation
 from retrieval import build
-from retrieval.generations import IndexStore, Size
+from retrieval.generations import IndexStore, Presence, Size
 from retrieval.index_stores import ServerStore
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS
@@ -78,6 +78,21 @@ def test_a_generation_that_is_there_says_what_it_takes(store: IndexStore) -> Non
     assert size is not None
     assert size == Size(points=1) or (size.disk_bytes or 0) > 0
     index.close()
+
+
+def test_a_mark_tells_an_index_from_one_that_is_made_in_its_place(store: IndexStore) -> None:
+    assert store.presence(1) is Presence.ABSENT
+    store.open(1, 8).close()
+    assert store.presence(1) is Presence.UNMARKED
+    store.mark(1)
+    store.mark(1)
+    assert (store.presence(1), store.owner(1)) == (Presence.MARKED, OURS.id)
+    store.open(1, 8).close()
+    assert store.presence(1) is Presence.MARKED
+    store.remove(1)
+    assert store.presence(1) is Presence.ABSENT
+    store.open(1, 8).close()
+    assert store.presence(1) is Presence.UNMARKED
 
 
 def test_an_index_belongs_to_the_installation_that_made_it(store_of: OpenStore) -> None:

@@ -27,6 +27,10 @@ class FixedGeneration:
         return False
 
     @contextmanager
+    def index(self, generation_id: int) -> Iterator[Index]:
+        yield self.made.index
+
+    @contextmanager
     def indexes(self) -> Iterator[Mapping[int, Index]]:
         yield {0: self.made.index}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.index_states import IndexStates
 from ingest.documents import Document
 from retrieval.bm25 import Bm25Encoder
 from retrieval.encoders import EncoderChoice
@@ -15,6 +16,7 @@ from workers.deletion import CollectTask, Deleter
 from workers.embed_task import EmbedTask
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher
+from workers.index_checks import IndexChecks
 from workers.ingest_task import IngestTask
 from workers.verify import Verified, Verifier
 from workers.worker_deps import WorkerDeps
@@ -33,12 +35,17 @@ class GenerationsFixture(WorkerFixture):
         first = self.encoders.choices[0]
         self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0
-        self.open = OpenGenerations(self.records, store, self.encoders, self.sparse, clock=lambda: self.now)
+        self.open = OpenGenerations(
+            self.records, store, self.encoders, self.sparse, refuse_lost=True, clock=lambda: self.now
+        )
+        self.states, self.checked_at = IndexStates(self.engine), 1_000.0
+        self.check_parts = (self.catalog, self.states, self.jobs, self.records, store, self.open)
+        self.checks = IndexChecks(*self.check_parts, clock=lambda: self.checked_at, pause=lambda: None)
         self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open)
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.open, self.texts, self.blobs)
-        self.searcher = Searcher(self.open, self.catalog, self.texts)
+        self.searcher = Searcher(self.open, self.catalog, self.texts, found_nothing=self.checks.after_nothing)
         self.builder, self.task = open_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:

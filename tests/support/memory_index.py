@@ -101,6 +101,9 @@ class MemoryIndex:
     def versions(self) -> dict[str, int]:
         return dict(Counter(c.version_id for c in list(self.kept.values())))
 
+    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+        return {version: self.count(tenant, version, embedded_only=embedded_only) for tenant, version in versions}
+
     def tenants_of(self, version_id: str) -> list[str]:
         return sorted({c.tenant_id for c in list(self.kept.values()) if c.version_id == version_id})
 

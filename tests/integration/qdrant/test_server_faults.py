@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieval.errors import ChunksMissingError, IndexRefusedError, IndexUnavailableError
+from retrieval.errors import ChunksMissingError, IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.retries import RetryPolicy
 from tests.support.faulty_proxy import ANSWER_LOST, CUT, Fault, FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words
@@ -233,7 +233,7 @@ def test_readiness_is_asked_once_and_says_what_is_wrong(
     with pytest.raises(IndexUnavailableError, match="as red"):
         index.require_ready()
     client.delete_collection(name)
-    with pytest.raises(IndexUnavailableError, match=r"404.*start again"):
+    with pytest.raises(IndexLostError, match=r"does not have the index's collection.*leadline index rebuild"):
         index.require_ready()
     index.close()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.edge_shard import _opening_error
+from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.shard_folder import ShardFolder, clone_shard
 from tests.support.compacted_index import BY_HAND, DIMENSION, put, stored_points, version, write_first, write_more
@@ -105,5 +106,20 @@ def test_a_folder_is_opened_once(tmp_path: Path) -> None:
 
 def test_a_generation_that_is_gone_is_an_error_and_not_an_empty_index(tmp_path: Path) -> None:
     shutil.rmtree(compacted(tmp_path / "i"))
-    with pytest.raises(IndexUnavailableError, match="gen-000002, which is not there"):
+    with pytest.raises(IndexLostError, match=r"gen-000002, which is not there\..*leadline index rebuild"):
         opened(tmp_path / "i")
+
+
+def test_damaged_files_are_a_lost_index_and_never_advice_to_remove_it(tmp_path: Path) -> None:
+    current = compacted(tmp_path / "i")
+    for state in current.glob("segments/*/segment.json"):
+        state.unlink()
+    with pytest.raises(IndexLostError, match=r"damaged.*leadline index rebuild") as raised:
+        opened(tmp_path / "i")
+    assert "remove" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [28, 13, 24, 30])
+def test_a_machine_that_is_short_of_something_is_no_damage(number: int) -> None:
+    error = _opening_error(RuntimeError(f"Service error: failed to write (os error {number})"))
+    assert not isinstance(error, IndexLostError)

@@ -1,0 +1,108 @@
+"""What the index should hold by the catalog, and the results of comparing the two."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Engine, Row, Select, func, select
+
+from ingest.catalog.database import portions, read, upsert, write
+from ingest.catalog.tables import documents, index_states, jobs, versions
+from ingest.documents import JobKind, VersionState
+from ingest.generations import IndexState, SearchableVersion
+
+_UNFINISHED = ("queued", "running")
+
+
+class IndexStates:
+    """The versions that searches should find, and for each generation of the index the result of its last check."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def searchable(self) -> list[SearchableVersion]:
+        """List every tenant's versions that searches should find and that have chunks."""
+        with read(self._engine) as connection:
+            return [_version_of(row) for row in connection.execute(_searchable()).all()]
+
+    def again(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
+        """Return by id those of `version_ids` that searches should still find."""
+        with read(self._engine) as connection:
+            return {
+                row.id: _version_of(row)
+                for some in portions(sorted(version_ids))
+                for row in connection.execute(_searchable().where(versions.c.id.in_(some))).all()
+            }
+
+    def sample(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
+        """Choose at random up to `size` versions that searches should find, of one tenant or of all."""
+        query = _searchable().order_by(func.random()).limit(size)
+        if tenant_id is not None:
+            query = query.where(versions.c.tenant_id == tenant_id)
+        with read(self._engine) as connection:
+            return [_version_of(row) for row in connection.execute(query).all()]
+
+    def of(self, generation_id: int) -> IndexState:
+        """Return the result of the last check; a generation that was never checked has no time of a check."""
+        query = select(index_states).where(index_states.c.generation_id == generation_id)
+        with read(self._engine) as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return IndexState(generation_id)
+        return IndexState(
+            generation_id,
+            row.marked_at is not None,
+            row.checked_at,
+            row.versions,
+            row.missing,
+            row.requeued,
+            row.lost or "",
+        )
+
+    def record(self, found: IndexState) -> None:
+        """Record the result of a check. `requeued` is added to the count so far; a mark, once recorded, stays."""
+        now = time.time()
+        values = {
+            "generation_id": found.generation,
+            "marked_at": now if found.is_marked else None,
+            "checked_at": now,
+            "versions": found.versions,
+            "missing": found.missing,
+            "requeued": found.requeued,
+            "lost": found.lost or None,
+        }
+        changed = {name: value for name, value in values.items() if name != "generation_id"} | {
+            "requeued": index_states.c.requeued + found.requeued,
+            "marked_at": func.coalesce(index_states.c.marked_at, values["marked_at"]),
+        }
+        with write(self._engine) as connection:
+            statement = upsert(connection, index_states).values(**values)
+            connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
+
+
+def _searchable() -> Select[Any]:
+    ingest, embed = jobs.alias("ingest"), jobs.alias("embed")
+    ingesting = (ingest.c.version_id == versions.c.id) & (ingest.c.kind == JobKind.INGEST)
+    embedding = (embed.c.version_id == versions.c.id) & (embed.c.kind == JobKind.EMBED)
+    is_ready = (versions.c.state == VersionState.READY) & embed.c.id.is_(None)
+    return (
+        select(
+            versions.c.id,
+            versions.c.tenant_id,
+            versions.c.chunks,
+            is_ready.label("needs_vectors"),
+            ingest.c.id.is_not(None).label("is_moving"),
+            func.coalesce(versions.c.ready_at, versions.c.searchable_at, 0.0).label("settled_at"),
+        )
+        .select_from(versions)
+        .join(documents, documents.c.id == versions.c.document_id)
+        .outerjoin(ingest, ingesting & ingest.c.state.in_(_UNFINISHED))
+        .outerjoin(embed, embedding & embed.c.state.in_(_UNFINISHED))
+        .where(documents.c.active_version_id == versions.c.id, documents.c.deleted_at.is_(None), versions.c.chunks > 0)
+    )
+
+
+def _version_of(row: Row[Any]) -> SearchableVersion:
+    return SearchableVersion(
+        row.id, row.tenant_id, row.chunks, bool(row.needs_vectors), bool(row.is_moving), row.settled_at
+    )

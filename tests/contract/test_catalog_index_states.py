@@ -1,0 +1,108 @@
+"""What the index should hold by the catalog, and the results of comparing the two, on each database."""
+
+import pytest
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.index_states import IndexStates
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Failure, JobKind, VersionState
+from ingest.generations import GenerationState, IndexState
+from tests.support.catalogs import arrive, embedded, finish_ingest, searchable
+
+
+@pytest.fixture
+def states(engine: Engine) -> IndexStates:
+    GenerationRecords(engine).ensure_first("old/8", "words", 8)
+    return IndexStates(engine)
+
+
+def test_versions_that_searches_find_are_listed_with_what_the_index_must_hold(
+    catalog: Catalog, jobs: Jobs, states: IndexStates
+) -> None:
+    arrive(catalog, "accepted")  # nothing was made of it yet
+    jobs.fail(jobs.claim(JobKind.INGEST)[0], Failure("document_damaged", "It is damaged."))
+    arrive(catalog, "words alone")
+    by_words = searchable(jobs, chunks=3).version_id
+    (unembedded,) = states.searchable()
+    assert (unembedded.id, unembedded.chunks, unembedded.needs_vectors) == (by_words, 3, False)
+    embedded(jobs)
+    (ready,) = states.searchable()
+    assert (ready.needs_vectors, ready.is_moving) == (True, False)
+    jobs.reindex(by_words)
+    (again,) = states.searchable()
+    assert again.is_moving
+    finish_ingest(jobs, jobs.claim(JobKind.INGEST)[0], chunks=4)
+    (written,) = states.searchable()
+    assert (written.chunks, written.needs_vectors, written.is_moving) == (4, False, False)
+
+
+def test_deleted_staged_and_empty_versions_are_not_listed(catalog: Catalog, jobs: Jobs, states: IndexStates) -> None:
+    gone, empty = arrive(catalog, "gone"), arrive(catalog, "empty")
+    for chunks in (2, 0):
+        finish_ingest(jobs, jobs.claim(JobKind.INGEST)[0], chunks=chunks)
+    catalog.delete("ann", gone.id)
+    assert catalog.version(empty.version.id).state is VersionState.SEARCHABLE
+    assert states.searchable() == []
+    assert states.again([gone.version.id, empty.version.id]) == {}
+
+
+def test_a_version_whose_embedding_failed_must_have_its_words(
+    catalog: Catalog, jobs: Jobs, states: IndexStates
+) -> None:
+    arrive(catalog, "a")
+    job = searchable(jobs)
+    jobs.fail(jobs.claim(JobKind.EMBED)[0], Failure("encoder_failed", "It failed."))
+    (version,) = states.searchable()
+    assert (version.id, version.needs_vectors) == (job.version_id, False)
+
+
+def test_a_sample_is_of_one_tenant_or_of_all_and_no_larger_than_asked(
+    catalog: Catalog, jobs: Jobs, states: IndexStates
+) -> None:
+    for content, tenant in (("a", "ann"), ("b", "ann"), ("c", "bob")):
+        arrive(catalog, content, tenant=tenant)
+        searchable(jobs)
+    assert {version.tenant_id for version in states.sample(10)} == {"ann", "bob"}
+    assert [version.tenant_id for version in states.sample(10, tenant_id="bob")] == ["bob"]
+    assert len(states.sample(2)) == 2
+    assert set(states.again([version.id for version in states.searchable()[:2]])) == {
+        version.id for version in states.searchable()[:2]
+    }
+
+
+def test_a_result_is_read_as_it_was_recorded_and_a_mark_stays(states: IndexStates) -> None:
+    assert states.of(1) == IndexState(1)
+    states.record(IndexState(1, is_marked=True, versions=10, missing=1, requeued=1))
+    states.record(IndexState(1, versions=10, missing=10, requeued=2, lost="It is gone."))
+    found = states.of(1)
+    assert (found.is_marked, found.versions, found.missing, found.requeued) == (True, 10, 10, 3)
+    assert found.lost == "It is gone."
+    assert found.checked_at is not None
+    states.record(IndexState(1, is_marked=True, versions=10))
+    assert (states.of(1).lost, states.of(1).requeued) == ("", 3)
+
+
+def test_a_loss_is_told_with_the_generation_and_ends_with_it(engine: Engine, states: IndexStates) -> None:
+    generations = GenerationRecords(engine)
+    states.record(IndexState(1, is_marked=True, lost="It is gone."))
+    assert [each.lost for each in generations.live()] == [generations.active().lost] == ["It is gone."]
+    generations.begin("new/8", "words", 8)
+    generations.activate(2)
+    assert {each.id: (each.state, each.lost) for each in generations.all()} == {
+        1: (GenerationState.DISCARDED, "It is gone."),
+        2: (GenerationState.ACTIVE, ""),
+    }
+
+
+def test_a_generation_that_is_revived_has_no_result_any_more(engine: Engine, states: IndexStates) -> None:
+    generations = GenerationRecords(engine)
+    states.record(IndexState(1, is_marked=True))
+    generations.begin("new/8", "words", 8)
+    generations.activate(2)
+    generations.revive(1)
+    assert states.of(1) == IndexState(1)
+    states.record(IndexState(2, is_marked=True))
+    generations.revive(1)
+    assert states.of(2).is_marked

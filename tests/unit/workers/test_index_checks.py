@@ -1,0 +1,248 @@
+"""When an index counts as lost, when its versions are indexed again, and when it says nothing at all."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest.documents import Document, JobKind, VersionState
+from ingest.generations import IndexState, SearchableVersion
+from retrieval import build
+from retrieval.errors import IndexLostError, IndexUnavailableError
+from retrieval.generations import Presence
+from tests.support.generations_fixture import SHIPS, GenerationsFixture
+from tests.support.installations import OURS
+from tests.support.worker_fixture import no
+from workers.index_checks import Comparison, IndexChecks, judge
+
+MARKED = IndexState(1, is_marked=True)
+UNKNOWN = IndexState(1)
+
+
+def versions(
+    count: int, *, is_moving: bool = False, settled_at: float = 0.0, prefix: str = "v"
+) -> list[SearchableVersion]:
+    return [SearchableVersion(f"{prefix}{n}", "ann", 2, True, is_moving, settled_at) for n in range(count)]
+
+
+def test_one_version_in_a_hundred_may_be_missing_and_two_may_not() -> None:
+    hundred = versions(100)
+    one = judge(MARKED, is_marked=True, found=Comparison(hundred, hundred[:1]))
+    assert (one.lost, one.versions, one.missing) == ("", 100, 1)
+    two = judge(MARKED, is_marked=True, found=Comparison(hundred, hundred[:2]))
+    assert "lacks 2 of 100 documents" in two.lost
+
+
+def test_versions_that_are_about_to_be_indexed_again_count_on_neither_side() -> None:
+    resting, moving = versions(50), versions(50, is_moving=True, prefix="m")
+    found = judge(MARKED, is_marked=True, found=Comparison([*resting, *moving], moving))
+    assert (found.lost, found.versions, found.missing) == ("", 50, 0)
+
+
+def test_an_index_without_its_mark_is_lost_however_few_versions_it_lacks() -> None:
+    thousand = versions(1_000)
+    found = judge(MARKED, is_marked=False, found=Comparison(thousand, thousand[:1]))
+    assert "removed or replaced" in found.lost
+    moving = versions(1, is_moving=True)
+    assert judge(MARKED, is_marked=False, found=Comparison(moving, moving)).lost
+
+
+def test_an_index_without_its_mark_that_has_everything_gets_it_again() -> None:
+    found = judge(MARKED, is_marked=False, found=Comparison(versions(10), []))
+    assert (found.lost, found.is_marked) == ("", True)
+
+
+def test_an_index_of_an_earlier_release_is_adopted_if_it_agrees_and_lost_if_not() -> None:
+    ten = versions(10)
+    adopted = judge(UNKNOWN, is_marked=False, found=Comparison(ten, []))
+    assert (adopted.lost, adopted.is_marked) == ("", True)
+    refused = judge(UNKNOWN, is_marked=False, found=Comparison(ten, ten))
+    assert refused.lost
+    assert not refused.is_marked
+
+
+def test_a_new_installation_is_marked_and_one_whose_versions_all_move_is_not_judged() -> None:
+    assert judge(UNKNOWN, is_marked=False, found=Comparison([], [])).is_marked
+    moving = versions(3, is_moving=True)
+    undecided = judge(UNKNOWN, is_marked=False, found=Comparison(moving, moving))
+    assert (undecided.lost, undecided.is_marked) == ("", False)
+
+
+def test_after_a_crash_the_last_writes_may_be_missing_and_nothing_older() -> None:
+    old, last = versions(5, settled_at=1_000.0), versions(5, settled_at=9_000.0, prefix="l")
+    everything = [*old, *last]
+    crashed = judge(MARKED, is_marked=True, found=Comparison(everything, last), crashed=True)
+    assert (crashed.lost, crashed.missing) == ("", 5)
+    assert judge(MARKED, is_marked=True, found=Comparison(everything, last)).lost
+    assert judge(MARKED, is_marked=True, found=Comparison(everything, [old[0], *last]), crashed=True).lost
+    assert judge(MARKED, is_marked=False, found=Comparison(everything, last), crashed=True).lost
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[GenerationsFixture]:
+    made = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path, OURS))
+    yield made
+    made.close()
+
+
+def fill(at: GenerationsFixture, count: int) -> list[Document]:
+    documents = [at.upload(f"# {n}\n\nWords of document number {n}.", f"{n}.md") for n in range(count)]
+    at.work_off()
+    return documents
+
+
+def lose(at: GenerationsFixture, *documents: Document) -> None:
+    """Remove the chunks of documents from the active index, and leave the catalog as it is."""
+    with at.open.index(at.records.active().id) as index:
+        for document in documents:
+            assert index.delete_version("ann", document.version.id)
+
+
+def test_what_is_missing_is_indexed_again_counted_and_found(at: GenerationsFixture) -> None:
+    documents = fill(at, 100)
+    at.checks.run()
+    lose(at, documents[7])
+    found = at.checks.run()
+    assert (found.versions, found.missing, found.requeued, found.lost) == (100, 1, 1, "")
+    assert at.checks.run().missing == 0  # it waits to be indexed again, and is not queued twice
+    at.work_off()
+    assert at.checks.run().missing == 0
+    assert at.states.of(1).requeued == 1
+    assert at.verify().agrees
+    assert documents[7].id in at.found("document number 7")
+
+
+def test_a_version_without_its_vectors_is_missing_too(at: GenerationsFixture) -> None:
+    documents = fill(at, 3)
+    with at.open.index(1) as index:
+        points = list(index.points("ann", documents[0].version.id))
+        index.delete_version("ann", documents[0].version.id)
+        index.upsert(points, [at.sparse.document("words") for _ in points])
+    assert "lacks 1 of 3" in at.checks.look().lost
+
+
+def test_a_loss_refuses_searches_and_a_rebuild_serves_them_again_without_a_restart(at: GenerationsFixture) -> None:
+    documents = fill(at, 4)
+    at.checks.run()
+    lose(at, *documents[:2])
+    assert at.checks.run().lost
+    with pytest.raises(IndexLostError, match=r"lacks 2 of 4 documents.*leadline index rebuild"):
+        at.found("document")
+    with pytest.raises(IndexLostError):
+        at.open.require_ready()
+    at.switcher.rebuild(at.encoders.choices[0], at.sparse.fingerprint)
+    assert len(at.found("document", top_k=4)) == 4
+    at.open.require_ready()
+    assert at.checks.run().lost == ""
+    assert at.verify().agrees
+    assert at.records.discarded() == [1]  # nobody can go back to it
+    at.open.tidy()
+    assert at.store.presence(1) is Presence.ABSENT
+
+
+def test_documents_wait_for_a_lost_index_to_be_made_again_and_none_fails(at: GenerationsFixture) -> None:
+    documents = fill(at, 2)
+    at.checks.run()
+    embedding = at.upload(SHIPS, "ships.md")
+    (job,) = at.jobs.claim(JobKind.INGEST)
+    at.ingest.run(job, no)
+    lose(at, *documents, embedding)
+    assert at.checks.run().lost
+    (claimed,) = at.jobs.claim(JobKind.EMBED)
+    with pytest.raises(IndexLostError):
+        at.embed.run([claimed], no)
+    at.jobs.hand_back(claimed)
+    at.switcher.rebuild(at.encoders.choices[0], at.sparse.fingerprint)
+    at.work_off()
+    assert at.state(embedding) is VersionState.READY
+    assert at.verify().agrees
+
+
+def test_a_search_without_hits_finds_the_loss_and_looks_seldom(at: GenerationsFixture) -> None:
+    documents = fill(at, 3)
+    at.checks.run()
+    lose(at, *documents)
+    with pytest.raises(IndexLostError, match="lacks 3 of 3 documents"):
+        at.found("document")
+    at.states.record(replace(at.states.of(1), requeued=0, lost=""))  # as if nobody had noticed
+    assert at.found("document") == []  # the last look was a moment ago
+    at.checked_at += 3_600.0
+    with pytest.raises(IndexLostError):
+        at.found("document")
+
+
+def test_a_search_without_hits_of_another_tenant_says_nothing(at: GenerationsFixture) -> None:
+    fill(at, 3)
+    at.checks.run()
+    at.checks.after_nothing("bob")
+    assert at.states.of(1).lost == ""
+
+
+def test_deletions_replacements_and_moves_are_no_loss(at: GenerationsFixture) -> None:
+    documents = fill(at, 6)
+    at.checks.run()
+    at.deleter.delete("ann", documents[0].id)
+    at.replace(documents[1], "# New\n\nOther words.")
+    at.catalog.cancel("ann", at.upload("# C\n\nCancelled.", "c.md").id)
+    at.begin("hashing-32")
+    assert at.checks.run().lost == ""
+    at.work_off()
+    assert at.checks.run().lost == ""
+    at.build()
+    at.records.activate(2)
+    found = at.checks.run()
+    assert (found.generation, found.versions, found.missing, found.lost) == (2, 5, 0, "")
+    assert at.store.presence(2) is Presence.MARKED
+    at.switcher.rollback()
+    assert at.checks.run().lost == ""
+
+
+def test_a_generation_that_was_kept_is_judged_anew_when_it_comes_back(at: GenerationsFixture) -> None:
+    fill(at, 3)
+    at.checks.run()
+    at.begin("hashing-32")
+    at.build()
+    at.records.activate(2)
+    at.now += 10.0
+    at.open.require_ready()  # follows
+    with at.open._lock:
+        index = at.open._indexes.pop(1)
+    index.close()
+    at.store.remove(1)  # while nobody searched it
+    at.switcher.rollback()
+    assert at.checks.run().lost == ""
+    assert at.verify().agrees
+
+
+def test_an_index_that_cannot_be_asked_is_not_judged(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(at, 2)
+    at.checks.run()
+    at_first = at.states.of(1).checked_at
+
+    def away(generation_id: int) -> Presence:
+        raise IndexUnavailableError("The vector server does not answer.")
+
+    monkeypatch.setattr(at.store, "presence", away)
+    at.checks.at_open(crashed=True)
+    at.checks.after_nothing("ann")
+    with pytest.raises(IndexUnavailableError):
+        at.checks.run()
+    assert at.states.of(1).checked_at == at_first
+
+
+def test_after_a_crash_staged_versions_are_indexed_again_too(at: GenerationsFixture) -> None:
+    (document,) = fill(at, 1)
+    at.checks.run()
+    at.replace(document, "# Second\n\nThe second version.")
+    (job,) = at.jobs.claim(JobKind.INGEST)
+    at.ingest.run(job, no)
+    with at.open.index(1) as index:
+        index.delete_version("ann", job.version_id)
+    checks = IndexChecks(*at.check_parts, pause=lambda: None)
+    checks.at_open(crashed=True)
+    (again,) = at.jobs.claim(JobKind.INGEST)
+    at.ingest.run(again, no)
+    at.work_off()
+    assert at.state(document) is VersionState.READY
+    assert at.verify().agrees

@@ -1,0 +1,259 @@
+"""Compare the active index with the catalog, so that a lost index is an outage and never an answer "not found".
+
+An index is lost if more than 1 % of the versions at rest are not completely in it, or if it does not carry the mark
+that it was given when it was found complete. Searches are refused then until `leadline index rebuild` has made another.
+Fewer missing versions are queued to be indexed again. A version is at rest while no job is about to write it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.index_states import IndexStates
+from ingest.catalog.jobs import Jobs
+from ingest.generations import Generation, IndexState, SearchableVersion
+from retrieval.errors import IndexLostError, IndexUnavailableError
+from retrieval.generations import IndexStore, Presence
+from retrieval.index import IndexInventory
+from retrieval.open_generations import OpenGenerations
+from workers.upkeep import reconcile
+
+# Of so many versions that are missing, no more than a few in a thousand searches should notice anything while they are
+# indexed again; a larger share is damage, of which a search without hits says nothing.
+LOST_SHARE = 0.01
+# Versions compared by a quick look. If 5 % are missing, it misses them in 6 of 1,000 looks.
+SAMPLE = 100
+# A power cut takes writes that the system had not written to its disk yet, which it does after 30 s by default.
+_UNWRITTEN_SECONDS = 120.0
+# A replica may answer a moment late; what is missing is compared again after this pause.
+_PAUSE_SECONDS = 1.0
+# Looks after searches without hits take at most a fiftieth of the time.
+_BETWEEN_LOOKS_SECONDS = 5.0
+_BETWEEN_LOOKS_FACTOR = 50.0
+
+log = structlog.get_logger(__name__)
+
+
+def pause_briefly() -> None:
+    """Give replicas and writes under way the time to arrive."""
+    time.sleep(_PAUSE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The versions that were compared, and those of them that the index does not hold completely."""
+
+    versions: Sequence[SearchableVersion]
+    short: Sequence[SearchableVersion]
+
+    @property
+    def at_rest(self) -> list[SearchableVersion]:
+        return [version for version in self.versions if not version.is_moving]
+
+    @property
+    def missing(self) -> list[SearchableVersion]:
+        """The versions at rest that are not completely in the index; the others are about to be indexed again."""
+        return [version for version in self.short if not version.is_moving]
+
+
+def compare(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
+    """Compare an index with the catalog. A version is missing if it was so twice, and is still wanted afterwards."""
+    versions = states.searchable()
+    short = _short_of(index, versions)
+    if short:
+        pause()
+        wanted = states.again([version.id for version in short])
+        short = _short_of(index, list(wanted.values()))
+        wanted = states.again([version.id for version in short])
+        short = [wanted[version.id] for version in short if wanted.get(version.id) == version]
+    return Comparison(versions, short)
+
+
+def judge(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
+    """Return the state of an index after a comparison; `is_marked` says that the index carries its mark now.
+
+    After a crash, versions that were written in the last minutes before it do not count if nothing else is missing: a
+    power cut explains them.
+    """
+    at_rest, missing = found.at_rest, found.missing
+    if state.is_marked and not is_marked and found.short:
+        return _lost(state, "Its files were removed or replaced. ", found.short, found.versions)
+    too_many = len(missing) > LOST_SHARE * len(at_rest)
+    if too_many and not (crashed and _are_recent(missing, at_rest)):
+        return _lost(state, "", missing, at_rest)
+    counted = replace(state, versions=len(at_rest), missing=len(missing), requeued=0, lost="")
+    if too_many or (found.versions and not at_rest):  # which says nothing about the index yet
+        return counted
+    return replace(counted, is_marked=True)
+
+
+def examine(
+    generation: Generation,
+    states: IndexStates,
+    store: IndexStore,
+    open_index: Callable[[], AbstractContextManager[IndexInventory]],
+    *,
+    pause: Callable[[], None] = pause_briefly,
+    crashed: bool = False,
+) -> tuple[IndexState, Sequence[SearchableVersion]]:
+    """Return the state of a generation's index, with the versions at rest that are missing; nothing is recorded.
+
+    An index that does not exist is not opened, because that would make an empty one.
+    """
+    state, presence = states.of(generation.id), store.presence(generation.id)
+    try:
+        if presence is Presence.ABSENT:
+            versions = states.searchable()
+            found = Comparison(versions, versions)
+        else:
+            with open_index() as index:
+                found = compare(states, index, pause)
+    except IndexLostError as error:
+        versions = states.searchable()
+        return _lost(state, f"{error.detail} ", versions, versions), versions
+    return judge(state, is_marked=presence is Presence.MARKED, found=found, crashed=crashed), found.missing
+
+
+class IndexChecks:
+    """Checks the active generation's index, and records what it finds; any number of processes may do so."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        states: IndexStates,
+        jobs: Jobs,
+        records: GenerationRecords,
+        store: IndexStore,
+        generations: OpenGenerations,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[], None] = pause_briefly,
+    ) -> None:
+        self._catalog = catalog
+        self._states = states
+        self._jobs = jobs
+        self._records = records
+        self._store = store
+        self._generations = generations
+        self._clock = clock
+        self._pause = pause
+        self._looking = threading.Lock()
+        self._next_look = 0.0
+
+    def at_open(self, *, crashed: bool = False) -> None:
+        """Check the index that was just opened: in full after a crash or where something is amiss, else a sample."""
+        try:
+            active = self._records.active()
+            state = self._states.of(active.id)
+            if crashed or state.lost or not state.is_marked or not self._is_intact(active, None):
+                self.run(crashed=crashed)
+        except IndexUnavailableError as error:  # whoever opened it knows already; upkeep checks again
+            log.warning("the index was not checked", error=str(error))
+
+    def after_nothing(self, tenant_id: str) -> None:
+        """Look, not too often, whether a tenant's search found nothing because the index has lost it.
+
+        Raises `IndexLostError`.
+        """
+        with self._looking:
+            begun = self._clock()
+            if begun < self._next_look:
+                return
+            try:
+                active = self._records.active()
+                found = None if self._is_intact(active, tenant_id) else self.run()
+            except IndexUnavailableError as error:
+                log.warning("the index was not checked", error=str(error))
+                found = None
+            took = self._clock() - begun
+            self._next_look = begun + max(_BETWEEN_LOOKS_SECONDS, _BETWEEN_LOOKS_FACTOR * took)
+        if found is not None and found.lost:
+            raise IndexLostError(found.lost)
+
+    def run(self, *, crashed: bool = False) -> IndexState:
+        """Compare the whole index with the catalog, queue what is missing, record the result and return it.
+
+        Raises `IndexUnavailableError` if the index does not answer; then nothing is recorded.
+        """
+        active = self._records.active()
+        found, missing = self._examine(active, crashed=crashed)
+        if self._records.active().id != active.id:  # it was left meanwhile, and may be gone by now
+            return self._states.of(active.id)
+        if not found.lost:
+            if found.is_marked and self._store.presence(active.id) is Presence.UNMARKED:
+                self._store.mark(active.id)
+            found = replace(found, requeued=self._queue_again(active, missing, crashed=crashed))
+        self._states.record(found)
+        if found.lost:
+            log.error("the index is lost", generation=active.id, reason=found.lost)
+        elif found.missing or found.requeued:
+            log.warning("documents that the index lacks are indexed again", **_counts(found))
+        self._generations.look_again()
+        return found
+
+    def look(self) -> IndexState:
+        """Compare the whole index with the catalog, and change and record nothing."""
+        return self._examine(self._records.active(), crashed=False)[0]
+
+    def _examine(self, active: Generation, *, crashed: bool) -> tuple[IndexState, Sequence[SearchableVersion]]:
+        index = partial(self._generations.index, active.id)
+        return examine(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
+
+    def _is_intact(self, active: Generation, tenant_id: str | None) -> bool:
+        """Return false if the mark is gone, or a sample of the versions at rest is not completely in the index."""
+        if self._store.presence(active.id) is not Presence.MARKED:
+            return False
+        sample = [each for each in self._states.sample(SAMPLE, tenant_id=tenant_id) if not each.is_moving]
+        try:
+            with self._generations.index(active.id) as index:
+                return not _short_of(index, sample)
+        except IndexLostError:
+            return False
+
+    def _queue_again(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
+        """Queue versions to be indexed again; return how many. After a crash, these are staged versions too."""
+        if crashed:
+            with self._generations.index(active.id) as index:
+                return len(reconcile(self._catalog, self._jobs, index))
+        for version in missing:
+            self._jobs.reindex(version.id)
+        return len(missing)
+
+
+def _short_of(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:
+    """Select the versions that the index does not hold completely."""
+    held: dict[str, int] = {}
+    for needs_vectors in (False, True):
+        some = [(each.tenant_id, each.id) for each in versions if each.needs_vectors is needs_vectors]
+        held |= index.count_each(some, embedded_only=needs_vectors)
+    return [version for version in versions if held.get(version.id, 0) < version.chunks]
+
+
+def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[SearchableVersion]) -> bool:
+    """Return true if all missing versions were written within minutes of the last one that was written at all."""
+    latest = max(version.settled_at for version in at_rest)
+    return all(version.settled_at >= latest - _UNWRITTEN_SECONDS for version in missing)
+
+
+def _lost(
+    state: IndexState, reason: str, missing: Sequence[SearchableVersion], versions: Sequence[SearchableVersion]
+) -> IndexState:
+    lacking = f"It lacks {len(missing):,} of {len(versions):,} documents that searches should find."
+    found = replace(state, versions=len(versions), missing=len(missing), requeued=0)
+    return replace(found, lost=f"The vector index has lost documents. {reason}{lacking}")
+
+
+def _counts(found: IndexState) -> dict[str, int]:
+    return {
+        "generation": found.generation,
+        "versions": found.versions,
+        "missing": found.missing,
+        "requeued": found.requeued,
+    }
