@@ -222,7 +222,7 @@ def _assemble(
         tell_webhooks=WebhookSender(parts.outbox, settings).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        settle=ReadersWriter(catalog, generations).settle_all,
+        settle=partial(_settle_index, parts),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
@@ -240,6 +240,12 @@ def _settle(parts: Parts, *, crashed: bool) -> None:
     recovered = parts.jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
+
+
+def _settle_index(parts: Parts) -> None:
+    """Give the index the readers that it is behind with, and check it if it has just become the active one."""
+    ReadersWriter(parts.catalog, parts.generations).settle_all()
+    parts.index_checks.check_new()
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

@@ -47,9 +47,8 @@ class IndexLostError(IndexUnavailableError):
     code = "index_lost"
     public_detail = ""
     default_hint = (
-        "Run `leadline index rebuild`: it makes the index again from what was uploaded, and searches are served again "
-        "when it ends. If a disk is not mounted, or a vector server was started without its data, put that right "
-        "first and start again instead."
+        "Run `leadline index rebuild`: it makes the index again from what was uploaded, while the service runs. If "
+        "only a disk or a volume was not mounted, mount it and restart instead."
     )
 
 

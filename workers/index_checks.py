@@ -157,6 +157,11 @@ class IndexChecks:
         except IndexUnavailableError as error:  # whoever opened it knows already; upkeep checks again
             log.warning("the index was not checked", error=str(error))
 
+    def check_new(self) -> None:
+        """Check the active generation if that was never done, as after a switch."""
+        if self._states.of(self._records.active().id).checked_at is None:
+            self.run()
+
     def after_nothing(self, tenant_id: str) -> None:
         """Look, not too often, whether a tenant's search found nothing because the index has lost it.
 

@@ -1,6 +1,6 @@
 """When an index counts as lost, when its versions are indexed again, and when it says nothing at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ingest.generations import IndexState, SearchableVersion
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import Presence
+from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.generations_fixture import SHIPS, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.worker_fixture import no
@@ -196,6 +197,42 @@ def test_deletions_replacements_and_moves_are_no_loss(at: GenerationsFixture) ->
     assert at.store.presence(2) is Presence.MARKED
     at.switcher.rollback()
     assert at.checks.run().lost == ""
+
+
+def test_a_document_that_is_deleted_during_a_comparison_is_not_missing(
+    at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = fill(at, 3)
+    at.checks.run()
+    count_each = QdrantEdgeIndex.count_each
+
+    def delete_first(index: QdrantEdgeIndex, versions: Sequence[tuple[str, str]], **more: bool) -> dict[str, int]:
+        at.deleter.delete("ann", documents[0].id)
+        return count_each(index, versions, **more)
+
+    monkeypatch.setattr(QdrantEdgeIndex, "count_each", delete_first)
+    found = at.checks.run()
+    assert (found.missing, found.lost) == (0, "")
+
+
+def test_a_generation_that_is_left_during_a_check_is_not_judged(
+    at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = fill(at, 2)
+    lose(at, *documents)
+    presence = at.store.presence
+
+    def switch_first(generation_id: int) -> Presence:
+        monkeypatch.undo()
+        at.begin("hashing-32")
+        at.build()
+        at.records.activate(2)
+        return presence(generation_id)
+
+    monkeypatch.setattr(at.store, "presence", switch_first)
+    at.checks.run()
+    assert at.states.of(1).checked_at is None
+    assert at.records.discarded() == []  # nothing was recorded that would make the way back impossible
 
 
 def test_a_generation_that_was_kept_is_judged_anew_when_it_comes_back(at: GenerationsFixture) -> None:

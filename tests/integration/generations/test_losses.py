@@ -1,0 +1,92 @@
+"""An index that was lost behind the back of the processes that have it open, in a folder and on a server."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from retrieval.errors import IndexLostError
+from retrieval.generations import IndexStore, Presence
+from retrieval.index_stores import ServerStore
+from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
+
+
+@pytest.fixture
+def lose(store: IndexStore, tmp_path: Path) -> Callable[[], None]:
+    """Removes the first generation's index, as the loss of a disk or a volume does."""
+
+    def remove() -> None:
+        if isinstance(store, ServerStore):
+            client = QdrantClient(url=store._url, check_compatibility=False)
+            client.delete_collection("leadline")
+            client.close()
+        else:
+            shutil.rmtree(tmp_path / "index")
+
+    return remove
+
+
+def test_every_process_refuses_until_the_index_is_made_again_and_none_is_restarted(
+    at: GenerationsFixture, store: IndexStore, lose: Callable[[], None], tmp_path: Path
+) -> None:
+    whale, ships = at.ready(WHALE), at.ready(SHIPS, "ships.md")
+    at.checks.run()
+    if not isinstance(store, ServerStore):
+        at.open.close()  # a folder is one process's
+    lose()
+    other = GenerationsFixture(tmp_path, store)
+    other.open.open()  # as a restarted process does, of this release or of the one before: it makes an empty index
+    assert store.presence(1) is Presence.UNMARKED
+    other.checks.at_open()
+    for process in (at, other):
+        with pytest.raises(IndexLostError, match=r"lacks 2 of 2 documents.*leadline index rebuild"):
+            process.found("whale")
+        with pytest.raises(IndexLostError):
+            process.open.require_ready()
+    other.switcher.rebuild(other.encoders.choices[0], other.sparse.fingerprint)
+    other.checks.check_new()
+    assert (store.presence(2), other.verify().agrees) == (Presence.MARKED, True)
+    assert set(other.found("whale")) == {whale.id, ships.id}
+    if isinstance(store, ServerStore):
+        assert set(at.found("whale")) == {whale.id, ships.id}
+        at.open.require_ready()
+    other.open.tidy()
+    assert store.presence(1) is Presence.ABSENT
+    other.close()
+
+
+def test_a_collection_that_is_gone_is_a_loss_before_anybody_has_checked(
+    at: GenerationsFixture, store: IndexStore, lose: Callable[[], None]
+) -> None:
+    if not isinstance(store, ServerStore):
+        pytest.skip("the files of a folder stay readable for the process that has them open")
+    at.ready(WHALE)
+    at.checks.run()
+    assert at.found("whale")
+    lose()
+    with pytest.raises(IndexLostError, match="does not have the index's collection"):
+        at.found("whale")
+    found = at.checks.run()
+    assert "lacks 1 of 1 documents" in found.lost
+    assert store.presence(1) is Presence.ABSENT  # a check makes nothing
+
+
+def test_an_index_of_the_release_before_is_adopted_once_it_agrees(
+    at: GenerationsFixture, store: IndexStore, tmp_path: Path
+) -> None:
+    at.ready(WHALE)
+    assert store.presence(1) is Presence.UNMARKED  # nobody has checked it yet, as the release before never does
+    at.checks.at_open()
+    assert store.presence(1) is Presence.MARKED
+    assert at.found("whale")
+
+
+def test_marking_leaves_the_rest_of_what_an_index_says_about_itself(at: GenerationsFixture, store: IndexStore) -> None:
+    at.ready(WHALE)
+    before = store.owner(1)
+    at.checks.run()
+    assert store.owner(1) == before is not None
+    store.adopt(1)
+    assert store.presence(1) is Presence.MARKED
