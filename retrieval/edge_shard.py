@@ -69,6 +69,7 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
     try:
         shard = EdgeShard.load(str(folder), _config(dimension))
     except Exception as error:
+        # guard: damaged-index
         raise _opening_error(error) from error
     with engine_errors():
         schema = shard.info().payload_schema

@@ -230,6 +230,7 @@ class OpenGenerations:
 
     def _require_present(self, generation: Generation) -> None:
         """Raise `IndexLostError` for a generation that has lost its index, if such are refused."""
+        # guard: lost-index-refused
         if self._refuse_lost and generation.lost:
             raise IndexLostError(generation.lost)
 

@@ -111,6 +111,7 @@ class QdrantConnection:
 
     def _ours(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
+            # guard: lost-index-collection
             if _names_no_collection(error):
                 return IndexLostError("The vector server does not have the index's collection.")
             detail = f"The vector server at {self.url} answered {error.status_code}: {_said(error)}"

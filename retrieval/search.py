@@ -147,6 +147,7 @@ class Searcher:
                     found = self._find(made, request, filters, clock)
         hits = self._hits(found, request, made.sparse)
         if not hits:
+            # guard: lost-index-search
             self._found_nothing(request.tenant_id)
         clock.lap("read")
         return SearchResult(hits, clock.laps(), found.reranked, made.id)

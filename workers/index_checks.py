@@ -60,6 +60,7 @@ class Comparison:
     @property
     def missing(self) -> list[SearchableVersion]:
         """The versions at rest that are not completely in the index; the others are about to be indexed again."""
+        # guard: lost-index-moving
         return [version for version in self.short if not version.is_moving]
 
 
@@ -67,6 +68,7 @@ def compare(states: IndexStates, index: IndexInventory, pause: Callable[[], None
     """Compare an index with the catalog. A version is missing if it was so twice, and is still wanted afterwards."""
     versions = states.searchable()
     short = _short_of(index, versions)
+    # guard: lost-index-twice
     if short:
         pause()
         wanted = states.again([version.id for version in short])
@@ -83,8 +85,10 @@ def judge(state: IndexState, *, is_marked: bool, found: Comparison, crashed: boo
     power cut explains them.
     """
     at_rest, missing = found.at_rest, found.missing
+    # guard: lost-index-mark
     if state.is_marked and not is_marked and found.short:
         return _lost(state, "Its files were removed or replaced. ", found.short, found.versions)
+    # guard: lost-index-share
     too_many = len(missing) > LOST_SHARE * len(at_rest)
     if too_many and not (crashed and _are_recent(missing, at_rest)):
         return _lost(state, "", missing, at_rest)
@@ -109,6 +113,7 @@ def examine(
     """
     state, presence = states.of(generation.id), store.presence(generation.id)
     try:
+        # guard: lost-index-absent
         if presence is Presence.ABSENT:
             versions = states.searchable()
             found = Comparison(versions, versions)
@@ -189,6 +194,7 @@ class IndexChecks:
         """
         active = self._records.active()
         found, missing = self._examine(active, crashed=crashed)
+        # guard: lost-index-left
         if self._records.active().id != active.id:  # it was left meanwhile, and may be gone by now
             return self._states.of(active.id)
         if not found.lost:

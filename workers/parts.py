@@ -123,6 +123,7 @@ def parts_over(
         if serving:
             require_fit(active, encoders, sparse, chosen=encoder)
         store = open_store(installation)
+        # guard: lost-index-serving
         generations = OpenGenerations(records, store, encoders, sparse, refuse_lost=serving)
         stack.callback(generations.close)
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)

@@ -125,6 +125,7 @@ class GenerationRecords:
         with write(self._engine) as connection:
             active = generation_rows.lock_active(connection)
             same_encoder = generations.c.encoder == active.encoder
+            # guard: revived-generation-state
             if generation_rows.read(connection, generation_id).state is PREVIOUS:
                 connection.execute(delete(index_states).where(index_states.c.generation_id == generation_id))
             connection.execute(
@@ -216,6 +217,7 @@ class GenerationRecords:
             progress = _progress(connection)
             if not progress.whole:
                 raise incomplete(target, progress)
+            # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
             # From here on the rows describe the generation that was left, which has completely what was ready in it.

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0042_index_states"
-down_revision = "0041_slack_pauses"
+revision = "0043_index_states"
+down_revision = "0042_blob_sealing"
 branch_labels = None
 depends_on = None
 
