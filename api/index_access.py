@@ -197,8 +197,18 @@ def open_index_access(
         store = build.embedded_indexes(home, tie(record, blobs))
         states, served = IndexStates(engine), owner(home)
         if not mine:
-            parts = (records, catalog, encoders, sparse, store, states)
-            yield IndexAccess(*parts, None, None, None, still_served=lambda: owner(home) == served)
+            yield IndexAccess(
+                records,
+                catalog,
+                encoders,
+                sparse,
+                store,
+                states,
+                deps=None,
+                generations=None,
+                checks=None,
+                still_served=lambda: owner(home) == served,
+            )
             return
         jobs = Jobs(engine)
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone

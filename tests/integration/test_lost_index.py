@@ -179,8 +179,8 @@ def test_a_lost_index_is_an_outage_until_it_is_made_again(home: Path, lose: Call
         assert parts(client) == (200, "ready")
         wait_until(lambda: state(client, late) == "ready", what="what came meanwhile was waited for")
         assert "harpoons" in search(client, "harpoons").json()["hits"][0]["text"]
-        services_state = services.index_state()
-        assert services_state.lost == ""
+        wait_until(lambda: services.index_state().checked_at is not None, what="the new index is checked")
+        assert (services.index_state().lost, services.index_state().is_marked) == ("", True)
         report(f"{lose.__name__}, after", services, client)
     found = diagnosed(home)
     assert (found.advice, "all of 7 documents" in found.found) == ("", True)
