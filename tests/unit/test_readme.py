@@ -89,13 +89,13 @@ def test_documents_are_short_enough_to_be_read() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 1000
     assert len((ROOT / "CONTRIBUTING.md").read_text().split()) <= 1700
     assert len((ROOT / "SECURITY.md").read_text().split()) <= 1000
-    assert len((ROOT / "CHANGELOG.md").read_text().splitlines()) <= 40
+    assert len((ROOT / "CHANGELOG.md").read_text().splitlines()) <= 60
     assert {path.name: len(path.read_text().splitlines()) for path in DOCS if path.read_text().count("\n") > 250} == {}
 
 
 def test_decisions_are_few_short_and_dated() -> None:
     _, *entries = re.split(r"^## ", (ROOT / "DECISIONS.md").read_text(), flags=re.MULTILINE)
-    assert len(entries) <= 45
+    assert len(entries) <= 60
     for entry in entries:
         heading, *lines = entry.strip().splitlines()
         assert re.match(r"\d{4}-\d\d-\d\d · \S", heading), heading
