@@ -30,8 +30,8 @@ class Guard:
 
     @property
     def test_name(self) -> str:
-        """The name of the test function, or "" where every test of the file counts."""
-        return self.test.rpartition("::")[2] if "::" in self.test else ""
+        """The name of the test function without its parameters, or "" where every test of the file counts."""
+        return self.test.partition("::")[2].rpartition("::")[2].partition("[")[0]
 
 
 def parse_guards(table: str) -> tuple[Guard, ...]:
