@@ -23,8 +23,8 @@ OTHER = replace(ANN, key_id="y")
 def test_bytes_of_a_file_are_known_to_upkeep_and_backups_until_they_are_removed(engine: Engine) -> None:
     files, removed = Files(engine), RemovedBlobs()
     files.add(stored("file-1"))
-    assert Leftovers(engine).unknown_originals({"blob of file-1", "blob-never"}) == {"blob-never"}
-    assert "blob of file-1" in {each.key for each in CatalogCopies(engine).contents({})}
+    assert Leftovers(engine).unknown_originals({"blob-of-file-1", "blob-never"}) == {"blob-never"}
+    assert "blob-of-file-1" in {each.key for each in CatalogCopies(engine).contents({})}
     removal = FileRemoval(engine, removed.remove)
     assert (removal.run(), removed.keys) == (0, [])
     files.delete("ann", "file-1")
@@ -32,8 +32,8 @@ def test_bytes_of_a_file_are_known_to_upkeep_and_backups_until_they_are_removed(
         files.file(ANN, "file-1")
     with pytest.raises(StoredFileNotFoundError):
         files.delete("ann", "file-1")
-    assert "blob of file-1" not in {each.key for each in CatalogCopies(engine).contents({})}
-    assert (removal.run(), removed.keys, removal.run()) == (1, ["blob of file-1"], 0)
+    assert "blob-of-file-1" not in {each.key for each in CatalogCopies(engine).contents({})}
+    assert (removal.run(), removed.keys, removal.run()) == (1, ["blob-of-file-1"], 0)
 
 
 def test_a_file_is_its_owners_until_a_document_is_made_of_it(engine: Engine, catalog: Catalog) -> None:

@@ -40,7 +40,7 @@ def filled(engine: Engine, tenant: str) -> str:
     """Everything that a tenant may have; returns the text of its key."""
     catalog, jobs = Catalog(engine), Jobs(engine)
     batch, _ = Batches(engine).create(tenant, name="a batch")
-    document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob of {tenant}").document
+    document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob-of-{tenant}").document
     Files(engine).add(stored(f"file-{tenant}", tenant))
     Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
     Collections(engine).delete(tenant, "gone", owner="key:x")
@@ -89,7 +89,7 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     removed = RemovedBlobs()
     removal = TenantRemoval(engine, FileRemoval(engine, removed.remove))
     assert (removal.pending(), removal.step()) == (["ann"], True)  # its documents are deleted, and wait for workers
-    assert removed.keys == ["blob of file-ann"]
+    assert removed.keys == ["blob-of-file-ann"]
     assert removal.step()
     assert "documents" in rows(engine, "ann")
     collect_all(engine)
@@ -128,8 +128,8 @@ def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine
 
 
 def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "blob of ann").write_bytes(b"the original")
-    (tmp_path / "blob of file-ann").write_bytes(b"a file")
+    (tmp_path / "blob-of-ann").write_bytes(b"the original")
+    (tmp_path / "blob-of-file-ann").write_bytes(b"a file")
     other = "the other tenant"  # three letters stand in a random id now and then
     Catalog(engine).ensure_tenant(other)
     filled(engine, other)

@@ -65,7 +65,7 @@ class RemovedBlobs:
 
 def stored(identifier: str = "file-1", tenant: str = "ann", *, content: str = "a", owner: str = "key:x") -> StoredFile:
     """A file of three bytes that was sent without a collection."""
-    digest, blob = hashlib.sha256(content.encode()).hexdigest(), f"blob of {identifier}"
+    digest, blob = hashlib.sha256(content.encode()).hexdigest(), f"blob-of-{identifier}"
     return StoredFile(identifier, tenant, f"{content}.txt", "assistants", "text/plain", digest, 3, blob, owner, 1.0)
 
 
