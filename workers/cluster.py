@@ -19,7 +19,6 @@ from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.quotas import Quota
-from ingest.redis_feed import RedisFeed
 from ingest.resumable import expire_uploads
 from ingest.retention import Retention
 from ingest.webhooks import WebhookSettings
@@ -73,6 +72,9 @@ def open_parts(
     if settings.vector_server_warning:
         log.warning(settings.vector_server_warning)
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    # Commands such as `leadline backup` import this module also where the extra `cluster` is not installed.
+    from ingest.redis_feed import RedisFeed
+
     with ExitStack() as stack:
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)

@@ -29,3 +29,19 @@ def test_a_command_that_needs_the_service_imports_it_when_it_is_called() -> None
 def test_the_service_starts_without_what_checks_replies_against_schemas() -> None:
     loaded = loaded_by("up", "--help")
     assert ("fastapi" in loaded, "jsonschema" in loaded) == (True, False)
+
+
+def test_every_command_can_be_called_where_only_the_embedded_service_is_installed() -> None:
+    """`make run` installs the extras `embedded` and `ocr` alone."""
+    extras = ("celery", "kombu", "psycopg", "qdrant_client", "redis", "obstore", "slack_bolt", "jwt", "torch")
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({extras}))
+from api.cli.main import COMMANDS
+for name, target in COMMANDS.items():
+    target.load(name)
+print(len(COMMANDS))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 25
