@@ -33,7 +33,7 @@ PRINTED = {
     "leadline backup": "holds 3 documents",
     "leadline doctor": "data folder",
     "curl": '"state":',
-    "curl ": "They were lost on the Harrow",
+    "curl ": "within 30 days of receiving it",
     "leadline ask ": "16 orders from Spain were late",
 }
 
