@@ -33,7 +33,17 @@ from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 
 # Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.
-WHOLE = {"audit_chain", "generations", "installation", "notices", "pauses", "tenants", "unknown_versions"}
+WHOLE = {
+    "audit_chain",
+    "blob_sealing",
+    "generations",
+    "index_states",
+    "installation",
+    "notices",
+    "pauses",
+    "tenants",
+    "unknown_versions",
+}
 
 
 def filled(engine: Engine, tenant: str) -> str:

@@ -37,7 +37,7 @@ def stored(engine: Engine, blobs: DirectoryBlobs, content: str = "a") -> None:
 
 def test_a_new_installation_gets_one_id_for_all_its_parts(record: InstallationRecord, blobs: DirectoryBlobs) -> None:
     made = tie(record, blobs)
-    assert made.id == record.id() == read_mark(blobs.path("")) == require_tied(record, blobs)
+    assert made.id == record.id() == read_mark(blobs.path(MARK).parent) == require_tied(record, blobs)
     assert tie(record, blobs).id == made.id
 
 
@@ -56,10 +56,10 @@ def test_another_ones_blobs_are_refused_and_stay_another_ones(
         tie(record, blobs)
     assert "leadline installation adopt" in refused.value.hint
     with pytest.raises(InstallationMismatchError, match=said):
-        refuse_foreign(record, blobs.path(""))
+        refuse_foreign(record, blobs.path(MARK).parent)
     with pytest.raises(InstallationMismatchError, match=said):
         require_tied(record, blobs)
-    assert (record.id(), read_mark(blobs.path(""))) == (ours, "another")
+    assert (record.id(), read_mark(blobs.path(MARK).parent)) == (ours, "another")
 
 
 def test_parts_from_a_release_without_ids_are_tied_if_the_catalog_knows_the_originals(
@@ -67,7 +67,7 @@ def test_parts_from_a_release_without_ids_are_tied_if_the_catalog_knows_the_orig
 ) -> None:
     stored(engine, blobs)
     blobs.put("original/ab/stray", b"of an upload that was never recorded")
-    assert tie(record, blobs).id == record.id() == read_mark(blobs.path(""))
+    assert tie(record, blobs).id == record.id() == read_mark(blobs.path(MARK).parent)
 
 
 def test_an_older_catalog_of_a_release_without_ids_takes_the_id_of_its_blobs(
@@ -83,7 +83,7 @@ def test_an_empty_catalog_is_not_put_before_full_blobs(record: InstallationRecor
     blobs.put("original/ab/x", b"of another catalog")
     with pytest.raises(InstallationMismatchError, match="knows none"):
         tie(record, blobs)
-    assert (record.id(), read_mark(blobs.path(""))) == (None, None)
+    assert (record.id(), read_mark(blobs.path(MARK).parent)) == (None, None)
 
 
 def test_a_full_catalog_is_not_put_before_an_empty_folder(
@@ -92,7 +92,7 @@ def test_a_full_catalog_is_not_put_before_an_empty_folder(
     stored(engine, blobs)
     tie(record, blobs)
     with pytest.raises(InstallationMismatchError, match="holds no original"):
-        tie(record, DirectoryBlobs(blobs.path("") / "not mounted"))
+        tie(record, DirectoryBlobs(blobs.path(MARK).parent / "not mounted"))
 
 
 def test_notices_are_kept_until_they_are_withdrawn(record: InstallationRecord) -> None:

@@ -126,7 +126,7 @@ def in_use(worker: WorkerFixture) -> set[str]:
 def everything_kept(worker: WorkerFixture) -> tuple[set[str], int]:
     """Versions with points, and how many texts and originals are on disk."""
     points = {chunk.version_id for chunk in worker.index.kept.values()}
-    return points, sum(path.is_file() and path.name != MARK for path in worker.blobs.path("").rglob("*"))
+    return points, sum(path.is_file() and path.name != MARK for path in worker.blobs.path(MARK).parent.rglob("*"))
 
 
 @pytest.mark.parametrize("withdraw", [delete, cancel, supersede])

@@ -122,7 +122,8 @@ def test_a_span_of_a_former_version_is_refused_and_says_why(client: Client) -> N
     for state in client.follow(f"/v1/documents/{document}/events"):
         assert state["state"] != "failed"
     for what in ("positions", "content", "outline", "tables"):
-        found = client.http.get(f"/v1/documents/{document}/{what}", params=span)
+        asked = span if what in {"positions", "content"} else {"version": former}
+        found = client.http.get(f"/v1/documents/{document}/{what}", params=asked)
         assert (found.status_code, found.json()["code"]) == (409, "document_state"), what
 
 

@@ -294,19 +294,19 @@ def test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents
     document = world.hidden("cy")[0]
     paths = world.http.app.openapi()["paths"]  # type: ignore[attr-defined]
     routes = [
-        (method.upper(), path)
+        (method.upper(), path, {each["name"] for each in described.get("parameters", ())})
         for path, methods in paths.items()
-        for method in methods
+        for method, described in methods.items()
         if "{document_id}" in path and "batch" not in path
     ]
     assert len(routes) >= 9
-    for method, path in routes:
+    for method, path, known in routes:
         answers = []
         for identifier in (document, "00000000-0000-5000-8000-000000000000"):
             response = world.http.request(
                 method,
                 re.sub(r"\{\w+\}", "1", path.replace("{document_id}", identifier)),
-                params={"start": 0, "end": 1},
+                params={name: value for name, value in {"start": 0, "end": 1}.items() if name in known},
                 headers=world.of("cy", **{"If-Match": "*"}),
                 **({"json": {"title": "x"}} if method == "PATCH" else {"content": b"x"} if method == "PUT" else {}),
             )

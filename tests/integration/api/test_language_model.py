@@ -12,7 +12,7 @@ from api.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
-from rlm.llm.profiles import ModelProfile
+from rlm.llm.profiles import ModelProfile, ProfileFileError
 from tests.support.cluster import wait_until
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai
 
@@ -95,3 +95,15 @@ def test_a_judge_of_its_own_is_asked_by_the_name_that_was_set(tmp_path: Path, se
     judging = judge.acquire()
     assert judging is not None
     assert judging.profile.name == "some/judge"
+
+
+def test_the_file_that_the_settings_name_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text('[models."some/model"]\ncontext_tokens = 9000\nmax_output_tokens = 900\n')
+    given = settings(tmp_path, llm="http://gpu:8000/v1 some/model", model_profiles=path)
+    model = open_language_model(given, ModelStore(given.models)).acquire()
+    assert model is not None
+    assert model.profile.context_tokens == 9_000
+    path.write_text("[models.x]\nwindow = 1")
+    with pytest.raises(ProfileFileError, match="window"):
+        open_language_model(given, ModelStore(given.models))

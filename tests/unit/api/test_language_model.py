@@ -1,11 +1,8 @@
 from pathlib import Path
 
-import pytest
-
-from api.language_model import model_profile, open_language_model
+from api.language_model import model_profile
 from api.settings import Settings
-from retrieval.models.store import ModelStore
-from rlm.llm.profiles import LOCAL_QWEN, ProfileFileError
+from rlm.llm.profiles import LOCAL_QWEN
 
 
 def settings(folder: Path, **given: object) -> Settings:
@@ -20,18 +17,6 @@ def test_a_remote_model_has_the_profile_of_its_name_and_the_window_of_its_server
     given = settings(tmp_path, llm="http://gpu:8000/v1 gpt-5-mini", llm_context_tokens=50_000)
     profile = model_profile(given)
     assert (profile.name, profile.context_tokens, profile.writes_code) == ("gpt-5-mini", 50_000, True)
-
-
-def test_the_file_that_the_settings_name_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "profiles.toml"
-    path.write_text('[models."some/model"]\ncontext_tokens = 9000\nmax_output_tokens = 900\n')
-    given = settings(tmp_path, llm="http://gpu:8000/v1 some/model", model_profiles=path)
-    model = open_language_model(given, ModelStore(given.models)).acquire()
-    assert model is not None
-    assert model.profile.context_tokens == 9_000
-    path.write_text("[models.x]\nwindow = 1")
-    with pytest.raises(ProfileFileError, match="window"):
-        open_language_model(given, ModelStore(given.models))
 
 
 def test_the_example_in_the_description_of_deployments_can_be_used(tmp_path: Path) -> None:
