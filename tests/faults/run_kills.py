@@ -10,8 +10,9 @@ but the run's own log saves it from asking again.
 import argparse
 import json
 import logging
-import os
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +34,6 @@ from rlm.runs.bodies import call_hash
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import in_code
 from tests.support.cluster import wait_until
-from tests.support.forked import ForkedProcess
 from tests.support.labelled_records import LABELS, document, label_of, labelled_records
 from tests.support.postgres import disposed
 from tests.support.run_process import scripted_model
@@ -71,7 +71,7 @@ def killed(points: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
             with _service(folder, model) as process:
                 if moment is not None:
                     wait_until(lambda m=moment: len(_logged(engine, run)) >= m, seconds=_SECONDS, what="a reply")  # type: ignore[misc]
-                    process.kill()
+                    process.send_signal(signal.SIGKILL)
                     process.wait()
                     kills += 1
                 else:
@@ -146,14 +146,14 @@ def _library(folder: Path, model: ScriptedOpenAI) -> Iterator[Engine]:
 
 
 @contextmanager
-def _service(folder: Path, model: ScriptedOpenAI) -> Iterator[ForkedProcess]:
-    arguments, log = [str(folder), model.url], folder / "service.log"
-    process = ForkedProcess("tests.support.run_process", arguments, environment=os.environ, log=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def _service(folder: Path, model: ScriptedOpenAI) -> Iterator["subprocess.Popen[bytes]"]:
+    log = (folder / "service.log").open("ab")
+    command = [sys.executable, "-m", "tests.support.run_process", str(folder), model.url]
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path) -> tuple[Run, int]:

@@ -6,6 +6,7 @@ Every file must end as one document, told in one message; a deleted one as none,
 """
 
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -42,7 +43,7 @@ def trial(killed: Killed, point: str) -> tuple[list[Posted], int]:
     with killed._service() as process:
         killed._send(event, may_fail=point == "slack.files_stored")
         wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
     faults.release()
     wanted = "was deleted in Slack" if point == _DELETED else "is ready"

@@ -9,6 +9,8 @@ Every question must end in one reply, whole, and Slack must have nothing else of
 
 import logging
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +27,6 @@ from api.slack.waiting import GO_ON
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS, SLACK_PAUSE_FAULT_POINTS
-from tests.support.forked import ForkedProcess
 from tests.support.harbour import KEEPER, Model, harbour
 from tests.support.ports import free_port
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
@@ -99,7 +100,7 @@ class Killed:
                 self.server.piece_seconds = 0.0
             wait_until(lambda: faults.reached(point) is not None, seconds=_SECONDS, what=f"{point} is reached")
             self.server.piece_seconds = _HASTE_SECONDS if streamed else 0.0
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             process.wait()
         faults.release()
         with self._service(point):
@@ -135,12 +136,16 @@ class Killed:
             sender.close()
 
     @contextmanager
-    def _service(self, point: str = "") -> Iterator[ForkedProcess]:
+    def _service(self, point: str = "") -> Iterator["subprocess.Popen[bytes]"]:
         arguments = [str(self.folder / "home"), self.server.url, self.slack.url, str(self.port)]
         arguments += [_STREAM_SECONDS if point == "slack.removed" else ""]
         arguments += ["1"] if point in SLACK_PAUSE_FAULT_POINTS else []
-        environment = {**os.environ, VARIABLE: str(self.folder / "faults")}
-        process = ForkedProcess("tests.support.slack_process", arguments, environment=environment, log=Path(os.devnull))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.slack_process", *arguments],
+            env={**os.environ, VARIABLE: str(self.folder / "faults")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             wait_until(lambda: self._is_live() or process.poll() is not None, seconds=_SECONDS, what="it listens")
             yield process

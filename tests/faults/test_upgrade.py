@@ -68,15 +68,6 @@ def unpacked(folder: Path, *, without: str) -> Path:
     return folder
 
 
-class OwnPart(Part):
-    """A process that imports its own release's code: this process has imported this release's."""
-
-    def _begin(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.support.cluster_process", *self._arguments]
-        with self._log.open("ab") as log:
-            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
-
-
 @dataclass
 class Release:
     """Processes of one tree, on the servers that the environment names."""
@@ -108,7 +99,7 @@ class Release:
 
     def _start(self, *arguments: str) -> None:
         log = Path(self.environment["LEADLINE_HOME"]).parent / f"{arguments[0]}-{self.port}.log"
-        part = OwnPart(arguments, {**self._own(), "LEADLINE_PORT": str(self.port)}, log)
+        part = Part(arguments, {**self._own(), "LEADLINE_PORT": str(self.port)}, log)
         self.stack.callback(part.kill)
         part.start()
         self.parts.append(part)

@@ -6,13 +6,15 @@ a supervisor would do it.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 from sqlalchemy import Engine, func, select
@@ -33,40 +35,23 @@ from retrieval.open_generations import OpenGenerations
 from tests.support.encoders import hashing_encoders
 from tests.support.events import sent_events
 from tests.support.fault_folder import VARIABLE, FaultFolder
-from tests.support.forked import ForkedProcess
 from tests.support.ports import free_port
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.vector_servers import VectorServer, vector_server
 
-_PROGRAM = "tests.support.cluster_process"
 _START_SECONDS = 120.0
 _PATIENCE_SECONDS = 120.0
 _VALKEY: dict[bool, dict[str, str]] = {True: {"appendonly": "yes", "appendfsync": "always"}, False: {}}
-
-
-class Process(Protocol):
-    """A process that this one has started."""
-
-    @property
-    def pid(self) -> int: ...
-
-    def poll(self) -> int | None: ...
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def terminate(self) -> None: ...
-
-    def kill(self) -> None: ...
 
 
 class Part:
     """One process of the cluster, in a process group of its own."""
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
-        self._arguments = arguments
+        self._command = [sys.executable, "-m", "tests.support.cluster_process", *arguments]
         self._environment = environment
         self._log = log
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def revive(self) -> None:
         """Start it again if it has ended by itself, as a process manager does."""
@@ -74,10 +59,10 @@ class Part:
             self.start()
 
     def start(self) -> None:
-        self._process = self._begin()
-
-    def _begin(self) -> Process:
-        return ForkedProcess(_PROGRAM, self._arguments, environment=self._environment, log=self._log)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
 
     @property
     def pid(self) -> int:
@@ -91,9 +76,8 @@ class Part:
     def kill(self) -> None:
         """SIGKILL to the process and all its children."""
         if self._process is not None:
-            with suppress(ProcessLookupError):  # it has ended, or is no group yet
+            with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
             self._process.wait()
 
     def stop(self, seconds: float) -> int:

@@ -5,7 +5,6 @@ Where LEADLINE_ENCODER names one, that is used.
 
 import argparse
 import logging
-import sys
 
 from api.cli.console_logging import configure_logging
 from api.cli.serving import serve
@@ -22,13 +21,13 @@ from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
 
-def main(*words: str) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=["api", "worker", "beat", "move"])
     parser.add_argument("--queues", default="ingest,embed,runs,upkeep")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--name", default="worker")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args()
     configure_logging(logging.INFO)
     cluster = ClusterSettings()
     if arguments.part == "api":
@@ -78,4 +77,4 @@ def _encoders(settings: ClusterSettings) -> Encoders:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
