@@ -33,6 +33,10 @@ def test_passes_without_the_guard():
 def test_fails_with_the_guard():
     assert opens(2)
 
+@pytest.mark.parametrize("key", [2, 3])
+def test_notices_in_a_case(key):
+    assert not opens(key)
+
 def test_is_skipped():
     pytest.skip()
 
@@ -45,6 +49,7 @@ def test_fails_by_an_unknown_name():
 """
 _VERDICTS = {
     "test_notices": Verdict.NOTICED,
+    "test_notices_in_a_case[2]": Verdict.NOTICED,
     "test_passes_without_the_guard": Verdict.MISSED,
     "test_fails_with_the_guard": Verdict.BROKEN,
     "test_is_skipped": Verdict.BROKEN,
@@ -88,7 +93,8 @@ def test_a_guard_counts_as_noticed_only_if_its_test_ran_and_failed(
     marks, problems = locate_guards(root, guards)
     assert problems == {}
     outcomes = TreeCopy(root, tmp_path).try_guards(guards, marks)
-    assert {guard.test_name: outcome.verdict for guard, outcome in zip(guards, outcomes, strict=True)} == _VERDICTS
+    verdicts = {guard.test.partition("::")[2]: outcome.verdict for guard, outcome in zip(guards, outcomes, strict=True)}
+    assert verdicts == _VERDICTS
     assert (tmp_path / "tree" / "api" / "doors.py").read_text() == _DOORS
 
 

@@ -118,7 +118,7 @@ def _find_unfit(guard: Guard, unmodified: _Report) -> str:
     """Say why the test proves nothing: it fails, or does not run, with the guard in place."""
 
     def belongs(name: str) -> bool:
-        return guard.test in (name.partition("[")[0], name.partition("::")[0])
+        return guard.test in (name, name.partition("[")[0], name.partition("::")[0])
 
     if any(map(belongs, [*unmodified.failed, *unmodified.errors])):
         return "The test fails with the guard in place."
