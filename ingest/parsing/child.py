@@ -15,6 +15,7 @@ import errno
 import gc
 import json
 import math
+import mimetypes
 import os
 import resource
 import select
@@ -70,6 +71,7 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
+    _ignore_system_media_types()
     _warm_up()
     parent = os.getppid()
     _say(answers, {"id": 0, **_confinement(parent, (requests, answers))})
@@ -81,6 +83,16 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -
 
         status, said = _in_a_process(parse, parent, (requests, answers))
         _say(answers, {"id": request["id"], "status": status, "said": said})
+
+
+def _ignore_system_media_types() -> None:
+    """Have `mimetypes` use Python's own table alone.
+
+    At its first call it would open `/etc/mime.types`, which a confined process may not, and the machine's table would
+    give one file different names on different machines.
+    """
+    mimetypes.knownfiles.clear()
+    mimetypes.init()
 
 
 def _warm_up() -> None:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     Part = Message
 
-EML_PARSER = f"eml-4+{OCR_PARSER}" if is_installed() else "eml-4"
+EML_PARSER = f"eml-5+{OCR_PARSER}" if is_installed() else "eml-5"
 MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingest.layout import PlaceKind
 from ingest.parsing.pdf.blocks import Block, PageTable
@@ -77,8 +77,10 @@ class PageWriter:
     def _write(self, block: Block, words: Set[str]) -> None:
         pieces = self._pieces(block, words)
         if block.level:
-            number = [Piece(block.mark.text, block.mark.box)] if block.mark else []
-            self._writer.heading(block.text, block.level, [*number, *pieces])
+            if block.mark:
+                pieces[0] = replace(pieces[0], gap=" ")
+                pieces.insert(0, Piece(block.mark.text, block.mark.box))
+            self._writer.heading(block.text, block.level, pieces)
         elif block.mark:
             mark = block.mark
             ordered = mark.text[-1] in ".)"

@@ -1,12 +1,14 @@
 """Columns, tables, headings, lists and running lines of PDF pages, and what their text leaves out."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pikepdf
 import pytest
 from pypdfium2 import PdfPage
 from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from ingest.layout import OmissionKind
 from ingest.parsing.pdf import parse_pdf
@@ -326,6 +328,67 @@ def test_headings_without_an_outline_are_ranked_by_their_type(file: Path) -> Non
     found = [(heading.level, heading.title) for heading in document.layout.headings]
     assert found == [(1, "Report"), (2, "1 Means"), (3, "Tools"), (2, "2 Ends")]
     assert document.title == "Report"
+
+
+def _in_one_string(drawing: Drawing, number: str, title: str, base: float) -> None:
+    drawing.line(f"{number} {title}", 60, base, font=BOLD, size=14)
+
+
+def _with_a_tab(drawing: Drawing, number: str, title: str, base: float) -> None:
+    drawing.line(number, 60, base, font=BOLD, size=14)
+    drawing.line(title, 96, base, font=BOLD, size=14)
+
+
+def _title_first(drawing: Drawing, number: str, title: str, base: float) -> None:
+    drawing.line(title, 84, base, font=BOLD, size=14)
+    drawing.line(number, 60, base, font=BOLD, size=14)
+
+
+def _with_a_move_for_the_blank(drawing: Drawing, number: str, title: str, base: float) -> None:
+    drawing.canvas.setFont(BOLD, 14)
+    text = drawing.canvas.beginText(60, base)
+    text._code.append(f"[({number.replace(')', chr(92) + ')')}) -250 ({title})] TJ")
+    drawing.canvas.drawText(text)
+
+
+def _letter_by_letter(drawing: Drawing, number: str, title: str, base: float) -> None:
+    left = 60.0
+    drawing.canvas.setFont(BOLD, 14)
+    for letter in f"{number} {title}":
+        if letter != " ":
+            drawing.canvas.drawString(left, base, letter)
+        left += stringWidth(letter, BOLD, 14)
+
+
+def _in_type_of_another_size(drawing: Drawing, number: str, title: str, base: float) -> None:
+    right = drawing.line(number, 60, base, font=BOLD, size=11)
+    drawing.line(title, right + 4, base, font=BOLD, size=14)
+
+
+@pytest.mark.parametrize("number", ["6.", "IV.", "12)", "A."])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        _in_one_string,
+        _with_a_tab,
+        _title_first,
+        _with_a_move_for_the_blank,
+        _letter_by_letter,
+        _in_type_of_another_size,
+    ],
+)
+def test_a_heading_has_a_blank_behind_its_number_however_the_two_are_drawn(
+    file: Path, draw: Callable[[Drawing, str, str, float], None], number: str
+) -> None:
+    drawing = Drawing()
+    prose = filled_lines(_PROSE, 480)
+    below = drawing.lines(prose, 60, 740)
+    draw(drawing, number, "Charges and fees", below - 30)
+    drawing.lines(prose, 60, below - 60)
+    document = _parsed(file, drawing)
+    assert [heading.title for heading in document.layout.headings] == [f"{number} Charges and fees"]
+    start = document.text.index("Charges")
+    assert document.text[start - len(number) - 3 : start] == f"# {number} "
 
 
 def test_lists_keep_their_numbers_and_depth(file: Path) -> None:
