@@ -61,6 +61,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.KeyStateError: 409,
     ingest.CollectionNotFoundError: 404,
     ingest.RoleMissingError: 403,
+    ingest.NotUploaderError: 403,
     ingest.GrantNotFoundError: 404,
     ingest.LastGrantError: 409,
     ingest.WebhookNotFoundError: 404,

@@ -124,6 +124,7 @@ def request_of(description: Mapping[str, Any], caller: Principal) -> UploadReque
         priority=Priority[description["priority"]],
         batch_id=description["batch"],
         key_id=caller.key_id or "",
+        owner=caller.owner,
         readers=None if readers is None else frozenset(readers),
         sender=caller.readers,
         collections=caller.collections,

@@ -136,9 +136,10 @@ class Document:
 
     `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
     active one's, or the latest's while there is none, but a title that a user gave stays. `readers` are the subjects
-    that may see the document; None is the whole tenant. `revision` counts changes of metadata, title and readers. An
-    entry of a container has that document's id as `container_id`, and its path there. `file_id` names the file that it
-    was made of, if it was sent as one.
+    that may see the document; None is the whole tenant. `uploaded_by` names its uploader, `user:NAME` or `key:ID`, and
+    is empty if none was recorded. `revision` counts changes of metadata, title and readers. An entry of a container has
+    that document's id as `container_id`, and its path there. `file_id` names the file that it was made of, if it was
+    sent as one.
     """
 
     id: str
@@ -154,6 +155,7 @@ class Document:
     key_id: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
     readers: frozenset[str] | None = None
+    uploaded_by: str = ""
     is_titled: bool = False
     revision: int = 0
     container_id: str | None = None

@@ -383,6 +383,12 @@ class RoleMissingError(CatalogError):
     default_hint = "Ask an admin of your tenant, or of the collection, for the role."
 
 
+class NotUploaderError(CatalogError):
+    """Only a document's uploader and admins of its collection may change who can read it."""
+
+    code = "not_uploader"
+
+
 class GrantNotFoundError(CatalogError):
     """The collection has no grant for this subject."""
 

@@ -69,8 +69,8 @@ class UploadRequest:
 
     A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
     if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), `sender`
-    are the subjects of who sends it, and `collections` says where those may write. `purpose` and `owner` are of files
-    that belong to no collection.
+    are the subjects of who sends it, `owner` is its sender's name, and `collections` says where the sender may write.
+    `purpose` is of files that belong to no collection.
     """
 
     tenant_id: str
@@ -277,6 +277,7 @@ class Intake:
             key_id=request.key_id,
             readers=request.readers,
             sender=request.sender,
+            uploaded_by=request.owner,
             file_id=file_id,
         )
 

@@ -136,6 +136,7 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         attributes=require_metadata(asked.metadata),
         priority=PRIORITIES[asked.priority],
         key_id=caller.key_id or "",
+        owner=caller.owner,
         readers=None if asked.readers is None else multipart.readers(asked.readers, caller.readers),
         sender=caller.readers,
         collections=caller.collections,

@@ -74,6 +74,7 @@ def _put(
         priority=_priority(attributes),
         batch_id=batch,
         key_id=caller.key_id or "",
+        owner=caller.owner,
         sender=caller.readers,
         collections=caller.collections,
     )
@@ -92,7 +93,7 @@ def _priority(attributes: Mapping[str, object]) -> Priority:
 def with_attributes(served: Services, caller: Principal, document: Document, attributes: dict[str, object]) -> Document:
     """Give a document these attributes instead of those it has."""
     change = DocumentChange({**dict.fromkeys(document.attributes), **attributes}, changed=frozenset({"metadata"}))
-    return served.catalog.change(caller.tenant_id, document.id, change, None, readers=caller.readers)
+    return served.catalog.change(caller.tenant_id, document.id, change, None, caller=caller)
 
 
 def _already_there(served: Services, caller: Principal, store: str, document_id: str) -> Document:

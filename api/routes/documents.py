@@ -74,6 +74,7 @@ async def upload(
         priority=PRIORITIES[priority],
         batch_id=batch,
         key_id=caller.key_id or "",
+        owner=caller.owner,
         readers=None if readers is None else multipart.readers(readers, caller.readers),
         sender=caller.readers,
         collections=caller.collections,
@@ -173,12 +174,13 @@ def change(
 
     `metadata` is a JSON merge patch: its members are set, and those that are null removed. `title` null is the title
     that the content has. `readers` null opens the document to the whole tenant; a list closes it to all others, who get
-    `404` from then on and find nothing of it. `If-Match` carries the document's `ETag`, which changes: `428` without
+    `404` from then on and find nothing of it. Only the uploader and admins of the collection may change `readers`:
+    `403`, `not_uploader`. `If-Match` carries the document's `ETag`, which changes: `428` without
     it, `412` when the document has changed since.
     """
     admitted = matching(if_match)
     require_writable(served, caller, document_id)
-    document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, readers=caller.readers)
+    document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, caller=caller)
     served.settle(document_id)
     response.headers.update(etag(document))
     return DocumentOut.of(document, served.catalog.progress(document))

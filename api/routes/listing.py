@@ -128,7 +128,7 @@ def _action(body: BulkIn, caller: Principal, served: Services) -> Callable[[str]
         def open_to(identifier: str) -> None:
             # guard: bulk-readers-writable
             require_writable(served, caller, identifier)
-            served.catalog.change(tenant, identifier, change, None, readers=readers)
+            served.catalog.change(tenant, identifier, change, None, caller=caller)
             served.settle(identifier)
 
         return open_to

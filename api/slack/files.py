@@ -187,6 +187,7 @@ class _Step:
             declared_type=remote.media_type or None,
             attributes={"source": "slack", "slack_channel": shared.channel},
             key_id=f"{SLACK_KEY}{shared.channel}",
+            owner="" if sharer.user is None else sharer.owner,
             readers=readers,
             sender=sender.readers,
             collections=sharer.collections,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
@@ -58,6 +59,7 @@ from ingest.documents import (
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import Conditions
+from ingest.identity import Principal
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.quotas import Account
@@ -152,17 +154,19 @@ class Catalog:
         change: DocumentChange,
         if_match: Collection[str] | None,
         *,
-        readers: Readers = None,
+        caller: Principal | None = None,
     ) -> Document:
         """Change a document's metadata, title or readers in one commit, from which on all queries go by them.
 
-        `unsettled` lists it until the index has its readers; `visible` knows them at once. Raises
-        `DocumentNotFoundError`, `PreconditionFailedError` and `MetadataError`.
+        Without a `caller`, the service itself does it, which may. `unsettled` lists the document until the index has
+        its readers; `visible` knows them at once. Raises `DocumentNotFoundError`, `PreconditionFailedError`,
+        `MetadataError`, and `NotUploaderError` for readers that are not the caller's to change.
         """
         # guard: readers-change-corpus
         with self._changing_search_results(tenant_id) as connection:
-            changed = change_document(connection, tenant_id, identifier, change, if_match, readers)
-            record(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id)
+            known, changed = change_document(connection, tenant_id, identifier, change, if_match, caller)
+            lists = _reader_lists(known, changed)
+            record(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id, **lists)
         self._announce(tenant_id, [identifier])
         return changed
 
@@ -558,6 +562,14 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, ac
         size_bytes=arrival.size_bytes,
         batch=arrival.batch_id,
     )
+
+
+def _reader_lists(before: Document, after: Document) -> dict[str, Any]:
+    """Return a document's readers before and after a change, for the audit log, if the change is one of readers."""
+    if before.readers == after.readers:
+        return {}
+    old, new = (None if each.readers is None else sorted(each.readers) for each in (before, after))
+    return {"readers": {"before": old, "after": new}}
 
 
 def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:

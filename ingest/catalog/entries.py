@@ -180,6 +180,7 @@ def _arrival(row: Row[tuple[object, ...]], container: Document, version: Version
         priority=priority,
         key_id=version.key_id,
         readers=container.readers,
+        uploaded_by=container.uploaded_by,
     )
 
 
@@ -287,6 +288,7 @@ def _document_row(
         "attributes": dict(arrival.attributes),
         "key_id": arrival.key_id,
         "readers": None if arrival.readers is None else sorted(arrival.readers),
+        "uploaded_by": arrival.uploaded_by,
         "content_sha256": arrival.content_sha256,
         "latest_version_id": version,
         "container_id": container,

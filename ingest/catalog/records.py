@@ -27,7 +27,8 @@ class Arrival:
 
     `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, and `key_id` the key that it
     came with, if any. `readers` may see the document (None: the whole tenant). `sender` are the subjects of who sends
-    it: documents that these may not see are not looked at. `file_id` names the file that it was made of, if any.
+    it: documents that these may not see are not looked at. `uploaded_by` is the sender's name. `file_id` names the file
+    that it was made of, if any.
     """
 
     tenant_id: str
@@ -44,6 +45,7 @@ class Arrival:
     key_id: str = ""
     readers: frozenset[str] | None = None
     sender: Readers = None
+    uploaded_by: str = ""
     file_id: str | None = None
 
 

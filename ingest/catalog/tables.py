@@ -193,6 +193,8 @@ documents = Table(
     Column("attributes", JSON, nullable=False),
     # The subjects that may see it; null is the whole tenant. `document_readers` has a row for each.
     Column("readers", JSON(none_as_null=True)),
+    # `user:NAME` or `key:ID`, who may change its readers; empty for uploads of releases that did not record it.
+    Column("uploaded_by", String(256), nullable=False, server_default=""),
     # The title was given by a user and outlives the versions, which have titles of their own.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
     # Counts changes of metadata, title and readers; the index has the readers of `index_revision` or later ones.

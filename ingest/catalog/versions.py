@@ -15,6 +15,7 @@ from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
+from ingest.catalog.document_rights import require_readers_right
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
@@ -45,6 +46,7 @@ from ingest.documents import (
     version_id,
 )
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
+from ingest.identity import Principal
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 from ingest.webhooks import EventType
@@ -84,9 +86,13 @@ def change_document(
     identifier: str,
     change: DocumentChange,
     if_match: Collection[str] | None,
-    readers: Readers,
-) -> Document:
-    """Change metadata, title and readers of a document, and the readers of its entries. See `Catalog.change`."""
+    caller: Principal | None,
+) -> tuple[Document, Document]:
+    """Change metadata, title and readers of a document, and the readers of its entries. See `Catalog.change`.
+
+    Returns the document before and after.
+    """
+    readers = None if caller is None else caller.readers
     entries = contained(connection, [identifier])
     lock_documents(connection, [identifier, *entries])
     document = read_document(connection, tenant_id, identifier, readers)
@@ -96,6 +102,8 @@ def change_document(
         own = _title_of_content(connection, document) if change.title is None else change.title
         values |= {"title": own, "is_titled": change.title is not None}
     if "readers" in change.changed and change.readers != document.readers:
+        # guard: uploader-changes-readers
+        require_readers_right(document, caller)
         require_own_sight(change.readers, readers)
         values["readers"] = None if change.readers is None else sorted(change.readers)
         write_readers(connection, [identifier], change.readers)
@@ -108,7 +116,7 @@ def change_document(
         write_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
     relist(connection, [identifier, *(entries if "readers" in values else [])], states=False)
-    return read_document(connection, tenant_id, identifier)
+    return document, read_document(connection, tenant_id, identifier)
 
 
 def _change_readers_of_entries(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
@@ -206,6 +214,7 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             attributes=dict(arrival.attributes),
             key_id=arrival.key_id,
             readers=None if arrival.readers is None else sorted(arrival.readers),
+            uploaded_by=arrival.uploaded_by,
             content_sha256=arrival.content_sha256,
             file_id=arrival.file_id,
             latest_version_id=version,

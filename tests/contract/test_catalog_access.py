@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, DocumentChange, VersionState
-from ingest.errors import DocumentNotFoundError, MetadataError, PreconditionFailedError
+from ingest.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from ingest.filters import conditions
+from ingest.identity import Principal, Scope
 from tests.support.catalogs import arrival, arrive, searchable
 from tests.support.metadata_model import matches
 
@@ -39,8 +40,14 @@ def change(
         document.id,
         DocumentChange(metadata, given.get("title"), given.get("closed_to"), _changed(given)),
         None,
-        readers=readers,
+        caller=None if readers is None else reading_as(readers),
     )
+
+
+def reading_as(readers: frozenset[str]) -> Principal:
+    """A user, or a key of none, with these subjects."""
+    names = {kind: frozenset(s.split(":")[1] for s in readers if s.startswith(kind)) for kind in ("user", "group")}
+    return Principal("ann", "k1", "somebody", next(iter(names["user"]), None), names["group"])
 
 
 def _changed(given: Mapping[str, Any]) -> frozenset[str]:
@@ -134,8 +141,20 @@ def test_readers_are_unsettled_until_the_index_has_those_of_the_last_change(cata
     assert catalog.unsettled() == [document.id]
 
 
+def test_of_a_document_without_an_uploader_only_admins_change_the_readers(catalog: Catalog) -> None:
+    document = upload(catalog)  # as releases did that recorded none
+    with pytest.raises(NotUploaderError, match="before uploaders were recorded"):
+        change(catalog, document, readers=BOB, closed_to=BOB)
+    with pytest.raises(NotUploaderError):
+        change(catalog, document, readers=NOBODY, closed_to=BOB)
+    assert change(catalog, document, readers=BOB, title="Mine").title == "Mine"
+    admin = replace(reading_as(BOB), scopes=frozenset({Scope.ADMIN}))
+    closing = DocumentChange(readers=BOB, changed=frozenset({"readers"}))
+    assert catalog.change("ann", document.id, closing, None, caller=admin).readers == BOB
+
+
 def test_nobody_but_an_admin_closes_a_document_to_themselves(catalog: Catalog) -> None:
-    document = upload(catalog)
+    document = upload(catalog, uploaded_by="user:bob")
     with pytest.raises(MetadataError, match="could not see"):
         change(catalog, document, readers=BOB, closed_to=EVE)
     assert change(catalog, document, closed_to=NOBODY).readers == NOBODY

@@ -130,8 +130,12 @@ def test_versions_are_listed_with_the_one_that_searches_find(client: Client) -> 
 
 def test_who_may_see_many_documents_is_changed_at_once_and_who_may_not_write_one_is_refused(tmp_path: Path) -> None:
     with running(tmp_path / "home") as (services, client), asked_by_people(services) as (http, people):
-        ids = list(some(client, "one.txt", "two.txt").values())
-        ids += some(client, "three.txt", collection="locked").values()
+        ids = []
+        for name, collection in (("one.txt", "default"), ("two.txt", "default"), ("three.txt", "locked")):
+            params = {"name": name, "collection": collection}
+            sent = http.post("/v1/documents", params=params, content=name.encode(), headers=people.of("eve"))
+            ids.append(sent.json()["id"])
+        settled(client)
         services.identities.grants.grant(DEFAULT_TENANT, "locked", "user:eve", Role.READER)
         body = {"action": "readers", "documents": ids, "readers": ["group:hr"]}
         step = http.post("/v1/documents/bulk", json=body, headers=people.of("eve")).json()

@@ -1,0 +1,22 @@
+"""Who may change the readers of a document: its uploader, and admins of its collection or its tenant."""
+
+from ingest.documents import Document
+from ingest.errors import NotUploaderError
+from ingest.identity import Principal
+
+
+def require_readers_right(document: Document, caller: Principal | None) -> None:
+    """Raise `NotUploaderError` unless the caller may change the document's readers; None is the service itself."""
+    if caller is None or caller.is_admin or document.collection in caller.collections.managed:
+        return
+    if not document.uploaded_by:
+        raise NotUploaderError(
+            f"Only admins of its collection may change who can read document {document.id}: "
+            "it was uploaded before uploaders were recorded.",
+            hint=f"Ask an admin of the collection {document.collection!r} or of your tenant.",
+        )
+    if caller.owner != document.uploaded_by:
+        raise NotUploaderError(
+            f"Only its uploader and admins of its collection may change who can read document {document.id}.",
+            hint=f"Ask the uploader, or an admin of the collection {document.collection!r} or of your tenant.",
+        )
