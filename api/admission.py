@@ -6,6 +6,7 @@ behind the work of others.
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +19,8 @@ from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
 
 CALLER, PLACE, SESSION = "leadline.caller", "leadline.place", "leadline.session"
+# Finds the caller again, by the credential of the request, for what stays open: `api.current_caller`.
+FIND_CALLER = "leadline.find_caller"
 
 # Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
 _PUBLIC = re.compile(
@@ -63,6 +66,7 @@ class Authentication:
         if presented is not None:
             if (caller := await self._identify(presented)) is None:
                 raise UnauthorizedError("The API key or token is not valid.")
+            scope[FIND_CALLER] = partial(self._identify, presented)
             return caller
         secret = self._cookie.read(scope)
         caller = None if secret is None else await self._in_session(secret)
@@ -73,6 +77,7 @@ class Authentication:
         # guard: csrf-every-route
         require_own(scope, secret)
         scope[SESSION] = secret
+        scope[FIND_CALLER] = partial(self._in_session, secret)
         return caller
 
 

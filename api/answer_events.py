@@ -5,7 +5,9 @@ Events are written by an `EventWriter`: ours here, those of other protocols in `
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import sse
 from api.answer_schemas import AnswerOut
+from api.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.event_schemas import ANSWER_EVENTS
 from api.problems import internal, problem
 from ingest.errors import LeadlineError
@@ -47,8 +50,13 @@ class EventWriter(Protocol):
         """Return what ends a stream that has failed."""
 
 
-async def waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
-    """Return the result; None if nobody waits for it any more, and then the work under way is given up."""
+async def waited_for(
+    request: Request, caller: AnswersCaller, work: asyncio.Future[_Result], stop: threading.Event
+) -> _Result | None:
+    """Return the result; None if nobody waits for it any more, and then the work under way is given up.
+
+    Raises what `AnswersCaller.require` does, and gives the work up, once its caller may not have the answer.
+    """
     try:
         while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
             if await request.is_disconnected():
@@ -56,6 +64,12 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
                 await asyncio.wait({work})
                 work.exception()  # errors of giving up concern nobody
                 return None
+            # guard: answers-end-with-key
+            await _require(caller)
+    except LeadlineError:
+        stop.set()
+        work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
+        raise
     except asyncio.CancelledError:  # the service ends, or the protocol has seen the client go
         # guard: mcp-answer-ends-with-client
         stop.set()
@@ -65,9 +79,17 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
 
 
 async def streamed(
-    request: Request, start: Start, begin: Callable[[], Iterator[Event]], writer: EventWriter, stop: threading.Event
+    request: Request,
+    caller: AnswersCaller,
+    start: Start,
+    begin: Callable[[], Iterator[Event]],
+    writer: EventWriter,
+    stop: threading.Event,
 ) -> Response:
-    """Stream the events of a generator that is made and runs in a thread. Raises the errors of making it."""
+    """Stream the events of a generator that is made and runs in a thread. Raises the errors of making it.
+
+    Once its caller may not have the answer, the stream ends with that problem, and the work is given up.
+    """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     begun: asyncio.Future[bool] = loop.create_future()
@@ -96,9 +118,9 @@ async def streamed(
             send(None)
 
     producer = start(produce)
-    if await waited_for(request, begun, stop) is None:
+    if await waited_for(request, caller, begun, stop) is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return _Streaming(_sse(queue, producer), stop)
+    return _Streaming(_sse(queue, producer, caller, writer), stop)
 
 
 class _Streaming(StreamingResponse):
@@ -115,19 +137,35 @@ class _Streaming(StreamingResponse):
             self._stop.set()
 
 
-async def _sse(queue: asyncio.Queue[str | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
-    """Yield the queue's contents until None, and heartbeats during silences."""
+async def _sse(
+    queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswersCaller, writer: EventWriter
+) -> AsyncIterator[str]:
+    """Yield the queue's contents until None or until the caller may not have them, and heartbeats during silences."""
+    said_at = time.monotonic()
     while True:
+        entry: str | None = ""
+        with suppress(TimeoutError):
+            entry = await asyncio.wait_for(queue.get(), LOOKUP_SECONDS)
         try:
-            entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
-        except TimeoutError:
-            yield sse.HEARTBEAT
-            continue
+            # guard: answer-streams-end-with-key
+            await _require(caller)
+        except LeadlineError as error:
+            yield writer.failed(problem(error))
+            return
         if entry is None:
             break
+        if not entry and time.monotonic() - said_at >= sse.HEARTBEAT_SECONDS:
+            entry = sse.HEARTBEAT
         if entry:
             yield entry
+            said_at = time.monotonic()
     await producer
+
+
+async def _require(caller: AnswersCaller) -> None:
+    """Raise what `caller.require` does, but for an unavailable catalog or identity provider, which say nothing."""
+    with suppress(*sse.AWAY):
+        await caller.require()
 
 
 class AnswerEvents:

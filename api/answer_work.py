@@ -19,10 +19,11 @@ from api.answer_events import EventWriter, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_threads import AnswerThreads
 from api.asking import Asking
+from api.current_caller import AnswersCaller, CurrentCaller
 from api.quota_headers import tell
 from api.services import Services
 from ingest.documents import JobKind
-from ingest.identity import Principal
+from ingest.identity import Principal, Scope
 from ingest.runs import Run, RunRequest
 from rlm.answers import Answer
 from rlm.estimates import unasked
@@ -39,6 +40,7 @@ class AnswerWork:
         self._request = request
         self._served = served
         self._caller = caller
+        self._current = AnswersCaller(CurrentCaller.of(request, caller, Scope.ASK), caller)
         self._asking = asking
         self._stop = threading.Event()
         self._start = partial(threads.start, caller.tenant_id)
@@ -51,7 +53,7 @@ class AnswerWork:
         if (before := await run_in_threadpool(self._asking.answered_before)) is not None:
             return before
         work = self._start(lambda: self._asking.keep(complete(self._seen(see))))
-        return await waited_for(self._request, work, self._stop)
+        return await waited_for(self._request, self._current, work, self._stop)
 
     async def streamed(self, writer: EventWriter) -> Response:
         """Return a stream of the events. Raises errors of quotas.
@@ -60,7 +62,7 @@ class AnswerWork:
         """
         before = await run_in_threadpool(self._asking.answered_before)
         begin = self._begin if before is None else partial(_again, before)
-        return await streamed(self._request, self._start, begin, writer, self._stop)
+        return await streamed(self._request, self._current, self._start, begin, writer, self._stop)
 
     def _seen(self, see: Callable[[Event], None]) -> Iterator[Event]:
         with closing(self._begin()) as events:

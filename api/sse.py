@@ -13,10 +13,14 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.problems import problem
+from api.current_caller import CurrentCaller
+from api.problems import IdentityProviderUnavailableError, problem
 from ingest.errors import CatalogUnavailableError, LeadlineError
+from ingest.identity import Principal
 
 MEDIA_TYPE = "text/event-stream"
+# Errors that a stream waits out, with heartbeats.
+AWAY = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
 # The end of a stream of OpenAI's protocols, after its last event.
@@ -64,12 +68,13 @@ class State:
 
 @dataclass(frozen=True)
 class Followed:
-    """`look` reads the state, in a thread; `watch` has a callback called on changes.
+    """`look` reads the state as `caller` may see it then, in a thread; `watch` has a callback called on changes.
 
     `going_on` turns false when the process stops.
     """
 
-    look: Callable[[], State]
+    caller: CurrentCaller
+    look: Callable[[Principal], State]
     watch: Callable[[Callable[[], None]], AbstractContextManager[None]]
     going_on: Callable[[], bool]
 
@@ -80,7 +85,7 @@ async def follow(followed: Followed, last_event_id: str | None) -> Response:
     A client that returns with the id of the present state gets nothing twice; with any other id, however old, a
     snapshot. A client that has seen the end already is told not to come back (`204`).
     """
-    first = await run_in_threadpool(followed.look)
+    first = await run_in_threadpool(followed.look, await followed.caller.find())
     if first.ended and last_event_id == first.id:
         return Response(status_code=204)
     known = first if last_event_id == first.id else None
@@ -97,8 +102,8 @@ async def _states(followed: Followed, known: State | None, seen: str) -> AsyncIt
             changed.clear()  # before looking, so that what changes meanwhile is looked at next
             begun = time.monotonic()
             try:
-                state = await run_in_threadpool(followed.look)
-            except CatalogUnavailableError:
+                state = await run_in_threadpool(followed.look, await followed.caller.find())
+            except AWAY:
                 yield HEARTBEAT
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue

@@ -16,11 +16,12 @@ from api.admission import PLACE
 from api.answer_schemas import QuestionIn
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections
+from api.current_caller import CurrentCaller
 from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run
 from api.services import Services
-from ingest.identity import Principal
+from ingest.identity import Principal, Scope
 from ingest.runs import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
 from rlm.requests import StrategyName
@@ -53,11 +54,13 @@ async def ask(served: Services, caller: Principal, asked: AskArguments, context:
 
 async def run(served: Services, caller: Principal, asked: RunArguments, context: Context, places: Places) -> AskedOut:
     """Say how far a run is, and its answer once there is one; `wait_seconds` waits for its end."""
-    find = partial(served.runs.run, caller.tenant_id, asked.run, caller.sees_only)
-    found = await run_in_threadpool(find)
+    found = await run_in_threadpool(served.runs.run, caller.tenant_id, asked.run, caller.sees_only)
     if asked.wait_seconds and not found.ended:
-        await _request(context).scope[PLACE].trade(places.streams)
-        found = await _ended(served, found, find, time.monotonic() + asked.wait_seconds)
+        request = _request(context)
+        current = CurrentCaller.of(request, caller, Scope.READ)
+        await request.scope[PLACE].trade(places.streams)
+        found = await _ended(served, found, current, time.monotonic() + asked.wait_seconds)
+        caller = await current.find()
     return await run_in_threadpool(_shown, served, caller, found)
 
 
@@ -65,7 +68,8 @@ def cancel(served: Services, caller: Principal, asked: CancelArguments) -> Asked
     return _shown(served, caller, served.runs.cancel(caller.tenant_id, asked.run, caller.sees_only))
 
 
-async def _ended(served: Services, found: Run, find: Callable[[], Run], deadline: float) -> Run:
+async def _ended(served: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
+    """Wait for a run's end, or until the deadline. Raises as soon as the caller may not see the run any more."""
     changed = asyncio.Event()
     with served.feed.watch(found.tenant_id, found.id, sse.waker(changed)):
         while not found.ended and served.accepting and (left := deadline - time.monotonic()) > 0:
@@ -73,7 +77,8 @@ async def _ended(served: Services, found: Run, find: Callable[[], Run], deadline
                 async with asyncio.timeout(left):
                     await sse.until(changed, lambda: served.accepting)
             changed.clear()
-            found = await run_in_threadpool(find)
+            caller = await current.find()
+            found = await run_in_threadpool(served.runs.run, caller.tenant_id, found.id, caller.sees_only)
     return found
 
 

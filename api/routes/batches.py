@@ -8,10 +8,12 @@ from starlette.responses import Response as AnyResponse
 from api import sse
 from api.access import Caller, HeldPlace, Served, Streams, Writer
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
+from api.current_caller import CurrentCaller, Follower
 from api.cursors import decode_cursor, encode_cursor
 from api.idempotency import claimed
 from api.services import Services
 from ingest.documents import JobKind
+from ingest.identity import Principal
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -52,6 +54,7 @@ def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
 async def events(
     batch_id: str,
     caller: Caller,
+    current: Follower,
     served: Served,
     place: HeldPlace,
     streams: Streams,
@@ -63,7 +66,7 @@ async def events(
     """
     # guard: stream-limit
     await place.trade(streams)
-    return await sse.follow(_followed(served, caller.tenant_id, batch_id), last_event_id)
+    return await sse.follow(_followed(served, caller.tenant_id, current, batch_id), last_event_id)
 
 
 @router.get("/{batch_id}/failures")
@@ -101,12 +104,13 @@ def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     return BatchOut.of(cancelled)
 
 
-def _followed(served: Services, tenant_id: str, batch_id: str) -> sse.Followed:
-    def look() -> sse.State:
+def _followed(served: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.Followed:
+    def look(_: Principal) -> sse.State:
         found = served.batches.progress(tenant_id, batch_id)
         return sse.State(BatchOut.of(found).model_dump(mode="json"), found.ended)
 
     return sse.Followed(
+        caller=current,
         look=look,
         watch=lambda wake: served.feed.watch(tenant_id, None, wake),
         going_on=lambda: served.accepting,

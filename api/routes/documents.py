@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
 from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
+from api.current_caller import CurrentCaller, Follower
 from api.listing_schemas import VersionList, VersionOut
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
@@ -106,6 +107,7 @@ def one(document_id: str, caller: Caller, served: Served, response: Response) ->
 async def events(
     document_id: str,
     caller: Caller,
+    current: Follower,
     served: Served,
     place: HeldPlace,
     streams: Streams,
@@ -116,7 +118,7 @@ async def events(
     Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
     """
     await place.trade(streams)
-    return await sse.follow(_followed(served, caller, document_id), last_event_id)
+    return await sse.follow(_followed(served, caller.tenant_id, current, document_id), last_event_id)
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -245,10 +247,10 @@ async def _tell_room(request: Request, caller: Principal, served: Services) -> N
     tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
 
 
-def _followed(served: Services, caller: Principal, document_id: str) -> sse.Followed:
+def _followed(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.Followed:
     seen = False
 
-    def look() -> sse.State:
+    def look(caller: Principal) -> sse.State:
         nonlocal seen
         try:
             document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
@@ -261,8 +263,9 @@ def _followed(served: Services, caller: Principal, document_id: str) -> sse.Foll
         return sse.State(body, document.version.state not in IN_PROGRESS)
 
     return sse.Followed(
+        caller=current,
         look=look,
-        watch=lambda wake: served.feed.watch(caller.tenant_id, document_id, wake),
+        watch=lambda wake: served.feed.watch(tenant_id, document_id, wake),
         going_on=lambda: served.accepting,
     )
 

@@ -13,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from api import sse
 from api.access import Asker, Caller, HeldPlace, Served, Streams
 from api.answer_schemas import cited_documents
+from api.current_caller import CurrentCaller, Follower
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
 from api.run_control import add_to_budget, finish
 from api.run_export import EXPORTS, ExportForm, exported, exported_events
 from api.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
-from ingest.errors import CatalogUnavailableError, LeadlineError, RunStateError
+from ingest.errors import LeadlineError, RunStateError
 from ingest.identity import Principal
 from ingest.runs import Run, RunEvent, RunState
 
@@ -62,6 +63,7 @@ async def events(
     run_id: str,
     request: Request,
     caller: Caller,
+    current: Follower,
     served: Served,
     place: HeldPlace,
     streams: Streams,
@@ -82,7 +84,7 @@ async def events(
     if run.ended and seen >= run.events:
         return Response(status_code=204)  # tells an EventSource not to come back
     await place.trade(streams)
-    return StreamingResponse(_followed(served, caller, run, seen), media_type=sse.MEDIA_TYPE)
+    return StreamingResponse(_followed(served, current, run, seen), media_type=sse.MEDIA_TYPE)
 
 
 @router.post("/{run_id}/cancel")
@@ -152,18 +154,18 @@ def _page(served: Services, caller: Principal, run: Run, after: int, limit: int)
     return events_page(served, run, after, limit, withheld=withheld)
 
 
-async def _followed(served: Services, caller: Principal, run: Run, seen: int) -> AsyncIterator[str]:
+async def _followed(served: Services, current: CurrentCaller, run: Run, seen: int) -> AsyncIterator[str]:
     """Yield every event after `seen`, as it is logged, until the run's last one or until the process stops.
 
-    An unavailable catalog is waited for.
+    An unavailable catalog or identity provider is waited for.
     """
     changed, said_at = asyncio.Event(), time.monotonic()
     with served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
         while served.accepting:
             changed.clear()  # before looking, so that what is logged meanwhile is looked at next
             try:
-                logged = await run_in_threadpool(_next, served, caller, run, seen)
-            except CatalogUnavailableError:
+                logged = await run_in_threadpool(_next, served, await current.find(), run, seen)
+            except sse.AWAY:
                 logged, said_at = [], -math.inf
             except LeadlineError as error:  # the response status was sent long ago
                 yield sse.event("error", problem(error), seen)
@@ -181,7 +183,12 @@ async def _followed(served: Services, caller: Principal, run: Run, seen: int) ->
 
 
 def _next(served: Services, caller: Principal, run: Run, seen: int) -> list[tuple[int, str, dict[str, object]]]:
-    """Return the next events after `seen` as they are sent: number, name and body."""
+    """Return the next events after `seen` as they are sent: number, name and body.
+
+    Raises `RunNotFoundError` once the caller may not see the run.
+    """
+    if caller.sees_only not in (None, run.owner):  # an admin's scope was taken away
+        served.runs.run(run.tenant_id, run.id, caller.sees_only)
     logged = served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
     withheld = bool(logged) and bool(served.runs.withheld([run.id], caller.readers))
     return [(each.sequence, each.kind, _wire(served, caller, run, each, withheld=withheld)) for each in logged]

@@ -13,8 +13,14 @@ from starlette.types import Message
 
 from api.answer_events import AnswerEvents, streamed, waited_for
 from api.answer_threads import AnswerThreads
+from api.current_caller import AnswersCaller
 from api.problems import AnswersFullError
+from ingest.identity import Principal, Scope
 from rlm.events import Delta, Event
+from tests.support.callers import always
+
+_ASKER = Principal("ann", "k", "a test", scopes=frozenset({Scope.ASK}))
+CALLER = AnswersCaller(always(_ASKER, Scope.ASK), _ASKER)
 
 
 async def _connected() -> bool:
@@ -26,7 +32,8 @@ def test_an_answer_is_given_up_when_the_service_ends_while_it_is_made() -> None:
 
     async def served() -> bool:
         work: asyncio.Future[Any] = AnswerThreads(1).start("a", lambda: stop.wait(60))
-        waiting = asyncio.create_task(waited_for(cast(Any, SimpleNamespace(is_disconnected=_connected)), work, stop))
+        request = cast(Any, SimpleNamespace(is_disconnected=_connected))
+        waiting = asyncio.create_task(waited_for(request, CALLER, work, stop))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -55,7 +62,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
 
     async def served() -> None:
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        response = await streamed(request, start, events, AnswerEvents(cast(Any, None)), stop)
+        response = await streamed(request, CALLER, start, events, AnswerEvents(cast(Any, None)), stop)
         with pytest.raises(ClientDisconnect):
             await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
         assert stop.is_set()

@@ -16,9 +16,10 @@ from api.services import Services
 from api.turns import Place, Turns
 from ingest.errors import CatalogUnavailableError, RunNotFoundError
 from ingest.feed import LocalFeed
-from ingest.identity import Principal
+from ingest.identity import Principal, Scope
 from ingest.runs import Run, RunEvent, RunState
 from tests.fakes.runs import RUN
+from tests.support.callers import always
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +67,12 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
 
     async def collect() -> list[str]:
         streams = Turns(2, refuse=StreamsFullError)
+        caller = Principal(RUN.tenant_id, "k", "a test", scopes=frozenset({Scope.READ}))
         response: Any = await events(
             "r",
             Request({"type": "http", "headers": []}),
-            Principal(RUN.tenant_id, "k", "a test"),
+            caller,
+            always(caller),
             cast(Services, Served(runs)),
             Place(streams, RUN.tenant_id),
             streams,

@@ -9,7 +9,10 @@ from fastapi.responses import StreamingResponse
 
 from api import sse
 from ingest.errors import CatalogUnavailableError
+from ingest.identity import Principal, Scope
+from tests.support.callers import always
 
+CALLER = Principal("ann", "k", "a test", scopes=frozenset({Scope.READ}))
 FIRST, SECOND = {"stage": "a"}, {"stage": "b"}
 END = sse.State({"stage": "end"}, ended=True)
 
@@ -29,14 +32,15 @@ def sent(*seen: "sse.State | Exception", after: str | None = None) -> list[str]:
     """What is sent when the looks find these, one after the other; the first is looked at twice."""
     looks = iter([seen[0], *seen])
 
-    def look() -> sse.State:
+    def look(_: Principal) -> sse.State:
         found = next(looks)
         if isinstance(found, Exception):
             raise found
         return found
 
     async def collect() -> list[str]:
-        response = await sse.follow(sse.Followed(look, nobody_rings, lambda: True), after)
+        followed = sse.Followed(always(CALLER), look, nobody_rings, lambda: True)
+        response = await sse.follow(followed, after)
         assert isinstance(response, StreamingResponse)
         body = response.body_iterator
         assert isinstance(body, AsyncIterable)

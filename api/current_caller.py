@@ -1,0 +1,90 @@
+"""Looks up who holds the credential of an open stream, so that the stream ends soon after its holder loses access."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from api.access import Caller, missing_scope
+from api.admission import FIND_CALLER
+from api.problems import UnauthorizedError
+from ingest.identity import Principal, Scope
+
+# A lookup costs a query or two. A stream that looks more often than this goes by the last result.
+LOOKUP_SECONDS: Final = 2.0
+
+FindCaller = Callable[[], Awaitable[Principal | None]]
+
+
+class CurrentCaller:
+    """The caller of a request that stays open, looked up again at most every two seconds."""
+
+    def __init__(
+        self, caller: Principal, find: FindCaller, scope: Scope, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._caller = caller
+        self._find = find
+        self._scope = scope
+        self._clock = clock
+        self._found_at = clock()
+
+    @classmethod
+    def of(cls, request: Request, caller: Principal, scope: Scope) -> "CurrentCaller":
+        """Return the caller of a request whose route needs `scope`."""
+        return cls(caller, request.scope[FIND_CALLER], scope)
+
+    async def find(self) -> Principal:
+        """Return the principal with the rights that it has now.
+
+        Raises `UnauthorizedError` once its key, user, tenant or session is gone or has ended, and `ScopeMissingError`
+        once it lacks the scope of the route.
+        """
+        if self._clock() - self._found_at >= LOOKUP_SECONDS:
+            # guard: streams-end-with-key
+            self._caller = self._require(await self._find())
+            self._found_at = self._clock()
+        return self._caller
+
+    def _require(self, found: Principal | None) -> Principal:
+        if found is None:
+            raise UnauthorizedError("The key, token or session of this stream is no longer valid.")
+        if self._scope not in found.scopes:
+            raise missing_scope(self._scope)
+        return found
+
+
+async def follower(request: Request, caller: Caller) -> CurrentCaller:
+    """Return the reader of an event stream."""
+    return CurrentCaller.of(request, caller, Scope.READ)
+
+
+Follower = Annotated[CurrentCaller, Depends(follower)]
+
+
+class AnswersCaller:
+    """The caller of an answer that is being made.
+
+    An answer is finished after its caller's key or token has expired, as a run is; and it is not finished once the
+    caller may no longer read what the caller could read when it began.
+    """
+
+    def __init__(self, current: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time) -> None:
+        self._current = current
+        self._began_as = caller
+        self._clock = clock
+
+    async def require(self) -> None:
+        """Raise `UnauthorizedError` or `ScopeMissingError` if the answer may no longer be given."""
+        ends_at = self._began_as.expires_at
+        if ends_at is not None and self._clock() >= ends_at:
+            return
+        if _has_lost(self._began_as, await self._current.find()):
+            raise UnauthorizedError("What you may read has changed while the answer was made.", hint="Ask again.")
+
+
+def _has_lost(before: Principal, now: Principal) -> bool:
+    """True if a principal may read less than before: a group, the scope `admin`, or a collection."""
+    if now.readers is not None and (before.readers is None or before.readers - now.readers):
+        return True
+    return bool(now.collections.denied - before.collections.denied)
