@@ -47,7 +47,11 @@ class Rule:
 
 @dataclass
 class PageContent:
-    """What a page holds. `image_share` is how much of it its largest picture covers."""
+    """What a page holds.
+
+    `image_share` is how much of the page its pictures cover together, and `image_box` the left, bottom, right and top
+    of the box around all of them, in the page's own coordinates.
+    """
 
     number: int
     width: float
@@ -57,6 +61,7 @@ class PageContent:
     fills: list[Rule] = field(default_factory=list)  # the edges of filled boxes
     images: int = 0
     image_share: float = 0.0
+    image_box: tuple[float, float, float, float] | None = None
     hidden: int = 0  # characters that are drawn invisibly, or outside of the page
     unreadable: dict[str, int] = field(default_factory=dict)  # characters by font
     comments: int = 0

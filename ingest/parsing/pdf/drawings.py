@@ -18,7 +18,7 @@ _SHORTEST = 4.0  # points: a shorter line is a dash or a part of a letter
 _DEEPEST = 6  # forms inside forms
 _MOST_OBJECTS = 50_000  # of one page; a map or a plot has more, and no table
 _MOST_SEGMENTS = 2_000  # of one path
-_SMALLEST_PICTURE = 12.0  # points: what is smaller is a bullet, a rule or a spacer
+SMALLEST_PICTURE = 12.0  # points: what is smaller is a bullet, a rule or a spacer
 _LOWEST_BOX = 5.0  # points: no line of text stands in a lower one
 _MOST_FILLS = 800  # of one page: a chart has more, and no table
 _BOX_SEGMENTS = 6
@@ -79,11 +79,14 @@ class DrawingReader:
         frame = self._frame
         left, bottom = max(found[0], frame.left), max(found[1], frame.bottom)
         right, top = min(found[2], frame.right), min(found[3], frame.top)
-        if min(right - left, top - bottom) < _SMALLEST_PICTURE:
+        wide, high = right - left, top - bottom
+        if min(wide, high) <= 0:
             return
-        share = (right - left) * (top - bottom) / ((frame.right - frame.left) * (frame.top - frame.bottom))
-        self._content.images += 1
-        self._content.image_share = max(self._content.image_share, share)
+        # Some scanners cut a page into strips, each a picture lower than a line: they count together.
+        content = self._content
+        content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
+        content.image_box = _around(content.image_box, (left, bottom, right, top))
+        content.images += min(wide, high) >= SMALLEST_PICTURE
 
     def _path(self, each: int, matrix: Matrix | None) -> None:
         found = self._bounds(each, matrix)
@@ -146,6 +149,12 @@ class DrawingReader:
                 yield Rule(True, (top + bottom) / 2, left, right)
             else:
                 yield Rule(False, (left + right) / 2, top, bottom)
+
+
+def _around(box: Four | None, other: Four) -> Four:
+    if box is None:
+        return other
+    return min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3])
 
 
 def _joined(inner: Matrix, outer: Matrix | None) -> Matrix:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
-PDF_PARSER = "pdf-10"
+PDF_PARSER = "pdf-11"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:
     """Read the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
 
-    A page that is a picture without text is given to `ocr_page`, with its number; without it, the page is counted
-    among those without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
+    A page that has pictures and no text is given to `ocr_page`, with its number; without it, the page is counted among
+    those without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
     `DamagedDocumentError` (also when a single page cannot be read, after qpdf tried to repair the file: a part is not
     passed off as the whole).
     """

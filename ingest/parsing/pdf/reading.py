@@ -8,11 +8,11 @@ from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 from ingest.parsing.pdf.annotations import read_annotations
 from ingest.parsing.pdf.characters import page_frame, read_words
 from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, median
-from ingest.parsing.pdf.drawings import DrawingReader
+from ingest.parsing.pdf.drawings import SMALLEST_PICTURE, DrawingReader
 
 OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
-_SCAN = 0.5  # of the page: a picture that covers more is the page itself
+_SCAN = 0.5  # of the page: pictures that cover more are the page itself
 _TYPE_OF_LINE = 0.8  # of a recognized word's height
 _LARGER = 1.5
 
@@ -58,10 +58,21 @@ class PageReader:
         scanned = content.image_share >= _SCAN
         read_words(page, content, keep_invisible=scanned)
         read_annotations(self._document, page, content)
-        if scanned and not content.words and self._ocr_page is not None:
-            content.words = as_words(self._ocr_page(page, number), content)
-            content.images -= bool(content.words)  # that picture is not left out
+        if not content.words and self._ocr_page is not None and _may_show_text(content):
+            recognized = self._ocr_page(page, number)
+            # In a logo the models see a single "0" or "一", which is no text.
+            if scanned or any(len(word.text) > 1 for word in recognized):
+                content.words = as_words(recognized, content)
+            content.images -= bool(content.words and content.images)  # that picture is not left out
         return content
+
+
+def _may_show_text(content: PageContent) -> bool:
+    """True if the page's pictures, which may be strips of one, leave room for a line of letters."""
+    if content.image_box is None:
+        return False
+    left, bottom, right, top = content.image_box
+    return min(right - left, top - bottom) >= SMALLEST_PICTURE
 
 
 def as_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
@@ -140,6 +143,20 @@ def test_scanned_pages_are_read_in_the_confined_process_and_stand_on_their_page(
     assert isinstance(at, Box)
     assert at.place == 2
     assert OmissionKind.PAGE_WITHOUT_TEXT not in {each.kind for each in document.omissions}
+
+
+def test_a_page_whose_only_text_is_in_a_small_picture_is_read(tmp_path: Path) -> None:
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=A4)
+    canvas.drawImage(ImageReader(drawn(*LINES)), 60, 500, 260, 100)
+    canvas.showPage()
+    canvas.drawImage(ImageReader(Image.new("RGB", (80, 20), "navy")), 60, 760, 80, 20)
+    canvas.showPage()
+    canvas.save()
+    with ParserSandbox() as parser:
+        document = parser.parse(tmp_path / "a.pdf", "application/pdf", name="a.pdf")
+    assert document.text.split() == " ".join(LINES).split()
+    found = {each.kind: (each.count, each.detail) for each in document.omissions}
+    assert found == {OmissionKind.PAGE_WITHOUT_TEXT: (1, "page 2"), OmissionKind.IMAGE: (1, "")}
 
 
 def test_without_the_extra_a_pdf_names_its_scanned_pages_and_a_scan_says_what_to_install(

@@ -465,6 +465,77 @@ def test_a_page_that_is_a_picture_is_given_to_ocr_and_its_words_have_their_boxes
     assert _omitted(parse_pdf(file))[OmissionKind.PAGE_WITHOUT_TEXT] == 1
 
 
+def _receipt(drawing: Drawing) -> None:
+    drawing.canvas.drawImage(_picture(), 60, 500, 150, 200)
+
+
+def _logo(drawing: Drawing) -> None:
+    drawing.canvas.drawImage(_picture(), 60, 740, 80, 20)
+
+
+def _strips(drawing: Drawing) -> None:
+    for number in range(80):
+        drawing.canvas.drawImage(_picture(), 0, 9 * number, WIDTH, 9)
+
+
+def _bullet(drawing: Drawing) -> None:
+    drawing.canvas.drawImage(_picture(), 60, 700, 8, 8)
+
+
+def _typed_below_a_logo(drawing: Drawing) -> None:
+    _logo(drawing)
+    drawing.line("Typed", 60, 700)
+
+
+@pytest.mark.parametrize(
+    ("draw", "is_read"),
+    [(_receipt, True), (_logo, True), (_strips, True), (_bullet, False), (_typed_below_a_logo, False)],
+)
+def test_a_page_without_text_is_given_to_ocr_if_its_pictures_leave_room_for_a_line(
+    file: Path, draw: Callable[[Drawing], None], is_read: bool
+) -> None:
+    drawing = Drawing()
+    draw(drawing)
+    drawing.next_page()
+    drawing.line("The end.", 60, 700)
+    file.write_bytes(drawing.content())
+    asked = []
+
+    def ocr(page: PdfPage, number: int) -> list[RecognizedWord]:
+        asked.append(number)
+        return []
+
+    parse_pdf(file, ocr_page=ocr)
+    assert asked == [1] * is_read
+
+
+def test_a_logo_in_which_only_a_single_character_is_recognized_is_no_text(file: Path) -> None:
+    drawing = Drawing()
+    _logo(drawing)
+    drawing.next_page()
+    drawing.line("The end.", 60, 700)
+    file.write_bytes(drawing.content())
+
+    def ocr(page: PdfPage, number: int) -> list[RecognizedWord]:
+        return [RecognizedWord("0", Box(number, 0.1, 0.1, 0.2, 0.125))]
+
+    document = parse_pdf(file, ocr_page=ocr)
+    assert document.text == "The end."
+    assert _omitted(document) == {OmissionKind.PAGE_WITHOUT_TEXT: 1, OmissionKind.IMAGE: 1}
+
+
+def test_the_text_laid_invisibly_over_a_page_that_was_scanned_in_strips_is_kept(file: Path) -> None:
+    drawing = Drawing()
+    _strips(drawing)
+    layer = drawing.canvas.beginText(60, 600)
+    layer.setTextRenderMode(3)
+    layer.textOut("recognized before")
+    drawing.canvas.drawText(layer)
+    drawing.next_page()
+    drawing.line("The end.", 60, 700)
+    assert _parsed(file, drawing).text.split() == ["recognized", "before", "The", "end."]
+
+
 def test_the_values_of_a_form_are_read_where_they_stand(file: Path) -> None:
     drawing = Drawing()
     drawing.line("Name:", 60, 705)
