@@ -1,6 +1,8 @@
 """Workbooks with known cells, in every format that a library here writes."""
 
 import io
+import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -9,8 +11,14 @@ import xlsxwriter
 import xlwt
 from odfdo import Cell, Document, Row, Table
 
+from tests.support.office_files import relations
+
 Value = str | float | int | bool | date
 Sheet = Sequence[Sequence[Value | None]]
+_BINARY_TYPES = (
+    '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.bin" '
+    'ContentType="application/vnd.ms-excel.sheet.binary.macroEnabled.main"/></Types>'
+)
 
 
 def xlsx(sheets: Mapping[str, Sheet]) -> bytes:
@@ -68,6 +76,44 @@ def xls(sheets: Mapping[str, Sheet]) -> bytes:
 
 
 WRITERS = {".xlsx": xlsx, ".ods": ods, ".xls": xls}
+
+
+def xlsb(cells: bytes) -> bytes:
+    """Return a binary workbook with one sheet, Tides, whose first row holds these records (MS-XLSB 2.1.4)."""
+    sheet = struct.pack("<LL", 0, 1) + _wide("rId1") + _wide("Tides")
+    book = [_record(131), _record(143), _record(156, sheet), _record(144), _record(132)]
+    row = [_record(0, struct.pack("<LLHBBBL", 0, 0, 300, 0, 0, 0, 0)), cells]
+    used = _record(148, struct.pack("<LLLL", 0, 0, 0, 1))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("[Content_Types].xml", _BINARY_TYPES)
+        archive.writestr("xl/_rels/workbook.bin.rels", relations({"rId1": ("worksheet", "worksheets/sheet1.bin")}))
+        archive.writestr("xl/workbook.bin", b"".join(book))
+        archive.writestr(
+            "xl/worksheets/sheet1.bin",
+            b"".join([_record(129), used, _record(145), *row, _record(146), _record(130)]),
+        )
+    return content.getvalue()
+
+
+def xlsb_number(column: int, number: float) -> bytes:
+    """Return a cell with a number."""
+    return _record(5, struct.pack("<LLd", column, 0, number))
+
+
+def xlsb_shared_string(column: int, index: int) -> bytes:
+    """Return a cell with a string by its index in the table of shared strings."""
+    return _record(7, struct.pack("<LLL", column, 0, index))
+
+
+def _record(kind: int, data: bytes = b"") -> bytes:
+    """Return a record (MS-XLSB 2.1.4) of fewer than 128 bytes."""
+    first = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
+    return first + bytes([len(data)]) + data
+
+
+def _wide(text: str) -> bytes:
+    return struct.pack("<L", len(text)) + text.encode("utf-16-le")
 
 
 def written(folder: Path, content: bytes) -> Path:

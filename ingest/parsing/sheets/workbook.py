@@ -59,6 +59,11 @@ def parse_workbook(path: Path) -> ParsedDocument:
         if isinstance(error, PasswordError) or _has_password(path):
             raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
+    except BaseException as error:
+        # calamine panics on some damage. PyO3 does not export the class, which is no `Exception`.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
 
 
 def _opened(path: Path) -> CalamineWorkbook:

@@ -26,7 +26,7 @@ from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell
-from tests.support.workbooks import WRITERS, Sheet, written, xlsx
+from tests.support.workbooks import WRITERS, Sheet, written, xlsb, xlsb_number, xlsb_shared_string, xlsx
 from tests.support.zip_files import unzipped, zipped
 
 COSTS: Sheet = [
@@ -502,3 +502,23 @@ def test_durations_and_long_numbers_are_written_as_a_sheet_shows_them() -> None:
         "-0.5",
         "123456789012345",
     ]
+
+
+def test_a_binary_workbook_on_which_calamine_panics_is_damaged_and_says_what_to_do(tmp_path: Path) -> None:
+    sound = xlsb(xlsb_number(0, 3.5))
+    assert "3.5" in _parsed(tmp_path, sound).text
+    with pytest.raises(DamagedDocumentError, match="The workbook cannot be read") as failed:
+        _parsed(tmp_path, xlsb(xlsb_shared_string(0, 99)))
+    assert "save it again" in failed.value.hint
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_nothing_else_that_ends_a_parser_is_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def opened(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(workbook, "_opened", opened)
+    with pytest.raises(error):
+        _parsed(tmp_path, xlsx({"Costs": COSTS}))
