@@ -278,7 +278,7 @@ class Draft:
     """The text a strategy wrote, before checking; `text` equals the streamed pieces joined.
 
     `evidence` is the passage of each marker in the text, by number. `computed` says that code computed the statements,
-    so that nobody has to judge them.
+    so that nobody has to judge them, except for the sentences that it only `stated`.
     """
 
     status: AnswerStatus
@@ -287,6 +287,7 @@ class Draft:
     searched: Searched
     quotes: tuple[OfferedQuote, ...] = ()
     computed: bool = False
+    stated: frozenset[str] = frozenset()
     finished: bool = True
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -21,9 +21,9 @@ from rlm.errors import (
 from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.profiles import estimated_tokens
-from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import ROOT, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit, Turn
 from rlm.loop.evidence import plain
+from rlm.loop.literals import CellLiterals, numbers_in
 from rlm.loop.prompts import (
     BUDGET_WORDS,
     FAILED,
@@ -36,7 +36,8 @@ from rlm.loop.prompts import (
     read_root_reply,
 )
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import Submission, Submissions
+from rlm.loop.replay import Replays, ToolRecord
+from rlm.loop.submit import Submission, Submissions, render
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import Cell, Session
 
@@ -67,12 +68,15 @@ class RecursiveRun:
         self._calls = RecordedSubCalls(environment.sub_calls(self._budget), environment.sub_model.price)
         self._parts, self._used_by_parts, self._dollars_of_parts = 0, Usage(), Decimal(0)
         self._time = TimeLimit(environment.budget)
-        self._cells = CellCode()
+        self._literals = CellLiterals()
         self._failure = ""
         self.log = ReadLog(environment.corpus)
         self.log.read(self._history.shown)
         self.reason = ""
-        self.submissions = Submissions(environment.corpus, self.log, self._cells, cancelled=self._ended)
+        self.submissions = Submissions(
+            environment.corpus, self.log, self._literals, question=question, cancelled=self._ended
+        )
+        self._record = ToolRecord()
         descend = self._descend if environment.may_descend else None
         self._toolbox = Toolbox(environment, self._calls, self.log, self.submissions, self._time, descend)
 
@@ -95,7 +99,7 @@ class RecursiveRun:
         Raises `RunCancelledError`, `SandboxUnavailableError`, and refusals of the model's server if nothing was
         drafted.
         """
-        environment, tools = self._environment, self._toolbox.tools()
+        environment, tools = self._environment, self._record.recording(self._toolbox.tools())
         session = environment.sandbox.open(tools)
         idle = lost = 0
         try:
@@ -120,9 +124,28 @@ class RecursiveRun:
                         self.reason = "The model's code ran out of time or memory again and again."
                         return
                     session = environment.sandbox.open(tools)
+                    self._record.begin()
             self.reason = f"No answer was submitted in {environment.max_cells} cells."
         finally:
             session.close()
+
+    def confirm_computed(self) -> None:
+        """Run the cells again with changed results of tools, if code is said to have computed the answer.
+
+        The answer then says which of its sentences moved. Raises `RunCancelledError`.
+        """
+        found = self.answer
+        if found is None or not found.computed:
+            return
+        replays = Replays(
+            self._environment.sandbox,
+            self._record,
+            render,
+            typed=self._literals.typed,
+            asked=frozenset(numbers_in(self._question)),
+            cancelled=self._cancelled,
+        )
+        self.submissions.confirm(replays.check(found.handed_in))
 
     def _ask(self, number: int) -> str | None:
         """Return the root's next reply; None if the run must end.
@@ -151,7 +174,8 @@ class RecursiveRun:
         read = RootReply(None, FAILED.format(self._failure)) if self._failure else read_root_reply(reply)
         ran, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
-            self._cells.add(read.code)
+            self._literals.add(read.code)
+            self._record.cells.append(read.code)
             self._toolbox.begin_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.notes()

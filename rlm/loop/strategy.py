@@ -32,6 +32,7 @@ class RecursiveStrategy:
         for turn in run.turns():
             yield Cell(turn)
             yield Working("cells", turn.number, self._environment.max_cells)
+        run.confirm_computed()
         draft = _draft(run, self._environment.corpus)
         yield Delta(draft.text)
         yield Drafted(draft)
@@ -61,6 +62,7 @@ def _draft(run: RecursiveRun, corpus: Corpus) -> Draft:
         searched=log.sought(),
         quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
         computed=found.computed,
+        stated=found.stated,
         finished=finished,
         reasons=(*reasons, f"{coverage.sentence()}."),
         notes=tuple(notes),

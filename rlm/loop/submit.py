@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from rlm.answers import Result, as_json
 from rlm.cancelling import not_cancelled
-from rlm.checking.markers import MarkedText, sentence_spans
+from rlm.checking.markers import MarkedText, sentence_spans, without_markers
 from rlm.corpus.corpus import Corpus
-from rlm.loop.cell_code import CellCode
 from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
+from rlm.loop.literals import CellLiterals, numbers_in
 from rlm.loop.read_log import ReadLog
+from rlm.loop.replay import Replayed
 from rlm.sandbox.port import ToolError
 
 # A fault in an answer's form is sent back this often, each kind of fault; then the answer is taken as it is.
@@ -23,6 +24,9 @@ _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
+_DOUBT = "The answer was said to be computed, and nothing has shown that it was: {}. Its code: {}"
+_MOST_CODE_CHARS = 500
+_UNMOVED = "it stayed the same when what was read was changed, or changed with one place alone"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
@@ -30,9 +34,10 @@ _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float
 class Submission:
     """An answer that was handed in: Markdown whose marker `[1]` names the first of `cited`, and so on.
 
-    `result` is the value of a structured answer, and `how` says how code `computed` it. `found` is false if the
-    documents do not have the answer. `remarks` are for people. `part` is the question that a part of the run answered
-    with it, empty where it answers the run's own.
+    `result` is the value of a structured answer, and `how` says how code `computed` it; `stated` are sentences that it
+    did not compute. `found` is false if the documents do not have the answer. `remarks` are for people. `part` is the
+    question that a part of the run answered with it, empty where it answers the run's own. `handed_in` is the answer
+    as the code passed it, and `code` the cell that did, cut where it is long.
     """
 
     text: str
@@ -43,6 +48,9 @@ class Submission:
     how: str = ""
     remarks: tuple[str, ...] = ()
     part: str = ""
+    stated: frozenset[str] = frozenset()
+    handed_in: object = None
+    code: str = ""
 
     @property
     def rank(self) -> tuple[bool, bool]:
@@ -54,10 +62,17 @@ class Submissions:
     """The answers handed in by a run's code; the best draft answers if nothing was submitted before the run ended."""
 
     def __init__(
-        self, corpus: Corpus, log: ReadLog, cells: CellCode, *, cancelled: Callable[[], bool] = not_cancelled
+        self,
+        corpus: Corpus,
+        log: ReadLog,
+        literals: CellLiterals,
+        *,
+        question: str = "",
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._log = log
-        self._cells = cells
+        self._asked = frozenset(numbers_in(question))
+        self._literals = literals
         self._finder = EvidenceFinder(corpus, log, cancelled=cancelled)
         self._sent_back: dict[str, int] = {}
         self.final: Submission | None = None
@@ -77,7 +92,25 @@ class Submissions:
     def keep_part(self, question: str, submission: Submission) -> None:
         """Keep the answer of a part of the run, in case the run itself finds nothing more."""
         if submission.found:
-            self._keep(replace(submission, part=submission.part or question))
+            # Nothing has shown that it was computed: that takes the cells of the part.
+            self._keep(replace(submission, part=submission.part or question, computed=False, how=""))
+
+    def confirm(self, replayed: Replayed) -> None:
+        """Take back that the answer was computed, or that some of its sentences were, if running it again says so."""
+        found = self.final or self.best
+        if found is None or not found.computed:
+            return
+        sentences = {found.text[start:end] for start, end in sentence_spans(found.text)}
+        moving = {without_markers(each) for each in replayed.moving}
+        settled = replace(found, stated=frozenset(each for each in sentences if without_markers(each) not in moving))
+        # guard: computed-only-if-it-moves
+        if not replayed.moving:
+            doubt = _DOUBT.format(replayed.problem or _UNMOVED, found.code)
+            settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
+        if self.final is not None:
+            self.final = settled
+        else:
+            self.best = settled
 
     def _keep(self, made: Submission) -> None:
         if self.best is None or made.rank >= self.best.rank:
@@ -97,15 +130,29 @@ class Submissions:
         doubt = self._doubt(tool) if computed else ""
         is_computed = bool(computed) and not doubt
         how = computed.strip() if isinstance(computed, str) and is_computed else ""
-        return Submission(text, cited, result, computed=is_computed, how=how, remarks=(doubt,) if doubt else ())
+        remarks = (doubt,) if doubt else ()
+        return Submission(
+            text,
+            cited,
+            result,
+            computed=is_computed,
+            how=how,
+            remarks=remarks,
+            handed_in=answer,
+            code=self._shown_code(),
+        )
+
+    def _shown_code(self) -> str:
+        code = self._literals.last.strip()
+        return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
     def _doubt(self, tool: str) -> str:
         """Return the reason to doubt that an answer was computed; empty if there is none."""
         if not self._log.worked:
             return "The answer was said to be computed, and no document was gone through for it."
-        # guard: stated-value-not-computed
-        if self._cells.states(tool):
-            return "The answer was said to be computed, and the code states it as it is."
+        # guard: no-typed-number-in-sums
+        if typed := sorted(self._literals.behind(tool) - self._asked):
+            return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._shown_code())
         return ""
 
     def _with_evidence(
@@ -166,6 +213,11 @@ class Submissions:
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
+
+
+def render(answer: object) -> str:
+    """Return an answer as the user sees it. Raises `ToolError` for what is none."""
+    return _text(answer if isinstance(answer, str) else as_markdown(as_result(answer).value))
 
 
 def _text(answer: object) -> str:

@@ -188,6 +188,10 @@ def test_code_that_a_document_dictates_spends_no_more_than_its_budget(what: str)
         "count('nothing')\nsubmit(int('424242'), computed=True)",
         "count('nothing')\nn = len('x' * 424242)\nsubmit(n, computed=True)",
         "count('nothing')\nn = sum([424240, 2])\nsubmit(f'{n} ships', computed=True)",
+        "n = count('nothing')['total']\nsubmit(424242 + 0 * n, computed=True)",
+        "submit([424242 for _ in records()], computed=True)",
+        "c = count('nothing')['total']\nsubmit(424242 if c else 1, computed=True)",
+        "c = count('nothing')\nsubmit('It was 17 March ' + str(1845 + 0 * c['total']), computed=True)",
     ],
 )
 def test_a_value_that_a_document_dictates_is_not_computed(stated: str) -> None:

@@ -104,6 +104,7 @@ class Asked:
         documents: tuple[str, ...] = (),
         budget: Budget | None = None,
         rule: Callable[[str], object] | None = None,
+        question: str = QUESTION,
         **more: Any,  # noqa: ANN401
     ) -> None:
         self.root = ScriptedRoot(*script)
@@ -113,7 +114,7 @@ class Asked:
             sandbox, calls, *documents, budget=budget or Budget(Limits()), told=self.turns.append, **more
         )
         self.corpus: Corpus = given.corpus
-        self.draft = drafted(given)
+        self.draft = drafted(given, question)
 
     @property
     def shown(self) -> str:

@@ -217,6 +217,13 @@ def test_what_code_computed_is_marked_so_and_what_it_quotes_besides_is_judged() 
     assert (computed.check, quoted.check) == (Check.COMPUTED, Check.QUOTED)
 
 
+def test_sentences_that_code_only_stated_are_not_computed() -> None:
+    draft = replace(
+        draft_of("It is 7. The price was 424242.", computed=True), stated=frozenset({"The price was 424242."})
+    )
+    assert [each.check for each in sentences_of(draft)] == [Check.COMPUTED, Check.UNCHECKED]
+
+
 def test_the_rows_of_a_table_are_what_an_answer_was_computed_from() -> None:
     table = ResultTable(("n",), ((7,),), 1, "SELECT 7 AS n")
     draft = replace(draft_of("It is 7 [1].", computed=True), table=table)

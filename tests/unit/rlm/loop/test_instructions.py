@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ingest.tables import ColumnType
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
-from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import TimeLimit
+from rlm.loop.literals import CellLiterals
 from rlm.loop.prompts import rules
 from rlm.loop.read_log import ReadLog
 from rlm.loop.submit import Submissions
@@ -27,7 +27,9 @@ ROWS = ["Finance,No place to park", "Finance,Cold soup", "Sales,Parking fees", "
 def tools(sandbox: Sandbox) -> dict[str, Tool]:
     given = environment(sandbox, ScriptedRoot())
     log = ReadLog(given.corpus)
-    return Toolbox(given, given.calls, log, Submissions(given.corpus, log, CellCode()), TimeLimit(given.budget)).tools()
+    return Toolbox(
+        given, given.calls, log, Submissions(given.corpus, log, CellLiterals()), TimeLimit(given.budget)
+    ).tools()
 
 
 def examples() -> list[list[str]]:

@@ -1,61 +1,63 @@
-"""Answers that the code states as they are, and answers that it came to."""
+"""Numbers that stand in the code of a run, and those that flow into its answer."""
 
 import pytest
 
-from rlm.loop.cell_code import CellCode
+from rlm.loop.literals import CellLiterals
 
 
-def states(*cells: str) -> bool:
-    code = CellCode()
+def behind(*cells: str) -> set[str]:
+    code = CellLiterals()
     for cell in cells:
         code.add(cell)
-    return code.states("submit")
+    return set(code.behind("submit"))
 
 
 @pytest.mark.parametrize(
     "cells",
     [
-        ["submit(42, computed=True)"],
-        ["submit(answer='42', computed=True)"],
-        ["submit(-4.5)"],
-        ["submit(40 + 2)"],
-        ["submit({'a': [1, 2]})"],
-        ["submit(f'{42} of {60}')"],
-        ["n = 42\nsubmit(n)"],
-        ["n = 42", "m: int = n\nsubmit(f'There are {m}.')"],
-        ["if True:\n    submit(1)\nelse:\n    submit(2)"],
-        ["submit(int('42'))"],
-        ["import math\nn = math.floor(42.5)\nsubmit(n)"],
-        ["n = len('x' * 42)", "submit(f'{n} ships')"],
-        ["total = 0\nfor n in range(42):\n    total += n\nsubmit(total)"],
-        ["out = []\nout.append(42)\nsubmit(out)"],
-        ["if count('x'):\n    submit(42)"],
-        ["n = 42 if True else 7\nsubmit(sorted([n]))"],
+        ["submit(424242 + n)"],
+        ["submit(answer=424242 * n)"],
+        ["base = 424242", "submit(base + n)"],
+        ["base: int = 424242\nsubmit(n - base)"],
+        ["total = 0\nfor row in rows:\n    total += 424242\nsubmit(total)"],
+        ["submit([424242 for row in rows])"],
+        ["submit(424242 if n else 1)"],
+        ["submit(int('424242') + n)"],
+        ["out = []\nout.append(424242)\nsubmit(out)"],
+        ["def price(n):\n    return n * 424242", "submit(price(n))"],
+        ["import math\nsubmit(math.floor(n + 424242))"],
+        ["submit(sum(x for x in [n, 424242]))"],
+        ["submit(f'{n + 424242} ships')"],
     ],
 )
-def test_what_stands_in_the_code_is_stated(cells: list[str]) -> None:
-    assert states(*cells)
+def test_a_long_number_flows_where_its_value_does(cells: list[str]) -> None:
+    assert behind(*cells) == {"424242"}
 
 
 @pytest.mark.parametrize(
     "cells",
     [
-        ["submit(len(rows), computed=True)"],
-        ["submit(f'{n} of 7')"],
-        ["n = 0\nfor each in rows:\n    n += 1", "submit(n)"],
-        ["n = 0", "n = count('x')['total']", "submit(n)"],
-        ["out = []\nout.append(read('a'))\nsubmit(out)"],
-        ["for n in rows:\n    pass\nsubmit(n)"],
-        ["if x:\n    submit(1)\nelse:\n    submit(total)"],
-        ["def hand_in(n):\n    submit(n)", "hand_in(42)"],
-        ["done = submit\ndone(42)"],
-        ["submit(*answers)"],
-        ["n = 0\nfor each in [1, 2]:\n    if count(each):\n        n += 1\nsubmit(n)"],
-        ["found = {}\nfor ship in grep('ship'):\n    found['n'] = 1\nsubmit(found)"],
-        ["def counted():\n    return count('x')", "submit(counted())"],
-        ["submit(sum(map(int, texts)))"],
-        ["submit(1"],
+        ["submit(sum(1 for x in years if x > 1715))"],
+        ["first = 1715\nsubmit(len([x for x in years if x >= first]))"],
+        ["submit(round(100 * a / b, 2))"],
+        ["submit(total / 1_000_000)"],
+        ["submit(text[200:300].count('a'))"],
+        ["submit(read('doc-1', start=500, end=900).count('a'))"],
+        ["submit(len(grep('ship', limit=500)['hits']))"],
+        ["submit(12 * n)"],
+        ["from datetime import date\nsubmit((date(2024, 5, 17) - begun).days)"],
+        ["submit(sum(1 for row in rows if row['year'] == '2024'))"],
+        ["def f("],
     ],
 )
-def test_what_code_came_to_is_not_stated(cells: list[str]) -> None:
-    assert not states(*cells)
+def test_comparisons_indices_tools_dates_and_units_are_no_part_of_a_sum(cells: list[str]) -> None:
+    assert behind(*cells) == set()
+
+
+def test_only_the_last_cell_hands_in() -> None:
+    code = CellLiterals()
+    code.add("submit(424242)")
+    code.add("draft(7)")
+    assert code.behind("submit") == frozenset()
+    assert code.typed == {"424242"}
+    assert code.last == "draft(7)"

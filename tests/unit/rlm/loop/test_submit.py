@@ -7,8 +7,9 @@ import pytest
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
-from rlm.loop.cell_code import CellCode
+from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
+from rlm.loop.replay import Replayed
 from rlm.loop.strategy import passages_apart
 from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError
@@ -23,7 +24,7 @@ class Desk:
 
     def __init__(self, *documents: str, opened: bool = True, cancelled: Any = not_cancelled) -> None:  # noqa: ANN401
         self.corpus = corpus_of(*(documents or (TREATY,)))
-        self.log, self.cells = ReadLog(self.corpus), CellCode()
+        self.log, self.cells = ReadLog(self.corpus), CellLiterals()
         if opened:
             self.log.search(each.handle for each in self.corpus.documents)
         self.made = Submissions(self.corpus, self.log, self.cells, cancelled=cancelled)
@@ -166,16 +167,24 @@ def test_what_is_handed_in_wrongly_says_what_is_wanted(submitted: tuple[Any, ...
         Desk().submit(*submitted)
 
 
-def test_a_value_that_code_came_to_is_computed_and_one_that_it_states_is_not() -> None:
+def test_a_value_is_computed_only_if_running_its_code_again_confirms_it() -> None:
     desk = Desk()
     desk.cells.add("n = count('x')['total']\nsubmit(n, computed='matches')")
     found = desk.submit(3, computed="matches")
     assert (found.computed, found.how) == (True, "matches")
-    desk.cells.add("submit(3, computed='matches')")
-    stated = desk.submit(3, computed="matches")
+    desk.made.confirm(Replayed())
+    assert desk.made.final is not None
+    assert (desk.made.final.computed, desk.made.final.how) == (False, "")
+    assert "n = count('x')['total']" in desk.made.final.remarks[0]
+    assert desk.made.final.result is not None
+
+
+def test_a_value_with_a_typed_number_in_it_is_not_computed() -> None:
+    desk = Desk()
+    desk.cells.add("n = 424242 + count('x')['total']\nsubmit(n, computed='matches')")
+    stated = desk.submit(424245, computed="matches")
     assert (stated.computed, stated.how) == (False, "")
-    assert stated.remarks
-    assert stated.result is not None
+    assert "424242 was typed into the code" in stated.remarks[0]
 
 
 def test_nothing_is_computed_from_documents_that_nobody_opened() -> None:

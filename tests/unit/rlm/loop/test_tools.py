@@ -9,8 +9,8 @@ from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure
-from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import TimeLimit
+from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
 from rlm.loop.submit import Submissions
 from rlm.loop.tools import Descend, Toolbox
@@ -52,7 +52,7 @@ class Toolkit:
         made = calls or ScriptedRoot(sub=sub)
         given = environment(NO_SANDBOX, made, *(documents or (SHIPS,)), cancelled=lambda: cancelled, **more)
         self.log = ReadLog(given.corpus)
-        self.submissions = Submissions(given.corpus, self.log, CellCode())
+        self.submissions = Submissions(given.corpus, self.log, CellLiterals())
         self.toolbox = Toolbox(given, given.calls, self.log, self.submissions, TimeLimit(given.budget), descend)
         self.tools: dict[str, Any] = dict(self.toolbox.tools())
 

@@ -1,0 +1,142 @@
+"""Finds numbers that stand in the code of a run and flow into its answer."""
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+
+_BUILT_IN = frozenset(dir(builtins))
+# Calls whose arguments say how many or how precisely, or name a day, and are no part of the sum.
+_MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
+_LONG = 3
+_PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
+_NUMBER = re.compile(r"\d+(?:[,.'\u202f\u00a0]\d+)*")
+
+
+class CellLiterals:
+    """The long numbers of a run's cells, by the names that they flow into.
+
+    A number has a flow where its value does: in arithmetic, as an element, as an argument of a function. It has none in
+    a comparison, in an index, or as an argument of a tool. Numbers of fewer than three digits and powers of ten, which
+    stand in percentages and units, count for nothing. `typed` has the long numbers that stand anywhere in the code, and
+    `last` is the last cell.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+        self._literals: dict[str, set[str]] = {}
+        self._defined: set[str] = set()
+        self._answers: list[tuple[str, ast.expr]] = []
+        self.typed: set[str] = set()
+        self.last = ""
+
+    def add(self, code: str) -> None:
+        """Add the next cell; code that does not parse is not run."""
+        self._answers, self.last = [], code
+        try:
+            tree = ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return
+        for node in ast.walk(tree):
+            self._note(node)
+
+    def behind(self, tool: str) -> frozenset[str]:
+        """Return the digits of the numbers that flow into what the last cell hands in by calls of a tool."""
+        found, open_, seen = set[str](), set[str](), set[str]()
+        for name, answer in self._answers:
+            if name == tool:
+                self._collect(answer, open_, found)
+        while open_:
+            name = open_.pop()
+            if name not in seen:
+                seen.add(name)
+                found |= self._literals.get(name, set())
+                open_ |= self._names.get(name, set())
+        return frozenset(found)
+
+    def _note(self, node: ast.AST) -> None:
+        for target, value in _bindings(node):
+            self._bind(target, value)
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._defined.add(node.name)
+            case ast.Call(func=ast.Name(id=name)):
+                named = (each.value for each in node.keywords if each.arg == "answer")
+                answer = node.args[0] if node.args else next(named, None)
+                if answer is not None:
+                    self._answers.append((name, answer))
+            case ast.Constant(value=str() | int() | float() as typed) if not isinstance(typed, bool):
+                self.typed |= {digits for digits in numbers_in(str(typed)) if len(digits) >= _LONG}
+
+    def _bind(self, target: ast.expr, value: ast.expr) -> None:
+        names, literals = set[str](), set[str]()
+        self._collect(value, names, literals)
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name):
+                self._names.setdefault(node.id, set()).update(names)
+                self._literals.setdefault(node.id, set()).update(literals)
+
+    def _collect(self, value: ast.AST, names: set[str], literals: set[str]) -> None:
+        for node in _parts(value, self._defined | {*self._names}):
+            if isinstance(node, ast.Name):
+                names.add(node.id)
+            elif isinstance(node, ast.Constant):
+                literals |= _long_number(node.value)
+
+
+def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield the targets that a node binds or changes, each with the expression whose value flows there."""
+    match node:
+        case ast.Assign():
+            yield from ((target, node.value) for target in node.targets)
+        case ast.AnnAssign() | ast.NamedExpr() | ast.AugAssign() if node.value is not None:
+            yield node.target, node.value
+        case ast.For() | ast.AsyncFor() | ast.comprehension():
+            yield node.target, node.iter
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            for part in ast.walk(node):
+                if isinstance(part, ast.Return | ast.Yield) and part.value is not None:
+                    yield ast.Name(node.name), part.value
+        case ast.Call(func=ast.Attribute(value=ast.Name() as changed)):
+            yield from ((changed, argument) for argument in (*node.args, *(each.value for each in node.keywords)))
+
+
+def numbers_in(text: str) -> list[str]:
+    """Return the digits of each number in a text, without the points and commas between them."""
+    return [re.sub(r"\D", "", number) for number in _NUMBER.findall(text)]
+
+
+def _parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
+    """Yield the names and constants whose values flow into the value of an expression."""
+    match node:
+        case ast.Name() | ast.Constant():
+            yield node
+            return
+        case ast.Compare() | ast.JoinedStr(values=[]):
+            return
+        case ast.Subscript():
+            yield from _parts(node.value, bound)
+            return
+        case ast.comprehension():
+            yield from _parts(node.iter, bound)
+            return
+        case ast.IfExp():
+            yield from _parts(node.body, bound)
+            yield from _parts(node.orelse, bound)
+            return
+        case ast.Call(func=ast.Name(id=name)):
+            is_tool = name not in bound and name not in _BUILT_IN and not name[:1].isupper()
+            if is_tool or name in _MEASURES:
+                return
+    for child in ast.iter_child_nodes(node):
+        yield from _parts(child, bound)
+
+
+def _long_number(value: object) -> set[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return set()
+    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
+        return set()
+    digits = re.sub(r"\D", "", str(value)).strip("0")
+    is_long = len(re.sub(r"\D", "", str(value))) >= _LONG
+    return {re.sub(r"\D", "", str(value))} if is_long and digits not in {"", "1"} else set()

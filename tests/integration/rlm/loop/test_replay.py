@@ -1,0 +1,3 @@
+"""Answers that move with what tools returned, in the real sandbox."""
+
+from tests.unit.rlm.loop.test_replay import *  # noqa: F403 - its tests, with the fixtures of this folder
