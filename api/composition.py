@@ -140,6 +140,7 @@ def make_services(
         settle=ReadersWriter(parts.catalog, parts.generations).settle,
         require_index=parts.generations.require_ready,
         index_state=lambda: parts.index_states.of(parts.records.active().id),
+        index_copies=parts.index_states.copies,
         notices=parts.installation.notices,
         ping=partial(ping, door),
     )

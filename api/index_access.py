@@ -27,6 +27,7 @@ from ingest.installation import tie
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
+from retrieval.copies import Copies, CopyRepair
 from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore
 from retrieval.index import Index
@@ -35,12 +36,12 @@ from retrieval.open_generations import OpenGenerations
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher
-from workers.index_checks import IndexChecks, examine
+from workers.index_checks import IndexChecks, copies_state, examine
 from workers.settings import ClusterSettings
 from workers.verify import Verified, Verifier
 from workers.worker_deps import WorkerDeps
 
-__all__ = ["IndexAccess", "Verified", "Watch", "look_at_index", "open_index_access"]
+__all__ = ["IndexAccess", "Verified", "Watch", "copies_state", "look_at_copies", "look_at_index", "open_index_access"]
 
 # Shows a build's progress: its state, and the finished chunks of a long document that are not yet counted.
 Watch = Callable[[BuildProgress, int], None]
@@ -91,6 +92,19 @@ class IndexAccess:
             self.states.record(found)
         choice = self.encoders.of(self.records.active().encoder)
         return self.switcher(watch).rebuild(choice, self.sparse.fingerprint)
+
+    def copies(self) -> dict[int, Copies]:
+        """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
+        found = {generation.id: self.store.copies(generation.id) for generation in self.records.live()}
+        return {identifier: copies for identifier, copies in found.items() if copies is not None}
+
+    def repair(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
+        """Make the missing copies of a generation's shards; return how they are then."""
+        try:
+            return CopyRepair(self.store).run(generation_id, advanced)
+        finally:
+            states = [copies_state(identifier, copies) for identifier, copies in self.copies().items()]
+            self.states.record_copies(states)
 
     def build_restored(self, watch: Watch) -> None:
         """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
@@ -217,6 +231,13 @@ def open_index_access(
         deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations)
         checks = IndexChecks(catalog, states, jobs, records, store, generations)
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
+
+
+def look_at_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
+    """Return the copies of each generation's shards now, and change nothing; empty for an index in one place."""
+    with open_installation(settings, cluster) as parts:
+        found = {generation.id: parts.store.copies(generation.id) for generation in parts.generations.live()}
+    return {identifier: copies for identifier, copies in found.items() if copies is not None}
 
 
 def look_at_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:

@@ -3,7 +3,7 @@
 import hmac
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -19,7 +19,7 @@ from api.access import Served
 from api.problems import UnauthorizedError
 from api.services import Services
 from ingest.documents import JobKind
-from ingest.generations import IndexState
+from ingest.generations import CopiesState, IndexState
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
 REQUESTS = Counter("leadline_http_requests", "Requests, by route and status.", ["method", "route", "status"])
@@ -103,7 +103,7 @@ class _Now(Collector):
             now,
             jobs.claimable_since,
         )
-        yield from _index_gauges(self._served.index_state())
+        yield from _index_gauges(self._served.index_state(), self._served.index_copies())
         if self._served.settings.slack_is_set:
             questions = self._served.slack.open_questions()
             yield GaugeMetricFamily(
@@ -112,14 +112,22 @@ class _Now(Collector):
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
 
 
-def _index_gauges(state: IndexState) -> Iterator[GaugeMetricFamily]:
-    values = {
+def _index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
+    values: dict[str, tuple[str, float]] = {
         "leadline_index_lost": ("1 while searches are refused because the index has lost documents.", bool(state.lost)),
         "leadline_index_documents": ("Documents that the last check of the index compared.", state.versions),
         "leadline_index_documents_missing": ("Documents that it found missing from the index.", state.missing),
         "leadline_index_documents_requeued": (
             "Documents that were ever indexed again because the active index lacked them.",
             state.requeued,
+        ),
+        "leadline_index_shards": (
+            "Shards of indexes that a vector server keeps on several nodes, as upkeep last saw them.",
+            sum(each.shards for each in copies),
+        ),
+        "leadline_index_shards_short": (
+            "Of these, shards with fewer active copies than they should have.",
+            sum(each.short for each in copies),
         ),
     }
     for name, (meaning, value) in values.items():

@@ -271,7 +271,8 @@ class StatusOut(Wire):
 class PartOut(Wire):
     """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none.
 
-    `search` is `lost` while the index lacks documents and has to be made again.
+    `search` is `lost` while the index lacks documents and has to be made again. `copies` is `degraded` while shards of
+    the index have fewer copies than they should: everything works, until another node goes away.
     """
 
     state: str

@@ -30,7 +30,7 @@ from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
 from ingest.file_intake import FileIntake
-from ingest.generations import IndexState
+from ingest.generations import CopiesState, IndexState
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
@@ -92,8 +92,8 @@ class Services:
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
     while searches cannot work, and `ping` while the catalog does not answer. `index_state` reads the result of the last
-    check of the active index, and `notices` tells what people should see to.
-    `accepting` turns false when the process begins to stop.
+    check of the active index, and `index_copies` the copies of indexes on several nodes. `notices` tells what people
+    should see to. `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings
@@ -132,6 +132,7 @@ class Services:
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     index_state: Callable[[], IndexState] = lambda: IndexState(1)
+    index_copies: Callable[[], Sequence[CopiesState]] = tuple
     notices: Callable[[], Mapping[str, str]] = dict
     ping: Callable[[], None] = lambda: None
     accepting: bool = True
@@ -152,9 +153,23 @@ class Services:
         return {
             "catalog": lambda: self._state("catalog", self.ping),
             "search": lambda: self._state("search", self.require_index),
+            "copies": self._copies,
             "language_model": lambda: str(self.answering.state()["state"]),
             "upkeep": self._upkeep,
         }
+
+    def _copies(self) -> str:
+        """Say whether shards of the index lack copies; `leadline doctor` and the log say which."""
+        found: Sequence[CopiesState] = ()
+
+        def look() -> None:
+            nonlocal found
+            found = self.index_copies()
+
+        state = self._state("copies", look)
+        if state != "ready" or not found:
+            return state if state != "ready" else "none"
+        return "degraded" if any(each.short for each in found) else "ready"
 
     def _upkeep(self) -> str:
         """Say whether upkeep has stopped; `leadline doctor` and the log say why."""

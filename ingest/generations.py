@@ -71,6 +71,20 @@ class IndexState:
 
 
 @dataclass(frozen=True)
+class CopiesState:
+    """The copies of an index on the nodes of a vector server, as upkeep last saw them.
+
+    Of `shards`, `short` have fewer complete copies on nodes that answer than there should be. `detail` says so in
+    words, and names nodes that do not answer.
+    """
+
+    generation: int
+    shards: int
+    short: int
+    detail: str
+
+
+@dataclass(frozen=True)
 class BuildProgress:
     """The share of the versions and chunks that a generation being built has already; `failed` counts versions."""
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ingest.generations import Generation
 from retrieval.bm25 import SparseEncoder
+from retrieval.copies import CopyStore
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders
 from retrieval.errors import IndexMismatchError
@@ -47,7 +48,7 @@ class Presence(Enum):
     MARKED = "marked"
 
 
-class IndexStore(Protocol):
+class IndexStore(CopyStore, Protocol):
     """The store of an installation's indexes, one for each generation, by its number."""
 
     def open(self, generation_id: int, dimension: int) -> Index:

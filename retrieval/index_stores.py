@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from ingest.blobs import fsync_path
 from ingest.errors import InstallationMismatchError
 from ingest.installation import Installation, mismatch, read_mark, write_mark
+from retrieval.copies import Copies, NewCopy
+from retrieval.errors import IndexRefusedError
 from retrieval.generations import Presence, Size
 from retrieval.index import Index
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
@@ -117,6 +119,12 @@ class FolderStore:
     def differences(self, generation_id: int) -> list[str]:
         return []  # a folder is kept in one way only
 
+    def copies(self, generation_id: int) -> Copies | None:
+        return None
+
+    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+        raise IndexRefusedError("An index in a folder has no copies.")
+
     def owner(self, generation_id: int) -> str | None:
         return read_mark(self.folder(generation_id))
 
@@ -197,6 +205,18 @@ class ServerStore:
 
         with self._connect() as connection:
             return differences(connection, self._of(generation_id))
+
+    def copies(self, generation_id: int) -> Copies | None:
+        from retrieval.qdrant_server_copies import copies_of
+
+        with self._connect() as connection:
+            return copies_of(connection, self._of(generation_id))
+
+    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+        from retrieval.qdrant_server_copies import make_copy
+
+        with self._connect() as connection:
+            make_copy(connection, self._of(generation_id), new)
 
     def describe(self) -> str:
         """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""

@@ -35,7 +35,7 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
     other settings than asked for is used as it is, and the log says so.
     """
     _require_version(connection, settings)
-    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         if settings.replication_factor > 1:
             # guard: copies-within-nodes
@@ -59,7 +59,7 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
 
 def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
     """Return about how many points the collection has, or None if it does not exist."""
-    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
 
 
@@ -72,13 +72,13 @@ def describe_server(connection: QdrantConnection, settings: QdrantServerSettings
 
 def differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
     """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
-    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return [] if info is None else _differences(info, settings)
 
 
 def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
     """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
-    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     found = (info.config.metadata or {}).get(_INSTALLATION) if info is not None else None
     return None if found is None else str(found)
 
@@ -90,7 +90,7 @@ def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
 
 def presence_of(connection: QdrantConnection, settings: QdrantServerSettings) -> Presence:
     """Return whether the collection exists, and whether it was marked as an index that was found complete."""
-    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         return Presence.ABSENT
     return Presence.MARKED if (info.config.metadata or {}).get(_COMPLETE) else Presence.UNMARKED
@@ -192,7 +192,8 @@ def _named(quantization: models.QuantizationConfig | None) -> str:
     return "int8" if is_int8 else type(quantization).__name__
 
 
-def _found(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
+def find_collection(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
+    """Return what the server says of a collection; None if there is none of that name."""
     try:
         return client.get_collection(collection)
     except UnexpectedResponse as error:

@@ -91,6 +91,25 @@ class QdrantConnection:
         except _CLIENT_ERRORS as error:
             raise self._ours(error) from error
 
+    def ask_each(self, request: Callable[[QdrantClient], T], retries: RetryPolicy) -> list[T]:
+        """Return the results of `request` from every address that answers. Raises `IndexUnavailableError` if none does.
+
+        Of several addresses, each is asked once: one that is away is left out.
+        """
+        if len(self._clients) == 1:
+            return [self.call(request, retries)]
+        found: list[T] = []
+        for client in self._clients:
+            try:
+                found.append(request(client))
+            except _CLIENT_ERRORS as error:
+                if not _is_away(error):
+                    raise self._ours(error) from error
+                last = error
+        if not found:
+            raise self._ours(last) from last
+        return found
+
     def close(self) -> None:
         for client in self._clients:
             client.close()

@@ -170,6 +170,7 @@ class WorkerProcess:
         ReadersWriter(parts.catalog, parts.generations).settle_all()
         parts.expiry.forget(self._retention)
         expire_uploads(parts.uploads, parts.blobs)
+        parts.index_checks.check_copies()
         if not parts.index_checks.run().lost:
             parts.rounds.run()
 

@@ -53,7 +53,8 @@ class GenerationSwitcher:
             raise GenerationStateError(
                 f"Generation {active.id}, which is active, is kept as the settings ask for.",
                 hint="To move it, start every process of the cluster with the LEADLINE_QDRANT_ settings that it is to "
-                "have, and then give this command with the same ones. An index in a folder cannot be spread.",
+                "have, and then give this command with the same ones. An index in a folder cannot be spread. `leadline "
+                "index repair` makes copies again that were lost with a node.",
             )
         generation = self._records.begin(active.encoder, active.sparse, active.dimension, copies=active.id)
         self._finish(generation)

@@ -18,7 +18,8 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.jobs import Jobs
-from ingest.generations import Generation, IndexState, SearchableVersion
+from ingest.generations import CopiesState, Generation, IndexState, SearchableVersion
+from retrieval.copies import Copies
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import IndexStore, Presence
 from retrieval.index import IndexInventory
@@ -209,6 +210,23 @@ class IndexChecks:
         self._generations.look_again()
         return found
 
+    def check_copies(self) -> list[CopiesState]:
+        """Look at the copies of every generation's index, record how many are missing, and return it.
+
+        Nothing is recorded for an index that is kept in one place. Raises `IndexUnavailableError`.
+        """
+        found = [
+            copies_state(generation.id, copies)
+            for generation in self._records.live()
+            if (copies := self._store.copies(generation.id)) is not None
+        ]
+        if found or self._states.copies():
+            self._states.record_copies(found)
+        for state in found:
+            if state.short:
+                log.warning("shards lack copies", generation=state.generation, detail=state.detail)
+        return found
+
     def look(self) -> IndexState:
         """Compare the whole index with the catalog, and change and record nothing."""
         return self._examine(self._records.active(), crashed=False)[0]
@@ -236,6 +254,11 @@ class IndexChecks:
         for version in missing:
             self._jobs.reindex(version.id)
         return len(missing)
+
+
+def copies_state(generation_id: int, copies: Copies) -> CopiesState:
+    """Return what is recorded of the copies of a generation's index."""
+    return CopiesState(generation_id, len(copies.shards), len(copies.short), copies.describe())
 
 
 def _short_of(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:

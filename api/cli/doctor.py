@@ -24,7 +24,8 @@ from api.cli.client import running_url
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
-from api.index_access import look_at_index
+from api.cli.index import advice_on_copies
+from api.index_access import look_at_copies, look_at_index
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
@@ -287,6 +288,21 @@ def _index(settings: Settings) -> Iterator[Finding]:
         yield Finding("index", describe_state(state), IndexLostError.default_hint if state.lost else "")
 
 
+def _copies(settings: Settings) -> Iterator[Finding]:
+    """Check that each shard of the index has the copies that it should have."""
+    cluster = cluster_named()
+    if cluster is None:
+        return
+    try:
+        found = look_at_copies(settings, cluster)
+    except LeadlineError as error:
+        yield Finding("copies of the index", error.detail, error.hint)
+        return
+    for generation, copies in found.items():
+        said = f"generation {generation}: {copies.describe()}"
+        yield Finding("copies of the index", said, advice_on_copies(copies))
+
+
 def describe_state(state: IndexState) -> str:
     """Return in a few words what a comparison of an index with the catalog found."""
     if state.lost:
@@ -468,6 +484,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _blobs,
     _vector_server,
     _index,
+    _copies,
     _language_model,
     _helpers,
     _reranker,

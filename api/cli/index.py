@@ -17,8 +17,9 @@ from rich.table import Table
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.index_access import IndexAccess, Verified, Watch, open_index_access
+from api.index_access import IndexAccess, Verified, Watch, copies_state, open_index_access
 from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
+from retrieval.copies import Copies
 from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice
 
@@ -55,6 +56,8 @@ def show(as_json: AsJson = False) -> None:
     if shown["differences"]:
         console.print("`leadline index spread` copies the index to where the settings want it.", highlight=False)
     console.print(describe_check(IndexState(**shown["check"])), highlight=False)
+    for each in shown["copies"]:
+        console.print(f"Generation {each['generation']}: {each['detail']} {each['advice']}".rstrip(), highlight=False)
     if shown["next"]:
         console.print(shown["next"], highlight=False)
 
@@ -134,6 +137,53 @@ def rebuild() -> None:
         else f"Generation {before.id}, which had lost documents, is removed."
     )
     _say(f"Generation {generation.id} is active. {old} `leadline index verify` compares the new one with the catalog.")
+
+
+@app.command()
+def repair(
+    yes: Annotated[bool, typer.Option("--yes", help="Make the copies without asking.")] = False,
+) -> None:
+    """Make copies of shards again that were lost with a node of the vector server; searches go on meanwhile.
+
+    A copy on a node that is only away comes back with the node. For a node that is lost for good, remove it from the
+    server first: see deploy/RUNBOOKS.md. Interrupted, or given twice, it goes on where it was. Ends with 1 if shards
+    still have fewer copies than they should.
+    """
+    with _access(only_look=True) as access:
+        found = access.copies()
+        if not found:
+            _say("The index is kept in one place, so there are no copies to repair.")
+            return
+        for generation, copies in found.items():
+            _say(f"Generation {generation}: {copies.describe()}")
+        to_make = sum(len(copies.missing()) for copies in found.values())
+        if to_make and not yes:
+            typer.confirm(f"Make {to_make:,} {'copy' if to_make == 1 else 'copies'} now?", abort=True)
+        with _bar("Copying") as advanced:
+            repaired = [access.repair(generation, advanced) for generation in found]
+    left = [copies for copies in repaired if copies is not None and copies.short]
+    if not left:
+        _say("Every shard has the copies that it should have.")
+        return
+    for copies in left:
+        _say(f"{copies.describe()} {advice_on_copies(copies)}")
+    raise typer.Exit(1)
+
+
+def advice_on_copies(copies: Copies) -> str:
+    """Return what to do about shards that lack copies; empty if none does."""
+    if not copies.short:
+        return ""
+    if copies.missing():
+        return "Run `leadline index repair`."
+    if copies.away:
+        return (
+            "Start the node again: its copies come back with it. If it is lost for good, remove it and run `leadline "
+            "index repair`, as deploy/RUNBOOKS.md says (LeadlineCopiesMissing)."
+        )
+    if any(shard.inactive for shard in copies.short):
+        return "Wait: the vector server makes these copies good by itself."
+    return "Add a node to the vector server, and run `leadline index repair`: each copy needs a node of its own."
 
 
 @app.command()
@@ -259,6 +309,10 @@ def _description(access: IndexAccess) -> dict[str, Any]:
         "progress": {**asdict(progress), "percent": progress.percent} if beside else None,
         "encoders": choices,
         "differences": access.store.differences(access.records.active().id),
+        "copies": [
+            {**asdict(copies_state(each, copies)), "advice": advice_on_copies(copies)}
+            for each, copies in access.copies().items()
+        ],
         "check": asdict(access.states.of(access.records.active().id)),
         "next": _next(beside, progress),
     }

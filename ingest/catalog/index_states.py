@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, func, select
+from sqlalchemy import Engine, Row, Select, delete, func, select
 
 from ingest.catalog.database import portions, read, upsert, write
-from ingest.catalog.tables import documents, index_states, jobs, versions
+from ingest.catalog.tables import documents, index_copies, index_states, jobs, versions
 from ingest.documents import JobKind, VersionState
-from ingest.generations import IndexState, SearchableVersion
+from ingest.generations import CopiesState, IndexState, SearchableVersion
 
 _UNFINISHED = ("queued", "running")
 
@@ -78,6 +79,24 @@ class IndexStates:
         with write(self._engine) as connection:
             statement = upsert(connection, index_states).values(**values)
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
+
+    def copies(self) -> list[CopiesState]:
+        """Return the copies of the indexes that a vector server keeps on several nodes, by generation."""
+        with read(self._engine) as connection:
+            rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
+        return [CopiesState(row.generation_id, row.shards, row.short, row.detail) for row in rows]
+
+    def record_copies(self, found: Collection[CopiesState]) -> None:
+        """Record the copies of all generations in the place of those that were recorded before."""
+        now = time.time()
+        rows = [{**asdict(each), "generation_id": each.generation, "checked_at": now} for each in found]
+        with write(self._engine) as connection:
+            kept = [each.generation for each in found]
+            connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(kept)))
+            for row in rows:
+                values = {name: value for name, value in row.items() if name != "generation"}
+                statement = upsert(connection, index_copies).values(**values)
+                connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=values))
 
 
 def _searchable() -> Select[Any]:

@@ -861,6 +861,17 @@ index_states = Table(
     Column("lost", Text),
 )
 
+# The copies of each generation's index on the nodes of a vector server; see `ingest.generations.CopiesState`.
+index_copies = Table(
+    "index_copies",
+    metadata,
+    Column("generation_id", Integer, primary_key=True, autoincrement=False),
+    Column("checked_at", Float, nullable=False),
+    Column("shards", Integer, nullable=False),
+    Column("short", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
 # Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.
 slack_workspaces = Table(
     "slack_workspaces",

@@ -5,7 +5,8 @@ engine (`qdrant_edge`) behind the part of the interface that the adapter uses, f
 that survives a kill. Bodies are read with the client's own models and everything unknown is refused, so each request
 that it answers is one that those models describe.
 
-What it is not: it has one shard and one replica, whatever it is asked for and claims, and it optimizes nothing.
+What it is not: it has one shard and one replica, whatever it is asked for and claims, and it optimizes nothing. What it
+tells of several nodes and of copies on them is made up in `nodes`, as tests ask for it.
 """
 
 import os
@@ -15,6 +16,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 _ROOT = Path(__file__).parents[3]
 
@@ -60,6 +63,17 @@ class QdrantDouble:
         """On the same folder and port, after `kill` or in place of a running process."""
         self.stop()
         self.start()
+
+    def take_away(self, peer: int) -> None:
+        """Let a claimed node not answer the others."""
+        httpx.put(f"{self.url}/double/nodes/{peer}/away").raise_for_status()
+
+    def bring_back(self, peer: int) -> None:
+        httpx.put(f"{self.url}/double/nodes/{peer}/back").raise_for_status()
+
+    def add_node(self) -> int:
+        """Let an empty node join; returns its id."""
+        return int(httpx.post(f"{self.url}/double/nodes").raise_for_status().json()["result"])
 
     def stop(self) -> None:
         """End it in order, if it runs."""

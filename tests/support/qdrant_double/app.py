@@ -11,7 +11,7 @@ from qdrant_client import models
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
-from tests.support.qdrant_double import reads, strict_mode, writes
+from tests.support.qdrant_double import nodes, reads, strict_mode, writes
 from tests.support.qdrant_double.asked import Asked, Body, ok
 from tests.support.qdrant_double.refusals import Refusal, only, query_parameters, read
 from tests.support.qdrant_double.store import Collections
@@ -22,10 +22,10 @@ _CREATE = TypeAdapter(models.CreateCollection)
 _CHANGE = TypeAdapter(models.UpdateCollection)
 
 
-def make_app(collections: Collections, api_key: str | None = None, nodes: int = 1) -> FastAPI:
+def make_app(collections: Collections, api_key: str | None = None, several: int = 1) -> FastAPI:
     """Endpoints are plain functions, so that they run in threads and one slow request holds up no other.
 
-    With `api_key`, requests without it are refused. `nodes` is how many the server claims to have.
+    With `api_key`, requests without it are refused. `several` is how many nodes the server claims to have.
     """
 
     @asynccontextmanager
@@ -36,8 +36,10 @@ def make_app(collections: Collections, api_key: str | None = None, nodes: int = 
     app = FastAPI(openapi_url=None, lifespan=life)
     _install_errors(app)
     _install_key(app, api_key)
-    _install_service(app, nodes)
-    _install_collections(app, collections)
+    _install_service(app)
+    claimed = nodes.Nodes(several)
+    _install_collections(app, collections, claimed)
+    nodes.install(app, collections, claimed)
     writes.install(app, collections)
     reads.install(app, collections)
     return app
@@ -65,28 +67,11 @@ def _error(said: str, status: int) -> JSONResponse:
     return JSONResponse({"status": {"error": said}, "time": 0.0}, status)
 
 
-def _install_service(app: FastAPI, nodes: int) -> None:
+def _install_service(app: FastAPI) -> None:
     @app.get("/")
     def root(request: Request) -> JSONResponse:
         query_parameters(request.query_params, ())
         return JSONResponse({"title": "Leadline's test double of Qdrant", "version": _VERSION})
-
-    @app.get("/cluster")
-    def cluster(request: Request) -> JSONResponse:
-        begun = time.perf_counter()
-        query_parameters(request.query_params, ())
-        peers = {str(peer): {"uri": f"http://node-{peer}:6335/"} for peer in range(1, nodes + 1)}
-        raft = {"term": 1, "commit": 1, "pending_operations": 0, "leader": 1, "role": "Leader", "is_voter": True}
-        consensus = {"consensus_thread_status": "working", "last_update": "2026-01-01T00:00:00Z"}
-        several = {
-            "status": "enabled",
-            "peer_id": 1,
-            "peers": peers,
-            "raft_info": raft,
-            "consensus_thread_status": consensus,
-            "message_send_failures": {},
-        }
-        return ok(several if nodes > 1 else {"status": "disabled"}, begun)
 
     @app.get("/readyz")
     def readyz(request: Request) -> PlainTextResponse:
@@ -94,7 +79,7 @@ def _install_service(app: FastAPI, nodes: int) -> None:
         return PlainTextResponse("all shards are ready")
 
 
-def _install_collections(app: FastAPI, collections: Collections) -> None:
+def _install_collections(app: FastAPI, collections: Collections, claimed: nodes.Nodes) -> None:
     @app.get("/collections")
     def names(request: Request) -> JSONResponse:
         begun = time.perf_counter()
@@ -129,4 +114,5 @@ def _install_collections(app: FastAPI, collections: Collections) -> None:
     def delete(name: str, request: Request) -> JSONResponse:
         begun = time.perf_counter()
         query_parameters(request.query_params, ("timeout",))
+        claimed.forget(name)
         return ok(collections.delete(name), begun)

@@ -40,6 +40,11 @@ class Collection:
     def strict(self) -> models.StrictModeConfig:
         return models.StrictModeConfig.model_validate(self._config["strict_mode_config"])
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """What was asked for when it was made, such as the numbers of shards and copies."""
+        return dict(self._config["params"])
+
     def update(self, operation: edge.UpdateOperation) -> None:
         """Apply and flush. The engine's log outlives a kill of the process; the flush is for the machine's."""
         with self._writing, engine_errors():

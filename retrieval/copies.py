@@ -1,0 +1,179 @@
+"""The copies of an index's shards on the nodes of a vector server: which are missing, and how they are made again."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from retrieval.errors import IndexRefusedError, IndexUnavailableError
+
+# A copy of a shard is given up if nothing has changed for this long: a node sends some 100 MB in a second.
+_PATIENCE_SECONDS = 600.0
+_BETWEEN_LOOKS_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the vector server; without an address, it is one that was removed and that shards still name."""
+
+    id: int
+    address: str
+    answers: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.address or 'A node that was removed'} (id {self.id})"
+
+
+@dataclass(frozen=True)
+class ShardCopies:
+    """The copies of one shard: ids of nodes with a complete copy, and of those where one is being made or is dead."""
+
+    shard: int
+    active: frozenset[int]
+    inactive: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class NewCopy:
+    """A copy of a shard to be made on a node that has none, from a node that has a complete one."""
+
+    shard: int
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copies of all shards of an index, of which `wanted` of each should exist on different nodes."""
+
+    wanted: int
+    shards: Sequence[ShardCopies]
+    nodes: Mapping[int, Node] = field(default_factory=dict)
+
+    @property
+    def away(self) -> list[Node]:
+        """The nodes that are part of the server, or named by a shard, and do not answer."""
+        return [node for node in self.nodes.values() if not node.answers]
+
+    @property
+    def short(self) -> list[ShardCopies]:
+        """The shards with fewer complete copies on nodes that answer than there should be."""
+        return [shard for shard in self.shards if len(self._answering(shard.active)) < self.wanted]
+
+    def missing(self) -> list[NewCopy]:
+        """List the copies that no node has, each with the node that is to get it: the one with the fewest copies.
+
+        A copy on a node that is away comes back with the node, and a copy that is not complete is being made good, so
+        neither is made again. Shards without a complete copy, and copies without a free node, are left out.
+        """
+        load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
+        found: list[NewCopy] = []
+        for shard in self.shards:
+            known = {node for node in shard.active | shard.inactive if self._is_member(node)}
+            sources = sorted(self._answering(shard.active))
+            free = [node for node in self._answering(self.nodes) if node not in known]
+            free.sort(key=lambda node: (load[node], node))
+            for target in free[: max(0, self.wanted - len(known))] if sources else ():
+                found.append(NewCopy(shard.shard, sources[0], target))
+                load[target] += 1
+        return found
+
+    def describe(self) -> str:
+        """Return in one or two sentences how many shards lack copies, and why."""
+        copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
+        if not self.short and not self.away:
+            return f"All {len(self.shards)} shards have {copies}."
+        said = [f"{len(self.short)} of {len(self.shards)} shards have fewer than {copies}."]
+        if self.away:
+            verb = "does" if len(self.away) == 1 else "do"
+            said.append(f"{_joined(self.away)} {verb} not answer.")
+        elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.short):
+            said.append("No node has the missing copies: a node was removed or replaced.")
+        else:
+            said.append("The missing copies are being made.")
+        return " ".join(said)
+
+    def _is_member(self, node: int) -> bool:
+        return node in self.nodes and bool(self.nodes[node].address)
+
+    def _answering(self, nodes: Sequence[int] | frozenset[int] | Mapping[int, Node]) -> list[int]:
+        return [node for node in nodes if node in self.nodes and self.nodes[node].answers]
+
+
+class CopyStore(Protocol):
+    """The store of the index, as far as copies of its shards are concerned."""
+
+    def copies(self, generation_id: int) -> Copies | None:
+        """Return the copies of a generation's shards; None if it does not exist, or is kept in one place only."""
+
+    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+        """Begin to make a copy; the server goes on by itself. Raises `IndexRefusedError` if one is being made."""
+
+
+class CopyRepair:
+    """Makes the missing copies of a generation's shards, one at a time, so that searches keep their share of disks.
+
+    An interrupted repair is continued by the next, because the copies themselves say what is missing.
+    """
+
+    def __init__(
+        self,
+        store: CopyStore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+
+    def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
+        """Make the missing copies and wait for those being made; return how the copies are then.
+
+        `advanced` is called with the number of complete copies and of those that can be complete with the nodes that
+        answer. Raises `IndexUnavailableError` if nothing has changed for minutes.
+        """
+        before, changed_at = None, self._clock()
+        while (copies := self._store.copies(generation_id)) is not None:
+            awaited = _awaited(copies)
+            missing = copies.missing()
+            complete = sum(len(shard.active) for shard in copies.shards)
+            advanced(complete, complete + len(awaited) + len(missing))
+            if not awaited and not missing:
+                return copies
+            if copies != before:
+                before, changed_at = copies, self._clock()
+            elif self._clock() - changed_at > _PATIENCE_SECONDS:
+                raise IndexUnavailableError(
+                    f"No copy was completed for {_PATIENCE_SECONDS / 60:.0f} minutes. {copies.describe()}",
+                    hint="Read the vector server's log; `leadline index repair` goes on where it was.",
+                )
+            if not awaited:
+                self._begin(generation_id, missing[0])
+            self._sleep(_BETWEEN_LOOKS_SECONDS)
+        return None
+
+    def _begin(self, generation_id: int, new: NewCopy) -> None:
+        try:
+            self._store.make_copy(generation_id, new)
+        except IndexRefusedError as error:  # another repair may have begun it in this moment
+            log.warning("a copy was not begun", shard=new.shard, node=new.target, error=str(error))
+
+
+def _awaited(copies: Copies) -> list[tuple[int, int]]:
+    """List the copies that are not complete on nodes that answer: the server makes them good by itself."""
+    return [
+        (shard.shard, node)
+        for shard in copies.shards
+        for node in sorted(shard.inactive)
+        if node in copies.nodes and copies.nodes[node].answers
+    ]
+
+
+def _joined(nodes: Sequence[Node]) -> str:
+    return " and ".join(str(node) for node in nodes)
