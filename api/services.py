@@ -167,9 +167,7 @@ class Services:
             found = self.index_copies()
 
         state = self._state("copies", look)
-        if state != "ready" or not found:
-            return state if state != "ready" else "none"
-        return "degraded" if any(each.short for each in found) else "ready"
+        return readiness_of(found) if state == "ready" else state
 
     def _upkeep(self) -> str:
         """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
@@ -193,3 +191,10 @@ class Services:
             # guard: health-without-details
             return "unavailable"
         return "ready"
+
+
+def readiness_of(copies: Sequence[CopiesState]) -> str:
+    """Return the state of the part `copies`: `none` for an index in one place, `degraded` while shards lack copies."""
+    if not copies:
+        return "none"
+    return "degraded" if any(each.short for each in copies) else "ready"

@@ -8,7 +8,7 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Failure, JobKind, VersionState
-from ingest.generations import GenerationState, IndexState
+from ingest.generations import CopiesState, GenerationState, IndexState
 from tests.support.catalogs import arrive, embedded, finish_ingest, searchable
 
 
@@ -106,3 +106,12 @@ def test_a_generation_that_is_revived_has_no_result_any_more(engine: Engine, sta
     states.record(IndexState(2, is_marked=True))
     generations.revive(1)
     assert states.of(2).is_marked
+
+
+def test_copies_are_recorded_by_generation_and_forgotten_with_it(states: IndexStates) -> None:
+    assert states.copies() == []
+    states.record_copies([CopiesState(1, 6, 4, "Short."), CopiesState(2, 6, 0, "All.")])
+    states.record_copies([CopiesState(2, 6, 1, "Short.")])
+    assert states.copies() == [CopiesState(2, 6, 1, "Short.")]
+    states.record_copies([])
+    assert states.copies() == []

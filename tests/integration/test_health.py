@@ -15,6 +15,7 @@ from api.problems import problem
 from api.services import Services
 from ingest import errors as ingest
 from ingest.errors import CatalogUnavailableError
+from ingest.generations import CopiesState
 from retrieval import errors as retrieval
 from retrieval.errors import IndexUnavailableError
 from rlm.llm.chat_models import remote_chat_model
@@ -56,6 +57,18 @@ def test_without_its_index_a_process_still_gets_uploads(service: tuple[Services,
     assert http.get("/health/ready").json()["parts"]["search"] == {"state": "unavailable"}
     uploaded = http.post("/v1/documents", content=b"words", headers={"Authorization": f"Bearer {key}"})
     assert uploaded.status_code == 202
+
+
+def test_missing_copies_of_the_index_are_said_and_the_process_stays_ready(
+    service: tuple[Services, httpx.Client, str],
+) -> None:
+    services, http, _ = service
+    states = []
+    for copies in ([], [CopiesState(1, 6, 0, "All.")], [CopiesState(1, 6, 4, "4 of 6.")]):
+        services.index_copies = lambda copies=copies: copies  # type: ignore[misc]
+        assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [200, 200, 200, 200]
+        states.append(http.get("/health/ready").json()["parts"]["copies"]["state"])
+    assert states == ["none", "ready", "degraded"]
 
 
 def test_without_its_catalog_or_while_it_stops_a_process_is_ready_for_nothing(

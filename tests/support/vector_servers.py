@@ -175,6 +175,11 @@ class QdrantCluster:
         self.urls = ",".join(node.url for node in self.nodes)
 
     @property
+    def addresses(self) -> str:
+        """The addresses of the nodes that there are now, as a setting names them."""
+        return ",".join(node.url for node in self.nodes)
+
+    @property
     def pid(self) -> int:
         return self.nodes[0].pid
 

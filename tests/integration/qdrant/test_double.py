@@ -44,9 +44,9 @@ def at(double: QdrantDouble) -> str:
     return made(double)
 
 
-def made(double: QdrantDouble) -> str:
+def made(double: QdrantDouble, **more: int) -> str:
     url = f"{double.url}/collections/{uuid.uuid4().hex}"
-    assert httpx.put(url, json=COLLECTION).json()["result"] is True
+    assert httpx.put(url, json={**COLLECTION, **more}).json()["result"] is True
     index = {"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}}
     assert httpx.put(f"{url}/index?wait=true", json=index).json()["result"]["status"] == "completed"
     return url
@@ -185,6 +185,7 @@ def test_answers_hold_what_the_clients_models_know_and_nothing_else(double: Qdra
     for answer, model in (
         (httpx.get(at), models.CollectionInfo),
         (httpx.get(f"{double.url}/cluster"), models.ClusterStatusOneOf),
+        (httpx.get(f"{at}/cluster"), models.CollectionClusterInfo),
         (httpx.get(f"{double.url}/collections"), models.CollectionsResponse),
         (httpx.post(f"{at}/points/scroll", json=everything), models.ScrollResult),
         (httpx.post(f"{at}/points/count", json={}), models.CountResult),
@@ -282,3 +283,29 @@ def test_a_folder_that_another_one_serves_is_refused(tmp_path: Path) -> None:
         made(server)
         with pytest.raises(RuntimeError, match="did not start"), qdrant_double(tmp_path / "data"):
             pass
+
+
+def test_claimed_nodes_go_away_are_removed_and_get_copies_in_steps(tmp_path: Path) -> None:
+    with qdrant_double(tmp_path / "data", nodes=3) as server:
+        at = made(server, shard_number=3, replication_factor=2)
+        seen = httpx.get(f"{at}/cluster").json()["result"]
+        read(json.dumps(seen).encode(), TypeAdapter(models.CollectionClusterInfo))
+        assert len(seen["local_shards"]) + len(seen["remote_shards"]) == 6
+        server.take_away(3)
+        status = httpx.get(f"{server.url}/cluster").json()["result"]
+        read(json.dumps(status).encode(), TypeAdapter(models.ClusterStatusOneOf1))
+        assert list(status["message_send_failures"]) == ["http://node-3:6335/"]
+        assert "there are shards on it" in refused(httpx.delete(f"{server.url}/cluster/peer/3"), 400)
+        assert httpx.delete(f"{server.url}/cluster/peer/3?force=true").json()["result"] is True
+        refused(httpx.delete(f"{server.url}/cluster/peer/3?force=true"), 404)
+        joined = server.add_node()
+        copy = {"replicate_shard": {"shard_id": 1, "from_peer_id": 2, "to_peer_id": joined}}
+        assert httpx.post(f"{at}/cluster", json=copy).json()["result"] is True
+        assert "already involved" in refused(httpx.post(f"{at}/cluster", json=copy), 400)
+        states = [
+            next(each["state"] for each in looked["remote_shards"] if each["peer_id"] == joined)
+            for looked in (httpx.get(f"{at}/cluster").json()["result"] for _ in range(3))
+        ]
+        assert states == ["Partial", "Partial", "Active"]
+        drop = {"drop_replica": {"shard_id": 1, "peer_id": joined}}
+        assert "knows replicate_shard only" in refused(httpx.post(f"{at}/cluster", json=drop), 400)

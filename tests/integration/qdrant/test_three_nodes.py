@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
-from retrieval.index_stores import QdrantServerSettings
+from retrieval.copies import Copies, CopyRepair
+from retrieval.index_stores import QdrantServerSettings, ServerStore
 from retrieval.qdrant_server_index import QdrantServerIndex
+from tests.support.cluster import wait_until
 from tests.support.index_chunks import indexed_chunk, put_words
+from tests.support.installations import OURS
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY
-from tests.support.vector_servers import QdrantCluster, program
+from tests.support.vector_servers import QdrantCluster, QdrantNode, program
 
 pytestmark = pytest.mark.slow
 
@@ -84,3 +88,49 @@ def test_nothing_fails_or_is_lost_while_any_one_node_is_away(cluster: QdrantClus
     assert failed == []
     assert index.count("ann", "v1", embedded_only=True) == len(written)
     index.close()
+
+
+@pytest.mark.timeout(600)
+def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
+    cluster: QdrantCluster, name: str, tmp_path: Path
+) -> None:
+    settings = QdrantServerSettings(
+        collection=name, shard_number=6, replication_factor=2, search_retries=PATIENTLY, work_retries=PATIENTLY
+    )
+    store = ServerStore(cluster.urls, OURS, api_key=None, settings=settings)
+    index = store.open(1, DIMENSION)
+    chunks = {indexed_chunk(str(number)): "whale" for number in range(200)}
+    put_words(index, chunks)
+    index.set_dense([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
+    assert _copies(store).describe() == "All 6 shards have 2 active copies."
+
+    lost = cluster.nodes[2]
+    identifier = int(httpx.get(f"{lost.url}/cluster").json()["result"]["peer_id"])
+    lost.kill()
+    wait_until(lambda: [node.id for node in _copies(store).away] == [identifier], what="the node is said to be away")
+    assert _copies(store).missing() == []
+
+    first = cluster.nodes[0]
+    removed = httpx.delete(f"{first.url}/cluster/peer/{identifier}", params={"force": "true"}, timeout=60)
+    assert removed.json()["result"] is True
+    cluster.nodes[2] = replacement = QdrantNode(
+        program(), tmp_path / "replacement", api_key=None, first=first, alone=False
+    )
+    replacement.start()
+    store = ServerStore(cluster.addresses, OURS, api_key=None, settings=settings)
+    wait_until(lambda: len(_copies(store).missing()) == 4, what="the new node has joined, and has no copies")
+    CopyRepair(store).run(1, lambda _done, _all: None)
+    assert _copies(store).describe() == "All 6 shards have 2 active copies."
+    index.close()
+
+    cluster.nodes[1].kill()  # the next node that goes away is no outage
+    again = store.open(1, DIMENSION)
+    assert again.count("ann", "v1", embedded_only=True) == len(chunks)
+    again.close()
+    cluster.nodes[1].start()
+
+
+def _copies(store: ServerStore) -> Copies:
+    copies = store.copies(1)
+    assert copies is not None
+    return copies

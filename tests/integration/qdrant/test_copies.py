@@ -1,0 +1,267 @@
+"""Copies of shards that are missing, and a node that is gone: what everything that looks says, and how it is repaired.
+
+`pytest -s` prints what is seen of each, before and after the repair. The double claims the nodes; the tests of
+`test_three_nodes` have real ones.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import doctor, index
+from api.index_access import IndexAccess
+from api.metrics import _index_gauges
+from api.services import readiness_of
+from ingest.installation import Installation
+from retrieval import build
+from retrieval.copies import Copies
+from retrieval.errors import IndexRefusedError
+from retrieval.generations import IndexStore
+from retrieval.index_stores import QdrantServerSettings
+from tests.support.generations_fixture import WHALE, GenerationsFixture
+from tests.support.installations import OURS
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
+
+SIX_TIMES_TWO = QdrantServerSettings(shard_number=6, replication_factor=2)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QdrantDouble]:
+    with qdrant_double(tmp_path / "qdrant", nodes=3) as running:
+        yield running
+
+
+@pytest.fixture
+def store(server: QdrantDouble) -> IndexStore:
+    return build.server_indexes(server.url, OURS, settings=SIX_TIMES_TWO)
+
+
+@pytest.fixture
+def at(tmp_path: Path, store: IndexStore) -> Iterator[GenerationsFixture]:
+    made = GenerationsFixture(tmp_path / "home", store)
+    made.ready(WHALE)
+    yield made
+    made.close()
+
+
+def found(store: IndexStore) -> Copies:
+    copies = store.copies(1)
+    assert copies is not None
+    return copies
+
+
+def remove(server: QdrantDouble, peer: int) -> None:
+    """As the runbook says of a node that is lost for good."""
+    httpx.delete(f"{server.url}/cluster/peer/{peer}", params={"force": "true"}).raise_for_status()
+
+
+def test_every_shard_has_its_copies_on_nodes_that_answer(at: GenerationsFixture, store: IndexStore) -> None:
+    copies = found(store)
+    assert (copies.wanted, len(copies.shards), len(copies.nodes)) == (2, 6, 3)
+    assert copies.describe() == "All 6 shards have 2 active copies."
+    (state,) = at.checks.check_copies()
+    assert (state.generation, state.shards, state.short) == (1, 6, 0)
+
+
+def test_a_server_of_one_node_and_a_folder_have_no_copies(tmp_path: Path) -> None:
+    with qdrant_double(tmp_path / "qdrant") as alone:
+        single = build.server_indexes(alone.url, OURS)
+        assert single.copies(1) is None
+        single.open(1, 8).close()
+        assert single.copies(1) is None
+    folder = build.embedded_indexes(tmp_path, Installation("x", lambda _: True))
+    assert folder.copies(1) is None
+
+
+def test_a_node_that_is_away_is_named_and_its_copies_come_back_with_it(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore
+) -> None:
+    server.take_away(3)
+    copies = found(store)
+    assert (len(copies.short), copies.missing()) == (4, [])
+    assert copies.describe() == (
+        "4 of 6 shards have fewer than 2 active copies. http://node-3:6335/ (id 3) does not answer."
+    )
+    assert "LeadlineCopiesMissing" in index.advice_on_copies(copies)
+    server.bring_back(3)
+    assert found(store).short == []
+
+
+def test_a_node_that_was_replaced_leaves_shards_short_until_they_are_repaired(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore
+) -> None:
+    server.take_away(3)
+    remove(server, 3)
+    replacement = server.add_node()
+    copies = found(store)
+    assert (len(copies.short), len(copies.missing())) == (4, 4)
+    assert {new.target for new in copies.missing()} == {replacement}
+    assert index.advice_on_copies(copies) == "Run `leadline index repair`."
+    at.checks.check_copies()
+    assert [each.short for each in at.states.copies()] == [4]
+
+    new = copies.missing()[0]
+    store.make_copy(1, new)
+    with pytest.raises(IndexRefusedError, match="already involved in transfer"):
+        store.make_copy(1, new)
+    assert len(found(store).missing()) == 3  # the one that was begun is waited for
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+@pytest.fixture
+def command(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Runs commands of `leadline index` on the fixture's parts."""
+
+    def access(**_: object) -> "OpenAccess":
+        return OpenAccess(at)
+
+    monkeypatch.setattr(index, "_access", access)
+    monkeypatch.setattr("retrieval.copies._BETWEEN_LOOKS_SECONDS", 0.01)
+    return CliRunner()
+
+
+class OpenAccess:
+    """The parts of the fixture, as a command opens them."""
+
+    def __init__(self, at: GenerationsFixture) -> None:
+        self._access = IndexAccess(
+            at.records,
+            at.catalog,
+            at.encoders,
+            at.sparse,
+            at.store,
+            at.states,
+            deps=at.deps,
+            generations=at.open,
+            checks=at.checks,
+        )
+
+    def __enter__(self) -> IndexAccess:
+        return self._access
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
+) -> None:
+    report("two copies everywhere", at, store, command)
+    remove(server, 3)
+    server.add_node()
+    report("a node was lost and replaced", at, store, command)
+    refused = command.invoke(index.app, ["repair"], input="n\n")
+    assert refused.exit_code == 1
+    assert "Make 4 copies now?" in refused.output
+    assert len(found(store).missing()) == 4
+    repaired = command.invoke(index.app, ["repair"], input="y\n")
+    assert (repaired.exit_code, found(store).short) == (0, [])
+    assert "Every shard has the copies that it should have." in repaired.output
+    assert [each.short for each in at.states.copies()] == [0]
+    again = command.invoke(index.app, ["repair"])
+    assert (again.exit_code, "Make" in again.output) == (0, False)
+    assert at.found("whale")
+    report("after `leadline index repair`", at, store, command)
+
+
+def test_an_interrupted_repair_goes_on_where_it_was(
+    at: GenerationsFixture, server: QdrantDouble, command: CliRunner, store: IndexStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove(server, 3)
+    server.add_node()
+    begun: list[object] = []
+    make_copy = store.make_copy
+
+    def interrupt_the_second(generation_id: int, new: object) -> None:
+        begun.append(new)
+        if len(begun) == 2:
+            raise Interrupted
+        make_copy(generation_id, new)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "make_copy", interrupt_the_second)
+    broken = command.invoke(index.app, ["repair", "--yes"])
+    assert isinstance(broken.exception, Interrupted)
+    assert len(found(store).missing()) == 3
+    assert command.invoke(index.app, ["repair", "--yes"]).exit_code == 0
+    assert found(store).short == []
+    assert len(begun) == 5  # the one that was broken off, and each of the four once
+
+
+def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
+) -> None:
+    server.take_away(2)
+    before = found(store)
+    report("a node is away", at, store, command)
+    left = command.invoke(index.app, ["repair", "--yes"])
+    assert left.exit_code == 1
+    said = " ".join(left.output.split())
+    assert "http://node-2:6335/ (id 2) does not answer." in said
+    assert "If it is lost for good" in said
+    assert found(store) == before
+
+
+def test_a_copy_without_a_node_of_its_own_is_asked_for(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
+) -> None:
+    for peer in (2, 3):
+        remove(server, peer)
+    assert found(store).short
+    left = command.invoke(index.app, ["repair", "--yes"])
+    assert left.exit_code == 1
+    assert "Add a node" in left.output
+
+
+def test_everything_that_looks_says_so(
+    at: GenerationsFixture, server: QdrantDouble, command: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert readiness_of(at.states.copies()) == "none"
+    at.checks.check_copies()
+    assert readiness_of(at.states.copies()) == "ready"
+    remove(server, 3)
+    at.checks.check_copies()
+    assert readiness_of(at.states.copies()) == "degraded"
+    assert gauges(at) == {"leadline_index_shards": 6, "leadline_index_shards_short": 4}
+    shown = " ".join(command.invoke(index.app, ["show"]).output.split())
+    assert "Generation 1: 4 of 6 shards have fewer than 2 active copies." in shown
+    assert "Run `leadline index repair`." in shown
+    (finding,) = diagnosed(at, monkeypatch)
+    assert "4 of 6 shards" in finding.found
+    assert finding.advice == "Run `leadline index repair`."
+
+
+def diagnosed(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> list[doctor.Finding]:
+    """The findings of `leadline doctor` about copies."""
+    copies = {generation.id: copies for generation in at.records.live() if (copies := at.store.copies(generation.id))}
+    with monkeypatch.context() as patched:
+        patched.setattr(doctor, "cluster_named", object)
+        patched.setattr(doctor, "look_at_copies", lambda settings, cluster: copies)
+        return list(doctor._copies(None))  # type: ignore[arg-type]
+
+
+def gauges(at: GenerationsFixture) -> dict[str, float]:
+    """What Prometheus is told of shards."""
+    families = _index_gauges(at.states.of(1), at.states.copies())
+    return {each.name: each.samples[0].value for each in families if "shards" in each.name}
+
+
+def report(when: str, at: GenerationsFixture, store: IndexStore, command: CliRunner) -> None:
+    """Print what each says who is asked."""
+    at.checks.check_copies()
+    copies = found(store)
+    shown = command.invoke(index.app, ["show"]).output.splitlines()
+    lines = {
+        "doctor": f"{copies.describe()} {index.advice_on_copies(copies)}",
+        "index show": " ".join(line.strip() for line in shown if "Generation 1:" in line or "shards" in line),
+        "readiness": f"parts.copies is {readiness_of(at.states.copies())}",
+        "metrics": str(gauges(at)),
+        "search": f"{len(at.found('whale'))} hits",
+    }
+    sys.stdout.write(f"\n== {when}\n" + "".join(f"{name:11} {line}\n" for name, line in lines.items()))
