@@ -36,7 +36,7 @@ from retrieval.open_generations import OpenGenerations
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher
-from workers.index_checks import IndexChecks, copies_state, examine
+from workers.index_checks import IndexChecks, copies_state, examine, live_copies
 from workers.settings import ClusterSettings
 from workers.verify import Verified, Verifier
 from workers.worker_deps import WorkerDeps
@@ -95,16 +95,18 @@ class IndexAccess:
 
     def copies(self) -> dict[int, Copies]:
         """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
-        found = {generation.id: self.store.copies(generation.id) for generation in self.records.live()}
-        return {identifier: copies for identifier, copies in found.items() if copies is not None}
+        return live_copies(self.records, self.store)
 
-    def repair(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
-        """Make the missing copies of a generation's shards; return how they are then."""
-        try:
-            return CopyRepair(self.store).run(generation_id, advanced)
-        finally:
-            states = [copies_state(identifier, copies) for identifier, copies in self.copies().items()]
-            self.states.record_copies(states)
+    def repair(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
+        """Make the missing copies of every generation's shards; record how the copies are then, and return it.
+
+        `advanced` is called with the number of complete copies of a generation and of all that it can have.
+        """
+        for generation_id in self.copies():
+            CopyRepair(self.store).run(generation_id, advanced)
+        found = self.copies()
+        self.states.record_copies([copies_state(*each) for each in found.items()])
+        return found
 
     def build_restored(self, watch: Watch) -> None:
         """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
@@ -236,8 +238,7 @@ def open_index_access(
 def look_at_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
     """Return the copies of each generation's shards now, and change nothing; empty for an index in one place."""
     with open_installation(settings, cluster) as parts:
-        found = {generation.id: parts.store.copies(generation.id) for generation in parts.generations.live()}
-    return {identifier: copies for identifier, copies in found.items() if copies is not None}
+        return live_copies(parts.generations, parts.store)
 
 
 def look_at_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:

@@ -126,12 +126,18 @@ def _index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[
             sum(each.shards for each in copies),
         ),
         "leadline_index_shards_short": (
-            "Of these, shards with fewer active copies than they should have.",
+            "Of these, shards with fewer active copies than configured.",
             sum(each.short for each in copies),
         ),
     }
     for name, (meaning, value) in values.items():
         yield GaugeMetricFamily(name, meaning, value=value)
+    away = GaugeMetricFamily(
+        "leadline_index_node_away", "1 for each node of the vector server that does not answer.", labels=["node"]
+    )
+    for node in sorted({node for each in copies for node in each.away}):
+        away.add_metric([node], 1)
+    yield away
 
 
 def _ages(name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]) -> GaugeMetricFamily:

@@ -74,14 +74,15 @@ class IndexState:
 class CopiesState:
     """The copies of an index on the nodes of a vector server, as upkeep last saw them.
 
-    Of `shards`, `short` have fewer complete copies on nodes that answer than there should be. `detail` says so in
-    words, and names nodes that do not answer.
+    Of `shards`, `short` have fewer active copies on nodes that answer than there should be. `detail` says so in words,
+    and `away` names the nodes that do not answer.
     """
 
     generation: int
     shards: int
     short: int
     detail: str
+    away: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

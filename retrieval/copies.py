@@ -10,8 +10,9 @@ import structlog
 
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
-# A copy of a shard is given up if nothing has changed for this long: a node sends some 100 MB in a second.
-_PATIENCE_SECONDS = 600.0
+# The server begins to complete a copy within seconds, so a repair fails if nothing has happened for this long. A copy
+# that is being sent is waited for however long it takes.
+_PATIENCE_SECONDS = 120.0
 _BETWEEN_LOOKS_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -49,11 +50,15 @@ class NewCopy:
 
 @dataclass(frozen=True)
 class Copies:
-    """The copies of all shards of an index, of which `wanted` of each should exist on different nodes."""
+    """The copies of all shards of an index, of which `wanted` of each should exist on different nodes.
+
+    `is_sending` says that the server is copying a shard from one node to another.
+    """
 
     wanted: int
     shards: Sequence[ShardCopies]
     nodes: Mapping[int, Node] = field(default_factory=dict)
+    is_sending: bool = False
 
     @property
     def away(self) -> list[Node]:
@@ -95,7 +100,8 @@ class Copies:
         elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.short):
             said.append("No node has the missing copies: a node was removed or replaced.")
         else:
-            said.append("The missing copies are being made.")
+            incomplete = {node for shard in self.short for node in shard.inactive}
+            said.append(f"Copies on {_joined([self.nodes[node] for node in sorted(incomplete)])} are not complete yet.")
         return " ".join(said)
 
     def _is_member(self, node: int) -> bool:
@@ -136,9 +142,9 @@ class CopyRepair:
         """Make the missing copies and wait for those being made; return how the copies are then.
 
         `advanced` is called with the number of complete copies and of those that can be complete with the nodes that
-        answer. Raises `IndexUnavailableError` if nothing has changed for minutes.
+        answer. Raises `IndexUnavailableError` if the server makes no copy for minutes.
         """
-        before, changed_at = None, self._clock()
+        before, changed_at, refusal = None, self._clock(), ""
         while (copies := self._store.copies(generation_id)) is not None:
             awaited = _awaited(copies)
             missing = copies.missing()
@@ -148,28 +154,32 @@ class CopyRepair:
                 return copies
             if copies != before:
                 before, changed_at = copies, self._clock()
-            elif self._clock() - changed_at > _PATIENCE_SECONDS:
+            elif not copies.is_sending and self._clock() - changed_at > _PATIENCE_SECONDS:
+                reason = refusal or copies.describe()
                 raise IndexUnavailableError(
-                    f"No copy was completed for {_PATIENCE_SECONDS / 60:.0f} minutes. {copies.describe()}",
-                    hint="Read the vector server's log; `leadline index repair` goes on where it was.",
+                    f"The vector server made no copy for {_PATIENCE_SECONDS / 60:.0f} minutes. {reason}",
+                    hint="Read the logs of the vector server's nodes, then run `leadline index repair` again.",
                 )
             if not awaited:
-                self._begin(generation_id, missing[0])
+                refusal = self._begin(generation_id, missing[0])
             self._sleep(_BETWEEN_LOOKS_SECONDS)
         return None
 
-    def _begin(self, generation_id: int, new: NewCopy) -> None:
+    def _begin(self, generation_id: int, new: NewCopy) -> str:
+        """Begin a copy; return why the server refused it, such as another repair that began it in this moment."""
         try:
             self._store.make_copy(generation_id, new)
-        except IndexRefusedError as error:  # another repair may have begun it in this moment
-            log.warning("a copy was not begun", shard=new.shard, node=new.target, error=str(error))
+        except IndexRefusedError as error:
+            log.warning("a copy of a shard was refused", shard=new.shard, node=new.target, reason=error.detail)
+            return error.detail
+        return ""
 
 
 def _awaited(copies: Copies) -> list[tuple[int, int]]:
-    """List the copies that are not complete on nodes that answer: the server makes them good by itself."""
+    """List the copies of short shards that are not complete on nodes that answer: the server makes them good."""
     return [
         (shard.shard, node)
-        for shard in copies.shards
+        for shard in copies.short
         for node in sorted(shard.inactive)
         if node in copies.nodes and copies.nodes[node].answers
     ]

@@ -11,8 +11,8 @@ from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_collection import find_collection
 from retrieval.qdrant_server_connection import QdrantConnection
 
-# A node that answers reads; `ActiveRead` is a copy that is complete, and not yet told all writes.
-_COMPLETE = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.ACTIVEREAD})
+# The states that the server itself calls active: only such a copy can be the source of another.
+_ACTIVE = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
 # A node keeps the error of the last message that it sent to another one. One that sends none any more keeps an old
 # error, so only errors of its last minute of activity count.
 _RECENT = timedelta(seconds=60)
@@ -25,8 +25,10 @@ def copies_of(connection: QdrantConnection, settings: QdrantServerSettings) -> C
         for status in connection.ask_each(QdrantClient.cluster_status, settings.search_retries)
         if isinstance(status, models.ClusterStatusOneOf1)
     ]
+    if not statuses:
+        return None
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
-    if not statuses or info is None:
+    if info is None:
         return None
     shards = connection.call(lambda client: client.collection_cluster_info(settings.collection), settings.work_retries)
     wanted = info.config.params.replication_factor or 1
@@ -36,6 +38,7 @@ def copies_of(connection: QdrantConnection, settings: QdrantServerSettings) -> C
         wanted,
         [_shard(number, copies) for number, copies in sorted(found.items())],
         {node.id: node for node in _nodes(statuses, named)},
+        is_sending=bool(shards.shard_transfers),
     )
 
 
@@ -63,7 +66,7 @@ def _copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, 
 
 
 def _shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCopies:
-    active = frozenset(node for node, state in copies.items() if state in _COMPLETE)
+    active = frozenset(node for node, state in copies.items() if state in _ACTIVE)
     return ShardCopies(number, active, frozenset(copies) - active)
 
 

@@ -215,11 +215,7 @@ class IndexChecks:
 
         Nothing is recorded for an index that is kept in one place. Raises `IndexUnavailableError`.
         """
-        found = [
-            copies_state(generation.id, copies)
-            for generation in self._records.live()
-            if (copies := self._store.copies(generation.id)) is not None
-        ]
+        found = [copies_state(*each) for each in live_copies(self._records, self._store).items()]
         if found or self._states.copies():
             self._states.record_copies(found)
         for state in found:
@@ -256,9 +252,16 @@ class IndexChecks:
         return len(missing)
 
 
+def live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
+    """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
+    found = {generation.id: store.copies(generation.id) for generation in records.live()}
+    return {identifier: copies for identifier, copies in found.items() if copies is not None}
+
+
 def copies_state(generation_id: int, copies: Copies) -> CopiesState:
     """Return what is recorded of the copies of a generation's index."""
-    return CopiesState(generation_id, len(copies.shards), len(copies.short), copies.describe())
+    away = tuple(str(node) for node in copies.away)
+    return CopiesState(generation_id, len(copies.shards), len(copies.short), copies.describe(), away)
 
 
 def _short_of(index: IndexInventory, versions: Sequence[SearchableVersion]) -> list[SearchableVersion]:

@@ -160,8 +160,8 @@ def repair(
         if to_make and not yes:
             typer.confirm(f"Make {to_make:,} {'copy' if to_make == 1 else 'copies'} now?", abort=True)
         with _bar("Copying") as advanced:
-            repaired = [access.repair(generation, advanced) for generation in found]
-    left = [copies for copies in repaired if copies is not None and copies.short]
+            repaired = access.repair(advanced)
+    left = [copies for copies in repaired.values() if copies.short]
     if not left:
         _say("Every shard has the copies that it should have.")
         return
@@ -182,7 +182,7 @@ def advice_on_copies(copies: Copies) -> str:
             "index repair`, as deploy/RUNBOOKS.md says (LeadlineCopiesMissing)."
         )
     if any(shard.inactive for shard in copies.short):
-        return "Wait: the vector server makes these copies good by itself."
+        return "Wait: the vector server completes them by itself while their nodes run."
     return "Add a node to the vector server, and run `leadline index repair`: each copy needs a node of its own."
 
 

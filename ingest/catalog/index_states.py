@@ -84,19 +84,19 @@ class IndexStates:
         """Return the copies of the indexes that a vector server keeps on several nodes, by generation."""
         with read(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
-        return [CopiesState(row.generation_id, row.shards, row.short, row.detail) for row in rows]
+        return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
     def record_copies(self, found: Collection[CopiesState]) -> None:
         """Record the copies of all generations in the place of those that were recorded before."""
-        now = time.time()
-        rows = [{**asdict(each), "generation_id": each.generation, "checked_at": now} for each in found]
+        live = [each.generation for each in found]
         with write(self._engine) as connection:
-            kept = [each.generation for each in found]
-            connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(kept)))
-            for row in rows:
-                values = {name: value for name, value in row.items() if name != "generation"}
-                statement = upsert(connection, index_copies).values(**values)
-                connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=values))
+            connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))
+            for each in found:
+                values = asdict(each)
+                key = {"generation_id": values.pop("generation")}
+                values["checked_at"] = time.time()
+                statement = upsert(connection, index_copies).values(**key, **values)
+                connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def _searchable() -> Select[Any]:

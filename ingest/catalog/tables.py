@@ -870,6 +870,7 @@ index_copies = Table(
     Column("shards", Integer, nullable=False),
     Column("short", Integer, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("away", JSON, nullable=False),
 )
 
 # Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.

@@ -110,7 +110,8 @@ def test_a_generation_that_is_revived_has_no_result_any_more(engine: Engine, sta
 
 def test_copies_are_recorded_by_generation_and_forgotten_with_it(states: IndexStates) -> None:
     assert states.copies() == []
-    states.record_copies([CopiesState(1, 6, 4, "Short."), CopiesState(2, 6, 0, "All.")])
+    states.record_copies([CopiesState(1, 6, 4, "Short.", ("node 3",)), CopiesState(2, 6, 0, "All.")])
+    assert states.copies() == [CopiesState(1, 6, 4, "Short.", ("node 3",)), CopiesState(2, 6, 0, "All.")]
     states.record_copies([CopiesState(2, 6, 1, "Short.")])
     assert states.copies() == [CopiesState(2, 6, 1, "Short.")]
     states.record_copies([])

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +117,7 @@ class Cluster:
     key: str
     mover: Part
     replicas: dict[int, Part]  # every API process by its port, the first one too
+    environment: Mapping[str, str]
     _http: httpx.Client = field(init=False)
     _open: OpenGenerations = field(init=False)
 
@@ -233,12 +234,17 @@ def running_cluster(
     llm: str = "none",
     encoder: str | None = None,
     leave_seconds: float = 0.0,
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
-    """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named."""
+    """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named.
+
+    `nodes` is the number of the vector server's, and `settings` are further ones of every process.
+    """
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         valkey = stack.enter_context(running_valkey(home / "valkey", **_VALKEY[persistent_valkey]))
-        qdrant = stack.enter_context(vector_server(home / "qdrant"))
+        qdrant = stack.enter_context(vector_server(home / "qdrant", nodes=nodes))
         engine = open_database(database_url)
         stack.callback(engine.dispose)
         catalog = Catalog(engine)
@@ -250,7 +256,7 @@ def running_cluster(
             **os.environ,
             "LEADLINE_DATABASE_URL": database_url,
             "LEADLINE_REDIS_URL": valkey.url,
-            "LEADLINE_QDRANT_URL": qdrant.url,
+            "LEADLINE_QDRANT_URL": qdrant.urls,
             "LEADLINE_HOME": str(home / "shared"),
             "LEADLINE_PORT": str(port),
             "LEADLINE_LLM": llm,
@@ -261,6 +267,7 @@ def running_cluster(
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             "LEADLINE_LEAVE_SECONDS": str(leave_seconds),
             VARIABLE: str(faults.folder),
+            **(settings or {}),
         }
         if encoder is not None:
             environment["LEADLINE_ENCODER"] = encoder
@@ -296,6 +303,7 @@ def running_cluster(
             jobs=Jobs(engine, lease_seconds=lease_seconds),
             mover=mover,
             replicas=replicas,
+            environment=environment,
             home=home,
             url=f"http://127.0.0.1:{port}",
             key=key,

@@ -6,6 +6,7 @@ server or wants several nodes is skipped without a program.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -32,6 +33,10 @@ class VectorServer(Protocol):
     """One server at a time on one folder, with the same URL after each start."""
 
     url: str
+
+    @property
+    def urls(self) -> str:
+        """The addresses of all its nodes, as a setting names them."""
 
     @property
     def pid(self) -> int: ...
@@ -136,6 +141,10 @@ class QdrantNode:
         self.stop()
         self.start()
 
+    def empty(self) -> None:
+        """Lose the disk of a node that was killed."""
+        shutil.rmtree(self._folder)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -172,11 +181,9 @@ class QdrantCluster:
                 QdrantNode(program, folder / f"node-{number}", api_key=api_key, first=first, alone=nodes == 1)
             )
         self.url = self.nodes[0].url
-        self.urls = ",".join(node.url for node in self.nodes)
 
     @property
-    def addresses(self) -> str:
-        """The addresses of the nodes that there are now, as a setting names them."""
+    def urls(self) -> str:
         return ",".join(node.url for node in self.nodes)
 
     @property
@@ -201,6 +208,26 @@ class QdrantCluster:
         self.stop()
         self.start()
 
+    def take_away(self, number: int) -> None:
+        """End one node, the first of which has the number 1."""
+        self.nodes[number - 1].kill()
+
+    def bring_back(self, number: int) -> None:
+        self.nodes[number - 1].start()
+
+    def replace(self, number: int) -> None:
+        """Do as the runbook says of a node whose disk is lost: remove it, and start an empty one at its address."""
+        lost = self.nodes[number - 1]
+        peers = httpx.get(f"{self.url}/cluster", headers=self._headers).json()["result"]["peers"]
+        (peer,) = [peer for peer, about in peers.items() if about["uri"].rstrip("/") == lost.peer]
+        removed = httpx.delete(
+            f"{self.url}/cluster/peer/{peer}", params={"force": "true"}, headers=self._headers, timeout=60
+        )
+        removed.raise_for_status()
+        lost.empty()
+        lost.start()
+        _wait_until(self._is_complete, lambda: "the new node has joined")
+
     def stop(self) -> None:
         with ExitStack() as stack:
             for node in self.nodes:
@@ -217,7 +244,7 @@ class ServerAtAddress:
     """A server that somebody else runs; what tests make in it is deleted, and it is never ended."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = self.urls = url.rstrip("/")
         self._before: set[str] = set()
 
     @property

@@ -1,14 +1,11 @@
-"""Copies of shards that are missing, and a node that is gone: what everything that looks says, and how it is repaired.
+"""Copies of shards that are missing, and a node that is gone: what is reported of them, and how they are made again.
 
-`pytest -s` prints what is seen of each, before and after the repair. The double claims the nodes; the tests of
-`test_three_nodes` have real ones.
+The double claims the nodes; the test of `test_three_nodes` has real ones.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -54,11 +51,6 @@ def found(store: IndexStore) -> Copies:
     return copies
 
 
-def remove(server: QdrantDouble, peer: int) -> None:
-    """As the runbook says of a node that is lost for good."""
-    httpx.delete(f"{server.url}/cluster/peer/{peer}", params={"force": "true"}).raise_for_status()
-
-
 def test_every_shard_has_its_copies_on_nodes_that_answer(at: GenerationsFixture, store: IndexStore) -> None:
     copies = found(store)
     assert (copies.wanted, len(copies.shards), len(copies.nodes)) == (2, 6, 3)
@@ -95,8 +87,7 @@ def test_a_node_that_was_replaced_leaves_shards_short_until_they_are_repaired(
     at: GenerationsFixture, server: QdrantDouble, store: IndexStore
 ) -> None:
     server.take_away(3)
-    remove(server, 3)
-    replacement = server.add_node()
+    replacement = server.replace(3)
     copies = found(store)
     assert (len(copies.short), len(copies.missing())) == (4, 4)
     assert {new.target for new in copies.missing()} == {replacement}
@@ -153,10 +144,7 @@ class OpenAccess:
 def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
 ) -> None:
-    report("two copies everywhere", at, store, command)
-    remove(server, 3)
-    server.add_node()
-    report("a node was lost and replaced", at, store, command)
+    server.replace(3)
     refused = command.invoke(index.app, ["repair"], input="n\n")
     assert refused.exit_code == 1
     assert "Make 4 copies now?" in refused.output
@@ -168,14 +156,12 @@ def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     again = command.invoke(index.app, ["repair"])
     assert (again.exit_code, "Make" in again.output) == (0, False)
     assert at.found("whale")
-    report("after `leadline index repair`", at, store, command)
 
 
 def test_an_interrupted_repair_goes_on_where_it_was(
     at: GenerationsFixture, server: QdrantDouble, command: CliRunner, store: IndexStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove(server, 3)
-    server.add_node()
+    server.replace(3)
     begun: list[object] = []
     make_copy = store.make_copy
 
@@ -199,7 +185,6 @@ def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
 ) -> None:
     server.take_away(2)
     before = found(store)
-    report("a node is away", at, store, command)
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
     said = " ".join(left.output.split())
@@ -212,7 +197,7 @@ def test_a_copy_without_a_node_of_its_own_is_asked_for(
     at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
 ) -> None:
     for peer in (2, 3):
-        remove(server, peer)
+        server.remove(peer)
     assert found(store).short
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
@@ -225,7 +210,7 @@ def test_everything_that_looks_says_so(
     assert readiness_of(at.states.copies()) == "none"
     at.checks.check_copies()
     assert readiness_of(at.states.copies()) == "ready"
-    remove(server, 3)
+    server.remove(3)
     at.checks.check_copies()
     assert readiness_of(at.states.copies()) == "degraded"
     assert gauges(at) == {"leadline_index_shards": 6, "leadline_index_shards_short": 4}
@@ -250,18 +235,3 @@ def gauges(at: GenerationsFixture) -> dict[str, float]:
     """What Prometheus is told of shards."""
     families = _index_gauges(at.states.of(1), at.states.copies())
     return {each.name: each.samples[0].value for each in families if "shards" in each.name}
-
-
-def report(when: str, at: GenerationsFixture, store: IndexStore, command: CliRunner) -> None:
-    """Print what each says who is asked."""
-    at.checks.check_copies()
-    copies = found(store)
-    shown = command.invoke(index.app, ["show"]).output.splitlines()
-    lines = {
-        "doctor": f"{copies.describe()} {index.advice_on_copies(copies)}",
-        "index show": " ".join(line.strip() for line in shown if "Generation 1:" in line or "shards" in line),
-        "readiness": f"parts.copies is {readiness_of(at.states.copies())}",
-        "metrics": str(gauges(at)),
-        "search": f"{len(at.found('whale'))} hits",
-    }
-    sys.stdout.write(f"\n== {when}\n" + "".join(f"{name:11} {line}\n" for name, line in lines.items()))

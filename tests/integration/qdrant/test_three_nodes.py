@@ -18,7 +18,7 @@ from tests.support.cluster import wait_until
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY
-from tests.support.vector_servers import QdrantCluster, QdrantNode, program
+from tests.support.vector_servers import QdrantCluster, program
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +92,7 @@ def test_nothing_fails_or_is_lost_while_any_one_node_is_away(cluster: QdrantClus
 
 @pytest.mark.timeout(600)
 def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
-    cluster: QdrantCluster, name: str, tmp_path: Path
+    cluster: QdrantCluster, name: str
 ) -> None:
     settings = QdrantServerSettings(
         collection=name, shard_number=6, replication_factor=2, search_retries=PATIENTLY, work_retries=PATIENTLY
@@ -104,30 +104,22 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
     index.set_dense([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
     assert _copies(store).describe() == "All 6 shards have 2 active copies."
 
-    lost = cluster.nodes[2]
-    identifier = int(httpx.get(f"{lost.url}/cluster").json()["result"]["peer_id"])
-    lost.kill()
+    identifier = int(httpx.get(f"{cluster.nodes[2].url}/cluster").json()["result"]["peer_id"])
+    cluster.take_away(3)
     wait_until(lambda: [node.id for node in _copies(store).away] == [identifier], what="the node is said to be away")
     assert _copies(store).missing() == []
 
-    first = cluster.nodes[0]
-    removed = httpx.delete(f"{first.url}/cluster/peer/{identifier}", params={"force": "true"}, timeout=60)
-    assert removed.json()["result"] is True
-    cluster.nodes[2] = replacement = QdrantNode(
-        program(), tmp_path / "replacement", api_key=None, first=first, alone=False
-    )
-    replacement.start()
-    store = ServerStore(cluster.addresses, OURS, api_key=None, settings=settings)
+    cluster.replace(3)
     wait_until(lambda: len(_copies(store).missing()) == 4, what="the new node has joined, and has no copies")
     CopyRepair(store).run(1, lambda _done, _all: None)
     assert _copies(store).describe() == "All 6 shards have 2 active copies."
     index.close()
 
-    cluster.nodes[1].kill()  # the next node that goes away is no outage
+    cluster.take_away(2)  # the next node that goes away is no outage
     again = store.open(1, DIMENSION)
     assert again.count("ann", "v1", embedded_only=True) == len(chunks)
     again.close()
-    cluster.nodes[1].start()
+    cluster.bring_back(2)
 
 
 def _copies(store: ServerStore) -> Copies:

@@ -64,6 +64,10 @@ class QdrantDouble:
         self.stop()
         self.start()
 
+    @property
+    def urls(self) -> str:
+        return self.url
+
     def take_away(self, peer: int) -> None:
         """Let a claimed node not answer the others."""
         httpx.put(f"{self.url}/double/nodes/{peer}/away").raise_for_status()
@@ -74,6 +78,14 @@ class QdrantDouble:
     def add_node(self) -> int:
         """Let an empty node join; returns its id."""
         return int(httpx.post(f"{self.url}/double/nodes").raise_for_status().json()["result"])
+
+    def replace(self, peer: int) -> int:
+        """Do as the runbook says of a node whose disk is lost; returns the id of the empty one in its place."""
+        self.remove(peer)
+        return self.add_node()
+
+    def remove(self, peer: int) -> None:
+        httpx.delete(f"{self.url}/cluster/peer/{peer}", params={"force": "true"}).raise_for_status()
 
     def stop(self) -> None:
         """End it in order, if it runs."""

@@ -99,6 +99,7 @@ def _install_collections(app: FastAPI, collections: Collections, claimed: nodes.
         wanted = read(body, _CREATE)
         strict_mode.known(wanted.strict_mode_config)
         collections.create(name, wanted)
+        claimed.place(name, collections.get(name).params)
         return ok(True, begun)
 
     @app.patch("/collections/{name}")

@@ -31,16 +31,27 @@ class Nodes:
     def __init__(self, count: int) -> None:
         self.several = count > 1
         self._lock = threading.Lock()
+        self._newest = count
         self._members = {peer: f"http://node-{peer}:6335/" for peer in range(1, count + 1)}
         self._away: set[int] = set()
         self._copies: dict[str, list[dict[int, str]]] = {}
         self._transfers: dict[tuple[str, int, int], list[int]] = {}  # the node that sends, and the looks that are left
 
+    def place(self, collection: str, params: Mapping[str, Any]) -> None:
+        """Put the copies of a new collection's shards on the nodes that there are, in turn."""
+        with self._lock:
+            peers = sorted(self._members)
+            copies = min(int(params["replication_factor"]), len(peers))
+            self._copies[collection] = [
+                {peers[(shard + copy) % len(peers)]: _ACTIVE for copy in range(copies)}
+                for shard in range(int(params["shard_number"]))
+            ]
+
     def status(self) -> dict[str, Any]:
         """The server's `ClusterStatus`."""
         if not self.several:
             return {"status": "disabled"}
-        now = datetime.now(UTC).isoformat()
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         raft = {"term": 1, "commit": 1, "pending_operations": 0, "leader": 1, "role": "Leader", "is_voter": True}
         failed = {"count": 9, "latest_error": "transport error", "latest_error_timestamp": now}
         with self._lock:
@@ -53,10 +64,10 @@ class Nodes:
                 "message_send_failures": {self._members[peer]: failed for peer in sorted(self._away)},
             }
 
-    def describe(self, collection: str, params: Mapping[str, Any], points: int) -> dict[str, Any]:
+    def describe(self, collection: str, points: int) -> dict[str, Any]:
         """The server's `CollectionClusterInfo`; each look lets the copies under way get further."""
         with self._lock:
-            shards = self._shards(collection, params)
+            shards = self._copies[collection]
             local = [
                 {"shard_id": number, "points_count": points, "state": copies[1]}
                 for number, copies in enumerate(shards)
@@ -82,10 +93,10 @@ class Nodes:
             "shard_transfers": under_way,
         }
 
-    def replicate(self, collection: str, params: Mapping[str, Any], wanted: models.ReplicateShard) -> None:
+    def replicate(self, collection: str, wanted: models.ReplicateShard) -> None:
         shard, source, target = wanted.shard_id, wanted.from_peer_id, wanted.to_peer_id
         with self._lock:
-            shards = self._shards(collection, params)
+            shards = self._copies[collection]
             if shard >= len(shards):
                 raise Refusal(400, f"Bad request: Shard {shard} does not exist")
             if target not in self._members or source not in self._members:
@@ -121,19 +132,9 @@ class Nodes:
     def add(self) -> int:
         """An empty node joins; returns its id."""
         with self._lock:
-            peer = max(self._members) + 1
-            self._members[peer] = f"http://node-{peer}:6335/"
-            return peer
-
-    def _shards(self, collection: str, params: Mapping[str, Any]) -> list[dict[int, str]]:
-        if collection not in self._copies:
-            peers = sorted(self._members)
-            copies = min(int(params["replication_factor"]), len(peers))
-            self._copies[collection] = [
-                {peers[(shard + copy) % len(peers)]: _ACTIVE for copy in range(copies)}
-                for shard in range(int(params["shard_number"]))
-            ]
-        return self._copies[collection]
+            self._newest += 1  # the id of a node that was removed is not given again
+            self._members[self._newest] = f"http://node-{self._newest}:6335/"
+            return self._newest
 
     def _advance(self, collection: str) -> None:
         for (name, shard, target), transfer in list(self._transfers.items()):
@@ -147,6 +148,9 @@ class Nodes:
 
 
 def install(app: FastAPI, collections: Collections, nodes: Nodes) -> None:
+    for name in collections.names():
+        nodes.place(name, collections.get(name).params)
+
     @app.get("/cluster")
     def cluster(request: Request) -> JSONResponse:
         begun = time.perf_counter()
@@ -164,15 +168,14 @@ def install(app: FastAPI, collections: Collections, nodes: Nodes) -> None:
     def describe(name: str, request: Request) -> JSONResponse:
         begun = time.perf_counter()
         query_parameters(request.query_params, ())
-        collection = collections.get(name)
-        return ok(nodes.describe(name, collection.params, collection.shard.info().points_count), begun)
+        return ok(nodes.describe(name, collections.get(name).shard.info().points_count), begun)
 
     @app.post("/collections/{name}/cluster")
     def change(name: str, request: Request, body: Body) -> JSONResponse:
         asked = Asked(collections, name, request, body, _CLUSTER, "timeout")
         if not isinstance(asked.wanted, models.ReplicateShardOperation):
             raise Refusal(400, "the test double knows replicate_shard only")
-        nodes.replicate(name, asked.collection.params, asked.wanted.replicate_shard)
+        nodes.replicate(name, asked.wanted.replicate_shard)
         return asked.ok(True)
 
     # What no server has: tests say here what happens to its nodes.

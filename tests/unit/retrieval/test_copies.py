@@ -50,7 +50,7 @@ def test_a_copy_on_a_node_that_was_removed_is_made_again() -> None:
 def test_a_copy_that_is_being_made_is_waited_for() -> None:
     copies = Copies(2, [shard(0, 1, inactive=[2])], nodes(3))
     assert (len(copies.short), copies.missing()) == (1, [])
-    assert copies.describe().endswith("The missing copies are being made.")
+    assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are not complete yet.")
 
 
 def test_a_shard_without_a_complete_copy_and_a_copy_without_a_free_node_are_left_out() -> None:

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("shards", sa.Integer(), nullable=False),
         sa.Column("short", sa.Integer(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("away", sa.JSON(), nullable=False),
     )
 
 
