@@ -68,6 +68,7 @@ class Copies:
     @property
     def short(self) -> list[ShardCopies]:
         """The shards with fewer complete copies on nodes that answer than there should be."""
+        # guard: copy-unreachable
         return [shard for shard in self.shards if len(self._answering(shard.active)) < self.wanted]
 
     def missing(self) -> list[NewCopy]:
@@ -79,6 +80,7 @@ class Copies:
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
         found: list[NewCopy] = []
         for shard in self.shards:
+            # guard: copy-away
             known = {node for node in shard.active | shard.inactive if self._is_member(node)}
             sources = sorted(self._answering(shard.active))
             free = [node for node in self._answering(self.nodes) if node not in known]
@@ -93,7 +95,9 @@ class Copies:
         copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
         if not self.short and not self.away:
             return f"All {len(self.shards)} shards have {copies}."
-        said = [f"{len(self.short)} of {len(self.shards)} shards have fewer than {copies}."]
+        without = sum(not self._answering(shard.active) for shard in self.short)
+        none = f", and {without} of these have none" if without else ""
+        said = [f"{len(self.short)} of {len(self.shards)} shards have fewer than {copies}{none}."]
         if self.away:
             verb = "does" if len(self.away) == 1 else "do"
             said.append(f"{_joined(self.away)} {verb} not answer.")

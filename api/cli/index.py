@@ -174,6 +174,8 @@ def advice_on_copies(copies: Copies) -> str:
     """Return what to do about shards that lack copies; empty if none does."""
     if not copies.short:
         return ""
+    if not all(shard.active | shard.inactive for shard in copies.short):
+        return "Run `leadline index rebuild`: of some shards, no node has a copy."
     if copies.missing():
         return "Run `leadline index repair`."
     if copies.away:

@@ -37,6 +37,7 @@ WHOLE = {
     "audit_chain",
     "blob_sealing",
     "generations",
+    "index_copies",
     "index_states",
     "installation",
     "notices",

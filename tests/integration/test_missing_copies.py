@@ -22,7 +22,7 @@ from tests.support.postgres import Postgres
 from tests.support.qdrant_double import QdrantDouble
 from tests.support.vector_servers import QdrantCluster, named, program
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOKEN = "a-token-for-prometheus"
 SETTINGS = {

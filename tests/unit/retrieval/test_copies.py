@@ -53,6 +53,11 @@ def test_a_copy_that_is_being_made_is_waited_for() -> None:
     assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are not complete yet.")
 
 
+def test_shards_that_no_node_answers_for_are_counted() -> None:
+    copies = Copies(2, [shard(0, 2, 3), shard(1, 1, 2)], nodes(3, away=[2, 3]))
+    assert copies.describe().startswith("2 of 2 shards have fewer than 2 active copies, and 1 of these have none.")
+
+
 def test_a_shard_without_a_complete_copy_and_a_copy_without_a_free_node_are_left_out() -> None:
     assert Copies(2, [shard(0, inactive=[1])], nodes(2)).missing() == []
     assert Copies(3, [shard(0, 1, 2)], nodes(2)).missing() == []
@@ -136,7 +141,7 @@ def test_a_repair_leaves_what_only_a_node_that_is_away_can_give() -> None:
 def test_a_repair_gives_up_when_nothing_has_changed_for_minutes_and_can_be_continued() -> None:
     server = FakeServer(Copies(2, [shard(0, 1)], nodes(2)))
     server.is_stuck = True
-    with pytest.raises(IndexUnavailableError, match=r"No copy was completed for 10 minutes.*index repair"):
+    with pytest.raises(IndexUnavailableError, match=r"made no copy for 2 minutes.*index repair"):
         repaired(server)
     server.is_stuck = False
     copies, _ = repaired(server)
