@@ -40,44 +40,68 @@ class ThoughtFilter:
     """Takes a reply piece by piece and returns the text outside thoughts, as soon as that is certain.
 
     Thoughts stand at the beginning and end with `</think>`. They begin with `<think>`, or lack it because the chat
-    template wrote it: a `patient` filter holds everything back until the closing tag or the end, and so reads both.
-    `open_ended` means that the model always thinks in this way; with `none` the text is left unchanged.
+    template wrote it. A `patient` filter reads both: it holds everything back until the closing tag or the end.
+    A filter of a `whole` reply holds everything back until the end, and takes what follows the last closing tag.
+    `open_ended` means that the model never writes the opening tag; with `none` the text is left unchanged. A piece is
+    searched once, however long the reply is.
     """
 
-    def __init__(self, *, patient: bool = False, open_ended: bool = False, none: bool = False) -> None:
+    def __init__(
+        self, *, patient: bool = False, whole: bool = False, open_ended: bool = False, none: bool = False
+    ) -> None:
         self._open_ended = open_ended
         self._patient = patient or open_ended
-        self._held = ""
+        self._whole = whole
         self._passing = self._begun = none
+        self._held: list[str] = []
+        self._tail = ""  # the end of what is held, which may be the beginning of a closing tag
+        self._opened: bool | None = None  # None until the reply has begun
         self.lone_closing = False
 
     def pass_through(self) -> None:
         """Stop filtering: the server separates the thoughts itself, so the text has none."""
-        self._open_ended = self._patient = False
+        self._open_ended = self._patient = self._whole = False
+        if not self._opened:
+            self._opened = None
 
     def feed(self, piece: str) -> str:
         """Return the part of the reply that this piece makes certain."""
         if self._passing:
             return self._visible(piece)
-        self._held += piece
-        head, closed, rest = self._held.partition(_CLOSING)
-        begins = self._held.lstrip()
-        opened = begins.startswith(_OPENING)
-        if closed and (opened or self._patient):
-            self.lone_closing = not head.lstrip().startswith(_OPENING)
-            return self._release(rest)
-        if opened or self._patient or _OPENING.startswith(begins):
+        self._held.append(piece)
+        if self._whole:
             return ""
-        return self._release(self._held)
+        if self._opened is not None:
+            return self._search(self._tail + piece)
+        begins = "".join(self._held).lstrip()
+        self._held = [begins]
+        if not begins.startswith(_OPENING) and _OPENING.startswith(begins):
+            return ""
+        self._opened = begins.startswith(_OPENING)
+        return self._search(begins) if self._opened or self._patient else self._release(begins)
 
     def end(self, *, cut_off: bool = False) -> str:
         """Return the rest of the reply; empty if the reply was `cut_off` before an open-ended thought was closed."""
-        held, self._held = self._held, ""
+        held, self._held = "".join(self._held), []
+        if self._whole and not self._passing:
+            thoughts, closed, reply = held.rpartition(_CLOSING)
+            if closed:
+                self.lone_closing = not thoughts.lstrip().startswith(_OPENING)
+                return reply.lstrip()
         thinking = held.lstrip().startswith(_OPENING) or (self._open_ended and cut_off)
         return "" if thinking else held
 
+    def _search(self, text: str) -> str:
+        """Return what follows the closing tag, if it is in the text that was not searched before."""
+        _, closed, rest = text.partition(_CLOSING)
+        if closed:
+            self.lone_closing = not self._opened
+            return self._release(rest)
+        self._tail = text[1 - len(_CLOSING) :]
+        return ""
+
     def _release(self, text: str) -> str:
-        self._passing, self._held = True, ""
+        self._passing, self._held = True, []
         return self._visible(text)
 
     def _visible(self, text: str) -> str:

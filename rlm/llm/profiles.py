@@ -21,7 +21,7 @@ from ingest.errors import LeadlineError
 from rlm.llm.budgets import FREE, Price
 
 StructuredOutput = Literal["json_schema", "json_object", "none"]
-Thinking = Literal["none", "tags", "open-ended"]
+Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
 # Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
 # the first word, and as much as a plain answer may cost. It holds some eighty pages.
@@ -53,7 +53,8 @@ class ModelProfile:
     of a root.
 
     The text of a reply: with `tags`, thoughts stand between <think> and </think> before it; `open-ended` thoughts have
-    the closing tag alone, so pieces of a stream wait for it; with `none` the text is never looked at.
+    the closing tag alone, so pieces of a stream wait for it; with `none` the text is never looked at. With `unknown` it
+    is either of the first two, and the first streamed reply is held back until its end, which shows which.
 
     The server: `parallel_calls` at once over all runs of a process, `call_seconds` for each. `structured_output` is the
     most that it makes of a schema. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants; others
@@ -173,7 +174,7 @@ class Profiles:
         found = self._find(name)
         if found is None:
             window = context_tokens or _UNKNOWN_WINDOW_TOKENS
-            return ModelProfile(name, window, max_output_tokens=min(4096, window // 4))
+            return ModelProfile(name, window, max_output_tokens=min(4096, window // 4), thinking="unknown")
         return replace(found, name=name).within(context_tokens)
 
     def _find(self, name: str) -> ModelProfile | None:
@@ -182,8 +183,13 @@ class Profiles:
         matching = (profile for profile in latest_first if _matches(name, profile.name))
         return next(exact, None) or next(matching, None)
 
-    def extended(self, entries: Mapping[str, Mapping[str, Any]], source: str) -> "Profiles":
-        """Return these profiles with the `entries` of a file, by model name; members an entry omits stay as before."""
+    def extended(
+        self, entries: Mapping[str, Mapping[str, Any]], source: str, *, thinking: Thinking = "unknown"
+    ) -> "Profiles":
+        """Return these profiles with the `entries` of a file, by model name; members an entry omits stay as before.
+
+        `thinking` is that of models that had no profile before and whose entry omits it.
+        """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
         for name, entry in entries.items():
@@ -192,7 +198,7 @@ class Profiles:
                     f"{source}: model {name!r} has no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
                 )
             found = made._find(name)
-            known = {} if found is None else made._stated.get(found) or asdict(found)
+            known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
             stated = {**known, **entry, "name": name}  # sizes derived from others are derived anew
             try:
                 profile = _PROFILE.validate_python(stated)
@@ -216,7 +222,7 @@ def read_profiles(path: Path | None) -> Profiles:
 
 @cache
 def _shipped() -> Profiles:
-    return Profiles().extended(_entries(_SHIPPED), _SHIPPED.name)
+    return Profiles().extended(_entries(_SHIPPED), _SHIPPED.name, thinking="tags")
 
 
 def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -46,11 +46,12 @@ _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooL
 class SharedModel:
     """State of one model shared by all runs of the process, and what was learned of its thoughts.
 
-    Thoughts are `open_ended` once the model closed one that it never opened; they get `thinking_tokens` once they left
-    no room for a reply.
+    Its form of thoughts is known once it `has_replied` with text. Thoughts are `open_ended` once the model closed one
+    that it never opened; they get `thinking_tokens` once they left no room for a reply.
     """
 
     rate_limit: RateLimit
+    has_replied: bool = False
     open_ended: bool = False
     thinking_tokens: int = 0
 
@@ -264,6 +265,7 @@ class Request:
                 )
             client.model.rate_limit.heard()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
+            client.model.has_replied = client.model.has_replied or call.schema is None
         except TimeoutError:
             completion.error = LanguageModelTimeoutError(
                 f"The language model did not finish within {profile.call_seconds:g} seconds."
@@ -285,10 +287,16 @@ class Request:
         return used
 
     def _thought_filter(self) -> ThoughtFilter:
-        """Return the filter of thoughts; patience costs nothing if nobody waits for the pieces."""
-        thinking = self._client.profile.thinking
+        """Return the filter of thoughts; a reply is held back whole if nobody waits for its pieces.
+
+        So is the first reply of an unknown model, whose thoughts may lack the opening tag.
+        """
+        thinking, model = self._client.profile.thinking, self._client.model
+        # guard: unknown-thoughts-held
+        is_unknown = thinking == "unknown" and not model.has_replied
         return ThoughtFilter(
-            patient=self._show is None or self._client.model.open_ended,
+            patient=model.open_ended,
+            whole=self._show is None or is_unknown,
             open_ended=thinking == "open-ended",
             none=thinking == "none",
         )

@@ -10,6 +10,7 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
+from rlm.llm.profiles import Profiles
 from rlm.llm.rate_limit import Priority
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import Answer
@@ -209,3 +210,11 @@ def test_text_is_streamed_and_what_follows_a_schema_comes_whole(scheduler: SubCa
     run(scheduler, model, [call("q", schema=SCHEMA)])
     run(scheduler, model, [call("q")])
     assert model.streamed == [False, True]
+
+
+def test_the_first_streamed_reply_of_an_unknown_model_shows_none_of_its_thoughts(scheduler: SubCallScheduler) -> None:
+    profile = Profiles().named("a-model-of-tomorrow")
+    model = ScriptedChat(script=["Hm, 2?</think>\n\nTwo.", "Hm, 3?</think>\n\nThree."])
+    calls = scheduler.bind(model, profile, tenant_id="ann", budget=Budget(Limits()))
+    for question, answer in (("q", "Two."), ("r", "Three.")):
+        assert list(calls.stream(call(question))) == [answer, SubReply(answer, Usage(1, 100, 10))]

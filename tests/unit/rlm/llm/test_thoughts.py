@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,10 +43,30 @@ def test_where_there_are_none_the_text_is_left_as_it_is() -> None:
     assert read(ThoughtFilter(none=True), " <think>", "is a tag</think>") == " <think>is a tag</think>"
 
 
+def test_a_whole_reply_is_what_follows_the_last_closing_tag() -> None:
+    thoughts = ThoughtFilter(whole=True)
+    assert read(thoughts, "Hm.</think>Two", "?</thi", "nk>\nThree.") == "Three."
+    assert thoughts.lone_closing
+    opened = ThoughtFilter(whole=True)
+    assert read(opened, "<think>Hm.</think>No.</think>Three.") == "Three."
+    assert not opened.lone_closing
+    assert read(ThoughtFilter(whole=True), " Two", " it is") == " Two it is"
+    assert read(ThoughtFilter(whole=True), "<think>Hm", cut_off=True) == ""
+
+
+def test_a_long_thought_is_searched_once() -> None:
+    started = time.process_time()
+    thoughts = ThoughtFilter()
+    for piece in ["<think>", *["Hmm. "] * 40_000]:
+        thoughts.feed(piece)
+    assert thoughts.feed("</think>Two.") == "Two."
+    assert time.process_time() - started < 2.0  # searching all of it for each piece took twice that
+
+
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think>", "</", " ", "a", "Two."]), max_size=8), st.data())
 def test_it_makes_no_difference_how_a_reply_is_parted(parts: list[str], data: st.DataObject) -> None:
     text = "".join(parts)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=5)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    for options in ({}, {"patient": True}, {"open_ended": True}, {"none": True}):
+    for options in ({}, {"patient": True}, {"whole": True}, {"open_ended": True}, {"none": True}):
         assert read(ThoughtFilter(**options), *pieces) == read(ThoughtFilter(**options), text)
