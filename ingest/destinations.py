@@ -7,7 +7,7 @@ resolves to something else a moment later leads nowhere else.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,8 +17,40 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PORTS = {"https": 443, "http": 80}
+PUBLIC_PORTS = frozenset({443, 8443})
 # RFC 6052: IPv6 addresses that lead to the IPv4 address in their last 32 bits.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# The special-purpose registries of IANA (RFC 6890), here because Python's tables differ between its releases. Of IPv6,
+# only the global unicast addresses are public at all (RFC 4291).
+_SPECIAL_IPV4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "192.175.48.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+        ),
+    )
+)
+_GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_IPV6 = tuple(
+    map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"))
+)
 
 
 @dataclass(frozen=True)
@@ -42,15 +74,20 @@ class Destination:
 
 
 class Destinations:
-    """The addresses that may be sent to: public ones by TLS, and those of `networks` in any way."""
+    """The addresses that may be sent to: public ones by TLS at some ports, and those of `networks` in any way."""
 
-    def __init__(self, networks: Sequence[Network] = ()) -> None:
+    def __init__(self, networks: Sequence[Network] = (), ports: Collection[int] = PUBLIC_PORTS) -> None:
         self._networks = tuple(networks)
+        self._ports = frozenset(ports)
 
     @classmethod
-    def within(cls, networks: str) -> "Destinations":
-        """Read networks with commas between them. Raises `ValueError` for what is none."""
-        return cls([ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()])
+    def within(cls, networks: str, ports: str = "") -> "Destinations":
+        """Read networks, and ports of public addresses, with commas between them.
+
+        Raises `ValueError` for a network or a port that is none.
+        """
+        found = [ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()]
+        return cls(found, _read_ports(ports) or PUBLIC_PORTS)
 
     def check(self, url: str) -> Destination:
         """Take an address apart, without looking its name up. Raises `DestinationRefusedError`."""
@@ -67,6 +104,8 @@ class Destinations:
         destination = Destination(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], target)
         if (literal := _literal(destination.host)) is not None:
             self._require(destination, literal)
+        elif not self._networks:
+            self._require_port(destination)
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
@@ -93,6 +132,24 @@ class Destinations:
             raise DestinationRefusedError(f"{destination.host} is at {address}, which is no public address.")
         if destination.scheme != "https":
             raise DestinationRefusedError("The address must begin with https://.")
+        # guard: webhook-public-port
+        self._require_port(destination)
+
+    def _require_port(self, destination: Destination) -> None:
+        if destination.port not in self._ports:
+            allowed = " and ".join(map(str, sorted(self._ports)))
+            raise DestinationRefusedError(
+                f"Port {destination.port} of {destination.host} is not used for webhooks.",
+                hint=f"Use port {allowed}, or have LEADLINE_WEBHOOK_PORTS allow this one.",
+            )
+
+
+def _read_ports(ports: str) -> list[int]:
+    found = [int(each) for each in ports.split(",") if each.strip()]
+    for port in found:
+        if not 0 < port < 65_536:
+            raise ValueError(f"{port} is no port: ports are 1 to 65535.")
+    return found
 
 
 def _literal(host: str) -> Address | None:
@@ -114,4 +171,5 @@ def _is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return _is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+        return address in _GLOBAL_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
+    return not any(address in network for network in _SPECIAL_IPV4)

@@ -128,6 +128,9 @@ class WebhookSettings(BaseSettings):
         description="Private networks that webhooks may reach, besides public addresses: `10.0.0.0/8, 127.0.0.1/32`. "
         "To these also without TLS.",
     )
+    webhook_ports: str = Field(
+        "443, 8443", description="Ports of public addresses that webhooks may be sent to, with commas between them."
+    )
     webhook_disable_days: float = Field(
         5.0, gt=0, description="A webhook of which every try failed for so many days is disabled."
     )
@@ -137,4 +140,10 @@ class WebhookSettings(BaseSettings):
     @classmethod
     def _networks(cls, value: str) -> str:
         Destinations.within(value)
+        return value
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _ports(cls, value: str) -> str:
+        Destinations.within("", value)
         return value

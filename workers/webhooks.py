@@ -26,7 +26,7 @@ class WebhookSender:
 
     def __init__(self, outbox: Outbox, settings: WebhookSettings, *, tls: ssl.SSLContext | None = None) -> None:
         self._outbox = outbox
-        self._destinations = Destinations.within(settings.webhook_networks)
+        self._destinations = Destinations.within(settings.webhook_networks, settings.webhook_ports)
         self._seconds = settings.webhook_seconds
         self._trusting = tls
         self._disable_days = settings.webhook_disable_days

@@ -102,4 +102,5 @@ def replay(webhook_id: str, delivery_id: str, caller: Admin, served: Served) -> 
 
 
 def _require_reachable(served: Services, url: str) -> None:
-    Destinations.within(served.settings.webhook_networks).check(url)
+    settings = served.settings
+    Destinations.within(settings.webhook_networks, settings.webhook_ports).check(url)

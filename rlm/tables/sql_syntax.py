@@ -56,8 +56,7 @@ class SqlNotOneSelectError(ValueError):
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
     """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
     statement = parse(engine, sql)
-    known = {name.casefold() for name in tables} | {name.casefold() for name in _named_queries(statement)}
-    for node in _nodes(statement):
+    for node, known in _nodes_in_scope(statement, frozenset(name.casefold() for name in tables)):
         kind, function = node.get("type"), str(node.get("function_name", "")).casefold()
         if isinstance(kind, str) and (kind in _REFUSED_NODES or kind.endswith("_QUERY_NODE")):
             raise SqlNotOneSelectError(f"The SQL {_REFUSED_NODES.get(kind, 'does more than select')}.")
@@ -342,13 +341,27 @@ def _nodes(tree: object) -> Iterator[Node]:
             waiting.extend(each)
 
 
-def _named_queries(statement: Node) -> Iterator[str]:
-    """Yield the names that WITH gives to queries, anywhere."""
-    for node in _nodes(statement):
-        if isinstance(named := node.get("cte_map"), dict):
-            yield from (str(entry["key"]) for entry in named["map"])
-        if node.get("type") == "RECURSIVE_CTE_NODE":
-            yield str(node.get("cte_name", ""))
+def _nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
+    """Yield every node with the names that a FROM may use there: the tables, and queries that WITH names above it.
+
+    A query of WITH sees those before it, and itself only if it is recursive.
+    """
+    waiting: list[tuple[object, frozenset[str]]] = [(statement, tables)]
+    while waiting:
+        each, known = waiting.pop()
+        if isinstance(each, list):
+            waiting.extend((one, known) for one in each)
+        if not isinstance(each, dict):
+            continue
+        if each.get("type") == "RECURSIVE_CTE_NODE":
+            known |= {str(each.get("cte_name", "")).casefold()}
+        named = each.get("cte_map")
+        # guard: sql-names-in-scope
+        for entry in named["map"] if isinstance(named, dict) else ():
+            waiting.append((entry["value"], known))
+            known |= {str(entry["key"]).casefold()}
+        yield each, known
+        waiting.extend((value, known) for name, value in each.items() if name != "cte_map")
 
 
 def _reads_query_alone(node: Node) -> bool:

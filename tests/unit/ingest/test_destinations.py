@@ -45,6 +45,11 @@ PUBLIC = Destinations()
         "https://[::ffff:10.0.0.1]/",
         "https://[64:ff9b::7f00:1]/",
         "https://[2002:7f00:1::]/",
+        "https://[fec0::1]/",
+        "https://[3fff::1]/",
+        "https://[2001:db8::1]/",
+        "https://192.0.0.192/",
+        "https://192.88.99.1/",
     ],
 )
 def test_what_is_not_public_is_refused_as_it_is_written(url: str) -> None:
@@ -60,13 +65,41 @@ def test_public_addresses_are_taken_by_tls(host: str) -> None:
 
 @given(st.ip_addresses(network="0.0.0.0/0"))
 def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> None:
-    allowed = address.is_global and not address.is_multicast and not address.is_reserved
     try:
         PUBLIC.check(f"https://{address}/")
     except DestinationRefusedError:
-        assert not allowed
-    else:
-        assert allowed
+        return
+    assert address.is_global
+    assert not address.is_multicast
+    assert not address.is_reserved
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "hooks.example.org"])
+def test_public_addresses_are_reached_at_the_ports_that_are_set_and_at_no_others(host: str) -> None:
+    with pytest.raises(DestinationRefusedError, match="Port 22 of") as refused:
+        PUBLIC.check(f"https://{host}:22/")
+    assert "port 443 and 8443" in refused.value.hint
+    assert Destinations.within("", "9443, 443").check(f"https://{host}:9443/").port == 9443
+    with pytest.raises(DestinationRefusedError):
+        Destinations.within("", "9443").check(f"https://{host}/")
+    for ports in ("0", "65536", "https"):
+        with pytest.raises(ValueError, match=r"port|https"):
+            Destinations.within("", ports)
+
+
+def test_a_name_that_may_be_in_a_network_is_judged_by_its_port_once_its_address_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = Destinations.within("10.0.0.0/8")
+    for address, refused in (("10.0.0.1", False), ("93.184.216.34", True)):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 9000))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
+        some.check("https://hooks.example.org:9000/")
+        if refused:
+            with pytest.raises(DestinationRefusedError, match="Port 9000"):
+                asyncio.run(some.resolve("https://hooks.example.org:9000/"))
+        else:
+            asyncio.run(some.resolve("https://hooks.example.org:9000/"))
 
 
 def test_networks_that_are_set_are_reached_also_without_tls_and_others_are_not() -> None:

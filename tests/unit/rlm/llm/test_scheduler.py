@@ -218,3 +218,8 @@ def test_the_first_streamed_reply_of_an_unknown_model_shows_none_of_its_thoughts
     calls = scheduler.bind(model, profile, tenant_id="ann", budget=Budget(Limits()))
     for question, answer in (("q", "Two."), ("r", "Three.")):
         assert list(calls.stream(call(question))) == [answer, SubReply(answer, Usage(1, 100, 10))]
+
+
+def test_a_reply_that_closes_thoughts_twice_is_what_follows_the_last_tag(scheduler: SubCallScheduler) -> None:
+    model = ScriptedChat(script=["Hm.</think>Two?</think>Three."])
+    assert texts(run(scheduler, model, [call("q")])) == ["Three."]

@@ -57,10 +57,10 @@ def test_a_whole_reply_is_what_follows_the_last_closing_tag() -> None:
 def test_a_long_thought_is_searched_once() -> None:
     started = time.process_time()
     thoughts = ThoughtFilter()
-    for piece in ["<think>", *["Hmm. "] * 40_000]:
+    for piece in ["<think>", *["Hmm. "] * 60_000]:
         thoughts.feed(piece)
     assert thoughts.feed("</think>Two.") == "Two."
-    assert time.process_time() - started < 2.0  # searching all of it for each piece took twice that
+    assert time.process_time() - started < 2.0  # searching all of it for each piece took thrice that
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think>", "</", " ", "a", "Two."]), max_size=8), st.data())
