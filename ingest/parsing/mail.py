@@ -78,6 +78,24 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     return entries.finish(writer, EML_PARSER, mail_title(properties), listed_as="Attachments:", properties=properties)
 
 
+def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
+    """Write the page that an MHTML file holds; its pictures and style sheets are not taken out of it.
+
+    Raises `ParserLimitError` and `DamagedDocumentError`.
+    """
+    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+
+    try:
+        bodies = _Reader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
+    except RecursionError as error:
+        raise _too_deep() from error
+    for body in bodies:
+        if body.is_html:
+            write_html(writer, body.text, whole=True)
+        else:
+            writer.paragraph(body.text)
+
+
 def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
     """Take each message of a mailbox into `folder`. Raises `DamagedDocumentError`, and `ParserLimitError`."""
     entries, writer = EntryFolder(folder, room), DocumentWriter()

@@ -57,16 +57,20 @@ _depths = re.compile(f"[{chr(_DEPTH)}-{chr(_DEPTH + 9)}]")
 
 def parse_rtf(path: Path) -> ParsedDocument:
     """Parse a document. Raises `DamagedDocumentError`, `ParserLimitError` and `NoTextError`."""
-    content = path.read_bytes()
-    stated = _code_page.search(content[:4096].decode("ascii", "replace"))
-    source = content.decode(_codec(stated[1] if stated else "1252"), "replace")
     writer = DocumentWriter()
-    text = _read(_Marking(_boxes_last(source), writer).marked())
-    _write(_without_unseen(text, writer), writer)
-    title = _title(source, stated[0] if stated else "")
+    title = write_rtf(writer, path.read_bytes())
     return writer.finish(
         RTF_PARSER, title or writer.first_heading, nothing="The document holds no text.", hint=NO_TEXT_HINT
     )
+
+
+def write_rtf(writer: DocumentWriter, content: bytes) -> str | None:
+    """Write a document and return its title. Raises `DamagedDocumentError` and `ParserLimitError`."""
+    stated = _code_page.search(content[:4096].decode("ascii", "replace"))
+    source = content.decode(_codec(stated[1] if stated else "1252"), "replace")
+    text = _read(_Marking(_boxes_last(source), writer).marked())
+    _write(_without_unseen(text, writer), writer)
+    return _title(source, stated[0] if stated else "")
 
 
 def _codec(page: str) -> str:

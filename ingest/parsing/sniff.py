@@ -45,7 +45,7 @@ _SUFFIXES = {
     **dict.fromkeys((".ts", ".mts", ".cts"), "text/typescript"),
     **{".tsx": "text/tsx", ".go": "text/x-go", ".rs": "text/x-rust", ".java": "text/x-java", ".c": "text/x-c"},
     **dict.fromkeys((".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx"), "text/x-c++"),
-    ".eml": EML,
+    **dict.fromkeys((".eml", ".mht", ".mhtml"), EML),
     ".mbox": MBOX,
 }
 _DECLARED = {

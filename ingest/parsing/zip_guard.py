@@ -4,6 +4,7 @@ Word, PowerPoint, Excel, OpenDocument and EPUB files are zips inside. A library 
 archive asks for, so the archive's directory is checked first.
 """
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
+from typing import BinaryIO
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
@@ -36,18 +38,19 @@ DEFAULT_ZIP_LIMITS = ZipLimits()
 
 
 @contextmanager
-def open_zip(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
-    """Open an archive whose directory keeps the limits.
+def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, by its path or as an open file, whose directory keeps the limits.
 
     Raises `DamagedDocumentError` for one that is cut off, or whose entries overlap; `EncryptedDocumentError`;
     `ParserLimitError`.
     """
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(file)
     except _UNREADABLE as error:
         raise DamagedDocumentError("The file is cut off or damaged: its directory of parts cannot be read.") from error
     with archive:
-        _check(archive.infolist(), path.stat().st_size, limits)
+        size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
+        _check(archive.infolist(), size, limits)
         yield archive
 
 

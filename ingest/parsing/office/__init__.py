@@ -8,7 +8,7 @@ from pathlib import Path
 from ingest.errors import EncryptedDocumentError
 from ingest.parsing.types import ParsedDocument
 
-DOCX_PARSER = "docx-1"
+DOCX_PARSER = "docx-2"
 PPTX_PARSER = "pptx-2"
 ODT_PARSER = "odt-1"
 ODP_PARSER = "odp-2"

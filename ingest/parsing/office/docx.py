@@ -1,8 +1,10 @@
 """Word documents (DOCX, DOCM, DOTX) in reading order: headings, numbered lists, tables, notes, comments, boxes."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 from lxml import etree
 
@@ -11,6 +13,7 @@ from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.office import DOCX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
+from ingest.parsing.office.docx_chunks import ChunkReader, ChunkRoom
 from ingest.parsing.office.docx_inline import (
     CHART,
     COMMENT,
@@ -39,21 +42,26 @@ _TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell
 def parse_docx(path: Path) -> ParsedDocument:
     """Parse a document. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
     with open_package(path) as package:
-        main = next(iter(package.related("", "officeDocument")), "")
-        if not main:
-            raise DamagedDocumentError("The file is incomplete: it has no main part.")
-        reader = DocxReader(package, main)
+        main = _main_part(package)
+        reader = DocxReader(package, main, DocumentWriter())
         reader.read()
         title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
         title = reader.title or title or reader.writer.first_heading
         return reader.writer.finish(DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT)
 
 
-class DocxReader:
-    """Reads one document from its main part into a writer."""
+def _main_part(package: Package) -> str:
+    main = next(iter(package.related("", "officeDocument")), "")
+    if not main:
+        raise DamagedDocumentError("The file is incomplete: it has no main part.")
+    return main
 
-    def __init__(self, package: Package, main: str) -> None:
-        self.writer = DocumentWriter()
+
+class DocxReader:
+    """Reads one document from its main part into a writer. One that another merges has the `outer` one's reader."""
+
+    def __init__(self, package: Package, main: str, writer: DocumentWriter, outer: "DocxReader | None" = None) -> None:
+        self.writer = writer
         self.title: str | None = None
         self._package = package
         self._main = main
@@ -65,7 +73,10 @@ class DocxReader:
             ENDNOTE: _by_id(self._optional("endnotes"), f"{W}endnote"),
             COMMENT: _by_id(self._optional("comments"), f"{W}comment"),
         }
+        room, level = (ChunkRoom(), 1) if outer is None else (outer._chunks.room, outer._chunks.level + 1)
+        self._chunks: ChunkReader = ChunkReader(package, room, level, self._write_merged)
         self._marks: dict[tuple[str, str], str] = {}
+        self._marked: Counter[str] = Counter() if outer is None else outer._marked  # over all that is merged
         self._waiting: list[Attached] = []
         self._at_end: list[Attached] = []
         self._code: list[str] = []
@@ -105,7 +116,13 @@ class DocxReader:
             elif tag in (f"{W}customXml", f"{W}ins", f"{W}moveTo"):
                 self._blocks(child)
             elif tag == f"{W}altChunk":
-                self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+                self._flush()
+                self._chunks.write(self.writer, self._package.relations(self._part).get(child.get(f"{R}id", "")))
+
+    def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
+        """Write a document that this one merges. Raises as `parse_docx`."""
+        with open_package(file) as package:
+            DocxReader(package, _main_part(package), writer, self).read()
 
     def _paragraph(self, paragraph: etree._Element) -> None:
         properties = paragraph.find(f"{W}pPr")
@@ -237,7 +254,17 @@ class DocxReader:
                 lines.extend(", ".join(filter(None, row)) + ";" for row in rows if any(row))
             elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
                 lines.append(self._cell_text(child))
+            elif child.tag == f"{W}altChunk":
+                lines.append(self._chunk_text(child))
         return without_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
+
+    def _chunk_text(self, chunk: etree._Element) -> str:
+        """Return the text of a document that is merged into a cell."""
+        writer = DocumentWriter()
+        self._chunks.write(writer, self._package.relations(self._part).get(chunk.get(f"{R}id", "")))
+        for each in writer.omissions():
+            self.writer.omit(each.kind, each.count, each.detail)
+        return writer.finish(DOCX_PARSER, nothing="").text if writer.length else ""
 
     def _cell_paragraph(self, paragraph: etree._Element) -> Iterator[str]:
         properties = paragraph.find(f"{W}pPr")
@@ -309,9 +336,9 @@ class DocxReader:
             return ""
         key = (attached.kind, attached.key)
         if key not in self._marks:
-            count = sum(kind == attached.kind for kind, _ in self._marks) + 1
+            self._marked[attached.kind] += 1
             form = "decimal" if attached.kind == FOOTNOTE else "lowerRoman"
-            self._marks[key] = f"[^{printed_number(count, form)}]"
+            self._marks[key] = f"[^{printed_number(self._marked[attached.kind], form)}]"
         return self._marks[key]
 
     def _edges(self, document: etree._Element, kind: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from lxml import etree
@@ -48,6 +49,22 @@ class Package:
         """Return a part's bytes. Raises `DamagedDocumentError` for one that is missing or damaged."""
         return read_entry(self._archive, name)
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a part of the package has."""
+        return self._archive.getinfo(name).file_size
+
+    def media_type(self, name: str) -> str:
+        """Return the type that the package states for a part (ECMA-376 part 2, 10.1.2); empty if it states none."""
+        listed = self._spelled.get("[content_types].xml")
+        if listed is None:
+            return ""
+        stated: dict[str, str] = {
+            each.get("PartName", each.get("Extension", "")).lower(): each.get("ContentType", "")
+            for each in self.xml(listed)
+        }
+        own, _, suffix = f"/{name}".lower().rpartition(".")
+        return stated.get(f"{own}.{suffix}") or stated.get(suffix, "")
+
     def xml(self, name: str) -> etree._Element:
         """Parse a part. Raises `DamagedDocumentError`, and `ParserLimitError` for absurdly deep nesting."""
         return parse_xml(self.content(name), name)
@@ -74,9 +91,9 @@ class Package:
 
 
 @contextmanager
-def open_package(path: Path) -> Iterator[Package]:
+def open_package(file: Path | BinaryIO) -> Iterator[Package]:
     """Open a document that is a zip. Raises as `zip_guard.open_zip`."""
-    with open_zip(path) as archive:
+    with open_zip(file) as archive:
         yield Package(archive)
 
 

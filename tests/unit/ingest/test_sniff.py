@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import OLE, ZIP
+from ingest.parsing.containers import EML, OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
 
@@ -85,3 +85,10 @@ def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str
 @given(st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable()))
 def test_printable_text_is_never_refused(text: str) -> None:
     assert sniff(text.encode(), "a.txt", None) in FORMATS
+
+
+def test_a_web_page_in_one_file_is_a_message_though_word_names_no_sender_in_it() -> None:
+    head = b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="a"\r\n\r\n--a\r\n\r\n<p>Hi'
+    assert sniff(head, "tides.mht", None) == EML
+    assert sniff(head, "tides.mhtml", "multipart/related") == EML
+    assert sniff(b"The tide: a page.", "notes.mht", None) == "text/plain"

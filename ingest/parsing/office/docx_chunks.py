@@ -1,0 +1,91 @@
+"""Documents that Word merges into a file when it opens it: `w:altChunk` (ECMA-376 part 1, 17.17.2).
+
+Programs that assemble documents leave the merging to Word. A chunk is a part of the package, of any kind that Word
+imports: HTML, MHTML, RTF, plain text, or a Word document, which may have chunks itself.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ingest.errors import ParseError, ParserLimitError, UnsupportedTypeError
+from ingest.layout import OmissionKind
+from ingest.parsing.charsets import HEAD_BYTES, decode
+from ingest.parsing.containers import DOCX, EML, ZIP
+from ingest.parsing.html import decode_html
+from ingest.parsing.html_blocks import write_html
+from ingest.parsing.mail import write_web_archive
+from ingest.parsing.office.package import Package, Relation
+from ingest.parsing.rtf import write_rtf
+from ingest.parsing.sniff import HTML, RTF, sniff_file
+from ingest.parsing.writer import DocumentWriter
+
+_MOST_CHUNKS = 1_000
+_MOST_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)
+_MOST_LEVELS = 3  # as archives in archives (`EntryRoom.levels`)
+_DECLARED = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML}
+
+
+@dataclass
+class ChunkRoom:
+    """How much more may be merged into one document, with all that is merged into its chunks. Counts down."""
+
+    chunks: int = _MOST_CHUNKS
+    total_bytes: int = _MOST_BYTES
+
+    def take(self, size: int, level: int) -> None:
+        """Take room for a chunk of `size` bytes, `level` documents deep. Raises `ParserLimitError` if none is left."""
+        # guard: docx-chunk-depth
+        if level > _MOST_LEVELS:
+            raise ParserLimitError(f"Documents merged into one another are read {_MOST_LEVELS} levels deep.")
+        # guard: docx-chunk-room
+        if self.chunks < 1 or self.total_bytes < size:
+            raise ParserLimitError(
+                f"A file is read with up to {_MOST_CHUNKS:,} merged documents of {_MOST_BYTES:,} bytes together."
+            )
+        self.chunks -= 1
+        self.total_bytes -= size
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """Writes the chunks of one package. `level` is 1 for those of the uploaded file, and `write_docx` writes a Word
+    document that is one."""
+
+    package: Package
+    room: ChunkRoom
+    level: int
+    write_docx: Callable[[DocumentWriter, BinaryIO], None]
+
+    def write(self, writer: DocumentWriter, relation: Relation | None) -> None:
+        """Write the chunk of a relation. One that cannot be read is counted, with the reason."""
+        try:
+            if relation is None or relation.is_external or relation.target not in self.package.names:
+                raise UnsupportedTypeError("A merged document is not in the file.")
+            self.room.take(self.package.size(relation.target), self.level)
+            self._write(writer, relation.target)
+        except (ParseError, UnsupportedTypeError) as error:
+            writer.omit(OmissionKind.EMBEDDED_OBJECT, detail=f"merged documents: {error.detail}")
+
+    def _write(self, writer: DocumentWriter, name: str) -> None:
+        content, declared = self.package.content(name), self.package.media_type(name)
+        kind = sniff_file(io.BytesIO(content), name, _DECLARED.get(declared, declared))
+        if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # one that is cut off is any archive
+            self.write_docx(writer, io.BytesIO(content))
+        elif kind == HTML:
+            write_html(writer, decode_html(content), whole=True)
+        elif kind == EML:
+            write_web_archive(writer, content)
+        elif kind == RTF:
+            write_rtf(writer, content)
+        elif kind.startswith("text/") and not _is_markup(content):
+            writer.paragraph(decode(content))
+        else:
+            raise UnsupportedTypeError(f"One is of a kind that Word documents are not merged from ({kind}).")
+        writer.end_list()
+
+
+def _is_markup(content: bytes) -> bool:
+    """True for XML, as of a Word document that is one XML file, whose tags are no text."""
+    return decode(content[:HEAD_BYTES]).lstrip().startswith("<?xml")
