@@ -309,9 +309,14 @@ def describe_state(state: IndexState) -> str:
         return state.lost
     if state.checked_at is None and not state.versions:
         return f"generation {state.generation}: nothing to compare yet"
-    found = "all of" if not state.missing else f"all but {state.missing:,} of"
     again = f"; {state.requeued:,} were missing and indexed again so far" if state.requeued else ""
-    return f"generation {state.generation}: {found} {state.versions:,} documents{again}"
+    when = (
+        f" when last compared, {time.strftime('%H:%M', time.localtime(state.checked_at))}" if state.checked_at else ""
+    )
+    if not state.versions:
+        return f"generation {state.generation}: no searchable document{when}{again}"
+    found = "all of" if not state.missing else f"all but {state.missing:,} of"
+    return f"generation {state.generation}: {found} {state.versions:,} documents{when}{again}"
 
 
 def _language_model(settings: Settings) -> Iterator[Finding]:

@@ -1,13 +1,15 @@
 """What `leadline doctor` says of the model in use."""
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import _permissions, about_profile
+from api.cli.doctor import _permissions, about_profile, describe_state
 from api.settings import Settings
+from ingest.generations import IndexState
 from rlm.llm.budgets import FREE, Price
 from rlm.llm.profiles import LOCAL_QWEN, Profiles
 
@@ -34,3 +36,14 @@ def test_a_price_is_a_number_or_said_to_be_none(price: Price, said: str) -> None
 
 def test_a_data_folder_that_is_not_there_yet_has_no_permissions(tmp_path: Path) -> None:
     assert list(_permissions(Settings(home=tmp_path / "home", models=tmp_path, llm="none"))) == []
+
+
+def test_the_last_comparison_of_the_index_says_when_it_was_made() -> None:
+    noon = datetime(2026, 11, 30, 12, 5).timestamp()
+    assert describe_state(IndexState(1)) == "generation 1: nothing to compare yet"
+    assert describe_state(IndexState(1, checked_at=noon)) == (
+        "generation 1: no searchable document when last compared, 12:05"
+    )
+    assert describe_state(IndexState(1, checked_at=noon, versions=7, missing=1, requeued=1)) == (
+        "generation 1: all but 1 of 7 documents when last compared, 12:05; 1 were missing and indexed again so far"
+    )
