@@ -1,12 +1,15 @@
 """A cluster as its operator meets it: readiness while a server is away, and the orderly end of a worker."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
+from ingest.catalog.index_states import IndexStates
 from ingest.documents import VersionState
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
@@ -33,6 +36,42 @@ def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, 
             lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
             what="the document is ready",
         )
+
+
+def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made_again(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    def search() -> tuple[int, str | int]:
+        found = httpx.post(f"{cluster.url}/v1/search", json={"query": "whale"}, headers=key, timeout=60)
+        body = found.json()
+        return found.status_code, len(body["hits"]) if found.status_code == 200 else body["code"]
+
+    with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
+        key = {"Authorization": f"Bearer {cluster.key}"}
+        document = cluster.upload(book(1, chapters=1), "a.md")
+        states = IndexStates(cluster.engine)
+        wait_until(lambda: states.of(1).is_marked and states.of(1).versions == 1, what="upkeep has compared the index")
+        before = search()
+        assert before[0] == 200
+        cluster.qdrant.kill()
+        shutil.rmtree(tmp_path / "qdrant")
+        cluster.qdrant.start()
+        wait_until(lambda: search() == (503, "index_lost"), what="the loss is said")
+        cluster.workers[0].restart()  # it makes an empty collection, as any process does that starts
+        wait_until(lambda: "lacks 1 of 1 documents" in states.of(1).lost, what="the loss is recorded")
+        wait_until(lambda: ready(cluster) == (503, "lost"), what="readiness says so")
+        assert search() == (503, "index_lost")
+        assert cluster.ready("uploads").status_code == 200
+        late = cluster.upload(book(2, chapters=1), "b.md")
+        cluster.rebuilder.start()
+        wait_until(lambda: search() == before, what="searches are served again by the process that was there before")
+        assert ready(cluster) == (200, "ready")
+        for each in (document, late):
+            wait_until(
+                lambda each=each: cluster.catalog.document("default", each).version.state is VersionState.READY,  # type: ignore[misc]
+                what="every document is ready",
+            )
+        wait_until(lambda: states.of(2).is_marked and not states.of(2).missing, what="the new index is compared")
 
 
 def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, postgres: Postgres) -> None:

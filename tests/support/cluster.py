@@ -116,6 +116,7 @@ class Cluster:
     url: str
     key: str
     mover: Part
+    rebuilder: Part
     replicas: dict[int, Part]  # every API process by its port, the first one too
     environment: Mapping[str, str]
     _http: httpx.Client = field(init=False)
@@ -286,6 +287,7 @@ def running_cluster(
             other = free_port()
             replicas[other] = part("api", name=f"api-{n}", LEADLINE_PORT=str(other))
         mover = part("move", name="mover", start=False)
+        rebuilder = part("rebuild", name="rebuilder", start=False)
         staff = [
             part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
             for n in range(workers)
@@ -302,6 +304,7 @@ def running_cluster(
             engine=engine,
             jobs=Jobs(engine, lease_seconds=lease_seconds),
             mover=mover,
+            rebuilder=rebuilder,
             replicas=replicas,
             environment=environment,
             home=home,

@@ -23,7 +23,7 @@ from workers.settings import ClusterSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["api", "worker", "beat", "move"])
+    parser.add_argument("part", choices=["api", "worker", "beat", "move", "rebuild"])
     parser.add_argument("--queues", default="ingest,embed,runs,upkeep")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--name", default="worker")
@@ -48,6 +48,8 @@ def main() -> None:
     elif arguments.part == "move":
         arm_from_environment()
         move(cluster)
+    elif arguments.part == "rebuild":
+        rebuild(cluster)
     else:
         run_beat(cluster)
 
@@ -63,6 +65,13 @@ def move(cluster: ClusterSettings) -> None:
             mover.reembed(None if beside else other, access.sparse.fingerprint)
             mover.switch()
         records.discard(unfinished=False)
+        access.tidy()
+
+
+def rebuild(cluster: ClusterSettings) -> None:
+    """Make the index again, as `leadline index rebuild` does."""
+    with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
+        access.rebuild(lambda _progress, _chunks: None)
         access.tidy()
 
 
