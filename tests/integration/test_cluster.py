@@ -46,7 +46,7 @@ def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made
         body = found.json()
         return found.status_code, len(body["hits"]) if found.status_code == 200 else body["code"]
 
-    with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
+    with running_cluster(tmp_path, postgres.catalog_database(), task_seconds=60) as cluster:
         key = {"Authorization": f"Bearer {cluster.key}"}
         document = cluster.upload(book(1, chapters=1), "a.md")
         states = IndexStates(cluster.engine)
