@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
+from api.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
 from api.threads import Threads
 from ingest.errors import InputError
 from ingest.inbound import check_text, read_json
@@ -50,7 +50,7 @@ class HeadBounds:
         if scope["type"] != "http" or is_health(scope):
             await self._app(scope, receive, send)
             return
-        _require_small_head(scope)
+        _require_plain_head(scope)
         if self._now >= self._most:
             raise ServiceBusyError(f"This process works on {self._now:,} requests already.")
         self._now += 1
@@ -141,10 +141,13 @@ class _Timed:
         return message
 
 
-def _require_small_head(scope: Scope) -> None:
+def _require_plain_head(scope: Scope) -> None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
         raise HeadTooLargeError(f"The URL may have {MAX_URL_BYTES:,} bytes.", status=414)
     headers = scope["headers"]
+    # guard: one-authorization
+    if sum(name == b"authorization" for name, _ in headers) > 1:
+        raise BadRequestError("The request has several Authorization headers.", hint="Send one key or token.")
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         raise HeadTooLargeError(f"The headers may be {MAX_HEADERS}, of {MAX_HEADER_BYTES:,} bytes together.")
 

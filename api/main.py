@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 from api import metrics, problems
 from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
+from api.anonymous import AnonymousBounds, AnonymousLimits
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
 from api.idempotency import Idempotency
@@ -51,6 +52,7 @@ from api.routes import (
     webhooks,
 )
 from api.services import Services
+from api.settings import Settings
 from api.threads import Threads
 from api.turns import Turns
 from api.unknown import refuse_unknown_parameters
@@ -74,6 +76,8 @@ _IDEMPOTENCY_THREADS = 4
 _UPLOAD_THREADS = 16
 # Requests of a tenant that wait for its turn.
 _WAITING = 256
+# One address may have this part of all requests open without a key.
+_SHARE_OF_ANONYMOUS = 8
 
 
 def create_app(services: Services) -> FastAPI:
@@ -165,12 +169,23 @@ def _admit(app: FastAPI, services: Services) -> Identify:
         bytes_per_second=settings.body_bytes_per_second,
     )
     app.add_middleware(RequestQuotas, count=count)
+    app.add_middleware(AnonymousBounds, limits=_anonymous_limits(settings))
     app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
-    app.add_middleware(HeadBounds, requests_at_once=settings.requests_at_once)
+    app.add_middleware(HeadBounds, requests_at_once=settings.open_requests)
     app.add_middleware(Refusals)
     app.add_middleware(Measured)
     app.add_middleware(RequestContext, leaving=lambda: not services.accepting)
     return identify
+
+
+def _anonymous_limits(settings: Settings) -> AnonymousLimits:
+    return AnonymousLimits(
+        body_bytes=settings.max_body_bytes,
+        all_bytes=settings.anonymous_bytes,
+        at_once=max(1, settings.open_requests // _SHARE_OF_ANONYMOUS),
+        per_minute=settings.anonymous_per_minute,
+        sign_ins_per_minute=settings.sign_ins_per_minute,
+    )
 
 
 def _work_at_once() -> int:

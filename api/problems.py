@@ -251,6 +251,15 @@ class TooManyRequestsError(ApiError):
     default_hint = "Send it again after the seconds that Retry-After names, and fewer at once."
 
 
+class AddressLimitError(ApiError):
+    """One network address has sent too many requests without a key, or has too many open."""
+
+    code = "address_limit"
+    status = 429
+    retry_after_seconds = 10.0
+    default_hint = "Send it again after the seconds that Retry-After names; requests with a key are not counted here."
+
+
 class StreamsFullError(ApiError):
     """As many event streams are open as may be, of the caller's tenant or in all."""
 

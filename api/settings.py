@@ -8,6 +8,7 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from api.edge_settings import EdgeSettings
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
 from ingest.blob_settings import BlobSettings
@@ -24,6 +25,7 @@ from rlm.sandbox.port import SandboxForm
 
 
 class Settings(
+    EdgeSettings,
     EncoderSettings,
     RetentionSettings,
     ParserSettings,
@@ -173,24 +175,6 @@ class Settings(
         200_000,
         ge=1,
         description="Tokens that an answer without a budget reserves, and may use, where there is a quota of tokens.",
-    )
-    max_body_bytes: int = Field(
-        1024**2, ge=1024, description="The largest body of a request that is no upload; a larger one is refused unread."
-    )
-    body_idle_seconds: float = Field(
-        30.0, gt=0, description="A client that sends next to nothing of a body for this long is refused."
-    )
-    body_bytes_per_second: int = Field(
-        1024, ge=1, description="What is too slow: fewer bytes of a body than this, each second of that time."
-    )
-    connections_at_once: int = Field(
-        800, ge=1, description="Connections that are open at once in this process; more are answered with 503."
-    )
-    head_seconds: float = Field(
-        20.0, gt=0, description="A connection is closed whose request's head has not come whole in this time."
-    )
-    requests_at_once: int = Field(
-        1_000, ge=1, description="Requests that are open at once in this process; more are refused with 503."
     )
     work_at_once: int | None = Field(
         None,

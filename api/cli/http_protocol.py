@@ -1,35 +1,156 @@
-"""uvicorn's HTTP/1.1 protocol, with the bounds that it leaves open: connections, and the time that a head may take."""
+"""uvicorn's HTTP/1.1 protocol with bounds that it leaves open: connections, the time a head may take, and its form."""
 
 import asyncio
-from typing import Any
+import ipaddress
+from collections import Counter
+from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from api.addresses import Network, network_key
 
 _BODY = (
     b'{"type":"/problems/service_busy","title":"Service busy","status":503,"code":"service_busy",'
-    b'"detail":"All connections are taken.","hint":"Connect again after the seconds that Retry-After names."}'
+    b'"detail":"%s","hint":"Connect again after the seconds that Retry-After names."}'
 )
-_FULL = (
+_HEAD = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 2\r\n"
-    b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+    b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
+
+# One read of each takes the event loop some milliseconds together.
+_DRAINED_AT_ONCE = 8
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+
+
+class StrictConnection(h11.Connection):
+    """An h11 connection that refuses request heads which proxies and servers are known to read differently.
+
+    h11 accepts lines that end with LF alone, folded headers, and `Content-Length` beside `Transfer-Encoding`. A proxy
+    that reads one of these in another way would see other requests than we do.
+    """
+
+    def next_event(self) -> Any:  # noqa: ANN401 - h11's events and its two sentinels
+        if self.their_state is h11.IDLE:
+            head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
+            # guard: strict-request-lines
+            if head.count(b"\n") != head.count(b"\r\n"):
+                raise h11.RemoteProtocolError("A line of the head ends without CR.")
+            # guard: folded-headers
+            if b"\n " in head or b"\n\t" in head:
+                raise h11.RemoteProtocolError("A header is folded over two lines.")
+        event = super().next_event()
+        # guard: one-body-length
+        if isinstance(event, h11.Request) and {name for name, _ in event.headers} >= _LENGTHS:
+            raise h11.RemoteProtocolError("The head has Content-Length and Transfer-Encoding.")
+        return event
+
+
+class Connections:
+    """The open connections of a process, at most `most`, and at most `most_of_address` from one address.
+
+    When all are taken, the connection that has waited the longest for a request is closed in favour of a new one. As
+    long as fewer than `most` requests are under way, whoever connects is heard. A proxy among `proxies` may have any
+    number, because it stands for many clients.
+    """
+
+    def __init__(self, most: int, most_of_address: int, proxies: tuple[Network, ...]) -> None:
+        self._most = most
+        self._most_of_address = most_of_address
+        self._proxies = proxies
+        self._open: dict[BoundedProtocol, str | None] = {}
+        self._of_address: Counter[str] = Counter()
+        self._waiting: dict[BoundedProtocol, None] = {}  # the longest waiting first
+        self._draining: set[BoundedProtocol] = set()
+
+    def add(self, connection: "BoundedProtocol") -> bytes | None:
+        """Count a new connection. Returns why there is no room for it, or None."""
+        key = self._limited(connection.client[0] if connection.client else None)
+        # guard: connections-of-address
+        if key is not None and self._of_address[key] >= self._most_of_address:
+            return b"This address has as many connections open as it may."
+        if len(self._open) >= self._most:
+            idlest = next(iter(self._waiting), None)
+            if idlest is None:
+                return b"All connections are taken."
+            # guard: idle-connections-make-room
+            self._close(idlest)
+        self._open[connection] = key
+        if key is not None:
+            self._of_address[key] += 1
+        self._waiting[connection] = None
+        return None
+
+    def work(self, connection: "BoundedProtocol") -> None:
+        """Note that the connection has a request under way."""
+        self._waiting.pop(connection, None)
+
+    def wait(self, connection: "BoundedProtocol") -> None:
+        """Note that the connection waits for a request."""
+        if connection in self._open:
+            self._waiting[connection] = None
+
+    def may_drain(self, connection: "BoundedProtocol") -> bool:
+        """Return whether to go on reading, for nothing, a body whose request has been answered.
+
+        Some clients read the answer only after they have sent everything. Hundreds at once would keep the event loop
+        from everything else.
+        """
+        if len(self._draining) >= _DRAINED_AT_ONCE:
+            return False
+        self._draining.add(connection)
+        return True
+
+    def drained(self, connection: "BoundedProtocol") -> None:
+        """Note that the connection reads no body for nothing any more."""
+        self._draining.discard(connection)
+
+    def remove(self, connection: "BoundedProtocol") -> None:
+        """Forget a connection, also one that was never counted."""
+        self.drained(connection)
+        self._waiting.pop(connection, None)
+        key = self._open.pop(connection, None)
+        if key is None:
+            return
+        self._of_address[key] -= 1
+        if not self._of_address[key]:
+            del self._of_address[key]
+
+    def _close(self, connection: "BoundedProtocol") -> None:
+        self.remove(connection)
+        connection.transport.close()
+
+    def _limited(self, host: str | None) -> str | None:
+        """Return the key under which an address is counted; None for a proxy, and for a Unix socket."""
+        try:
+            address = ipaddress.ip_address(host or "")
+        except ValueError:
+            return None
+        return None if any(address in proxy for proxy in self._proxies) else network_key(str(address))
 
 
 class BoundedProtocol(H11Protocol):
-    """Answers 503 above so many connections, and closes those that are too slow.
+    """Answers 503 where `Connections` has no room, and closes connections that are too slow.
 
     Those are a connection whose request head has not come whole within `head_seconds` of the connection's begin or of
     the head's first byte, and one that goes on sending a body for as long after its answer.
     """
 
-    most_connections = 1_000
+    bounds: Connections
     head_seconds = 20.0
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*args, **kwargs)
+        self.conn = StrictConnection(h11.SERVER, cast(int, self.config.h11_max_incomplete_event_size))
+
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - of asyncio
         super().connection_made(transport)
-        if len(self.connections) > self.most_connections:
-            transport.write(_FULL)
+        refused = self.bounds.add(self)
+        if refused is not None:
+            body = _BODY % refused
+            transport.write(_HEAD % (len(body), body))
             transport.close()
             return
         self._expect_head()
@@ -39,11 +160,27 @@ class BoundedProtocol(H11Protocol):
             return
         self._expect_head()
         super().data_received(data)
+        if self.conn.their_state is not h11.SEND_BODY:
+            self.bounds.drained(self)
         if self._is_working():
             self._forget_head()
+            self.bounds.work(self)
+
+    def on_response_complete(self) -> None:
+        self.cycle.body = bytearray()  # what came of an unread body would stay until the next request
+        self.bounds.wait(self)
+        super().on_response_complete()
+        if self._is_working():  # the next request had come already
+            self.bounds.work(self)
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._expect_head()
+            # guard: refused-bodies-unread
+            if not self.bounds.may_drain(self):
+                self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
+        self.bounds.remove(self)
         super().connection_lost(exc)
 
     def _is_working(self) -> bool:
@@ -65,6 +202,6 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
 
-def bounded_protocol(*, connections: int, head_seconds: float) -> type[H11Protocol]:
+def bounded_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
     """Return the protocol with these bounds; the server makes one for each connection."""
-    return type("Bounded", (BoundedProtocol,), {"most_connections": connections, "head_seconds": head_seconds})
+    return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})

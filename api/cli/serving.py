@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from api.bounds import MAX_HEADER_BYTES
-from api.cli.http_protocol import bounded_protocol
+from api.cli.http_protocol import Connections, bounded_protocol
 from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError
@@ -47,11 +48,16 @@ def startup_kept(*, collect: bool = True) -> Iterator[None]:
 _TICK_SECONDS = 0.1
 # Longer than balancers and clients keep an idle connection, so that it is they who close it.
 KEEP_ALIVE_SECONDS = 75
+# Connections that the kernel holds for us, all of which may be accepted at once before surplus ones are closed.
+_BACKLOG = 2_048
+# Files, sockets and pipes besides connections of clients.
+_OWN_FILES = 1_024
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
     """Serve until a signal. Raises an error in words if the port cannot be had."""
     sys.setswitchinterval(_SWITCH_SECONDS)
+    _allow_open_files(services.settings.connections_at_once + _BACKLOG + _OWN_FILES)
     server = Server(services, greet)
     with startup_kept():
         server.run()
@@ -61,6 +67,14 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
             f"Cannot listen on {settings.host}:{settings.port}.",
             hint="Another program has the port: stop it, or start with `--port 8001`.",
         )
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Raise the limit of open files as far as the process may: without a free one nobody can connect, for a second."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end_process() -> None:
@@ -91,8 +105,14 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 log_config=None,  # lines of the server go where ours go
-                http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
+                http=bounded_protocol(
+                    Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
+                    head_seconds=settings.head_seconds,
+                ),
+                ws="none",  # an upgrade would leave the bounds of the protocol, and nothing here speaks it
+                forwarded_allow_ips=[str(network) for network in settings.proxies],
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
+                backlog=_BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=settings.drain_seconds,
             )

@@ -83,7 +83,7 @@ class SessionCookie:
 
     def require_safe(self, scope: Scope) -> None:
         """Refuse to begin a session whose cookie others on the network could read. Raises `InsecureSignInError`."""
-        host = urlsplit(f"//{_header(scope, b'host')}").hostname
+        host = urlsplit(f"//{header(scope, b'host')}").hostname
         if not self.secure and host not in _LOOPBACK:
             raise InsecureSignInError(f"Nobody signs in to {host} without https.")
 
@@ -99,16 +99,17 @@ def require_own(scope: Scope, secret: str) -> None:
         return
     require_same_origin(scope)
     # guard: csrf-token
-    if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):
+    if not hmac.compare_digest(header(scope, _CSRF).encode(), csrf_token(secret).encode()):
         raise ForeignRequestError("The request does not carry the token of this session.")
 
 
 def require_same_origin(scope: Scope) -> None:
     """Refuse what a browser says that a page of another origin has sent. Raises `ForeignRequestError`."""
-    site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
-    if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != _header(scope, b"host")):
+    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != header(scope, b"host")):
         raise ForeignRequestError("The request comes from a page of another site.")
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
+def header(scope: Scope, wanted: bytes) -> str:
+    """Return the first header of this name, in lower case, or an empty text."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

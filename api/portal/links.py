@@ -1,14 +1,19 @@
 """Links that sign somebody in to the portal once."""
 
+import re
 import time
 from urllib.parse import urlsplit
 
+from starlette.types import Scope as RequestScope
+
+from api.portal.cookies import header
 from api.settings import Settings
 from ingest.catalog.keys import ApiKey, ApiKeys
 from ingest.identity import TENANT_SCOPES, Scope
 
 _NAME = "portal"
 _EVERYWHERE = {"0.0.0.0", "::"}
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 def own_key(
@@ -39,9 +44,20 @@ def browser_address(url: str) -> str:
     return url.rstrip("/")
 
 
-def own_address(settings: Settings, host: str) -> str:
-    """Return where a browser finds this service: as the settings say, or where the request at hand has found it."""
-    return (settings.public_url or f"http://{host}").rstrip("/")
+def own_address(settings: Settings, scope: RequestScope) -> str:
+    """Return where a browser finds this service: at `LEADLINE_PUBLIC_URL`, and without it on this machine.
+
+    The request's own `Host` is taken only where it names this machine, as through an SSH tunnel from another port. Any
+    other name could lead whoever opens the link, and the ticket in it, to another site.
+    """
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = header(scope, b"host")
+    # guard: own-host-in-links
+    if _THIS_MACHINE.fullmatch(host):
+        return f"http://{host}"
+    _, port = scope.get("server") or (None, None)
+    return f"http://127.0.0.1:{port or settings.port}"
 
 
 def sign_in_link(url: str, ticket: str) -> str:

@@ -130,7 +130,7 @@ async def provider_sign_in(
 
 
 def _callback(request: Request, served: Services) -> str:
-    return f"{own_address(served.settings, request.headers.get('host', ''))}{provider.CALLBACK}"
+    return f"{own_address(served.settings, request.scope)}{provider.CALLBACK}"
 
 
 def _begin(served: Services, flow: provider.Flow | None, state: str, code: str, back: str) -> str:

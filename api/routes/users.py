@@ -79,7 +79,7 @@ def link(user_id: str, caller: Admin, served: Served, request: Request, body: Li
     key = own_key(served.keys, caller.tenant_id, user=user.name, scopes=frozenset(body.scopes))
     seconds = body.hours * 3600
     ticket = served.identities.sessions.ticket(caller.tenant_id, key.id, seconds=seconds)
-    url = sign_in_link(own_address(served.settings, request.headers.get("host", "")), ticket)
+    url = sign_in_link(own_address(served.settings, request.scope), ticket)
     return LinkOut(url=url, key=key.id, expires_at=instant(time.time() + seconds))
 
 

@@ -106,6 +106,14 @@ def test_many_or_long_headers_are_refused(http: httpx.Client) -> None:
     refused(http.get("/v1/status", headers={f"X-{n}": "1" for n in range(120)}), 431, "head_too_large")
 
 
+def test_a_request_with_two_keys_is_refused(http: httpx.Client) -> None:
+    twice = {"Authorization": bearer(http), "authorization": "Bearer ll_other"}
+    with connected(str(http.base_url)) as connection:
+        connection.sendall(head("GET", "/v1/status", **twice))
+        status, _, body = answer(connection)
+    assert (status, body["code"]) == (400, "bad_request")
+
+
 def documents(http: httpx.Client) -> list[str]:
     return [document["id"] for document in http.get("/v1/documents").json()["documents"]]
 

@@ -1,5 +1,6 @@
 """Bounds of the server itself, as the command line starts it: how long a head may take, and how many may connect."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -36,12 +37,13 @@ def serving(services: Services) -> Iterator[tuple[Server, str]]:
 def server(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Server, str]]:
-    """Heads may take the parameter's seconds, and without one longer than any busy machine needs."""
+    """The settings are the parameter's; heads may otherwise take longer than any busy machine needs."""
     monkeypatch.setattr(Server, "capture_signals", _no_signals)  # they belong to the main thread
     bounds: dict[str, Any] = {
-        "head_seconds": getattr(request, "param", 600.0),
+        "head_seconds": 600.0,
         "connections_at_once": 4,
         "leave_seconds": 600.0,
+        **getattr(request, "param", {}),
     }
     with running(tmp_path, port=0, **bounds) as (services, _), serving(services) as started:
         yield started
@@ -58,7 +60,11 @@ def _no_signals(_: object) -> Iterator[None]:
 
 
 HEAD_SECONDS = 2.0
-slow_heads = pytest.mark.parametrize("server", [HEAD_SECONDS], indirect=True, ids=["slow heads"])
+slow_heads = pytest.mark.parametrize("server", [{"head_seconds": HEAD_SECONDS}], indirect=True, ids=["slow heads"])
+
+
+def with_settings(**settings: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("server", [settings], indirect=True, ids=["settings"])
 
 
 @slow_heads
@@ -81,14 +87,100 @@ def test_an_idle_connection_is_kept_between_requests_and_a_slow_head_is_not(url:
         assert connection.recv(1) == b""
 
 
-def test_above_the_most_connections_there_is_503_with_retry_after(url: str) -> None:
+def test_a_new_connection_takes_the_place_of_the_one_that_waited_the_longest(url: str) -> None:
     with ExitStack() as stack:
         held = [stack.enter_context(connected(url)) for _ in range(4)]
-        for connection in held:
+        for connection in (*held, held[0]):
             connection.sendall(head("GET", "/health/live"))
             assert answer(connection)[0] == 200
-        status, headers, body = answer(stack.enter_context(connected(url)))
+        new = stack.enter_context(connected(url))
+        new.sendall(head("GET", "/health/live"))
+        assert answer(new)[0] == 200
+        assert held[1].recv(1) == b""
+        held[0].sendall(head("GET", "/health/live"))
+        assert answer(held[0])[0] == 200
+
+
+def test_health_is_answered_while_every_other_connection_is_at_work(url: str) -> None:
+    with ExitStack() as stack:
+        for number in range(3):
+            unfinished = head("POST", "/v1/sign-in", Content_Length="9", X_Forwarded_For=f"192.0.2.{number}")
+            stack.enter_context(connected(url)).sendall(unfinished)
+        deadline = time.monotonic() + 60
+        while (found := _ask(url, "/docs"))[0] != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert found[2]["code"] == "service_busy"
+        for path in ("/health/live", "/health/ready"):
+            assert _ask(url, path)[0] == 200
+
+
+@with_settings(connections_at_once=1)
+def test_a_connection_without_room_is_answered_with_503_and_retry_after(url: str) -> None:
+    with connected(url) as busy:
+        busy.sendall(head("POST", "/v1/sign-in", Content_Length="100", Expect="100-continue"))
+        assert busy.recv(64).startswith(b"HTTP/1.1 100")  # it is at work
+        with connected(url) as second:
+            status, headers, body = answer(second)
         assert (status, body["code"], headers["retry-after"]) == (503, "service_busy", "2")
+
+
+@with_settings(connections_of_address=2, trusted_proxies="10.1.1.1")
+def test_one_address_has_so_many_connections_at_most(url: str) -> None:
+    with connected(url), connected(url), connected(url) as third:
+        status, _, body = answer(third)
+        assert (status, body["code"]) == (503, "service_busy")
+        assert "This address" in body["detail"]
+
+
+@with_settings(connections_of_address=2, trusted_proxies="127.0.0.0/8")
+def test_a_trusted_proxy_may_have_any_number_of_connections(url: str) -> None:
+    with connected(url), connected(url):
+        assert _ask(url, "/health/live")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /health/live HTTP/1.1\nHost: test\n\n",
+        b"GET /health/live HTTP/1.1\r\nHost: test\nX-A: b\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: test\r\nX-A: b\r\n c\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["lines end with LF", "one line ends with LF", "folded header", "two lengths of the body"],
+)
+def test_a_head_that_proxies_read_in_different_ways_is_refused(url: str, sent: bytes) -> None:
+    with connected(url) as connection:
+        connection.sendall(sent)
+        assert _until_closed(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_second_request_on_a_connection_is_read_as_strictly(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(head("GET", "/health/live") + b"GET /health/live HTTP/1.1\nHost: test\n\n")
+        assert b"HTTP/1.1 400 " in _until_closed(connection)
+
+
+@with_settings(connections_at_once=40)
+def test_many_bodies_that_go_on_after_their_refusal_are_not_read_for_nothing(url: str) -> None:
+    with ExitStack() as stack:
+        for _ in range(9):
+            last = stack.enter_context(connected(url, seconds=5))
+            last.sendall(head("POST", "/v1/search", Content_Length="400000000"))
+            assert answer(last)[0] == 401
+        with pytest.raises(TimeoutError):
+            last.sendall(bytes(64 * 1024**2))  # more than the kernel keeps
+
+
+def _until_closed(connection: socket.socket) -> bytes:
+    connection.settimeout(10)
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def _ask(url: str, path: str) -> tuple[int, dict[str, str], Any]:
+    with connected(url) as connection:
+        connection.sendall(head("GET", path, Connection="close"))
+        return answer(connection)
 
 
 @slow_heads

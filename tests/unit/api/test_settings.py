@@ -27,3 +27,17 @@ def test_how_long_answers_are_kept_is_said_in_days(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LEADLINE_ANSWERS_KEPT_DAYS", "0")
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_TRUSTED_PROXIES", "10.0.0.7/8, ::1")
+    assert [str(network) for network in Settings().proxies] == ["10.0.0.0/8", "::1/128"]
+    monkeypatch.setenv("LEADLINE_TRUSTED_PROXIES", "proxy.test")
+    with pytest.raises(ValidationError, match="trusted_proxies"):
+        Settings()
+
+
+def test_a_part_of_the_connections_is_kept_for_health() -> None:
+    assert Settings().open_requests == 760
+    assert Settings.model_validate({"requests_at_once": 5}).open_requests == 5
+    assert Settings.model_validate({"connections_at_once": 1}).open_requests == 1
