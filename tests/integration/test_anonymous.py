@@ -16,7 +16,7 @@ KIB = 1024
 
 
 @contextmanager
-def served(home: Path, **settings: object) -> Iterator[tuple[str, str]]:
+def served(home: Path, **settings: Any) -> Iterator[tuple[str, str]]:
     """A service on a port: its URL and a key."""
     with running(home, **settings) as (services, _), listening(services) as found:
         yield found
