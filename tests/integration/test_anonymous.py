@@ -16,9 +16,9 @@ KIB = 1024
 
 
 @contextmanager
-def served(home: Path, **settings: Any) -> Iterator[tuple[str, str]]:
+def served(home: Path, **settings: object) -> Iterator[tuple[str, str]]:
     """A service on a port: its URL and a key."""
-    with running(home, **settings) as (services, _), listening(services) as found:
+    with running(home, language_model=None, **settings) as (services, _), listening(services) as found:
         yield found
 
 
