@@ -44,6 +44,15 @@ class Comment:
     text: str
 
 
+@dataclass(frozen=True)
+class TextBox:
+    """A text that lies over the cells, by the row and column, from 0, of the cell under its upper left corner."""
+
+    row: int
+    column: int
+    text: str
+
+
 @dataclass
 class SheetFacts:
     """What is known of one sheet beside its values; rows and columns that are hidden are counted."""
@@ -58,6 +67,8 @@ class SheetFacts:
     kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, where values do not tell
     merged: list[Range] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
+    text_boxes: list[TextBox] = field(default_factory=list)
+    hidden_text_boxes: int = 0
 
 
 @dataclass

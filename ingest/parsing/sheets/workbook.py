@@ -126,12 +126,15 @@ class _Reader:
         sheet = self._workbook.get_sheet_by_index(index)
         rows = _rows(sheet, facts)
         first = next(rows, None)
-        if first is not None:
+        if first is not None or facts.text_boxes:
             writer.heading(name, 1)
+        if first is not None:
             tables = _SheetTables(writer, facts, place.number, (sheet.start or (0, 0))[1], _PLACED_CELLS - self._cells)
             for band in bands(chain([first], rows)):
                 tables.write_band(band)
             self._cells += tables.cells
+        for box in sorted(facts.text_boxes, key=lambda each: (each.row, each.column)):
+            writer.paragraph(box.text, Cell(place.number, box.row + 1, box.column + 1))
         for comment in sorted(facts.comments, key=lambda each: (each.row, each.column)):
             at = Cell(place.number, comment.row + 1, comment.column + 1)
             writer.item([Piece(f"Comment on {letters(comment.column)}{comment.row + 1}: {comment.text}", at)])
@@ -143,6 +146,8 @@ class _Reader:
             omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
         if facts.hidden_columns:
             omit(OmissionKind.HIDDEN, facts.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+        if facts.hidden_text_boxes:
+            omit(OmissionKind.HIDDEN, facts.hidden_text_boxes, f"hidden text boxes of sheet {name}, left out")
         if facts.columns_past:
             omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
         if facts.not_computed_count:

@@ -10,6 +10,7 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.text_boxes import read_text_boxes
 
 _LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
@@ -46,6 +47,7 @@ def xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
             found = SheetFacts()
             _read_sheet(archive, relation.target, units, found)
             found.comments.extend(_comments(package, relation.target))
+            read_text_boxes(package, relation.target, found)
             facts.sheets[sheet.get("name", "")] = found
     return facts
 

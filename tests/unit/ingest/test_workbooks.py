@@ -379,6 +379,61 @@ def test_comments_stand_below_their_sheet(tmp_path: Path) -> None:
     assert document.positions.cells(start, start + 3) == [Cell(1, 2, 2)]
 
 
+def test_text_boxes_stand_below_the_tables_of_their_sheet_at_the_cell_that_they_cover(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        costs, plan = book.add_worksheet("Costs"), book.add_worksheet("Plan")
+        for number, row in enumerate([["Item", "Cost"], ["Rent", 1200], ["Ink", 7]]):
+            costs.write_row(number, 0, row)
+        costs.insert_textbox("D8", "Second: ask the harbour.")
+        costs.insert_textbox("D3", "All costs are estimates.\nSee the plan.")
+        plan.insert_textbox("B2", "The plan has a box and no cell.")
+
+    document = _parsed(tmp_path, _made(make))
+    costs, _, plan = document.text.partition("# Plan")
+    assert costs.endswith("| Ink | 7 |\n\nAll costs are estimates.\nSee the plan.\n\nSecond: ask the harbour.\n\n")
+    assert plan.strip() == "The plan has a box and no cell."
+    start = document.text.index("All costs")
+    assert [at for _, _, at in document.positions.within(start, start + 3)] == [Cell(1, 3, 4)]
+    start = document.text.index("The plan")
+    assert [at for _, _, at in document.positions.within(start, start + 3)] == [Cell(2, 2, 2)]
+
+
+_SHAPE = (
+    '<xdr:sp><xdr:nvSpPr><xdr:cNvPr id="2" name="a"{hidden}/><xdr:cNvSpPr/></xdr:nvSpPr><xdr:spPr/>'
+    "<xdr:txBody><a:bodyPr/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></xdr:txBody></xdr:sp>"
+)
+_HIDDEN = ' hidden="1"'
+
+
+@pytest.mark.parametrize(
+    ("shapes", "read"),
+    [
+        (_SHAPE.format(hidden=_HIDDEN, text="Secret"), False),
+        (f"<xdr:grpSp>{_SHAPE.format(hidden='', text='Secret')}</xdr:grpSp>", True),
+        (
+            f'<xdr:grpSp><xdr:nvGrpSpPr><xdr:cNvPr id="1" name="g" hidden="1"/></xdr:nvGrpSpPr>'
+            f"{_SHAPE.format(hidden='', text='Secret')}</xdr:grpSp>",
+            False,
+        ),
+    ],
+    ids=["hidden", "in a group", "in a hidden group"],
+)
+def test_a_text_box_that_is_hidden_is_left_out_and_counted(tmp_path: Path, shapes: str, read: bool) -> None:
+    def make(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet("Costs")
+        sheet.write("A1", "Rent")
+        sheet.insert_textbox("D3", "Secret")
+
+    parts = unzipped(_made(make))
+    drawing = parts["xl/drawings/drawing1.xml"].decode()
+    changed = re.sub(r"<xdr:sp .*</xdr:sp>", shapes, drawing, flags=re.DOTALL)
+    assert changed != drawing
+    document = _parsed(tmp_path, zipped({**parts, "xl/drawings/drawing1.xml": changed}))
+    assert ("Secret" in document.text) == read
+    hidden = [each.detail for each in document.omissions if each.kind is OmissionKind.HIDDEN]
+    assert hidden == ([] if read else ["hidden text boxes of sheet Costs, left out"])
+
+
 def test_charts_pictures_and_macros_are_counted(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")

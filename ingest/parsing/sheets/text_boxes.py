@@ -1,0 +1,49 @@
+"""Text boxes and shapes with text that lie over the cells of an XLSX sheet (ECMA-376 part 1, 20.5)."""
+
+from lxml import etree
+
+from ingest.parsing.office.names import A, choose_alternatives, is_on
+from ingest.parsing.office.numbers import whole
+from ingest.parsing.office.package import Package
+from ingest.parsing.office.pptx_text import paragraph_text
+from ingest.parsing.sheets.facts import SheetFacts, TextBox
+
+_XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
+
+
+def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
+    """Add the text boxes of a sheet's part to its facts; hidden ones are counted. Raises `DamagedDocumentError`."""
+    for name in package.related(sheet, "drawing"):
+        drawing = package.xml(name)
+        choose_alternatives(drawing)
+        for anchor in drawing.iterchildren():
+            row, column = _place(anchor)
+            for shape in anchor.iter(f"{_XDR}sp"):  # also those in groups
+                text = _text(shape)
+                # guard: sheet-hidden-text-box
+                if text and _is_hidden(shape):
+                    facts.hidden_text_boxes += 1
+                elif text:
+                    facts.text_boxes.append(TextBox(row, column, text))
+
+
+def _place(anchor: etree._Element) -> tuple[int, int]:
+    """Return row and column, from 0, of the cell under a shape's corner; the first cell for one placed by lengths."""
+    start = anchor.find(f"{_XDR}from")
+    if start is None:
+        return 0, 0
+    row, column = (whole(start.findtext(f"{_XDR}{each}"), 0) for each in ("row", "col"))
+    return max(0, row), max(0, column)
+
+
+def _text(shape: etree._Element) -> str:
+    body = shape.find(f"{_XDR}txBody")
+    lines = () if body is None else map(paragraph_text, body.iterchildren(f"{A}p"))
+    return "\n".join(filter(str.strip, lines)).strip()
+
+
+def _is_hidden(shape: etree._Element) -> bool:
+    """True for a shape that is hidden, by itself or with its group."""
+    groups = (each for each in shape.iterancestors(f"{_XDR}grpSp"))
+    named = (next(each.iter(f"{_XDR}cNvPr"), None) for each in (shape, *groups))
+    return any(each is not None and each.get("hidden") is not None and is_on(each, "hidden") for each in named)
