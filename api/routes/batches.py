@@ -20,10 +20,17 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 @router.post("", status_code=201, response_model=BatchOut)
 def create(body: BatchIn, request: Request, caller: Writer, served: Served, response: Response) -> BatchOut:
-    """Make a batch, and send files into it with `POST /v1/documents?batch=…`; close it when all were sent."""
+    """Make a batch, and send files into it with `POST /v1/documents?batch=…`; close it when all were sent.
+
+    It is yours: others get `404`, but for admins. Others who are told its id can send files into it.
+    """
     claim = claimed(request)
     batch, _ = served.batches.create(
-        caller.tenant_id, name=body.name, expected=body.expected, idempotency_key=claim.id if claim else None
+        caller.tenant_id,
+        name=body.name,
+        expected=body.expected,
+        idempotency_key=claim.id if claim else None,
+        owner=caller.owner,
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return BatchOut.of(served.batches.progress(caller.tenant_id, batch.id))
@@ -36,9 +43,9 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> BatchPage:
-    """List batches, newest first, a page at a time."""
+    """List your batches, newest first, a page at a time; an admin sees everybody's."""
     before = None if cursor is None else decode_cursor(cursor)
-    found = served.batches.latest(caller.tenant_id, before=before, limit=limit + 1)
+    found = served.batches.latest(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
     page = found[:limit]
     more = encode_cursor(page[-1].batch.sequence) if len(found) > limit else None
     return BatchPage(batches=[BatchOut.of(batch) for batch in page], next_cursor=more)
@@ -47,7 +54,7 @@ def listing(
 @router.get("/{batch_id}")
 def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
     """Show a batch and the state of its files so far."""
-    return BatchOut.of(served.batches.progress(caller.tenant_id, batch_id))
+    return BatchOut.of(served.batches.progress(caller.tenant_id, batch_id, caller.sees_only))
 
 
 @router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -79,7 +86,12 @@ def failures(
 ) -> BatchFailurePage:
     """List files that were refused or whose documents failed, with the reason and what to do, a page at a time."""
     found = served.batches.failures(
-        caller.tenant_id, batch_id, after=decode_cursor(cursor), limit=limit + 1, readers=caller.readers
+        caller.tenant_id,
+        batch_id,
+        after=decode_cursor(cursor),
+        limit=limit + 1,
+        readers=caller.readers,
+        owner=caller.sees_only,
     )
     page = found[:limit]
     more = encode_cursor(page[-1].number) if len(found) > limit else None
@@ -89,7 +101,7 @@ def failures(
 @router.post("/{batch_id}/close")
 def close(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Declare that all files were sent: the batch takes no more, and is completed when each is at an end."""
-    return BatchOut.of(served.batches.close(caller.tenant_id, batch_id))
+    return BatchOut.of(served.batches.close(caller.tenant_id, batch_id, caller.sees_only))
 
 
 @router.post("/{batch_id}/cancel")
@@ -99,14 +111,14 @@ def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that
     another batch has too, go on, and so do documents that are closed to the caller. `409` when the batch is completed.
     """
-    cancelled = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers)
+    cancelled = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only)
     served.doorbell.ring(JobKind.COLLECT)
     return BatchOut.of(cancelled)
 
 
 def _followed(served: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.Followed:
-    def look(_: Principal) -> sse.State:
-        found = served.batches.progress(tenant_id, batch_id)
+    def look(caller: Principal) -> sse.State:
+        found = served.batches.progress(tenant_id, batch_id, caller.sees_only)
         return sse.State(BatchOut.of(found).model_dump(mode="json"), found.ended)
 
     return sse.Followed(

@@ -53,7 +53,7 @@ def listing(
     given out in. `with_total` counts all of them.
     """
     if wanted.batch is not None:
-        served.batches.progress(caller.tenant_id, wanted.batch)
+        served.batches.progress(caller.tenant_id, wanted.batch, caller.sees_only)
     found = served.catalog.listing.page(
         caller.tenant_id, wanted, caller.readers, order=order, after=_place(cursor, order), limit=limit + 1
     )

@@ -115,7 +115,9 @@ def create_batch(vector_store_id: str, body: BatchIn, caller: Writer, served: Se
     readable_store(served, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
     sent = body.each()
-    batch, _ = served.batches.create(caller.tenant_id, expected=len(sent), collection=vector_store_id)
+    batch, _ = served.batches.create(
+        caller.tenant_id, expected=len(sent), collection=vector_store_id, owner=caller.owner
+    )
     put_all(served, caller, vector_store_id, sent, batch.id)
     return batch_object(served.batches.close(caller.tenant_id, batch.id), vector_store_id)
 
@@ -135,7 +137,7 @@ def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, served: Se
     found = _batch(served, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
     if not found.ended:
-        found = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers)
+        found = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only)
         served.doorbell.ring(JobKind.COLLECT)
     return batch_object(found, vector_store_id)
 
@@ -160,7 +162,7 @@ def batch_files(
 def _batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
     """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
     readable_store(served, caller, store)
-    found = served.batches.progress(caller.tenant_id, identifier)
+    found = served.batches.progress(caller.tenant_id, identifier, caller.sees_only)
     if found.batch.collection != store:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
     return found

@@ -16,7 +16,7 @@ from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
 from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
 from ingest.catalog.deletions import delete_forsaken_entries
-from ingest.catalog.document_scope import Readers, open_to
+from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
 from ingest.catalog.tables import batch_entries, batches, documents, versions
@@ -29,6 +29,8 @@ from ingest.progress import Queue, batch_paused, batch_seconds_left, fraction
 
 class Batches:
     """The batches of every tenant; no method sees another tenant's. Each method is one transaction.
+
+    A batch belongs to its `owner`; None as the owner that asks sees the batches of all.
 
     The states of a batch's documents are counted on demand, over its entries: ten thousand take some 20 ms. Counters
     would make every worker write the same row at every change of a document.
@@ -46,6 +48,7 @@ class Batches:
         expected: int | None = None,
         idempotency_key: str | None = None,
         collection: str | None = None,
+        owner: str | None = None,
     ) -> tuple[Batch, bool]:
         """Make an open batch and return it with true, or the batch that was made with the same key, with false.
 
@@ -71,6 +74,7 @@ class Batches:
                     idempotency_key=idempotency_key,
                     expected=expected,
                     collection=collection,
+                    owner=owner,
                     received=0,
                     duplicates=0,
                     refused=0,
@@ -85,31 +89,36 @@ class Batches:
         with read(self._engine) as connection:
             require_open(read_batch(connection, tenant_id, identifier))
 
-    def progress(self, tenant_id: str, identifier: str) -> BatchProgress:
+    def progress(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Count a batch's documents by state. Raises `BatchNotFoundError`."""
         with read(self._engine) as connection:
-            batch = read_batch(connection, tenant_id, identifier)
+            batch = read_batch(connection, tenant_id, identifier, owner)
             return _progress(connection, tenant_id, [batch])[0]
 
-    def latest(self, tenant_id: str, *, before: int | None = None, limit: int = 20) -> list[BatchProgress]:
+    def latest(
+        self, tenant_id: str, *, before: int | None = None, limit: int = 20, owner: str | None = None
+    ) -> list[BatchProgress]:
         """List batches with a `sequence` below `before`, newest first."""
-        query = select(batches).where(batches.c.tenant_id == tenant_id)
+        # guard: batch-listing-owner
+        query = select(batches).where(batches.c.tenant_id == tenant_id, owned_by(batches, owner))
         if before is not None:
             query = query.where(batches.c.sequence < before)
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(batches.c.sequence.desc()).limit(limit)).all()
             return _progress(connection, tenant_id, [_batch_of(row) for row in rows])
 
-    def close(self, tenant_id: str, identifier: str) -> BatchProgress:
+    def close(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Take no more files into a batch; closing again changes nothing. Raises `BatchNotFoundError`."""
         with write(self._engine) as connection:
-            batch = lock_batch(connection, tenant_id, identifier)
+            batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.closed_at is None:
                 _close(connection, identifier)
         self._announce(tenant_id, None)
         return self.progress(tenant_id, identifier)
 
-    def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> BatchProgress:
+    def cancel(
+        self, tenant_id: str, identifier: str, *, readers: Readers = None, owner: str | None = None
+    ) -> BatchProgress:
         """Close a batch and cancel the versions in progress of its files, in one commit; ready versions stay.
 
         Versions that were there before the batch, that another uncancelled batch has too, or whose document these
@@ -117,7 +126,7 @@ class Batches:
         `BatchStateError` for a completed batch.
         """
         with write(self._engine) as connection:
-            batch = lock_batch(connection, tenant_id, identifier)
+            batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.cancelled_at is None:
                 if _progress(connection, tenant_id, [batch])[0].ended:
                     raise BatchStateError(
@@ -139,7 +148,14 @@ class Batches:
         self._announce(tenant_id, None)
 
     def failures(
-        self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, readers: Readers = None
+        self,
+        tenant_id: str,
+        identifier: str,
+        *,
+        after: int = 0,
+        limit: int = 50,
+        readers: Readers = None,
+        owner: str | None = None,
     ) -> list[BatchFailure]:
         """List files above `after` that were refused or whose documents failed, in order of arrival.
 
@@ -165,25 +181,29 @@ class Batches:
             .limit(limit)
         )
         with read(self._engine) as connection:
-            read_batch(connection, tenant_id, identifier)
+            read_batch(connection, tenant_id, identifier, owner)
             rows = connection.execute(query).all()
         return [
             BatchFailure(row.number, row.name, row.document_id, Failure(row.code, row.detail, row.hint)) for row in rows
         ]
 
 
-def read_batch(connection: Connection, tenant_id: str, identifier: str, *, lock: bool = False) -> Batch:
-    """Read a batch, locked if `lock`. Raises `BatchNotFoundError`."""
-    query = select(batches).where(batches.c.id == identifier, batches.c.tenant_id == tenant_id)
+def read_batch(
+    connection: Connection, tenant_id: str, identifier: str, owner: str | None = None, *, lock: bool = False
+) -> Batch:
+    """Read a batch, locked if `lock`. Raises `BatchNotFoundError`, also for one of another owner."""
+    # guard: batch-owner
+    mine = batches.c.id == identifier, batches.c.tenant_id == tenant_id, owned_by(batches, owner)
+    query = select(batches).where(*mine)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
     return _batch_of(row)
 
 
-def lock_batch(connection: Connection, tenant_id: str, identifier: str) -> Batch:
+def lock_batch(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Batch:
     """Lock a batch until the commit, against other entries and cancellation. Raises `BatchNotFoundError`."""
-    return read_batch(connection, tenant_id, identifier, lock=True)
+    return read_batch(connection, tenant_id, identifier, owner, lock=True)
 
 
 def require_open(batch: Batch) -> None:

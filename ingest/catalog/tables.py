@@ -473,6 +473,8 @@ batches = Table(
     Column("entries", Integer, nullable=False, server_default="0"),
     # Of a batch of files that were put into a collection: the collection.
     Column("collection", String(128)),
+    # Who made it, `user:NAME` or `key:ID`; a batch of a release that did not record it is the whole tenant's.
+    Column("owner", String(256)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
     Column("cancelled_at", Float),
