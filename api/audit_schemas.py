@@ -54,7 +54,10 @@ class FaultOut(Wire):
 
 
 class VerificationOut(Wire):
-    """The result of a check of the whole log. Without `faults` its `entries` follow one from another up to `head`."""
+    """The result of a check of the whole log, with the number of the tenant's `entries` and the `head`, its last one.
+
+    Without `faults`, nothing was changed up to the end.
+    """
 
     entries: int
     head: str

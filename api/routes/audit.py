@@ -50,14 +50,17 @@ def verification(
 ) -> VerificationOut:
     """Check the whole log of the installation: nothing in it was changed, removed, swapped or inserted.
 
-    `anchor` is a head that an export or an earlier check showed: with it, an end that was cut off is found too. Note
-    `head` where nobody who can write to the database can change it.
+    `entries` counts those of your tenant, and `head` is the last of them. `anchor` is a head that an export or an
+    earlier check showed: with it, an end that was cut off is found too. Note `head` where nobody who can write to the
+    database can change it.
     """
     try:
         noted = None if anchor is None else Anchor.parse(anchor)
     except ValueError as error:
         raise BadRequestError("The anchor is no number and hash.", hint="Send a `head` as it was shown.") from error
-    return VerificationOut.of(served.audit.verify(noted))
+    # guard: audit-counts-own
+    found = served.audit.verify_for(caller.tenant_id, noted)
+    return VerificationOut.of(found)
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
@@ -72,9 +75,9 @@ def export(
 ) -> Response:
     """Download the tenant's log, or what the filters leave of it, oldest entry first, one JSON a line.
 
-    The header `Leadline-Audit-Head` has the head of the log: note it to find a cut end later.
+    The header `Leadline-Audit-Head` names the last of the tenant's entries: note it to find a cut end later.
     """
-    wanted, head = _filter(caller, action, object, by, since, until), served.audit.head()
+    wanted, head = _filter(caller, action, object, by, since, until), served.audit.head_of(caller.tenant_id)
     entries = served.audit.entries(wanted, through=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
     lines = (json.dumps(entry.as_json()) + "\n" for entry in entries)

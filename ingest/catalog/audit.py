@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 
 from ingest.audit import (
     GENESIS,
@@ -139,6 +139,27 @@ class Audit:
     def head(self) -> Anchor:
         """Return the place of the last entry."""
         return self._chain().head
+
+    def head_of(self, tenant_id: str) -> Anchor:
+        """Return the place of a tenant's last entry; the log's beginning without one."""
+        latest = self.latest(AuditFilter(tenant_id), limit=1)
+        return Anchor(latest[0].sequence, latest[0].hash) if latest else Anchor(0, GENESIS)
+
+    def verify_for(self, tenant_id: str, anchor: Anchor | None = None) -> Verification:
+        """Check the whole log as `verify` does, and report the number of a tenant's entries and the last of them.
+
+        `anchor` must be one of the tenant's entries. How much others do is not the tenant's to know.
+        """
+        found = self.verify()
+        of_tenant = audit.c.tenant_id == tenant_id
+        noted = Anchor(0, GENESIS) if anchor is None else anchor
+        with read(self._engine) as connection:
+            entries = connection.execute(select(func.count()).select_from(audit).where(of_tenant)).scalar_one()
+            known = select(audit.c.hash).where(of_tenant, audit.c.sequence == noted.sequence)
+            is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
+        gone = Fault(noted.sequence, "the noted entry was changed or is missing, or was removed for its age")
+        faults = found.faults if is_known else (*found.faults, gone)
+        return Verification(entries, self.head_of(tenant_id), faults)
 
     def verify(self, anchor: Anchor | None = None) -> Verification:
         """Find entries that were changed, removed, swapped or inserted, and an end that was cut off.

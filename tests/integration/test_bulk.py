@@ -203,6 +203,7 @@ def test_the_audit_log_is_filtered_verified_and_exported_for_one_tenant(
     services = service[0]
     services.catalog.ensure_tenant("other")
     services.identities.users.create("other", "stranger")
+    services.identities.users.create("other", "another stranger")
     client.post("/v1/users", {"name": "ann"})
     me = client.get("/v1/me")
     mine = client.get("/v1/audit", by=me["key"])["entries"]
@@ -217,7 +218,12 @@ def test_the_audit_log_is_filtered_verified_and_exported_for_one_tenant(
     assert len(only) == 1
     head = export.headers["Leadline-Audit-Head"]
     found = client.get("/v1/audit/verification", anchor=head)
-    assert (found["faults"], found["head"]) == ([], head)
+    assert (found["faults"], found["head"], found["entries"]) == ([], head, len(lines))
+    services.identities.users.create("other", "a third stranger")
+    assert client.get("/v1/audit/verification")["head"] == head, "it says nothing of what others do"
+    assert client.http.get("/v1/audit/export").headers["Leadline-Audit-Head"] == head
+    ahead = client.get("/v1/audit/verification", anchor=f"999999:{'0' * 64}")["faults"]
+    assert [each["sequence"] for each in ahead] == [999999]
     wrong = f"{head.partition(':')[0]}:{'0' * 64}"
     assert client.get("/v1/audit/verification", anchor=wrong)["faults"]
     assert client.http.get("/v1/audit/verification", params={"anchor": "x"}).status_code == 400
