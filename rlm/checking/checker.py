@@ -102,7 +102,8 @@ def _values(table: ResultTable | None) -> Iterator[str]:
 
 def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["_Shown"]) -> Sentence:
     # guard: stated-sentence-not-computed
-    if draft.computed and sentence.text not in draft.stated and (draft.table is not None or not sentence.citations):
+    is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
+    if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
         # Anything else a program wrote quotes documents, and is judged.
         return replace(sentence, check=Check.COMPUTED, reason=_READ if has_read else "")

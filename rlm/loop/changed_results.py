@@ -1,10 +1,11 @@
 """Changes results of tools, to see what an answer depends on.
 
-Each result keeps its shape, and handles stay as they are.
+Each result keeps its shape, and handles stay as they are. The two changes of a pair touch different records and lines,
+so that what rests on one place moves with one of them alone.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,10 +15,10 @@ _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete
 # Tools that return records or texts of the corpus; the others return a value for each record that they are given.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
-_DIGIT = re.compile(r"\d")
-_NOT_SPACE = re.compile(r"\S")
-_Text = Callable[[str], str]
-_Number = Callable[[float], float]
+_NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[A-Za-z]"), re.compile(r"\d")
+# A date in ISO form, of which the year alone is changed, so that it stays a date; or else a number.
+_DATE_OR_NUMBER = re.compile(r"\b(\d\d)(\d\d-\d\d-\d\d)\b|\d+(?:[.,]\d+)*")
+_ALPHABET = 26
 
 
 class Kind(StrEnum):
@@ -25,16 +26,28 @@ class Kind(StrEnum):
 
     NONE = "as they were"
     EMPTY = "nothing at all"
-    COUNTS_RAISED = "counts plus 1"
-    COUNTS_TRIPLED = "counts times 3 plus 7"
     LESS = "without the last record"
-    MORE = "the last record twice"
+    MORE = "the first record twice"
     COPIED = "the content of a neighbour"
     FIRST = "the content of the first"
+    QUARTER = "the content of the one after a quarter"
+    MIDDLE = "the content of the one in the middle"
+    THREE_QUARTERS = "the content of the one after three quarters"
     LAST = "the content of the last"
     BLANK = "no content"
     RAISED = "greater numbers"
     LOWERED = "smaller numbers"
+    RENAMED = "other letters"
+
+
+# From where in a group each of its members gets its content.
+_SOURCE_SHARES: Mapping[Kind, float] = {
+    Kind.FIRST: 0.0,
+    Kind.QUARTER: 0.25,
+    Kind.MIDDLE: 0.5,
+    Kind.THREE_QUARTERS: 0.75,
+    Kind.LAST: 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -48,26 +61,14 @@ class Change:
         return self.group is None or place % 2 == self.group
 
 
-_WITHIN: Mapping[Kind, tuple[_Text, _Number]] = {
-    Kind.BLANK: (lambda text: _NOT_SPACE.sub(" ", text), lambda _: 0),
-    Kind.RAISED: (lambda text: _DIGIT.sub("9", text), lambda number: 7 * abs(number) + 13),
-    Kind.LOWERED: (lambda text: _DIGIT.sub("0", text), lambda number: -7 * abs(number) - 13),
-}
-_COUNTS: Mapping[Kind, _Number] = {
-    Kind.COUNTS_RAISED: lambda number: number + 1,
-    Kind.COUNTS_TRIPLED: lambda number: 3 * number + 7,
-    Kind.EMPTY: lambda _: 0,
-}
-
-
 def change_result(tool: str, result: object, call: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
     """Return the result of a tool's call, the `call`th of its name from 0, with the change in it."""
     if change.kind is Kind.EMPTY:
         return _emptied(result)
-    if change.kind in _COUNTS:
-        return _counted(result, _COUNTS[change.kind]) if tool == _COUNTING else result
     if change.kind in {Kind.LESS, Kind.MORE}:
-        return _with_end(result, more=change.kind is Kind.MORE) if tool in _SOURCES else result
+        if tool == _COUNTING:
+            return _counted(result, more=change.kind is Kind.MORE)
+        return _resized(result, more=change.kind is Kind.MORE) if tool in _SOURCES else result
     return _changed(result, call, change)
 
 
@@ -79,8 +80,8 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
 
 
 def fit(values: Sequence[object], length: int) -> list[object]:
-    """Return a value for each of `length` records: the last one stands for those beyond the end."""
-    return [values[min(place, len(values) - 1)] for place in range(length)] if values else [None] * length
+    """Return a value for each of `length` records: the first one stands for those beyond the end."""
+    return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
 
 def _emptied(result: object) -> object:
@@ -98,30 +99,33 @@ def _emptied(result: object) -> object:
     return result
 
 
-def _counted(result: object, count: _Number) -> object:
+def _counted(result: object, *, more: bool) -> object:
+    """Return counts that are one greater or smaller; a count of nought becomes 1 or 2."""
     match result:
         case bool():
             return result
         case int():
-            return count(result)
+            return result + 1 if more else result - 1 if result else 2
         case Mapping():
-            return {name: _counted(each, count) for name, each in result.items()}
+            return {name: _counted(each, more=more) for name, each in result.items()}
     return result
 
 
-def _with_end(result: object, *, more: bool) -> object:
-    """Return the result with its last record, or the last line of a text, twice or not at all."""
+def _resized(result: object, *, more: bool) -> object:
+    """Return the result with its first record, or the first line of a text, twice; or without its last one."""
     match result:
         case str():
             lines = result.splitlines(keepends=True)
-            return "".join([*lines, "\n", *lines[-1:]] if more else lines[:-1])
+            if len(lines) < 2:
+                return result
+            return "".join([*lines[:1], *lines] if more else lines[:-1])
         case list() if result and all(isinstance(each, str) for each in result):
-            return [_with_end(each, more=more) for each in result]
+            return [_resized(each, more=more) for each in result]
         case list():
-            return [*result, *result[-1:]] if more else result[:-1]
+            return [*result[:1], *result] if more else result[:-1]
         case Mapping():
             return {
-                name: _with_end(each, more=more) if isinstance(each, list) else each for name, each in result.items()
+                name: _resized(each, more=more) if isinstance(each, list) else each for name, each in result.items()
             }
     return result
 
@@ -133,34 +137,80 @@ def _changed(result: object, place: int, change: Change) -> object:
             return [_changed(each, number, change) for number, each in enumerate(result)] if copied is None else copied
         case Mapping():
             return {name: each if name in _PLACES else _changed(each, place, change) for name, each in result.items()}
-        case str() if change.kind in _WITHIN:
-            lines = result.splitlines(keepends=True)
-            change_text = _WITHIN[change.kind][0]
-            return "".join(
-                change_text(line) if change.touches(place + number) else line for number, line in enumerate(lines)
-            )
+        case str():
+            return _changed_text(result, place, change)
         case bool():
             return not result if change.kind is Kind.BLANK and change.touches(place) else result
-        case int() | float() if change.kind in _WITHIN and change.touches(place):
-            return _WITHIN[change.kind][1](result)
+        case int() | float() if change.touches(place):
+            return _changed_number(result, change.kind)
     return result
 
 
+def _changed_number(number: float, kind: Kind) -> float:
+    match kind:
+        case Kind.BLANK:
+            return 0
+        case Kind.RAISED:
+            return 7 * abs(number) + 13
+        case Kind.LOWERED:
+            return -7 * abs(number) - 13
+    return number
+
+
+def _changed_text(text: str, place: int, change: Change) -> str:
+    lines = text.splitlines(keepends=True)
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    copied = _copied([lines[number] for number in written], change) if len(written) > 1 else None
+    if copied is not None:
+        for number, line in zip(written, copied, strict=True):
+            lines[number] = str(line)
+        return "".join(lines)
+    return "".join(
+        _changed_line(line, place + number, change.kind) if change.touches(place + number) else line
+        for number, line in enumerate(lines)
+    )
+
+
+def _changed_line(line: str, place: int, kind: Kind) -> str:
+    match kind:
+        case Kind.BLANK:
+            return _NOT_SPACE.sub(" ", line)
+        case Kind.RAISED:
+            return _DATE_OR_NUMBER.sub(_raised, line)
+        case Kind.LOWERED:
+            return _DATE_OR_NUMBER.sub(lambda found: f"16{found[2]}" if found[1] else _DIGIT.sub("0", found[0]), line)
+        case Kind.RENAMED:
+            # Records that are alike become different.
+            steps = 1 + place // 2 % (_ALPHABET - 1)
+            return _LETTER.sub(lambda found: _letter_after(found[0], steps), line)
+    return line
+
+
+def _raised(found: re.Match[str]) -> str:
+    if found[1]:
+        return f"28{found[2]}"
+    # A year has four digits, and others grow by one, so that they outdo those that stay.
+    return f"{'' if len(found[0]) == 4 else '9'}{_DIGIT.sub('9', found[0])}"
+
+
+def _letter_after(letter: str, steps: int) -> str:
+    first = ord("a" if letter.islower() else "A")
+    return chr(first + (ord(letter) - first + steps) % _ALPHABET)
+
+
 def _copied(values: Sequence[object], change: Change) -> list[object] | None:
-    """Return values of which those of the group have another one's content; None if the change is no such change."""
-    last = len(values) - 1
-    sources: Mapping[Kind, Callable[[int], int]] = {
-        Kind.COPIED: lambda place: min(place ^ 1, last),
-        Kind.FIRST: lambda _: 0,
-        Kind.LAST: lambda _: last,
-    }
-    source = sources.get(change.kind)
-    if source is None:
+    """Return values of which those of the group have another one's content; None if the change is no copy."""
+    if change.kind is not Kind.COPIED and change.kind not in _SOURCE_SHARES:
         return None
-    return [
-        _with_content(each, values[source(place)]) if change.touches(place) else each
-        for place, each in enumerate(values)
-    ]
+    group = [place for place in range(len(values)) if change.touches(place)]
+    result = list(values)
+    for order, place in enumerate(group):
+        if change.kind is Kind.COPIED:
+            source = group[min(order ^ 1, len(group) - 1)]
+        else:
+            source = group[int((len(group) - 1) * _SOURCE_SHARES[change.kind])]
+        result[place] = _with_content(values[place], values[source])
+    return result
 
 
 def _with_content(value: object, other: object) -> object:

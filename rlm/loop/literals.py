@@ -18,8 +18,7 @@ class CellLiterals:
 
     A number has a flow where its value does: in arithmetic, as an element, as an argument of a function. It has none in
     a comparison, in an index, or as an argument of a tool. Numbers of fewer than three digits and powers of ten, which
-    stand in percentages and units, count for nothing. `typed` has the long numbers that stand anywhere in the code, and
-    `last` is the last cell.
+    stand in percentages and units, count for nothing. `last` is the last cell.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,6 @@ class CellLiterals:
         self._literals: dict[str, set[str]] = {}
         self._defined: set[str] = set()
         self._answers: list[tuple[str, ast.expr]] = []
-        self.typed: set[str] = set()
         self.last = ""
 
     def add(self, code: str) -> None:
@@ -65,8 +63,6 @@ class CellLiterals:
                 answer = node.args[0] if node.args else next(named, None)
                 if answer is not None:
                     self._answers.append((name, answer))
-            case ast.Constant(value=str() | int() | float() as typed) if not isinstance(typed, bool):
-                self.typed |= {digits for digits in numbers_in(str(typed)) if len(digits) >= _LONG}
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         names, literals = set[str](), set[str]()

@@ -141,7 +141,6 @@ class RecursiveRun:
             self._environment.sandbox,
             self._record,
             render,
-            typed=self._literals.typed,
             asked=frozenset(numbers_in(self._question)),
             cancelled=self._cancelled,
         )

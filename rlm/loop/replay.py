@@ -7,6 +7,7 @@ moves with more than one part of them, or else it was read in one place, which t
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -25,35 +26,53 @@ _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # Replays of one answer take no longer than this; sentences that have not moved by then are not called computed.
 _MOST_SECONDS = 30.0
 _HANDING_IN = frozenset({"submit", "draft"})
-_COUNTING = "count"
 # Tools whose results are records, passages or pairs, and not a value for each record that they are given.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-_DIGITS = re.compile(r"\d")
-
+# A number of so many digits is long enough to be a claim.
+_LONG = 3
+_VALUE = re.compile(r"[1-9]")
+_ITEM = re.compile(r"[-*|]|\d+[.)]\s")
 
 _UNCHANGED, _EMPTY = Change(Kind.NONE), Change(Kind.EMPTY)
-_OF_GROUPS = (Kind.COPIED, Kind.FIRST, Kind.LAST, Kind.BLANK, Kind.RAISED, Kind.LOWERED)
-# A sentence is computed if it moves with both changes of a pair. The second pair is tried if the first was not enough.
-_PAIRS = (
-    ((Change(Kind.COUNTS_RAISED),), (Change(Kind.COUNTS_TRIPLED),)),
-    ((Change(Kind.LESS),), (Change(Kind.MORE),)),
-    (tuple(Change(kind, 0) for kind in _OF_GROUPS), tuple(Change(kind, 1) for kind in _OF_GROUPS)),
+_OF_GROUPS = (
+    *(Kind.COPIED, Kind.FIRST, Kind.QUARTER, Kind.MIDDLE, Kind.THREE_QUARTERS, Kind.LAST),
+    *(Kind.BLANK, Kind.RAISED, Kind.LOWERED, Kind.RENAMED),
 )
 
 
+@dataclass
+class _Calls:
+    """The results of one tool, in the order of its calls.
+
+    `by_arguments` has the first call with each set of arguments, and `by_record` the first call and the place in its
+    list of each record for which a list has a value.
+    """
+
+    results: list[object] = field(default_factory=list)
+    by_arguments: dict[int, int] = field(default_factory=dict)
+    by_record: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
+        call = len(self.results)
+        self.results.append(result)
+        self.by_arguments.setdefault(_key(arguments, named), call)
+        for place, each in enumerate(_records(name, arguments, named, result)):
+            self.by_record.setdefault(hash(_hashable(each)), (call, place))
+
+
 class ToolRecord:
-    """The cells of a session and the results of their tools, in the order of calls."""
+    """The cells of a session and the results of their tools."""
 
     def __init__(self) -> None:
         self.cells: list[str] = []
-        self.results: dict[str, list[object]] = {}
+        self.calls: dict[str, _Calls] = {}
         self.tools: frozenset[str] = frozenset()
         self.is_complete = True
         self._values = 0
 
     def begin(self) -> None:
         """Forget the cells and results of a session whose variables are gone."""
-        self.cells, self.results, self.is_complete, self._values = [], {}, True, 0
+        self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
     def recording(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
         """Return the tools, whose results are noted but for those of tools that hand in an answer."""
@@ -66,20 +85,22 @@ class ToolRecord:
             try:
                 result = tool(*arguments, **named)
             except ToolError as error:
-                self._add(name, error)
+                self._add(name, arguments, named, error)
                 raise
-            self._add(name, result)
+            self._add(name, arguments, named, result)
             return result
 
         return call
 
-    def _add(self, name: str, result: object) -> None:
-        if self.is_complete:
-            self._values += _weigh(result)
-            self.is_complete = self._values <= _MOST_VALUES
-            self.results.setdefault(name, []).append(result)
+    def _add(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
         if not self.is_complete:
-            self.results = {}
+            return
+        self._values += _weigh(result)
+        self.is_complete = self._values <= _MOST_VALUES
+        if self.is_complete:
+            self.calls.setdefault(name, _Calls()).add(name, arguments, named, result)
+        else:
+            self.calls = {}
 
 
 @dataclass
@@ -97,14 +118,12 @@ class Replayed:
 class Replays:
     """The answers of one run to changed results.
 
-    `render` makes the text of a value that was handed in. `typed` are the numbers that stand in the code, and `asked`
-    those of the question.
+    `render` makes the text of a value that was handed in, and `asked` are the numbers of the question.
     """
 
     sandbox: Sandbox
     record: ToolRecord
     render: Callable[[object], str]
-    typed: Collection[str] = frozenset()
     asked: Collection[str] = frozenset()
     cancelled: Callable[[], bool] = not_cancelled
     _answers: dict[Change, list[str] | None] = field(default_factory=dict)
@@ -117,49 +136,57 @@ class Replays:
         sentences = _sentences(self.render(value))
         if self._answer(_UNCHANGED) != sentences:
             return Replayed(problem="running its code again did not give the same answer")
+        self._answer(_EMPTY)
         moving = set[str]()
-        for one, other in self._pairs():
+        for sides in _sides():
             if time.monotonic() > deadline or moving == set(sentences):
                 break
-            moving |= {each for each in sentences if each not in moving and self._moves(each, sentences, one, other)}
+            for change in (side[-1] for side in sides):
+                self._answer(change)
+            moving |= {each for each in sentences if each not in moving and self._moves(each, sentences, sides)}
         return Replayed(frozenset(moving))
 
-    def _pairs(self) -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
-        """Yield pairs of changes, those of groups one kind after the other, each with all before it."""
-        for one, other in _PAIRS:
-            if one[0].kind is Kind.COUNTS_RAISED and _COUNTING not in self.record.results:
-                continue
-            for last in range(1, len(one) + 1):
-                yield one[:last], other[:last]
-
-    def _moves(self, sentence: str, sentences: list[str], one: Sequence[Change], other: Sequence[Change]) -> bool:
-        place = sentences.index(sentence)
-        first, second = (list(self._others(sentence, place, len(sentences), each)) for each in (one, other))
-        if not first or not second:
+    def _moves(self, sentence: str, sentences: list[str], sides: Sequence[Sequence[Change]]) -> bool:
+        """True if a sentence moves with a change on either side; an item of a list, if other items do on the other."""
+        first, second = (list(self._others(sentence, sentences, side)) for side in sides)
+        is_item = _ITEM.match(sentence) is not None and all(any(map(self._differs, side)) for side in sides)
+        if not (first and second) and not (is_item and (first or second)):
             return False
-        has_number = _DIGITS.search(sentence) is not None
+        others = list(self._others(sentence, sentences, [each for each in self._answers if each != _EMPTY]))
+        emptied = self._others(sentence, sentences, [_EMPTY])
         # A number that has one other value whatever is changed is a choice between numbers that the code states.
-        if has_number and len({*first, *second}) < 2:
+        if _VALUE.search(sentence) and len({*others, *emptied}) < 2 and not is_item:
             return False
-        return not self._is_offset(place, len(sentences)) and not self._is_typed(sentence, [*first, *second])
+        return not self._stays_with_nothing(sentence, sentences) and not self._states_a_number(sentence, others)
 
-    def _others(self, sentence: str, place: int, count: int, changes: Sequence[Change]) -> Iterator[str]:
+    def _differs(self, change: Change) -> bool:
+        return self._answer(change) not in (None, self._answer(_UNCHANGED))
+
+    def _others(self, sentence: str, sentences: list[str], changes: Sequence[Change]) -> Iterator[str]:
         """Yield what stands in place of a sentence after each of the changes with which it moves."""
+        place = sentences.index(sentence)
         for change in changes:
             answer = self._answer(change)
             if answer is not None and sentence not in answer:
-                yield answer[place] if len(answer) == count else "\n".join(answer)
+                yield answer[place] if len(answer) == len(sentences) else "\n".join(answer)
 
-    def _is_offset(self, place: int, count: int) -> bool:
-        """True if the sentence gives a long number though tools return nothing at all."""
+    def _stays_with_nothing(self, sentence: str, sentences: list[str]) -> bool:
+        """True if a sentence gives its number, or a long one, though tools return nothing at all."""
         answer = self._answer(_EMPTY) or []
-        rest = answer[place : place + 1] if len(answer) == count else answer
-        return any(len(number) > 2 and number not in self.asked for each in rest for number in numbers_in(each))
+        if sentence in answer and _VALUE.search(sentence):
+            return True
+        place = sentences.index(sentence)
+        rest = answer[place : place + 1] if len(answer) == len(sentences) else answer
+        return any(number.strip("0") for each in rest for number in self._long_numbers(each))
 
-    def _is_typed(self, sentence: str, others: Sequence[str]) -> bool:
-        """True if a long number of the sentence stands in the code, and in the sentence whatever is changed."""
-        suspects = {number for number in numbers_in(sentence) if len(number) > 2} & {*self.typed} - {*self.asked}
-        return any(all(number in numbers_in(each) for each in others) for number in suspects)
+    def _states_a_number(self, sentence: str, others: Sequence[str]) -> bool:
+        """True if a long number stands in a sentence, as often as now, whatever is changed."""
+        counts = Counter(numbers_in(sentence))
+        changed = [Counter(numbers_in(each)) for each in others]
+        return any(all(each[number] >= counts[number] for each in changed) for number in self._long_numbers(sentence))
+
+    def _long_numbers(self, text: str) -> set[str]:
+        return {number for number in numbers_in(text) if len(number) >= _LONG} - {*self.asked}
 
     def _answer(self, change: Change) -> list[str] | None:
         """Return the sentences of the answer after a change; None if no answer comes of it."""
@@ -174,7 +201,7 @@ class Replays:
             handed_in.append(answer)
             return "kept"
 
-        tools = {name: _Repeating(name, self.record.results.get(name, []), change) for name in self.record.tools}
+        tools = {name: _Repeating(name, self.record.calls.get(name, _Calls()), change) for name in self.record.tools}
         session = None
         try:
             session = self.sandbox.open({**tools, **dict.fromkeys(_HANDING_IN, hand_in)})
@@ -191,29 +218,82 @@ class Replays:
 
 
 class _Repeating:
-    """A tool that returns what it returned before, call by call, with a change.
+    """A tool that returns what it returned for the same arguments, or the same records, before, with a change.
 
-    Its last result stands for all later calls.
+    Other arguments get the results of calls in their order, the last one again and again.
     """
 
-    def __init__(self, name: str, results: Sequence[object], change: Change) -> None:
-        self._name, self._change = name, change
+    def __init__(self, name: str, calls: _Calls, change: Change) -> None:
+        self._name, self._calls, self._change = name, calls, change
         # Calls that read a text each are changed as a list of texts is.
-        self._results = copy_texts(results, change)
-        self._calls = 0
+        self._results = copy_texts(calls.results, change)
+        self._called = 0
+        self._lists: dict[int, list[object]] = {}
 
     def __call__(self, *arguments: object, **named: object) -> Any:  # noqa: ANN401  # as tools return
-        call, self._calls = self._calls, self._calls + 1
+        order, self._called = self._called, self._called + 1
         if not self._results:
             raise ToolError(f"{self._name} was not called before")
-        result = self._results[min(call, len(self._results) - 1)]
+        result = self._changed(self._calls.by_arguments.get(_key(arguments, named), min(order, len(self._results) - 1)))
+        records = _records(self._name, arguments, named, result)
+        if not isinstance(result, list) or not records:
+            return result
+        return [
+            self._of_record(each, default) for each, default in zip(records, fit(result, len(records)), strict=True)
+        ]
+
+    def _changed(self, call: int) -> Any:  # noqa: ANN401  # as tools return
+        result = self._results[call]
         if isinstance(result, ToolError):
             raise result
-        changed = change_result(self._name, result, call, self._change)
-        asked = next(iter([*arguments, *named.values()]), None)
-        if self._name in _RETURNING_RECORDS or not isinstance(asked, list | tuple) or not isinstance(changed, list):
-            return changed
-        return fit(changed, len(asked))
+        return change_result(self._name, result, call, self._change)
+
+    def _of_record(self, record: object, default: object) -> object:
+        call, place = self._calls.by_record.get(hash(_hashable(record)), (None, 0))
+        return default if call is None else self._changed_list(call)[place]
+
+    def _changed_list(self, call: int) -> list[object]:
+        if call not in self._lists:
+            self._lists[call] = self._changed(call)
+        return self._lists[call]
+
+
+def _records(name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> Sequence[object]:
+    """Return the records that a tool was given if its result has a value for each."""
+    given = next(iter([*arguments, *named.values()]), None)
+    is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
+    return given if is_for_each and isinstance(given, list | tuple) else ()
+
+
+def _sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
+    """Yield two sides of changes that touch different records, each longer than the one before; then two others.
+
+    A sentence is computed if it moves on both sides.
+    """
+    yield (Change(Kind.LESS),), (Change(Kind.MORE),)
+    for count in range(1, len(_OF_GROUPS) + 1):
+        yield (
+            tuple(Change(kind, 0) for kind in _OF_GROUPS[:count]),
+            tuple(Change(kind, 1) for kind in _OF_GROUPS[:count]),
+        )
+
+
+def _key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
+    """Return a number for the arguments of a call; of a record, only its place counts."""
+    return hash((_hashable(arguments), _hashable(named)))
+
+
+def _hashable(value: object) -> object:
+    match value:
+        case Mapping() if {"document", "start", "end"} <= value.keys():
+            return value["document"], value["start"], value["end"]
+        case Mapping():
+            return tuple((name, _hashable(each)) for name, each in value.items())
+        case list() | tuple():
+            return tuple(map(_hashable, value))
+        case None | bool() | int() | float() | str():
+            return value
+    return repr(value)
 
 
 def _sentences(text: str) -> list[str]:

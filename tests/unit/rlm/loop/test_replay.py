@@ -34,7 +34,12 @@ ENDS = LINES + "ends = [line.split(', ')[1] for line in lines]\n"
         "text = read('doc-2')\nsubmit(len(text.split()), computed=True)",
         "text = read('doc-2')\nsubmit(sum('lost' in line for line in text.splitlines()), computed=True)",
         "texts = [read(each) for each in records('doc-2')]\nsubmit(sum(map(len, texts)), computed=True)",
-        "found = [row for row in records('doc-2') if 'Ship 7:' in read(row)]\nsubmit(len(found), computed=True)",
+        LINES + "submit(len([each for each in lines if ' 7:' in each or ' 10:' in each]), computed=True)",
+        YEARS + "submit(f'{float(sum(years)):,.2f} in all.', computed=True)",
+        YEARS + "submit(sorted(years, reverse=True)[:5], computed=True)",
+        ENDS + "from itertools import groupby\nsubmit(max(len(list(run)) for _, run in groupby(ends)), computed=True)",
+        "submit(len({read(row).split(':')[0] for row in records('doc-2')}), computed=True)",
+        "submit([row for row in map(read, records('doc-2')) if row.endswith('lost')], computed=True)",
     ],
 )
 def test_what_moves_with_the_records_is_computed(sandbox: Sandbox, code: str) -> None:
@@ -66,6 +71,11 @@ def test_what_moves_with_the_records_is_computed(sandbox: Sandbox, code: str) ->
         "hit = grep('1697')['hits'][0]\nsubmit(int(hit['match']), computed=True)",
         "import random\nsubmit(random.randint(1, 99) + 0 * count('lost')['total'], computed=True)",
         f"rows = {ROWS}\nsubmit('There are 424242.' if rows else 'None.', computed=True)",
+        LINES
+        + "n = [int(each[-10:-6]) for each in lines if each.startswith('Ship 17:')]\nsubmit(sum(n), computed=True)",
+        "for row in records('doc-2'):\n    n = int(read(row).split(' in ')[1][:4])\nsubmit(n, computed=True)",
+        "hits = grep('lost')['hits']\nsubmit(f'{count(\"lost\")[\"total\"] - len(hits) + 42} ships.', computed=True)",
+        f"rows = {ROWS}\nsubmit(f'The fleet of {{len(rows)}} ships was worth {{26 * 1000}}.', computed=True)",
         f"rows = {ROWS}\nout = []\nfor row in rows:\n    out = [7, 5]\nsubmit(out, computed=True)",
     ],
 )
