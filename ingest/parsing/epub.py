@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError
-from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -60,7 +60,11 @@ def parse_epub(path: Path) -> ParsedDocument:
         for name in book.spine:
             deeper = _chapter(package, name, entries.get(name, ()), deeper, writer)
         return writer.finish(
-            EPUB_PARSER, book.title or writer.first_heading, nothing="The book holds no text.", hint=NO_TEXT_HINT
+            EPUB_PARSER,
+            book.title or writer.first_heading,
+            nothing="The book holds no text.",
+            hint=NO_TEXT_HINT,
+            picture_hint=PICTURE_HINT,
         )
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ingest.parsing.charsets import decode
-from ingest.parsing.text import NO_TEXT_HINT, read_text_bytes
+from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -30,6 +30,7 @@ def parse_html(path: Path) -> ParsedDocument:
         title if title and title.strip() else writer.first_heading,
         nothing="The page holds no text, only markup.",
         hint=NO_TEXT_HINT,
+        picture_hint=PICTURE_HINT,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, write_grid
-from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -60,7 +60,11 @@ def parse_rtf(path: Path) -> ParsedDocument:
     writer = DocumentWriter()
     title = write_rtf(writer, path.read_bytes())
     return writer.finish(
-        RTF_PARSER, title or writer.first_heading, nothing="The document holds no text.", hint=NO_TEXT_HINT
+        RTF_PARSER,
+        title or writer.first_heading,
+        nothing="The document holds no text.",
+        hint=NO_TEXT_HINT,
+        picture_hint=PICTURE_HINT,
     )
 
 

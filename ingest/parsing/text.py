@@ -12,6 +12,7 @@ from ingest.parsing.types import ParsedDocument
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
+PICTURE_HINT = "It holds pictures. Save it as PDF and upload that: text in the pictures of a PDF is recognized."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)

@@ -211,11 +211,17 @@ class DocumentWriter:
         if detail and detail not in found.details:
             found.details.append(detail)
 
-    def finish(self, parser: str, title: str | None = None, *, nothing: str, hint: str = "") -> ParsedDocument:
-        """Return the document. Raises `NoTextError`, saying `nothing` and the hint, if nothing was written."""
+    def finish(
+        self, parser: str, title: str | None = None, *, nothing: str, hint: str = "", picture_hint: str = ""
+    ) -> ParsedDocument:
+        """Return the document. Raises `NoTextError`, saying `nothing`, if nothing was written.
+
+        The error has the `hint`, or the `picture_hint` for a document of pictures.
+        """
         text = "".join([*self._done, *self._parts])
         if not text.strip():
-            raise NoTextError(nothing, hint=hint)
+            has_pictures = OmissionKind.IMAGE in self._omitted
+            raise NoTextError(nothing, hint=picture_hint if has_pictures and picture_hint else hint)
         headings = tuple(each for each in self._headings if each.end <= len(text))  # others begin nothing
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.content import RecognizedWord
 
 _RENDERED_DPI = 200
+_NOTHING_RECOGNIZED = "No text was recognized in its pictures. Scan it sharper, at 200 dots per inch or more."
 _LONGEST_SIDE = 4_000  # pixels, of a page that is larger than paper
 
 
@@ -36,7 +37,11 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
             return parse_pdf(path)
         except NoTextError as error:
             raise NoTextError(error.detail, hint=f"If it is a scan: {INSTALL}") from error
-    document = parse_pdf(path, ocr_page=_ScanReader())
+    reader = _ScanReader()
+    try:
+        document = parse_pdf(path, ocr_page=reader)
+    except NoTextError as error:
+        raise NoTextError(error.detail, hint=_NOTHING_RECOGNIZED if reader.has_read else None) from error
     return replace(document, parser=pdf_fingerprint(), omissions=(*document.omissions, *_left_out()))
 
 
@@ -45,6 +50,11 @@ class _ScanReader:
 
     def __init__(self) -> None:
         self._known: dict[int, Sequence[RecognizedWord]] = {}
+
+    @property
+    def has_read(self) -> bool:
+        """True if a page was recognized, with or without text."""
+        return bool(self._known)
 
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
         """Return the words of a page; none if no more pictures may be read. Raises `RecognitionNeeded`."""

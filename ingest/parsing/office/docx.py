@@ -31,7 +31,7 @@ from ingest.parsing.office.names import R, W, choose_alternatives, core_title, i
 from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.tables import MAX_COLUMNS
-from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -47,7 +47,9 @@ def parse_docx(path: Path) -> ParsedDocument:
         reader.read()
         title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
         title = reader.title or title or reader.writer.first_heading
-        return reader.writer.finish(DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT)
+        return reader.writer.finish(
+            DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
+        )
 
 
 def _main_part(package: Package) -> str:

@@ -40,7 +40,7 @@ def parse_odp(path: Path) -> ParsedDocument:
             _slide(reader, page, number, footers)
         title = reader.title or meta_title(package)
         nothing = f"No slide that is shown holds text, of {len(pages):,} in the presentation."
-        hint = "Save it as PDF, run text recognition (OCR) on that, and upload the result; or show its hidden slides."
+        hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
         return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
 
 

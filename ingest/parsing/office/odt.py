@@ -7,7 +7,7 @@ from ingest.parsing.office import ODT_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import OFFICE
 from ingest.parsing.office.package import open_package
-from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 
 
@@ -27,4 +27,6 @@ def parse_odt(path: Path) -> ParsedDocument:
         for text in footers:
             reader.writer.paragraph(text)
         title = reader.title or meta_title(package) or reader.writer.first_heading
-        return reader.writer.finish(ODT_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT)
+        return reader.writer.finish(
+            ODT_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT, picture_hint=PICTURE_HINT
+        )

@@ -40,7 +40,7 @@ def parse_pptx(path: Path) -> ParsedDocument:
         slides = reader.read()
         title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
         nothing = f"No slide that is shown holds text, of {slides:,} in the presentation."
-        hint = "Save it as PDF, run text recognition (OCR) on that, and upload the result; or show its hidden slides."
+        hint = "Save it as PDF and upload that: text in its pictures is recognized then. Or show its hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
 
 

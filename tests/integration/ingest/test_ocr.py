@@ -159,6 +159,14 @@ def test_a_page_whose_only_text_is_in_a_small_picture_is_read(tmp_path: Path) ->
     assert found == {OmissionKind.PAGE_WITHOUT_TEXT: (1, "page 2"), OmissionKind.IMAGE: (1, "")}
 
 
+def test_a_scan_in_which_no_text_is_recognized_is_not_sent_away_to_be_recognized(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    Image.new("RGB", (400, 600), "white").save(path, "PDF")
+    with ParserSandbox() as parser, pytest.raises(NoTextError) as failed:
+        parser.parse(path, "application/pdf", name="a.pdf")
+    assert "No text was recognized in its pictures" in failed.value.hint
+
+
 def test_without_the_extra_a_pdf_names_its_scanned_pages_and_a_scan_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

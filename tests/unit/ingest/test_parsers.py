@@ -1,12 +1,15 @@
+import io
 from pathlib import Path
 
+import docx as python_docx
 import pytest
+from PIL import Image
 
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import NO_LAYOUT
 from ingest.normalize import normalize
 from ingest.parsing.child import answer
-from ingest.parsing.containers import OFFICE_ENCRYPTED
+from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED
 from ingest.parsing.html import parse_html
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
@@ -206,3 +209,39 @@ def test_a_source_that_cannot_fit_is_refused_before_it_is_read(tmp_path: Path) -
         assert answer(path, media_type, tmp_path, limits, not_called)["code"] == ParserLimitError.code
     path.write_bytes("a;b\n1;2\n".encode("utf-16"))
     assert answer(path, "text/csv", tmp_path, ParserLimits(text_bytes=10), parser_for) == {}
+
+
+def _word_of_a_scan() -> bytes:
+    picture, file = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (80, 80), "white").save(picture, "PNG")
+    document = python_docx.Document()
+    document.add_picture(picture)
+    document.save(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content"),
+    [
+        (DOCX, _word_of_a_scan()),
+        ("application/rtf", rb"{\rtf1\ansi {\pict\pngblip 89504e47}\par}"),
+        ("text/html", b"<html><body><img src='scan.png'></body></html>"),
+    ],
+    ids=["docx", "rtf", "html"],
+)
+def test_a_document_of_pictures_says_in_which_form_their_text_is_recognized(
+    tmp_path: Path, media_type: str, content: bytes
+) -> None:
+    path = tmp_path / "scan"
+    path.write_bytes(content)
+    with pytest.raises(NoTextError) as failed:
+        parser_for(media_type)(path)
+    assert "Save it as PDF" in failed.value.hint
+
+
+def test_a_document_of_nothing_does_not_speak_of_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(b"<html><body></body></html>")
+    with pytest.raises(NoTextError) as failed:
+        parser_for("text/html")(path)
+    assert "saved completely" in failed.value.hint
