@@ -54,6 +54,31 @@ class TextBox:
 
 
 @dataclass
+class UsedPart:
+    """The rows and columns, from 0, between a sheet's outermost cells with a value. `right` is -1 without any."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = -1
+    right: int = -1
+
+    @property
+    def cells(self) -> int:
+        return (self.bottom - self.top + 1) * (self.right - self.left + 1)
+
+    def holds(self, row: int, column: int) -> bool:
+        """True if a cell with a value there would not widen it."""
+        return self.top <= row <= self.bottom and self.left <= column <= self.right
+
+    def widen(self, row: int, column: int) -> None:
+        """Have it reach to a cell."""
+        if self.right < 0:
+            self.top, self.left = row, column
+        self.top, self.left = min(self.top, row), min(self.left, column)
+        self.bottom, self.right = max(self.bottom, row), max(self.right, column)
+
+
+@dataclass
 class SheetFacts:
     """What is known of one sheet beside its values; rows and columns that are hidden are counted."""
 
@@ -69,6 +94,7 @@ class SheetFacts:
     comments: list[Comment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)
     hidden_text_boxes: int = 0
+    used: UsedPart = field(default_factory=UsedPart)
 
 
 @dataclass

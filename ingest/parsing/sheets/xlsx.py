@@ -7,14 +7,18 @@ from typing import IO
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError
+from ingest.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.facts import Comment, SheetFacts, UsedPart, WorkbookFacts
+from ingest.parsing.sheets.headers import letters
 from ingest.parsing.sheets.text_boxes import read_text_boxes
 
 _LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
 _BLOCK = 1 << 20
+_NAME_CHARS = 40
+# calamine takes 32 bytes for each cell of the used part, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
+_MOST_CELLS = 40_000_000
 _PERCENT_FORMATS = frozenset({"9", "10"})  # those that need no code (ECMA-376 part 1, 18.8.30)
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
@@ -46,6 +50,7 @@ def xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
         if relation and relation.kind == "worksheet" and relation.target in names:
             found = SheetFacts()
             _read_sheet(archive, relation.target, units, found)
+            _require_bounded(found.used, sheet.get("name", ""))
             found.comments.extend(_comments(package, relation.target))
             read_text_boxes(package, relation.target, found)
             facts.sheets[sheet.get("name", "")] = found
@@ -110,6 +115,21 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
         raise DamagedDocumentError(f"The part {name[:200]} of the workbook is damaged.") from error
 
 
+def _require_bounded(used: UsedPart, sheet: str) -> None:
+    """Raise `ParserLimitError` for a sheet that calamine has no memory for: it holds the cells between others too."""
+    if used.cells > _MOST_CELLS:
+        last = f"{letters(used.right)}{used.bottom + 1}"
+        raise ParserLimitError(
+            f"Sheet {sheet[:_NAME_CHARS]} reaches from {letters(used.left)}{used.top + 1} to {last}: {used.cells:,} "
+            f"cells, most of them empty. At most {_MOST_CELLS:,} are read.",
+            hint=f"Delete what stands far from the other cells, up to {last}, save the file and upload it again.",
+        )
+
+
+def _has_value(cell: etree._Element) -> bool:
+    return bool(cell.findtext("{*}v")) or cell.find("{*}is") is not None
+
+
 def _is_worth_reading(file: IO[bytes]) -> bool:
     before = b""
     while block := file.read(_BLOCK):
@@ -131,6 +151,8 @@ def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: Sh
     for cell in row:
         found = _reference.fullmatch(cell.get("r", ""))
         column = _column(found[1]) if found else column + 1
+        if len(cell) and not facts.used.holds(number, column) and _has_value(cell):
+            facts.used.widen(number, column)
         if unit := units.get(cell.get("s", "")):
             facts.units.add(number, column, unit)
         kind = cell.get("t")

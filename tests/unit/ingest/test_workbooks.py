@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError
+from ingest.errors import (
+    DamagedDocumentError,
+    EncryptedDocumentError,
+    LeadlineError,
+    NoTextError,
+    ParserLimitError,
+)
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX, container_type
 from ingest.parsing.registry import tables_of
@@ -577,3 +584,18 @@ def test_nothing_else_that_ends_a_parser_is_taken_for_damage(
     monkeypatch.setattr(workbook, "_opened", opened)
     with pytest.raises(error):
         _parsed(tmp_path, xlsx({"Costs": COSTS}))
+
+
+def test_a_cell_far_from_the_others_is_named_and_one_that_is_only_coloured_does_no_harm(tmp_path: Path) -> None:
+    def make(book: xlsxwriter.Workbook, *, stray: bool) -> None:
+        sheet = book.add_worksheet("Costs")
+        sheet.write("B2", "Rent")
+        if stray:
+            sheet.write("ZZ900000", " ")
+        else:
+            sheet.write_blank("ZZ900000", None, book.add_format({"bg_color": "yellow"}))
+
+    assert "Rent" in _parsed(tmp_path, _made(partial(make, stray=False))).text
+    with pytest.raises(ParserLimitError, match="Costs reaches from B2 to ZZ900000: 630,899,299 cells") as failed:
+        xlsx_facts(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
+    assert "ZZ900000" in failed.value.hint
