@@ -8,7 +8,17 @@ from fastapi import APIRouter, Query, Response
 from api.access import Admin, Anybody, Served, missing_scope
 from api.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn
+from api.problems import ApiError
 from ingest.identity import Principal, Scope
+
+
+class KeyNeedsUserError(ApiError):
+    """An admin who is a user cannot make an admin's key that belongs to no user."""
+
+    code = "key_needs_user"
+    status = 403
+    default_hint = "Name a user for the key, or use an admin's key that belongs to no user."
+
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
@@ -25,9 +35,11 @@ def me(caller: Anybody) -> PrincipalOut:
 def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> NewKeyOut:
     """Make a key of the caller's tenant; its text is in this answer and is never shown again.
 
-    A key with a `user` sees what that user may see. Only an operator can give the scope `operator`.
+    A key with a `user` sees what that user may see. Only an operator can give the scope `operator`, and an admin who is
+    a user gives the scope `admin` only to keys with a `user`.
     """
     require_right(caller, body.scopes)
+    _require_user(caller, body.user, body.scopes)
     made = served.keys.issue(
         caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_seconds(body.expires_at)
     )
@@ -62,6 +74,7 @@ def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOu
     }
     if "scopes" in changes:
         require_right(caller, changes["scopes"])
+        _require_user(caller, served.keys.key(caller.tenant_id, key_id).user, changes["scopes"])
     if "expires_at" in changes:
         changes["expires_at"] = _seconds(body.expires_at)
     return KeyOut.of(served.keys.change(caller.tenant_id, key_id, changes))
@@ -75,7 +88,9 @@ def rotate(
 
     Both are valid for `grace_seconds`, a day if not said otherwise; then the old one ends.
     """
-    require_right(caller, served.keys.key(caller.tenant_id, key_id).scopes)
+    key = served.keys.key(caller.tenant_id, key_id)
+    require_right(caller, key.scopes)
+    _require_user(caller, key.user, key.scopes)
     made = served.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
     return NewKeyOut.issued(made)
@@ -93,6 +108,13 @@ def require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> N
     # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise missing_scope(Scope.OPERATOR)
+
+
+def _require_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
+    """Let no admin who is a user have a key that reads every document. Raises `KeyNeedsUserError`."""
+    # guard: admin-key-needs-user
+    if caller.user is not None and user is None and Scope.ADMIN in scopes:
+        raise KeyNeedsUserError("A key with the scope `admin` and without a user sees every document of the tenant.")
 
 
 def _seconds(instant: datetime | None) -> float | None:

@@ -123,6 +123,24 @@ def test_an_admin_makes_keys_and_users_of_its_tenant_and_nobody_else_does(api: A
     assert api.http.get("/v1/me", headers=hers).status_code == 401
 
 
+def test_an_admin_who_is_a_user_gets_no_key_that_reads_every_document(api: AskedApi) -> None:
+    api.services.identities.users.create("ann", "olga", [])
+    everything = headers(api, Scope.ADMIN)
+    _, secret = api.services.keys.issue("ann", "olga", scopes=[Scope.ADMIN, Scope.READ], user="olga")
+    hers = {"Authorization": f"Bearer {secret}"}
+    refused = api.http.post("/v1/keys", json={"name": "all", "scopes": ["admin", "read"]}, headers=hers)
+    assert refused.status_code == 403
+    assert refused.json()["code"] == "key_needs_user"
+    harmless = api.http.post("/v1/keys", json={"name": "reader", "scopes": ["read"]}, headers=hers)
+    path = f"/v1/keys/{harmless.json()['id']}"
+    changed = api.http.patch(path, json={"scopes": ["admin"]}, headers=hers)
+    assert (changed.status_code, changed.json()["code"]) == (403, "key_needs_user")
+    assert api.http.patch(path, json={"scopes": ["admin", "read"]}, headers=everything).status_code == 200
+    assert api.http.post(f"{path}/rotate", headers=hers).json()["code"] == "key_needs_user"
+    own = {"name": "mine", "scopes": ["admin", "read"], "user": "olga"}
+    assert api.http.post("/v1/keys", json=own, headers=hers).status_code == 201
+
+
 def test_only_an_operator_makes_tenants_and_operators(api: AskedApi) -> None:
     admin, operator = headers(api, Scope.ADMIN), headers(api, Scope.OPERATOR)
     refused = api.http.post("/v1/keys", json={"name": "mine", "scopes": ["operator"]}, headers=admin)
