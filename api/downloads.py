@@ -7,6 +7,7 @@ from fastapi import Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from ingest.blobs import BlobStore
+from ingest.errors import OriginalLostError
 
 _TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -15,14 +16,14 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 def download(blobs: BlobStore, key: str, request: Request, headers: Mapping[str, str]) -> Response:
     """Return a blob. A file of this machine is sent as such; others are read a block at a time.
 
-    Several ranges in one request are answered with all of it, as RFC 9110 allows. Raises `KeyError`.
+    Several ranges in one request are answered with all of it, as RFC 9110 allows. Raises `OriginalLostError`.
     """
     path = blobs.file(key)
-    if path is not None:
+    if path is not None and path.is_file():
         return FileResponse(path, media_type=_TYPE, headers=dict(headers))
-    size = blobs.size(key)
+    size = None if path is not None else blobs.size(key)
     if size is None:
-        raise KeyError(key)
+        raise OriginalLostError("The original bytes are no longer in the store of files.")
     found = _range(request.headers.get("range", ""), size)
     start, end = found or (0, size)
     more = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(end - start)}

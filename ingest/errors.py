@@ -488,6 +488,13 @@ class TextLostError(IngestError):
     default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
+class OriginalLostError(IngestError):
+    """The catalog has the document, and its original bytes are not in the blobs."""
+
+    code = "original_lost"
+    default_hint = "Put the blobs back from a backup, or upload the document again; `leadline verify` lists all such."
+
+
 class ContentChangedError(IngestError):
     """Stored content of a document does not have the bytes that Leadline wrote."""
 
@@ -552,6 +559,17 @@ class InstallationMismatchError(CatalogError):
     default_hint = (
         "Put back the parts that belong together: `leadline installation show` says what each of them is. If they were "
         "brought together on purpose, stop the service, and tie them with `leadline installation adopt`."
+    )
+
+
+class CatalogDamagedError(CatalogError):
+    """The catalog's file is damaged, or is no database."""
+
+    code = "catalog_damaged"
+    public_detail = "The catalog is damaged."
+    default_hint = (
+        "Stop the service, keep a copy of the data folder, and restore a backup with `leadline restore`. Check the "
+        "disk first: damage to this file is often the first sign that it fails."
     )
 
 

@@ -47,12 +47,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest.catalog.tables import corpus_versions, documents, jobs, metadata, tenants
 from ingest.errors import (
     CatalogAccessError,
+    CatalogDamagedError,
     CatalogLimitError,
     CatalogSchemaError,
     CatalogUnavailableError,
@@ -336,7 +337,7 @@ class FrequentQuery:
                     self._connection = self._open()
                 # All rows: an unfinished statement would keep its snapshot of the catalog.
                 rows = self._connection.execute(self._text, [parameters[name] for name in self._names]).fetchall()
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 raise sqlite_error(error) or error from error
         return [self._row(*map(_read_value, self._readers, row)) for row in rows]
 
@@ -433,6 +434,8 @@ def _driver_errors(engine: Engine) -> Iterator[None]:
         raise (
             sqlite_error(error.orig) or error if engine.dialect.name == "sqlite" else _postgres_error(engine, error)
         ) from error
+    except DatabaseError as error:  # SQLite's driver has no narrower class for a damaged file
+        raise sqlite_error(error.orig) or error from error
 
 
 def sqlite_error(error: BaseException | None) -> LeadlineError | None:
@@ -442,6 +445,8 @@ def sqlite_error(error: BaseException | None) -> LeadlineError | None:
         return StorageFullError("The disk is full.")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CatalogUnavailableError(f"The catalog was locked for over {BUSY_SECONDS} seconds.")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return CatalogDamagedError(f"The catalog's file is damaged ({error}).")
     if name.startswith("SQLITE_CANTOPEN"):
         return CatalogAccessError("The catalog's file cannot be opened.", hint="Check that its folder is writable.")
     return None

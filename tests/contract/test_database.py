@@ -219,3 +219,21 @@ def test_a_row_is_new_once(engine: Engine) -> None:
         for is_new in (True, False):
             with write(engine) as connection:
                 assert insert_new(connection, table, **values) is is_new
+
+
+@pytest.mark.parametrize("first_byte", [0, 4096], ids=["the header", "the pages behind it"])
+def test_a_damaged_catalog_is_named_at_the_start_with_what_to_do(tmp_path: Path, first_byte: int) -> None:
+    path = tmp_path / "catalog.sqlite"
+    open_database(sqlite_url(path)).dispose()
+    with path.open("r+b") as file:
+        file.seek(first_byte)
+        file.write(b"\xa5" * (path.stat().st_size - first_byte))
+    refused: Exception | None = None
+    try:
+        with disposed(open_database(sqlite_url(path))) as engine:
+            Catalog(engine).ensure_tenant("ann")
+    except Exception as error:  # noqa: BLE001 - which one is what is asked
+        refused = error
+    assert isinstance(refused, LeadlineError), repr(refused)
+    assert refused.code == "catalog_damaged"
+    assert "leadline restore" in refused.hint
