@@ -34,9 +34,12 @@ def copies_of(connection: QdrantConnection, settings: QdrantServerSettings) -> C
     wanted = info.config.params.replication_factor or 1
     found = _copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
+    # The server lists copies, so a shard that has lost all of them is listed nowhere.
+    # guard: shard-without-copies
+    numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
         wanted,
-        [_shard(number, copies) for number, copies in sorted(found.items())],
+        [_shard(number, found.get(number, {})) for number in numbers],
         {node.id: node for node in _nodes(statuses, named)},
         is_sending=bool(shards.shard_transfers),
     )

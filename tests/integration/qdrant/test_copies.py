@@ -196,12 +196,23 @@ def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
 def test_a_copy_without_a_node_of_its_own_is_asked_for(
     at: GenerationsFixture, server: QdrantDouble, store: IndexStore, command: CliRunner
 ) -> None:
-    for peer in (2, 3):
-        server.remove(peer)
-    assert found(store).short
+    server.remove(3)
+    assert command.invoke(index.app, ["repair", "--yes"]).exit_code == 0
+    server.remove(2)
+    assert len(found(store).short) == 6
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
     assert "Add a node" in left.output
+
+
+def test_shards_that_lost_their_last_copy_are_counted_and_need_a_rebuild(
+    at: GenerationsFixture, server: QdrantDouble, store: IndexStore
+) -> None:
+    for peer in (2, 3):
+        server.remove(peer)
+    copies = found(store)
+    assert copies.describe().startswith("6 of 6 shards have fewer than 2 active copies, and 2 of these have none.")
+    assert "leadline index rebuild" in index.advice_on_copies(copies)
 
 
 def test_everything_that_looks_says_so(
