@@ -65,6 +65,7 @@ _message = re.compile(rf"\r?\n?{_field}")
 _mailbox = re.compile(
     rf"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d(?::\d\d)?[^\n]*\n>?{_field}"
 )
+_parts = re.compile(r"^content-type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
 # Text to a computer, but not to a reader.
 _WRITTEN_FORMATS = ((_RTF_MARK, "an RTF file"), (b"%!PS", "a PostScript file"))
@@ -173,10 +174,13 @@ def _kind_of_text(text: str, name: str, declared: str | None) -> str:
 def _is_message(text: str) -> bool:
     """True for a block of header fields with those two that every message has: From and Date (RFC 5322, 3.6).
 
-    One more, which only programs write, tells a message from a text that begins like one.
+    One more, which only programs write, tells a message from a text that begins like one. A web page in one file
+    (MHTML, RFC 2557) may have no sender, and is told by its parts.
     """
     block = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     names = {name.lower() for name in _field_name.findall(block)}
+    if "mime-version" in names and _parts.search(block):
+        return True
     return {"from", "date"} <= names and not names.isdisjoint({"message-id", "received", "mime-version", "return-path"})
 
 

@@ -85,10 +85,13 @@ class PagesParser:
         contents = [self._read(number) for number in numbers]
         edges = {content.number: page_edges(content) for content in contents}
         furniture = Furniture(list(edges.items()))
+        lines = [furniture.of(content, edges[content.number]) for content in contents]
+        if all(map(_is_all, contents, lines)):
+            lines = [[] for _ in contents]  # a line for each page, as of labels, is what the document says
         found = []
-        for content in contents:
+        for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
-            running = self._without_running_lines(content, furniture.of(content, edges[content.number]))
+            running = self._without_running_lines(content, each)
             found.append((page_regions(content), running))
             content.words = []
         leading = Leading(page for page, _ in found)
@@ -129,6 +132,11 @@ class PagesParser:
             omit(OmissionKind.OTHER, seen.comments, "comments")
         if seen.running_lines:
             omit(OmissionKind.OTHER, seen.running_lines, _RUNNING)
+
+
+def _is_all(content: PageContent, running: Sequence[tuple[str, Row]]) -> bool:
+    """True if a page has no words but those of its running lines."""
+    return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
 
 
 def _largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:

@@ -241,6 +241,16 @@ def test_a_sentence_that_goes_on_on_the_next_page_is_one_paragraph_there_and_her
     assert _omitted(document) == {OmissionKind.OTHER: 4}
 
 
+def test_a_single_line_on_each_page_is_what_the_document_says_and_no_running_line(file: Path) -> None:
+    drawing = Drawing()
+    for number in range(1, 6):
+        drawing.line(f"Locker {number}", 60, 740)
+        drawing.next_page()
+    document = _parsed(file, drawing)
+    assert document.text.split("\n\n") == [f"Locker {number}" for number in range(1, 6)]
+    assert OmissionKind.OTHER not in _omitted(document)
+
+
 def test_a_title_in_large_type_is_none_of_the_running_lines_that_repeat_it(file: Path) -> None:
     drawing = Drawing()
     for page in range(5):

@@ -91,4 +91,5 @@ def test_a_web_page_in_one_file_is_a_message_though_word_names_no_sender_in_it()
     head = b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="a"\r\n\r\n--a\r\n\r\n<p>Hi'
     assert sniff(head, "tides.mht", None) == EML
     assert sniff(head, "tides.mhtml", "multipart/related") == EML
+    assert sniff(head, "exported.doc", "application/msword") == EML
     assert sniff(b"The tide: a page.", "notes.mht", None) == "text/plain"
