@@ -204,13 +204,13 @@ def _assemble(
     def ingest_task() -> IngestTask:
         parser = ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
         stack.callback(parser.close)
-        return IngestTask(deps, parser, room=settings.entry_room)
+        return IngestTask(deps, parser, room=settings.entry_room, first_try_seconds=settings.first_try_seconds)
 
     doorbell = ThreadDoorbell()
     asking = open_asking(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
-        [ingest_task()],
+        [ingest_task() for _ in range(settings.parsers)],
         EmbedTask(deps),
         CollectTask(deps),
         doorbell,

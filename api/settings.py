@@ -157,6 +157,12 @@ class Settings(
     task_seconds: float = Field(
         900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."
     )
+    parsers: int = Field(
+        2,
+        ge=2,
+        le=64,
+        description="Documents that are parsed at once, each by a process of its own that may take 1.5 GB.",
+    )
     runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
     answers_at_once: int = Field(
         64,

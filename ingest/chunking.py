@@ -11,7 +11,7 @@ cost as much as whole libraries. All rows are in the record table, and so within
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.layout import Layout, Omission, OmissionKind, TableSpan
@@ -21,6 +21,7 @@ DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a tok
 # Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
 INDEXED_ROWS = 100_000
 _CONTEXT_CHARS = 200
+_BETWEEN_LOOKS = 1_000  # chunks: a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ def chunk_text(
     *,
     max_chars: int = DEFAULT_MAX_CHARS,
     table_rows: int = INDEXED_ROWS,
+    look: Callable[[], None] | None = None,
 ) -> list[Chunk]:
     """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long.
 
     Between them is only white space, or what `unindexed` returns. Rows that are more than a line are known from the
-    positions of their cells. Time is linear in the text.
+    positions of their cells. Time is linear in the text. `look` is called now and then; what it raises ends the work.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
@@ -80,6 +82,8 @@ def chunk_text(
         # guard: long-table-rows
         for begin, stop in _without(section.start, section.end, left_out):
             for start, end in _split(text, begin, stop, max_chars, rows):
+                if look is not None and len(chunks) % _BETWEEN_LOOKS == 0:
+                    look()
                 place = layout.place_at(start)
                 chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
     return chunks

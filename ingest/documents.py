@@ -55,6 +55,37 @@ class JobKind(StrEnum):
     REEMBED = "reembed"
 
 
+class Lane(StrEnum):
+    """The line in which a job waits among those of its kind, by the time that it takes.
+
+    `quick` jobs are of small documents and are claimed together. A `large` job is claimed by itself, in turn with its
+    tenant's quick ones. A job whose first try took too long is `slow`: it waits for a worker that nobody else needs, or
+    for the turn of this lane.
+    """
+
+    QUICK = "quick"
+    LARGE = "large"
+    SLOW = "slow"
+
+
+ALL_LANES = frozenset(Lane)
+FIRST_TRIES = frozenset({Lane.QUICK, Lane.LARGE})
+
+# A document with a larger file is `large`, and so is one of more chunks for the job that embeds it.
+QUICK_BYTES = 256 * 1024
+QUICK_CHUNKS = 128
+
+
+def ingest_lane(size_bytes: int) -> Lane:
+    """Return the lane for a new document with a file of this size."""
+    return Lane.LARGE if size_bytes > QUICK_BYTES else Lane.QUICK
+
+
+def embed_lane(chunks: int) -> Lane:
+    """Return the lane for the embedding of a document with so many chunks."""
+    return Lane.LARGE if chunks > QUICK_CHUNKS else Lane.QUICK
+
+
 # Jobs that make a version: when one fails, so does the version.
 MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
 
@@ -222,6 +253,7 @@ class Job:
     attempt: int
     fence: int
     generation: int = 0
+    lane: Lane = Lane.QUICK
     trace: str | None = None
 
 

@@ -33,6 +33,7 @@ from workers.job_runner import JobRunner
 from workers.parts import Parts, parts_over
 from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
+from workers.turns import FIRST_TRY_SECONDS
 from workers.webhooks import WebhookSender
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,10 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
+# A task works for this share of its time limit and then rings for the next, so that no step comes near the limit; and
+# for no more seconds than these, so that other kinds of work get their turn in this process.
 _SLICE = 0.25
+_SLICE_SECONDS = 15.0
 
 
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
@@ -115,6 +118,7 @@ class WorkerProcess:
         webhooks: WebhookSettings,
         answers: Answers | None = None,
         room: EntryRoom = DEFAULT_ROOM,
+        first_try_seconds: float = FIRST_TRY_SECONDS,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
@@ -126,7 +130,7 @@ class WorkerProcess:
         deps = parts.worker_deps()
         self._runner = JobRunner(
             parts.jobs,
-            IngestTask(deps, parser, room=room),
+            IngestTask(deps, parser, room=room, first_try_seconds=first_try_seconds),
             EmbedTask(deps),
             CollectTask(deps),
             stopping=stopping,
@@ -216,11 +220,12 @@ def open_worker_process(
             parser,
             stopping=stopping,
             ring=ring,
-            slice_seconds=_SLICE * settings.task_seconds,
+            slice_seconds=min(_SLICE_SECONDS, _SLICE * settings.task_seconds),
             retention=settings.retention,
             webhooks=settings,
             answers=answers,
             room=settings.entry_room,
+            first_try_seconds=settings.first_try_seconds,
         )
         stack.callback(process.close)
         yield process

@@ -27,7 +27,8 @@ class EmbedTask:
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Embed the versions of jobs that were claimed together.
 
-        Small versions share batches; a long one is recorded batch by batch and resumed where it was. Raises `Stopping`.
+        Small versions share batches; a long one is recorded batch by batch and resumed where it was. After each batch
+        others may have a turn. Raises `Stopping` then, or when `stopping` says so.
         """
         try:
             with self._deps.generations.of(jobs[0].generation) as made:
@@ -42,25 +43,25 @@ class EmbedTask:
         versions = self._deps.catalog.versions([job.version_id for job in jobs])
         replaced = self._deps.catalog.replaced_by(list(versions))
         small: list[tuple[Job, Portion]] = []
+        long: list[tuple[Job, Portion]] = []
         for job in jobs:
             version = versions[job.version_id]
             chunks = self._deps.texts.map(version.id).chunks
             portion = Portion(version, chunks, staged=version.id in replaced)
-            if len(chunks) > self._batch_chunks // 2:
-                self._run_long(job, portion, made, writer, stopping)
-            else:
-                small.append((job, portion))
-        for some in self._together(small):
-            if stopping():
+            (long if len(chunks) > self._batch_chunks // 2 else small).append((job, portion))
+        for number, some in enumerate(self._together(small)):
+            if stopping() or (number and self._deps.jobs.should_give_way(jobs)):
                 raise Stopping
             written = writer.write([portion for _, portion in some])
             self._finish([_report(job, p, w, made.index) for (job, p), w in zip(some, written, strict=True)])
+        for job, portion in long:
+            self._run_long(job, portion, made, writer, stopping)
 
     def _together(self, small: Sequence[tuple[Job, Portion]]) -> Iterator[Sequence[tuple[Job, Portion]]]:
-        """Group small versions into a few batches of chunks each, so that no step takes a slow encoder minutes."""
+        """Group small versions into batches, each of about as many chunks as others wait for at most."""
         some: list[tuple[Job, Portion]] = []
         for job, portion in small:
-            if some and sum(len(each.chunks) for _, each in some) + len(portion.chunks) > 4 * self._batch_chunks:
+            if some and sum(len(each.chunks) for _, each in some) + len(portion.chunks) > self._batch_chunks:
                 yield some
                 some = []
             some.append((job, portion))
@@ -87,6 +88,8 @@ class EmbedTask:
                 chunks_reused=total.reused,
                 tokens=total.tokens,
             )
+            if done < len(whole.chunks) and deps.jobs.should_give_way([job]):
+                raise Stopping
         self._finish([_report(job, whole, total, made.index)])
 
     def _finish(self, finished: Sequence[EmbedReport]) -> None:

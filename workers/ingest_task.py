@@ -14,12 +14,12 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import Chunk, chunk_text, left_out_rows
-from ingest.documents import Document, IngestReport, Job, Version, VersionState
+from ingest.documents import QUICK_BYTES, Document, IngestReport, Job, Version, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.parsing.registry import is_container
-from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking
+from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.tables import named_tables
 from ingest.texts import VersionText
 from ingest.tracing import span
@@ -29,15 +29,15 @@ from retrieval.index import IndexedChunk, IndexWriter, SparseVector
 from retrieval.languages import Language, language_of
 from workers.access import write_new_points
 from workers.entries import EntryStore
+from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, Turn
 from workers.vectors import indexed_chunks, indexed_text, word_weights
 from workers.worker_deps import Stopping, WorkerDeps
 
 # Limits of a claim: bytes of all files together, and documents.
-TOGETHER_BYTES = 256 * 1024
+TOGETHER_BYTES = QUICK_BYTES
 TOGETHER_DOCUMENTS = 32
-# When parsing has taken this long, or has given this much text, the remaining documents go back into the queue: so a
+# When parsing has taken some seconds, or has given this much text, the remaining documents go back into the queue: so a
 # file that is slow or grows a thousandfold delays the documents parsed before it once, and those behind it not at all.
-_TOGETHER_SECONDS = 2.0
 _TOGETHER_CHARACTERS = 4_000_000
 _INDEX_BATCH = 512
 
@@ -124,10 +124,15 @@ class IngestTask:
         *,
         room: EntryRoom = DEFAULT_ROOM,
         batch_chunks: int = _INDEX_BATCH,
+        first_try_seconds: float = FIRST_TRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`room` bounds what is taken out of an uploaded container, with all containers in it."""
+        """Prepare the task; `room` bounds what is taken out of an uploaded container, with all containers in it.
+
+        `first_try_seconds` is how long a document may take before others go first; see `workers.turns`.
+        """
         self._room = room
+        self._first_try_seconds = first_try_seconds
         self._stores: dict[str, EntryStore] = {}
         self._deps = deps
         self._parser = parser
@@ -135,15 +140,15 @@ class IngestTask:
         self._clock = clock
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Run one job. Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
+        """Run one job. Raises the `ParseError`s, `LeaseLostError`, `PutBack` and `Stopping`."""
         for failure in self.run_together([job], stopping):
             raise failure.error
 
     def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
         """Run jobs that were claimed together and return the failures; one failure does not stop the other jobs.
 
-        Jobs whose turn did not come fail with `Stopping`. Raises errors that concern all of them, such as an index that
-        is away; then nothing is committed.
+        Jobs whose turn did not come fail with `Stopping`, and those that took too long with `PutBack`. Raises errors
+        that concern all of them, such as an index that is away; then nothing is committed.
         """
         self._stores = {}
         with self._deps.generations.of(jobs[0].generation) as made:
@@ -160,8 +165,9 @@ class IngestTask:
         self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]
     ) -> list[JobFailure]:
         deps = self._deps
+        only = self._turn(jobs[0], stopping) if len(jobs) == 1 else None
         lost = deps.jobs.progress_together(VersionState.PARSING, {job: {} for job in jobs})
-        parsed, failures = self._parse_each([job for job in jobs if job not in lost], stopping)
+        parsed, failures = self._parse_each([job for job in jobs if job not in lost], only, stopping)
         if parsed:
             deps.texts.save_all([version.stored_text for version in parsed])
             for version in parsed:
@@ -172,7 +178,7 @@ class IngestTask:
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
             with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
-                lost += self._index(parsed, made, stopping)
+                lost += self._index(parsed, made, stopping, only.look if only else unasked)
                 write_new_points(deps.catalog, made.index, [(each.document.id, each.version.id) for each in parsed])
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
@@ -181,8 +187,18 @@ class IngestTask:
             reach("ingest.committed")
         return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
 
+    def _turn(self, job: Job, stopping: Callable[[], bool], *, is_shared: bool = False) -> Turn:
+        return Turn(
+            self._deps.jobs,
+            job,
+            is_shared=is_shared,
+            first_try_seconds=self._first_try_seconds,
+            stopping=stopping,
+            clock=self._clock,
+        )
+
     def _parse_each(
-        self, jobs: Sequence[Job], stopping: Callable[[], bool]
+        self, jobs: Sequence[Job], only: Turn | None, stopping: Callable[[], bool]
     ) -> tuple[list[_ParsedVersion], list[JobFailure]]:
         deps = self._deps
         documents = deps.catalog.live([job.document_id for job in jobs])
@@ -198,7 +214,8 @@ class IngestTask:
                 if job.document_id not in documents or job.version_id not in versions:
                     raise DocumentNotFoundError(f"There is no document {job.document_id!r}.")
                 document, version = documents[job.document_id], versions[job.version_id]
-                parsed.append(self._parse(job, document, version, alone=len(jobs) == 1))
+                turn = only or self._turn(job, stopping, is_shared=bool(parsed or jobs[number + 1 :]))
+                parsed.append(self._parse(job, document, version, turn, alone=only is not None))
             # One document's error must not stop the others.
             except Exception as error:  # noqa: BLE001 - `workers.errors` decides what it means for the job
                 failures.append(JobFailure(job, error))
@@ -206,9 +223,9 @@ class IngestTask:
 
     def _has_enough(self, parsed: Sequence[_ParsedVersion], begun: float) -> bool:
         characters = sum(len(version.parsed.text) for version in parsed)
-        return self._clock() - begun > _TOGETHER_SECONDS or characters > _TOGETHER_CHARACTERS
+        return self._clock() - begun > TOGETHER_SECONDS or characters > _TOGETHER_CHARACTERS
 
-    def _parse(self, job: Job, document: Document, version: Version, *, alone: bool) -> _ParsedVersion:
+    def _parse(self, job: Job, document: Document, version: Version, turn: Turn, *, alone: bool) -> _ParsedVersion:
         deps = self._deps
         store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
         attributes = {"leadline.document": document.id, "leadline.media_type": version.media_type}
@@ -219,12 +236,13 @@ class IngestTask:
                 name=version.name,
                 unpacking=self._unpacking(document, version, store),
                 progress=partial(self._tell_progress, job),
+                look=turn.look,
             )
         reach("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, look=turn.look)
         unsearched = left_out_rows(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.entries())
@@ -248,7 +266,13 @@ class IngestTask:
         """Show the places parsed so far, and extend the lease; a lost one ends the job at its next step."""
         self._deps.jobs.progress_together(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
-    def _index(self, parsed: Sequence[_ParsedVersion], made: OpenGeneration, stopping: Callable[[], bool]) -> list[Job]:
+    def _index(
+        self,
+        parsed: Sequence[_ParsedVersion],
+        made: OpenGeneration,
+        stopping: Callable[[], bool],
+        look: Callable[[], None],
+    ) -> list[Job]:
         """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
         deps = self._deps
         lost: set[Job] = set()
@@ -256,6 +280,7 @@ class IngestTask:
         for at in range(0, len(points), self._batch_chunks):
             if stopping():
                 raise Stopping
+            look()
             some = points[at : at + self._batch_chunks]
             sparse = [point.word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}

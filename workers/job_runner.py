@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NoReturn
@@ -11,7 +11,7 @@ import structlog
 from opentelemetry.trace import Span, SpanKind
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Job, JobKind
+from ingest.documents import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
 from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.faultpoints import reach
 from ingest.tracing import span
@@ -23,6 +23,7 @@ from workers.metrics import JOB_SECONDS, note_job
 from workers.reembed_task import ReembedTask
 from workers.run_task import RunTask
 from workers.steps import Steps
+from workers.turns import PutBack
 from workers.worker_deps import Stopping
 
 # Small documents are made searchable together and embedded together, and collections are short.
@@ -70,14 +71,15 @@ class JobRunner:
         self.steps = Steps()
         self._stopping = stopping = self.steps.marking(stopping)
         self._pausing = lambda: stopping() or slice_over()
+        self._gave_way = False
         self._held: dict[int, tuple[Job, int]] = {}
         self._lock = threading.Lock()
 
-    def once(self, kind: JobKind) -> int:
+    def once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
         """Claim the next waiting jobs of a kind and run them; returns how many. Without an `answer` task, no runs."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
-        claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
+        claimed = self._claim(kind, lanes)
         if not claimed:
             return 0
         with self._lock:
@@ -101,6 +103,15 @@ class JobRunner:
                 for job in claimed:
                     self._held.pop(job.id, None)
         return len(claimed)
+
+    def _claim(self, kind: JobKind, lanes: Collection[Lane]) -> list[Job]:
+        claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
+        if kind is JobKind.INGEST and self._gave_way:
+            self._gave_way = False
+            # Those that a document was put back for go first; otherwise the same one could be claimed again.
+            if claimed := claim(lanes=FIRST_TRIES):
+                return claimed
+        return claim(lanes=lanes)
 
     def keep_leases(self) -> None:
         """Extend the lease of every job that is running."""
@@ -147,6 +158,12 @@ class JobRunner:
         except Stopping:
             self._each(held, self._jobs.hand_back)
             note_job(held[0].kind, "handed_back", len(held))
+        except PutBack as ended:
+            self._gave_way = True
+            self._each(held, partial(self._jobs.put_back, lane=ended.lane))
+            note_job(held[0].kind, "put_back", len(held))
+        except LeaseLostError:
+            log.info("job was withdrawn or taken over")
         # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
         except Exception as error:
             log.warning("job failed", error=repr(error), exc_info=_is_defect(error))

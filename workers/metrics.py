@@ -20,7 +20,7 @@ JOB_SECONDS = Histogram(
 
 
 def note_job(kind: JobKind, outcome: str, jobs: int) -> None:
-    """Count jobs as `done`, `handed_back`, `postponed`, `retried` or `failed`."""
+    """Count jobs as `done`, `handed_back`, `put_back`, `postponed`, `retried` or `failed`."""
     JOBS.labels(kind.value, outcome).inc(jobs)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import JobKind
+from ingest.documents import JobKind, Lane
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
@@ -32,6 +32,8 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _KEEPING_UP_SECONDS = 2.0
 # Embedding never stands back for longer than this.
 _EMBED_PATIENCE_SECONDS = 60.0
+# While it stands back, small documents are still embedded this often: it takes a moment, and they wait for no book.
+_QUICK_EVERY_SECONDS = 5.0
 _TIDY_SECONDS = 3600.0
 
 
@@ -88,16 +90,15 @@ class WorkerThreads:
         self._interrupted: dict[int, float] = {}
         self._abandoned: set[int] = set()
         self._successors: dict[int, Callable[[], None]] = {}
-        self._embedder = JobRunner(
-            jobs, embed=embed, stopping=self._stop.is_set, slice_over=self._embedding_stands_back
-        )
+        self._embedder = JobRunner(jobs, embed=embed, stopping=self._stop.is_set, slice_over=self._is_slice_over)
         self._answerers = [
             JobRunner(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
             for _ in range(runs_at_once if answer is not None else 0)
         ]
         self._builds_first = builds_first
         self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
-        self._last_embed = self._last_build = time.monotonic()
+        self._last_embed = self._last_build = self._last_quick = time.monotonic()
+        self._spared_batches = 0
         self._tidy = tidy
         self._settle = settle
         self._remove_tenants = remove_tenants
@@ -180,11 +181,22 @@ class WorkerThreads:
         return self._has_room() and bool(runner.once(JobKind.RUN))
 
     def _embed_once(self) -> bool:
-        if self._embedding_stands_back() or not self._has_room():
+        if not self._has_room():
             return False
+        if self._embedding_stands_back():
+            if time.monotonic() - self._last_quick < _QUICK_EVERY_SECONDS:
+                return False
+            self._last_quick, self._spared_batches = time.monotonic(), 1
+            return bool(self._embedder.once(JobKind.EMBED, {Lane.QUICK}))
         embedded = self._embedder.once(JobKind.EMBED)
-        self._last_embed = time.monotonic()
+        self._last_embed = self._last_quick = time.monotonic()
         return bool(embedded)
+
+    def _is_slice_over(self) -> bool:
+        if self._spared_batches:
+            self._spared_batches -= 1
+            return False
+        return self._embedding_stands_back()
 
     def _embedding_stands_back(self) -> bool:
         if time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS:

@@ -28,7 +28,7 @@ from ingest.catalog.quotas import Rules
 from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
 from ingest.catalog.tables import documents, staged_entries, versions
 from ingest.catalog.versions import replace_document, version_row
-from ingest.documents import Document, Job, JobKind, Priority, Version, VersionState, entry_id, version_id
+from ingest.documents import Document, Job, JobKind, Priority, Version, VersionState, entry_id, ingest_lane, version_id
 from ingest.entries import Entry
 from ingest.errors import StorageQuotaExceededError
 from ingest.layout import Omission, OmissionKind
@@ -269,7 +269,8 @@ def _insert(connection: Connection, container: Document, arrivals: Mapping[str, 
     write_readers(connection, ids, first.readers)
     write_attributes(connection, container.tenant_id, ids, first.attributes)
     queued = [(container.tenant_id, identifier, version) for identifier, version, _ in of_version]
-    queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority)
+    lanes = [ingest_lane(arrival.size_bytes) for arrival in arrivals.values()]
+    queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority, lanes=lanes)
     relist(connection, ids)
     enter_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
     return ids

@@ -4,19 +4,19 @@ A version has one job of each kind, which is queued again when it is needed agai
 """
 
 import time
-from collections.abc import Collection, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
 
 from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, now, put, upsert
+from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
 from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.outbox import publish
 from ingest.catalog.run_log import end_run
-from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
-from ingest.documents import MAKING, Failure, Job, JobKind, Priority, VersionState
+from ingest.catalog.tables import jobs, pauses, turns, versions
+from ingest.documents import ALL_LANES, MAKING, Failure, Job, JobKind, Lane, Priority, VersionState
 from ingest.runs import RunState
 from ingest.tracing import traceparent
 from ingest.webhooks import EventType
@@ -36,12 +36,13 @@ def queue_job(
     version_id: str,
     priority: int = Priority.BULK,
     not_before: float = 0.0,
+    lane: Lane = Lane.QUICK,
 ) -> None:
     """Queue the version's job of this kind, which exists once: a worker that holds it loses it.
 
     A job that waits already keeps its `not_before` if that is later.
     """
-    _upsert(connection, [_row(kind, tenant_id, document_id, version_id, priority, not_before)])
+    _upsert(connection, [_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
 
 def queue_jobs(
@@ -51,23 +52,25 @@ def queue_jobs(
     *,
     priority: int = Priority.BULK,
     not_before: Sequence[float] | None = None,
+    lanes: Sequence[Lane] | None = None,
 ) -> None:
     """Queue jobs of one kind, as `queue_job` does, for many versions: the tenant, document and version of each.
 
-    Each may have its own `not_before`.
+    Each may have its own `not_before`, and its own lane.
     """
-    instants = not_before or [0.0] * len(of_versions)
-    _upsert(
-        connection,
-        [
-            _row(kind, tenant, document, version, priority, instant)
-            for (tenant, document, version), instant in zip(of_versions, instants, strict=True)
-        ],
-    )
+    count = len(of_versions)
+    each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
+    _upsert(connection, [_row(kind, *of_version, priority, instant, lane) for of_version, instant, lane in each])
 
 
 def _row(
-    kind: JobKind, tenant_id: str, document_id: str, version_id: str, priority: int, not_before: float
+    kind: JobKind,
+    tenant_id: str,
+    document_id: str,
+    version_id: str,
+    priority: int,
+    not_before: float,
+    lane: Lane,
 ) -> dict[str, object]:
     now = time.time()
     return {
@@ -77,6 +80,7 @@ def _row(
         "version_id": version_id,
         "state": "queued",
         "priority": priority,
+        "lane": None if lane is Lane.QUICK else lane,
         "attempt": 0,
         "interruptions": 0,
         "fence": 0,
@@ -97,6 +101,7 @@ def _upsert(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
         set_={
             "state": "queued",
             "priority": new.excluded.priority,
+            "lane": new.excluded.lane,
             "attempt": 0,
             "interruptions": 0,
             "fence": jobs.c.fence + 1,
@@ -120,6 +125,7 @@ def claim_jobs(
     lease_seconds: float,
     per_tenant: int | None = None,
     total_bytes: int | None = None,
+    lanes: Collection[Lane] = ALL_LANES,
 ) -> list[Job]:
     """Lease up to `limit` waiting jobs, with files of at most `total_bytes` together; none while the kind is paused.
 
@@ -127,6 +133,9 @@ def claim_jobs(
     among equals the one whose last turn is longest ago; a tenant's most urgent jobs come first. So a tenant with ten
     thousand waiting jobs delays another's single job by at most the jobs that are running. Simultaneous claims do not
     see each other, so shares are fair over many claims, not in each.
+
+    Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant take turns. Slow jobs are
+    claimed in their lane's turn, or while no other job waits. `lanes` are those from which jobs may be claimed.
 
     A job that has cost a worker its life or its lease is claimed alone, so that it cannot take others with it. With
     `per_tenant`, a tenant may have only that many running at once, and jobs are claimed one by one.
@@ -136,21 +145,22 @@ def claim_jobs(
     generation = generation_rows.written_by(connection, kind)
     if generation is None:
         return []
-    chosen = _choose(connection, kind, limit) if per_tenant is None else _choose_one(connection, kind, per_tenant)
-    if total_bytes is not None:
-        chosen = _limit_size(connection, chosen, total_bytes)
+    if per_tenant is not None:
+        chosen = choose_one_of_few(connection, kind, per_tenant)
+    else:
+        chosen = choose_jobs(connection, kind, limit, total_bytes=total_bytes, lanes=lanes)
     return _lease(connection, chosen, kind, lease_seconds, generation) if chosen else []
 
 
 def any_waiting(connection: Connection, kind: JobKind) -> bool:
     """True if jobs of the kind wait, claimable now or later."""
-    return connection.execute(select(jobs.c.id).where(*_waiting(kind)).limit(1)).first() is not None
+    return connection.execute(select(jobs.c.id).where(*waiting(kind)).limit(1)).first() is not None
 
 
 def claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[int]:
     """Ids of the oldest jobs that can be claimed now."""
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
-    query = select(jobs.c.id).where(*_waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
+    query = select(jobs.c.id).where(*waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
     # Ordered by a sum, PostgreSQL sorts the waiting jobs instead of walking the primary key past all finished ones.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
@@ -163,7 +173,7 @@ def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | Non
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
     # guard: paused-kind-wakes-no-worker
-    query = select(func.min(since)).where(*_waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
+    query = select(func.min(since)).where(*waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
     if per_tenant is not None:
         busy = (
             select(jobs.c.tenant_id)
@@ -173,101 +183,6 @@ def claimable_since(connection: Connection, kind: JobKind, per_tenant: int | Non
         )
         query = query.where(jobs.c.tenant_id.not_in(busy))
     return connection.execute(query).scalar()
-
-
-def tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
-    """Return the tenants that have waiting jobs, in the order in which they are served next.
-
-    The query steps from tenant to tenant through the index, so its cost grows with the tenants, not with their jobs.
-    """
-    first = select(func.min(jobs.c.tenant_id)).where(*_waiting(kind)).scalar_subquery()
-    found = select(first.label("tenant_id")).cte("found", recursive=True)
-    following = select(func.min(jobs.c.tenant_id)).where(*_waiting(kind), jobs.c.tenant_id > found.c.tenant_id)
-    found = found.union_all(select(following.scalar_subquery()).where(found.c.tenant_id.is_not(None)))
-    running = (
-        select(jobs.c.tenant_id, func.count().label("jobs"))
-        .where(jobs.c.state == "running", jobs.c.kind == kind)
-        .group_by(jobs.c.tenant_id)
-        .subquery()
-    )
-    query = (
-        select(found.c.tenant_id)
-        .outerjoin(running, running.c.tenant_id == found.c.tenant_id)
-        .outerjoin(turns, (turns.c.kind == kind) & (turns.c.tenant_id == found.c.tenant_id))
-        .where(found.c.tenant_id.is_not(None))
-        .order_by(func.coalesce(running.c.jobs, 0), func.coalesce(turns.c.served_at, 0.0), found.c.tenant_id)
-    )
-    return list(connection.execute(query).scalars())
-
-
-def _waiting(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return jobs.c.state == "queued", jobs.c.kind == kind
-
-
-def _choose(connection: Connection, kind: JobKind, limit: int) -> list[int]:
-    """Lock waiting jobs: an equal share for each tenant first, then the rest for tenants that have more."""
-    turn = tenants_in_turn(connection, kind)
-    share = max(1, limit // max(1, len(turn)))
-    chosen: list[int] = []
-    seen: set[int] = set()
-    while turn and len(chosen) < limit:
-        more: list[str] = []
-        for tenant in turn:
-            wanted = min(share, limit - len(chosen))
-            found = _lock_next(connection, kind, tenant, wanted, seen) if wanted else []
-            seen |= {row.id for row in found}
-            if found and found[0].interruptions and not chosen:
-                return [found[0].id]
-            chosen += [row.id for row in found if not row.interruptions]
-            if found and len(found) == wanted:
-                more.append(tenant)
-        turn, share = more, limit
-    return chosen
-
-
-def _limit_size(connection: Connection, chosen: Sequence[int], total_bytes: int) -> list[int]:
-    query = select(jobs.c.id, versions.c.size_bytes).join(versions, versions.c.id == jobs.c.version_id)
-    sizes = {row.id: row.size_bytes for row in connection.execute(query.where(jobs.c.id.in_(chosen))).all()}
-    together = accumulate(sizes.get(identifier, 0) for identifier in chosen)
-    return [
-        identifier
-        for n, (identifier, size) in enumerate(zip(chosen, together, strict=True))
-        if not n or size <= total_bytes
-    ]
-
-
-def _choose_one(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
-    """Lock the next job of a tenant that has fewer than `per_tenant` running, if there is one.
-
-    The tenant's row is locked, so that simultaneous claims count each other's jobs; locked tenants are passed over.
-    """
-    for tenant in tenants_in_turn(connection, kind):
-        of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
-        if connection.execute(of_tenant.with_for_update(key_share=True, skip_locked=True)).first() is None:
-            continue
-        running = select(func.count()).where(jobs.c.state == "running", jobs.c.kind == kind, jobs.c.tenant_id == tenant)
-        has_room = connection.execute(running).scalar_one() < per_tenant
-        if has_room and (found := _lock_next(connection, kind, tenant, 1, ())):
-            return [found[0].id]
-    return []
-
-
-def _lock_next(
-    connection: Connection, kind: JobKind, tenant: str, limit: int, excluded: Collection[int]
-) -> Sequence[Row[Any, Any]]:
-    query = (
-        select(jobs.c.id, jobs.c.interruptions)
-        .where(
-            *_waiting(kind),
-            jobs.c.tenant_id == tenant,
-            jobs.c.not_before <= clock(connection),
-            jobs.c.id.not_in(excluded),
-        )
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return connection.execute(query).all()
 
 
 def _lease(
@@ -293,12 +208,25 @@ def _lease(
             jobs.c.attempt,
             jobs.c.fence,
             jobs.c.trace,
+            jobs.c.lane,
         )
     ).all()
-    claimed = {row.id: Job(**{**row._mapping, "kind": JobKind(row.kind)}, generation=generation) for row in rows}
-    for tenant in sorted({job.tenant_id for job in claimed.values()}):  # sorted, because each row is locked
-        put(connection, turns, ["kind", "tenant_id"], kind=kind, tenant_id=tenant, served_at=now)
+    claimed = {row.id: _job_of(row, generation) for row in rows}
+    for turn, tenant in sorted({turn for job in claimed.values() for turn in _turns_taken(job)}):  # each row is locked
+        put(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
     return [claimed[identifier] for identifier in chosen]
+
+
+def _job_of(row: Row[Any], generation: int) -> Job:
+    lane = Lane(row.lane or Lane.QUICK)
+    return Job(**{**row._mapping, "kind": JobKind(row.kind), "lane": lane}, generation=generation)
+
+
+def _turns_taken(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield the turns that a claim takes: that of its tenant, unless it is slow, and that of its lane."""
+    yield turn_of(job.kind, job.lane), job.tenant_id
+    if job.lane is Lane.LARGE:
+        yield turn_of(job.kind, Lane.QUICK), job.tenant_id
 
 
 def requeue_running(connection: Connection) -> int:

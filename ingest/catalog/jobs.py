@@ -23,6 +23,7 @@ from ingest.catalog.job_queue import (
     requeue_lapsed,
     requeue_running,
 )
+from ingest.catalog.job_turns import find_kept_waiting, should_give_way
 from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.queue_statistics import (
     paused_kinds,
@@ -34,7 +35,18 @@ from ingest.catalog.queue_statistics import (
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.tables import documents, jobs, pauses, versions
 from ingest.catalog.versions import make_ready, make_searchable
-from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, IngestReport, Job, JobKind, VersionState
+from ingest.documents import (
+    ALL_LANES,
+    SEARCHABLE_STATES,
+    EmbedReport,
+    Failure,
+    IngestReport,
+    Job,
+    JobKind,
+    Lane,
+    VersionState,
+    embed_lane,
+)
 from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
 
@@ -71,10 +83,17 @@ class Jobs:
         self._announce = announce
         self._per_tenant = {JobKind.RUN: runs_per_tenant}
 
-    def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
+    def claim(
+        self,
+        kind: JobKind,
+        *,
+        limit: int = 1,
+        total_bytes: int | None = None,
+        lanes: Collection[Lane] = ALL_LANES,
+    ) -> list[Job]:
         """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` together; see `claim_jobs`.
 
-        At least one job is claimed, whatever its size, if any waits.
+        At least one job is claimed, whatever its size, if any waits that may be claimed.
         """
         with read(self._engine) as connection:  # most calls find nothing, and a read blocks nobody
             if not any_waiting(connection, kind):
@@ -87,6 +106,7 @@ class Jobs:
                 lease_seconds=self.lease_seconds,
                 per_tenant=self._per_tenant.get(kind),
                 total_bytes=total_bytes,
+                lanes=lanes,
             )
         self._announce_documents(claimed)
         return claimed
@@ -185,6 +205,7 @@ class Jobs:
                     document_id=job.document_id,
                     version_id=job.version_id,
                     priority=priority,
+                    lane=embed_lane(reports[job].chunks),
                 )
                 make_searchable(connection, reports[job])
                 if reports[job].entries:
@@ -308,6 +329,27 @@ class Jobs:
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
+    def put_back(self, job: Job, lane: Lane) -> None:
+        """Queue an ingest again in another lane, because it took longer than its try; the attempt does not count."""
+        with self._transaction(job) as connection:
+            _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
+            connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
+
+    def slow_down(self, job: Job) -> None:
+        """Move a running job to the slow lane, because its first try took too long."""
+        with write(self._engine) as connection:
+            _update_held(connection, job, lane=Lane.SLOW)
+
+    def find_kept_waiting(self, job: Job, lane: Lane) -> int | None:
+        """Return the first try that a running job in this lane should give its worker to; None while it may keep it."""
+        with read(self._engine) as connection:
+            return find_kept_waiting(connection, job, lane)
+
+    def should_give_way(self, held: Sequence[Job]) -> bool:
+        """Tell whether jobs of a kind that can be continued later should let others have a turn now."""
+        with read(self._engine) as connection:
+            return should_give_way(connection, held)
+
     def recover(self, *, all_running: bool) -> int:
         """Queue jobs again that lost their worker, in one transaction; returns how many.
 
@@ -344,8 +386,12 @@ class Jobs:
             return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
     def unfinished_since(self, kind: JobKind) -> float | None:
-        """When the oldest queued or running job of a kind was made, in seconds of the epoch; None without one."""
-        query = select(func.min(jobs.c.created_at)).where(jobs.c.state.in_(_UNFINISHED), jobs.c.kind == kind)
+        """When the oldest queued or running job of a kind was made, in seconds of the epoch; None without one.
+
+        Slow jobs are left out.
+        """
+        is_slow = jobs.c.lane.is_not_distinct_from(Lane.SLOW)
+        query = select(func.min(jobs.c.created_at)).where(jobs.c.state.in_(_UNFINISHED), jobs.c.kind == kind, ~is_slow)
         with read(self._engine) as connection:
             return connection.execute(query).scalar()
 

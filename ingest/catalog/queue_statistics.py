@@ -7,12 +7,12 @@ the deployment's, because beside other tenants it gets only its share.
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tuple_
 
 from ingest.catalog.database import upsert
-from ingest.catalog.job_queue import tenants_in_turn
+from ingest.catalog.job_turns import tenants_in_turn
 from ingest.catalog.tables import jobs, paces, pauses, versions
-from ingest.documents import IN_PROGRESS, Document, Job, JobKind
+from ingest.documents import IN_PROGRESS, Document, Job, JobKind, Lane
 from ingest.progress import Pace, Progress, Queue, Turn, progress_of
 
 _SLOT_SECONDS = 5
@@ -35,7 +35,7 @@ def position(connection: Connection, version_id: str) -> int | None:
     if it comes first in a round. This assumes that running jobs end at one pace and that no new ones come.
     """
     own = connection.execute(
-        select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority)
+        select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority, jobs.c.lane)
         .where(
             jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED, JobKind.RUN]),
             jobs.c.version_id == version_id,
@@ -46,7 +46,7 @@ def position(connection: Connection, version_id: str) -> int | None:
     if own is None:
         return None
     kind = JobKind(own.kind)
-    first = or_(jobs.c.priority > own.priority, (jobs.c.priority == own.priority) & (jobs.c.id < own.id))
+    first = _is_before(own.priority, own.lane, own.id)
     query = select(func.count()).where(_queued(kind), jobs.c.tenant_id == own.tenant_id, first)
     before = connection.execute(query).scalar_one()
     order = tenants_in_turn(connection, kind)
@@ -54,6 +54,13 @@ def position(connection: Connection, version_id: str) -> int | None:
     others = waiting_by_tenant(connection, kind)
     others.pop(own.tenant_id, None)
     return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
+
+
+def _is_before(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
+    """True for jobs of a tenant that are claimed before one of its others: large ones late, and slow ones last."""
+    is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
+    own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
+    return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
 
 
 def document_progress(connection: Connection, document: Document) -> Progress:

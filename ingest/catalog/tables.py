@@ -339,6 +339,7 @@ jobs = Table(
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),  # higher first, among the jobs of one tenant
+    Column("lane", String(8)),  # `large` or `slow`; none is `quick`, and what the release before lanes queued
     Column("attempt", Integer, nullable=False),
     # Times the job lost its worker: the process ended, or let the lease run out.
     Column("interruptions", Integer, nullable=False),
@@ -358,8 +359,21 @@ jobs = Table(
 )
 # One range of this index holds a tenant's waiting jobs of a kind in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
+# The same for large and slow jobs, so that finding one costs nothing where thousands of quick ones wait.
+Index(
+    "ix_jobs_lane",
+    jobs.c.state,
+    jobs.c.kind,
+    jobs.c.lane,
+    jobs.c.tenant_id,
+    jobs.c.priority.desc(),
+    jobs.c.id,
+    sqlite_where=jobs.c.lane.is_not(None),
+    postgresql_where=jobs.c.lane.is_not(None),
+)
 
-# When a job of a kind was last claimed for a tenant: among equals, the tenant that waited longest is next.
+# When a job of a kind was last claimed for a tenant: among equals, the tenant that waited longest is next. The kinds
+# `ingest/slow` and `ingest/large` record the same for a lane.
 turns = Table(
     "turns",
     metadata,

@@ -43,6 +43,7 @@ from ingest.documents import (
     Version,
     VersionState,
     document_id,
+    ingest_lane,
     version_id,
 )
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
@@ -237,6 +238,7 @@ def _queue_ingest(connection: Connection, arrival: Arrival, document: str, versi
         document_id=document,
         version_id=version,
         priority=arrival.priority,
+        lane=ingest_lane(arrival.size_bytes),
     )
 
 

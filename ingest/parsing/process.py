@@ -23,7 +23,7 @@ CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.child")
 
 _ANSWER_BYTES = 65_536
 _START_SECONDS = 60.0
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25  # so soon is a document let go that is deleted meanwhile
 
 
 def nothing() -> None:

@@ -36,6 +36,7 @@ from ingest.parsing.types import (
     ParsedDocument,
     ParserLimits,
     Unpacking,
+    unasked,
     unwatched,
 )
 
@@ -90,14 +91,15 @@ class ParserSandbox:
         name: str,
         unpacking: Unpacking | None = None,
         progress: Callable[[int, int | None], None] = unwatched,
+        look: Callable[[], None] = unasked,
     ) -> ParsedDocument:
         """Parse a file in a process of its own; its entries are handed over before this returns.
 
-        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, and `IngestError`
-        when the child cannot be started, or its processes cannot be confined as is required.
+        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, `IngestError` when
+        the child cannot be started, or its processes cannot be confined as is required, and what `look` raises.
         """
         path.stat()
-        parsed = partial(self._parsed, path, media_type, name, unpacking, progress)
+        parsed = partial(self._parsed, path, media_type, name, unpacking, progress, look)
         document = parsed(self._limits)
         if document is None:  # it has pictures to read
             document = parsed(self._limits.for_recognition())
@@ -112,13 +114,14 @@ class ParserSandbox:
         name: str,
         unpacking: Unpacking | None,
         progress: Callable[[int, int | None], None],
+        look: Callable[[], None],
         limits: ParserLimits,
     ) -> ParsedDocument | None:
         """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
-            watch = _watch(Path(folder), progress)
+            watch = _watch(Path(folder), progress, look)
             said = self._ask(folder, path, media_type, name, limits, waiting=watch, **room)
             if said.get("code") == RECOGNITION_NEEDED:
                 return None
@@ -126,7 +129,7 @@ class ParserSandbox:
             try:
                 document = read_document(Path(folder), limits.text_bytes)
                 if unpacking is not None:
-                    hand_over(document.entries, Path(folder), unpacking)
+                    hand_over(document.entries, Path(folder), unpacking, look)
             except (HandoverError, NotPlainError) as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
             return document
@@ -220,13 +223,16 @@ def _error_of_the_dead(status: int, name: str, limits: ParserLimits) -> Leadline
     return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
 
 
-def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
+def hand_over(
+    entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking, look: Callable[[], None] = unasked
+) -> None:
     """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
     room = unpacking.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
         raise HandoverError("There are more entries than there is room for.")
     for entry in entries:
+        look()
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
@@ -235,18 +241,19 @@ def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking)
             unpacking.take(entry, file)
 
 
-def _watch(folder: Path, progress: Callable[[int, int | None], None]) -> Callable[[], None]:
-    """Return what tells `progress` whatever the parser has left since the last time."""
+def _watch(folder: Path, progress: Callable[[int, int | None], None], look: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `look`, and tells `progress` whatever the parser has left since the last time."""
     last: tuple[int, int | None] | None = None
 
-    def look() -> None:
+    def watch() -> None:
         nonlocal last
+        look()
         found = read_progress(folder)
         if found is not None and found != last:
             last = found
             progress(*found)
 
-    return look
+    return watch
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:

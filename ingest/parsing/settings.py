@@ -16,6 +16,12 @@ class ParserSettings(BaseSettings):
         description="`require`: no document is parsed where the kernel cannot confine its parser by Landlock and "
         "seccomp; `best`: it is confined by what the kernel has of the two.",
     )
+    first_try_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long a document may take to become searchable before others go first. After that it is slow: "
+        "it goes on while no other document waits for its worker, or in the turn of the slow ones.",
+    )
     max_pages: int = Field(
         20_000,
         ge=1,

@@ -77,6 +77,10 @@ def unwatched(done: int, total: int | None) -> None:
     """Tells nobody how far a parser is."""
 
 
+def unasked() -> None:
+    """Lets a parser go on."""
+
+
 class Parser(Protocol):
     """Turns an accepted file into text."""
 
@@ -88,11 +92,13 @@ class Parser(Protocol):
         name: str,
         unpacking: Unpacking | None = None,
         progress: Callable[[int, int | None], None] = unwatched,
+        look: Callable[[], None] = unasked,
     ) -> ParsedDocument:
         """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`.
 
         Entries of a container are only listed without `unpacking`. `progress` is told the pages, slides or sheets that
-        are done, and of how many if that is known, a few times in a second.
+        are done, and of how many if that is known, a few times in a second. `look` is called as often; an error that
+        it raises ends the parser at once, and is raised here.
         """
 
 

@@ -46,10 +46,11 @@ def arrival(
     priority: Priority = Priority.INTERACTIVE,
     batch_id: str | None = None,
     key: str = "",
+    size: int = 3,
 ) -> Arrival:
     digest, blob = hashlib.sha256(content.encode()).hexdigest(), blob or f"blob-{content}"
     name = f"{content}.txt"
-    return Arrival(tenant, collection, name, "text/plain", digest, 3, blob, "p1", {}, priority, batch_id, key)
+    return Arrival(tenant, collection, name, "text/plain", digest, size, blob, "p1", {}, priority, batch_id, key)
 
 
 class RemovedBlobs:

@@ -9,7 +9,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from ingest.parsing import child
 from ingest.parsing.registry import ParserFunction, parser_for
@@ -20,7 +23,8 @@ from retrieval.embedding import Embedded, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
 _PARSER, _ENCODER = "POISON for the parser:", "POISON for the encoder:"
-_LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=10.0)
+# How long a parser may take that hangs, if not 10 seconds.
+WALL_SECONDS = "POISON_WALL_SECONDS"
 
 
 def poison(number: int) -> str:
@@ -31,7 +35,24 @@ def poison(number: int) -> str:
 
 def poisoned_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
     command = (sys.executable, "-I", str(Path(__file__)))
-    return ParserSandbox(_LIMITS, command=command, scratch=scratch, isolation=settings.parser_isolation)
+    seconds = float(os.environ.get(WALL_SECONDS, 10.0))
+    limits = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=seconds)
+    return ParserSandbox(limits, command=command, scratch=scratch, isolation=settings.parser_isolation)
+
+
+def hanging_parsers(of: int) -> list[psutil.Process]:
+    """The processes of poisoned documents that hang, below a process and its children.
+
+    A parser forks a short one when it starts, which is not meant.
+    """
+    found = []
+    with suppress(psutil.Error):
+        for process in psutil.Process(of).children(recursive=True):
+            with suppress(psutil.Error):
+                parent = process.parent()
+                is_ours = parent is not None and parent.pid != of and __file__ in parent.cmdline()
+                found += [process] if is_ours and time.time() - process.create_time() > 1 else []
+    return found
 
 
 class PoisonedEncoder(HashingEmbedder):

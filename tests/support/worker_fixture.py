@@ -81,8 +81,8 @@ class WorkerFixture:
         self.deleter = Deleter(self.catalog, self.generations, self.texts, self.blobs)
         self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
-    def upload(self, text: str, name: str = "a.md") -> Document:
-        with self.intake.receive(UploadRequest("ann", "default", name)) as upload:
+    def upload(self, text: str, name: str = "a.md", tenant: str = "ann") -> Document:
+        with self.intake.receive(UploadRequest(tenant, "default", name)) as upload:
             upload.write(text.encode())
             return upload.accept().document
 

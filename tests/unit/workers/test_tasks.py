@@ -213,16 +213,16 @@ def test_without_room_documents_wait_and_do_not_fail(worker: WorkerFixture) -> N
     assert asked.is_set()
 
 
-def test_small_documents_are_embedded_a_few_batches_at_a_time(worker: WorkerFixture) -> None:
+def test_small_documents_are_embedded_a_batch_at_a_time(worker: WorkerFixture) -> None:
     documents = [worker.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(10)]
     for job in worker.jobs.claim(JobKind.INGEST, limit=10):
         worker.ingest.run(job, no)
-    with pytest.raises(Stopping):  # one chunk each, eight at a time
+    with pytest.raises(Stopping):  # one chunk each, two at a time
         EmbedTask(worker.deps, batch_chunks=2).run(
             worker.jobs.claim(JobKind.EMBED, limit=10), lambda: bool(worker.embedder.texts)
         )
-    assert len(worker.embedder.texts) == 8
-    assert [worker.state(document) for document in documents].count(VersionState.READY) == 8
+    assert len(worker.embedder.texts) == 2
+    assert [worker.state(document) for document in documents].count(VersionState.READY) == 2
 
 
 def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
