@@ -1,9 +1,9 @@
-"""How long an ingest may keep its worker.
+"""Decide how long an ingest may keep its worker.
 
-A parser is asked for one document at a time, so a document that takes minutes would delay all that wait behind it. So
-a document first gets a try of some seconds. After it the document is slow: it goes on only where no other document
-waits for its worker, or in the share of workers that the slow lane has. Otherwise it goes back into the queue. What was
-done for it is lost, and no attempt is counted.
+A parser reads one document at a time, so a document that takes minutes would delay everything queued behind it. Each
+document therefore starts with a try of a few seconds. After that it is slow: it continues while no other document waits
+for its worker, or within the share of workers that slow documents have. Otherwise its job is queued again. Its progress
+is lost, and no attempt is counted.
 """
 
 import time
@@ -15,15 +15,15 @@ from ingest.errors import CatalogUnavailableError
 from workers.worker_deps import Stopping
 
 FIRST_TRY_SECONDS = 10.0
-# A document that takes longer goes on alone, if others were claimed with it.
+# A document that takes longer is queued again by itself if others were claimed with it.
 TOGETHER_SECONDS = 2.0
-# So often the catalog is asked who waits. A document waits for a busy worker if it still does the next time: until then
-# an idle worker would have claimed it.
+# How often to ask the catalog who waits. A document that still waits at the next look needs this worker: an idle one
+# would have claimed it by then.
 _LOOK_SECONDS = 1.0
 
 
 class PutBack(Exception):
-    """The document's try is over: its job goes back into the queue, in another lane."""
+    """Raised when a document must give its worker to others: its job is queued again, in `lane`."""
 
     def __init__(self, lane: Lane) -> None:
         super().__init__(lane.value)
@@ -31,7 +31,11 @@ class PutBack(Exception):
 
 
 class Turn:
-    """The time that a document has with a worker. `look` is called often while something is done for it."""
+    """The time that a document has with a worker. Call `look` often while the document is processed.
+
+    The clock starts at the first look. A parser's process may be starting until then, which says nothing about the
+    document.
+    """
 
     def __init__(
         self,
@@ -43,30 +47,33 @@ class Turn:
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin a turn; `is_shared` says that other documents of the same claim wait for its end."""
+        """Prepare a turn; `is_shared` says that other documents of the same claim wait for its end."""
         self._jobs = jobs
         self._job = job
         self._is_shared = is_shared
         self._seconds = first_try_seconds
         self._stopping = stopping
         self._clock = clock
-        self._begun = self._last_look = clock()
+        self._begun: float | None = None
+        self._last_look = 0.0
         self._lane = job.lane
         self._waited: int | None = None
 
     def look(self) -> None:
-        """Return if the job may go on. Raises `LeaseLostError` if it was withdrawn, `PutBack` and `Stopping`."""
+        """Return if the job may continue. Raises `LeaseLostError` if it was withdrawn, `PutBack` and `Stopping`."""
         if self._stopping():
             raise Stopping
         try:
             self._look()
         except CatalogUnavailableError:
-            return  # the commit will tell; until then the work is not lost
+            return  # the commit finds out; until then the work is kept
 
     def _look(self) -> None:
         # guard: withdrawn-parse-ends
         self._jobs.check(self._job)
         now = self._clock()
+        if self._begun is None:
+            self._begun = self._last_look = now
         if self._is_shared:
             if now - self._begun > min(TOGETHER_SECONDS, self._seconds):
                 raise PutBack(Lane.LARGE)

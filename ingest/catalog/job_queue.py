@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
 from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, now, put, upsert
@@ -197,6 +197,7 @@ def _lease(
             attempt=jobs.c.attempt + 1,
             fence=jobs.c.fence + 1,
             lease_until=now + lease_seconds,
+            slow_since=case((jobs.c.lane == Lane.SLOW, now), else_=null()),
             updated_at=time.time(),
         )
         .returning(

@@ -185,11 +185,16 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 
 
 def _running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
-    """Return the ids of running slow jobs in order, and how many jobs run that have a worker to themselves."""
+    """Return the ids of running slow jobs, and how many jobs run that have a worker to themselves.
+
+    The job that has been slow for longest comes first, so a job that had its turn keeps its worker whatever becomes slow
+    later. By id instead, one tenant's backlog would take the turn from others' later documents again and again.
+    """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
     )
-    rows = connection.execute(query.order_by(jobs.c.id)).all()
+    # guard: slow-turn-is-kept
+    rows = connection.execute(query.order_by(func.coalesce(jobs.c.slow_since, 0.0), jobs.c.id)).all()
     return [row.id for row in rows if row.lane == Lane.SLOW], len(rows)
 
 

@@ -338,7 +338,7 @@ class Jobs:
     def slow_down(self, job: Job) -> None:
         """Move a running job to the slow lane, because its first try took too long."""
         with write(self._engine) as connection:
-            _update_held(connection, job, lane=Lane.SLOW)
+            _update_held(connection, job, lane=Lane.SLOW, slow_since=clock(connection))
 
     def find_kept_waiting(self, job: Job, lane: Lane) -> int | None:
         """Return the first try that a running job in this lane should give its worker to; None while it may keep it."""

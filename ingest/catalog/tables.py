@@ -340,6 +340,8 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),  # higher first, among the jobs of one tenant
     Column("lane", String(8)),  # `large` or `slow`; none is `quick`, and what the release before lanes queued
+    # When a running job was claimed as slow, or became slow; the release before lanes leaves it as it is.
+    Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
     # Times the job lost its worker: the process ended, or let the lease run out.
     Column("interruptions", Integer, nullable=False),

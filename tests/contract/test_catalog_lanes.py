@@ -33,6 +33,18 @@ def slow(catalog: Catalog, jobs: Jobs, name: str, *, tenant: str = "ann") -> str
     return version
 
 
+def slow_of_another_tenant(catalog: Catalog, jobs: Jobs) -> str:
+    """A version of bob's that has had its first try, while documents of ann wait."""
+    version = upload(catalog, "scan of bob", tenant="bob", size=LARGE)
+    claimed = [claim(jobs), claim(jobs)]
+    for job in claimed:
+        if job.version_id == version:
+            jobs.put_back(job, Lane.SLOW)
+        else:
+            jobs.hand_back(job)
+    return version
+
+
 def serve(jobs: Jobs, count: int) -> list[str]:
     """The versions that one worker makes searchable, claim after claim."""
     served = []
@@ -145,6 +157,21 @@ def test_a_slow_document_keeps_its_worker_unless_its_lane_has_more_than_its_shar
     assert claim(jobs).id == kept_waiting
     assert catalog.version(note).id == note
     assert jobs.find_kept_waiting(second, Lane.SLOW) is None  # another worker has it
+
+
+def test_a_slow_document_keeps_its_turn_when_a_first_try_that_was_queued_earlier_becomes_slow(
+    catalog: Catalog, jobs: Jobs
+) -> None:
+    backlog = [upload(catalog, f"scan{number}", size=LARGE) for number in range(3)]
+    theirs = slow_of_another_tenant(catalog, jobs)
+    turn = claim(jobs)
+    assert (turn.version_id, turn.lane) == (theirs, Lane.SLOW)
+    first_try = claim(jobs)
+    assert first_try.version_id == backlog[0]
+    assert first_try.id < turn.id
+    jobs.slow_down(first_try)
+    assert jobs.find_kept_waiting(turn, Lane.SLOW) is None
+    assert jobs.find_kept_waiting(first_try, Lane.SLOW) is not None
 
 
 def test_a_tenants_second_document_gives_way_to_a_tenant_that_has_none(catalog: Catalog, jobs: Jobs) -> None:

@@ -22,7 +22,8 @@ _HANGS = poison(2)
 @pytest.fixture
 def cluster(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two workers with one process each, whose parsers may hang for two minutes."""
-    monkeypatch.setenv("LEADLINE_FIRST_TRY_SECONDS", "1")
+    # Enough for a note on a busy machine: one that takes longer is slow itself, and waits behind those that hang.
+    monkeypatch.setenv("LEADLINE_FIRST_TRY_SECONDS", "3")
     monkeypatch.setenv(WALL_SECONDS, "120")
     with running_cluster(tmp_path, postgres.catalog_database(), workers=2, task_seconds=600.0) as running:
         yield running

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from ingest.catalog.tables import jobs
 from ingest.documents import QUICK_BYTES, Job, JobKind, Lane
 from ingest.errors import CatalogUnavailableError, LeaseLostError
 from tests.support.worker_fixture import WorkerFixture, no
@@ -38,6 +40,11 @@ def claim(worker: WorkerFixture) -> Job:
     return job
 
 
+def lane_of(worker: WorkerFixture, job: Job) -> str | None:
+    with worker.engine.connect() as connection:
+        return connection.execute(select(jobs.c.lane).where(jobs.c.id == job.id)).scalar()
+
+
 def look_for(turn: Turn, clock: Clock, seconds: float) -> None:
     """Look as often as a parser's process is waited for."""
     until = clock.now + seconds
@@ -61,6 +68,8 @@ def test_after_its_first_try_a_document_beyond_the_slow_ones_share_goes_back_soo
         if name != "note.md":
             turns.append(Turn(worker.jobs, claim(worker), clock=clock))
     entitled, other = turns
+    for turn in turns:
+        turn.look()
     clock.now = FIRST_TRY_SECONDS
     look_for(entitled, clock, 1)
     with pytest.raises(PutBack) as raised:
@@ -83,6 +92,18 @@ def test_a_document_gives_way_to_one_that_really_waits_and_not_to_one_on_its_way
     worker.upload("The last note.", "note.md", "bob")
     with pytest.raises(PutBack):
         look_for(turn, clock, 3)
+
+
+def test_the_time_before_the_first_look_does_not_count(worker: WorkerFixture, clock: Clock) -> None:
+    """A parser's process may take long to start on a busy machine."""
+    worker.upload(BOOK, "book.md")
+    job = claim(worker)
+    turn = Turn(worker.jobs, job, clock=clock)
+    clock.now += 3 * FIRST_TRY_SECONDS
+    look_for(turn, clock, FIRST_TRY_SECONDS)
+    assert lane_of(worker, job) == Lane.LARGE
+    look_for(turn, clock, 0.5)
+    assert lane_of(worker, job) == Lane.SLOW
 
 
 def test_a_document_that_others_were_claimed_with_goes_on_alone(worker: WorkerFixture, clock: Clock) -> None:

@@ -13,7 +13,8 @@ _IN_A_LANE = sa.text("lane IS NOT NULL")
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("lane", sa.String(length=8)))
-    # No job has a lane yet, so that the index is made by reading the table once.
+    op.add_column("jobs", sa.Column("slow_since", sa.Float()))
+    # No job has a lane yet, so the index is empty and building it reads the table once.
     op.create_index(
         "ix_jobs_lane",
         "jobs",
@@ -26,4 +27,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_jobs_lane", "jobs")
     with op.batch_alter_table("jobs") as table:
+        table.drop_column("slow_since")
         table.drop_column("lane")
