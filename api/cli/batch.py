@@ -10,8 +10,9 @@ from rich.table import Table
 
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.ingest import Bars, resume_hint, show_progress
+from api.cli.ingest import resume_hint, show_progress
 from api.cli.progress import duration
+from api.cli.stages import watch_stages
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
 
@@ -30,7 +31,7 @@ def show(
     with connect(read_settings()) as client:
         batch = client.get(f"/v1/batches/{batch_id}")
         if follow:
-            with Bars(console) as watch:
+            with watch_stages(console) as watch:
                 for batch in client.follow(f"/v1/batches/{batch_id}/events"):
                     show_progress(batch, watch)
     _print(batch, as_json)

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.answer_view import clean
 from api.cli.client import connect
@@ -20,6 +19,7 @@ from api.cli.documents import omitted
 from api.cli.environment import read_settings
 from api.cli.filters import Assigned, assigned
 from api.cli.progress import duration
+from api.cli.stages import Watch, watch_stages
 from api.client import Client, ServiceError
 from api.client.operations import Priority
 from api.schemas import UploadedOut
@@ -29,10 +29,6 @@ _UPLOADS_AT_ONCE = 4
 _NAME_CHARS = 200
 _BEFORE_SEARCHABLE = ("accepted", "parsing", "chunking", "indexing")
 _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
-
-# A stage, how much of it is done, its total, and about how many seconds are left, if that can be known.
-# Receives a stage, the number done, the total, and a remark.
-Watch = Callable[[str, int, int, str], None]
 
 
 @dataclass
@@ -95,7 +91,7 @@ def ingest(
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
     about = About(assigned(metadata), tuple(reader or ()), priority)
-    with connect(read_settings()) as client, Bars(console) as watch:
+    with connect(read_settings()) as client, watch_stages(console) as watch:
         report = run(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
     if as_json:
         print(json.dumps(asdict(report)))
@@ -241,32 +237,6 @@ def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _display(name: str) -> str:
     """Return the name of a file as text: in another encoding than UTF-8, with replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-class Bars:
-    """A progress bar for each stage, appearing when it begins. Remarks: the time left, or what is paused."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:>10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[remark]}", markup=False),
-            console=console,
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Watch:
-        self._progress.start()
-        return self._watch
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def _watch(self, stage: str, done: int, total: int, remark: str) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, remark="")
-        self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)
 
 
 def _tell(console: Console, report: Report) -> None:

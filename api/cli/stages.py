@@ -1,0 +1,117 @@
+"""Shows the stages of an ingest: bars on a terminal, and a line every ten seconds elsewhere."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from api.cli.progress import duration
+
+# Receives a stage, the number done, the total, and a remark: the time left, or what is paused.
+Watch = Callable[[str, int, int, str], None]
+
+LINE_EVERY_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+_UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
+
+
+@contextmanager
+def watch_stages(console: Console) -> Iterator[Watch]:
+    """Yield a `Watch` that shows what it is told on the console."""
+    if console.is_terminal:
+        with _Bars(console) as watch:
+            yield watch
+        return
+    lines, over = (
+        Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)),
+        threading.Event(),
+    )
+
+    def keep_printing() -> None:
+        # Lines come also while nothing changes: a document that takes minutes must not look like a program that hangs.
+        while not over.wait(_POLL_SECONDS):
+            lines.print_if_due()
+
+    printing = threading.Thread(target=keep_printing, name="progress lines", daemon=True)
+    printing.start()
+    try:
+        yield lines.watch
+    finally:
+        over.set()
+        printing.join()
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The last report of a stage."""
+
+    name: str
+    done: int
+    total: int
+    remark: str
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.done:,} of {self.total:,} {_UNITS.get(self.name, '')}".rstrip()
+        return f"{text} done, {self.total - self.done:,} waiting" + (f"; {self.remark}" if self.remark else "")
+
+
+class Lines:
+    """Describes the current stage, the first that is not complete, in a line every ten seconds.
+
+    `watch` may be called by another thread than `print_if_due`.
+    """
+
+    def __init__(self, print_line: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._print_line = print_line
+        self._clock = clock
+        self._begun = self._printed_at = clock()
+        self._stages: dict[str, _Stage] = {}
+        self._lock = threading.Lock()
+
+    def watch(self, stage: str, done: int, total: int, remark: str) -> None:
+        """Note how far a stage is."""
+        with self._lock:
+            self._stages[stage] = _Stage(stage, done, total, remark)
+
+    def print_if_due(self) -> None:
+        """Print a line if the last one is ten seconds old."""
+        now = self._clock()
+        if now - self._printed_at < LINE_EVERY_SECONDS:
+            return
+        self._printed_at = now
+        with self._lock:
+            stages = list(self._stages.values())
+        unfinished = [stage for stage in stages if stage.done < stage.total]
+        current = (unfinished or stages[-1:] or ["uploading"])[0]
+        self._print_line(f"after {duration(now - self._begun)}: {current}")
+
+
+class _Bars:
+    """A progress bar for each stage, appearing when it begins."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[remark]}", markup=False),
+            console=console,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Watch:
+        self._progress.start()
+        return self._watch
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _watch(self, stage: str, done: int, total: int, remark: str) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, remark="")
+        self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)
