@@ -48,7 +48,7 @@ class Watched:
         """Upload a note and return the seconds until it is searchable, and ready; None for those past the deadline."""
         text = f"# {name}\n\nThe {name} tide is at six.".ljust(_NOTE_BYTES, ".")
         begun = time.monotonic()
-        document = self.client.upload(text.encode(), name=f"{name}.md").document.id
+        document = self.client.upload(text.encode(), name=f"{name}.md").id
         row: dict[str, Any] = {"searchable_s": self._seconds_until(_SEARCHABLE, document, begun)}
         if row["searchable_s"] is not None and not self._is_found(name, document):
             raise RuntimeError(f"{name} is said to be searchable, and no search finds it.")
