@@ -87,8 +87,8 @@ class Lines:
         with self._lock:
             stages = list(self._stages.values())
         unfinished = [stage for stage in stages if stage.done < stage.total]
-        current = (unfinished or stages[-1:] or ["uploading"])[0]
-        self._print_line(f"after {duration(now - self._begun)}: {current}")
+        current = (unfinished or stages[-1:])[:1]
+        self._print_line(f"after {duration(now - self._begun)}: {current[0] if current else 'uploading'}")
 
 
 class _Bars:

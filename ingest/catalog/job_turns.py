@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from ingest.catalog.database import clock
 from ingest.catalog.tables import jobs, tenants, turns, versions
-from ingest.documents import Job, JobKind, Lane
+from ingest.documents import Job, JobKind, Lane, Priority
 
 # Kinds whose jobs wait in lanes, and the one whose jobs may become slow.
 _WITH_LANES = frozenset({JobKind.INGEST, JobKind.EMBED})
@@ -88,15 +88,21 @@ def choose_one_of_few(connection: Connection, kind: JobKind, per_tenant: int) ->
 def find_kept_waiting(connection: Connection, job: Job, lane: Lane) -> int | None:
     """Return the first try that a running job should give its worker to; None while it may keep it.
 
-    Slow jobs beyond the share of their lane give way to any first try, and all but one of a tenant's jobs to a first
-    try of a tenant that has none running.
+    Slow jobs beyond the share of their lane give way to any first try, all but one of a tenant's jobs to a first try of
+    a tenant that has none running, and all but one of the large jobs to a small one that is as urgent. It must not be
+    of a bulk upload, because small files wait all the time while a folder is uploaded.
     """
     if lane is Lane.SLOW:
         return None if _is_within_slow_share(connection, job) else _next_first_try(connection, job.kind, ())
-    if not _is_beyond_first_of_tenant(connection, job):
-        return None
-    busy = select(jobs.c.tenant_id).where(jobs.c.state == "running", jobs.c.kind == job.kind).distinct()
-    return _next_first_try(connection, job.kind, connection.execute(busy).scalars().all())
+    waiting_job = None
+    if _is_beyond_first_of_tenant(connection, job):
+        busy = select(jobs.c.tenant_id).where(jobs.c.state == "running", jobs.c.kind == job.kind).distinct()
+        waiting_job = _next_first_try(connection, job.kind, connection.execute(busy).scalars().all())
+    if waiting_job is None and lane is Lane.LARGE and _is_beyond_first_alone(connection, job):
+        own = select(jobs.c.priority).where(jobs.c.id == job.id).scalar_subquery()
+        is_small = (_in_lane(Lane.QUICK), jobs.c.priority > Priority.BULK, jobs.c.priority >= own)
+        waiting_job = _next_first_try(connection, job.kind, (), *is_small)
+    return waiting_job
 
 
 def should_give_way(connection: Connection, held: Sequence[Job]) -> bool:
@@ -187,8 +193,8 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 def _running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
     """Return the ids of running slow jobs, and how many jobs run that have a worker to themselves.
 
-    The job that has been slow for longest comes first, so a job that had its turn keeps its worker whatever becomes slow
-    later. By id instead, one tenant's backlog would take the turn from others' later documents again and again.
+    The job that has been slow for longest comes first, so a job that had its turn keeps its worker whatever becomes
+    slow later. By id instead, one tenant's backlog would take the turn from others' later documents again and again.
     """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
@@ -213,7 +219,18 @@ def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
     return len(rows) > 1 and bool(first_tries) and job.id == max(first_tries)
 
 
-def _next_first_try(connection: Connection, kind: JobKind, besides: Collection[str]) -> int | None:
+def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
+    """True for the youngest of the running large jobs if another large or slow one runs."""
+    query = select(jobs.c.id, jobs.c.lane).where(
+        jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.lane.is_not(None)
+    )
+    rows = connection.execute(query).all()
+    return len(rows) > 1 and job.id == max((row.id for row in rows if row.lane == Lane.LARGE), default=None)
+
+
+def _next_first_try(
+    connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
+) -> int | None:
     """Return the first try that is claimed next, of tenants besides some; None if none waits."""
     for tenant in tenants_in_turn(connection, kind):
         query = (
@@ -223,6 +240,7 @@ def _next_first_try(connection: Connection, kind: JobKind, besides: Collection[s
                 jobs.c.tenant_id == tenant,
                 jobs.c.lane.is_distinct_from(Lane.SLOW),
                 jobs.c.not_before <= clock(connection),
+                *conditions,
             )
             .order_by(jobs.c.priority.desc(), jobs.c.id)
             .limit(1)

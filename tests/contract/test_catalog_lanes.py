@@ -183,8 +183,38 @@ def test_a_tenants_second_document_gives_way_to_a_tenant_that_has_none(catalog: 
     assert jobs.find_kept_waiting(first, Lane.LARGE) is None
     assert jobs.find_kept_waiting(second, Lane.LARGE) is not None
     assert claim(jobs).tenant_id == "bob"
-    upload(catalog, "note2", tenant="bob")
+    upload(catalog, "book of bob", tenant="bob", size=LARGE)
     assert jobs.find_kept_waiting(second, Lane.LARGE) is None  # bob has a worker already
+
+
+def test_a_large_document_gives_way_to_a_small_one_if_another_large_one_is_parsed(catalog: Catalog, jobs: Jobs) -> None:
+    for number in range(3):
+        upload(catalog, f"book{number}", size=LARGE)
+    first, second = claim(jobs), claim(jobs)
+    note = upload(catalog, "note")
+    assert jobs.find_kept_waiting(first, Lane.LARGE) is None
+    assert jobs.find_kept_waiting(second, Lane.LARGE) is not None
+    assert claim(jobs).version_id == note
+    assert jobs.find_kept_waiting(second, Lane.LARGE) is None
+
+
+def test_the_only_large_document_gives_way_to_no_small_one_of_its_tenant(catalog: Catalog, jobs: Jobs) -> None:
+    upload(catalog, "book", size=LARGE)
+    book = claim(jobs)
+    upload(catalog, "note")
+    assert jobs.find_kept_waiting(book, Lane.LARGE) is None
+
+
+@pytest.mark.parametrize("priority", [Priority.BULK, Priority.INTERACTIVE])
+def test_a_large_document_gives_way_to_no_small_one_of_a_folder(
+    catalog: Catalog, jobs: Jobs, priority: Priority
+) -> None:
+    for number in range(2):
+        upload(catalog, f"book{number}", size=LARGE, priority=priority)
+    claim(jobs)
+    second = claim(jobs)
+    upload(catalog, "note", priority=Priority.BULK)
+    assert jobs.find_kept_waiting(second, Lane.LARGE) is None
 
 
 def test_a_first_try_that_becomes_slow_counts_as_slow_from_then_on(catalog: Catalog, jobs: Jobs) -> None:

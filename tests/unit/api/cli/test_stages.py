@@ -39,7 +39,12 @@ def let_pass(lines: Lines, clock: Clock, seconds: int) -> None:
 
 def batch(seconds_left: float | None = None, *, chunks: int = 0, embedded: int = 0, **states: int) -> dict[str, object]:
     """A batch as the API describes it, with so many documents in each state."""
-    progress = {"chunks": chunks, "chunks_embedded": embedded, "seconds_left": seconds_left, "paused": []}
+    progress: dict[str, object] = {
+        "chunks": chunks,
+        "chunks_embedded": embedded,
+        "seconds_left": seconds_left,
+        "paused": [],
+    }
     return {"progress": progress, "counts": {"documents": states}}
 
 
