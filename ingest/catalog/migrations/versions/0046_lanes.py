@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0044_lanes"
-down_revision = "0043_index_states"
+revision = "0046_lanes"
+down_revision = "0045_index_copies"
 branch_labels = None
 depends_on = None
 
