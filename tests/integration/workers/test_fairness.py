@@ -41,7 +41,9 @@ def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
 
 
 @contextmanager
-def working(worker: WorkerFixture, *, parsers: int = 2, first_try_seconds: float = _FIRST_TRY_SECONDS) -> Iterator[None]:
+def working(
+    worker: WorkerFixture, *, parsers: int = 2, first_try_seconds: float = _FIRST_TRY_SECONDS
+) -> Iterator[None]:
     """Run the threads of an embedded service, with real parsers."""
     sandboxes = [ParserSandbox(_LIMITS, command=_COMMAND) for _ in range(parsers)]
     tasks = [IngestTask(worker.deps, sandbox, first_try_seconds=first_try_seconds) for sandbox in sandboxes]
