@@ -13,7 +13,7 @@ import structlog
 
 from ingest.blob_stores import open_blobs
 from ingest.catalog.jobs import Jobs
-from ingest.documents import JobKind
+from ingest.documents import JobKind, Lane
 from ingest.faultpoints import reach
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
@@ -119,8 +119,11 @@ class WorkerProcess:
         answers: Answers | None = None,
         room: EntryRoom = DEFAULT_ROOM,
         first_try_seconds: float = FIRST_TRY_SECONDS,
+        embeds: bool = False,
     ) -> None:
+        """Start to keep leases; `embeds` says that this process serves the queue of embeddings, too."""
         self._parts = parts
+        self._embeds = embeds
         self._stopping = stopping
         self._ring = ring
         self._slice_seconds = slice_seconds
@@ -154,6 +157,9 @@ class WorkerProcess:
             if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
                 log.warning("the disk is nearly full; jobs wait", kind=kind)
                 break
+            if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
+                # The next document may keep this process for minutes, and small ones would wait for their vectors.
+                self._runner.once(JobKind.EMBED, {Lane.QUICK})
             if not (count := self._runner.once(kind)):
                 break
             finished += count
@@ -206,6 +212,7 @@ def open_worker_process(
     open_encoders: OpenEncoders = configured_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
+    embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
     """Open a worker process; without `open_answers` it takes no runs."""
     with ExitStack() as stack:
@@ -226,6 +233,7 @@ def open_worker_process(
             answers=answers,
             room=settings.entry_room,
             first_try_seconds=settings.first_try_seconds,
+            embeds=embeds,
         )
         stack.callback(process.close)
         yield process

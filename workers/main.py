@@ -65,7 +65,11 @@ def run_worker(
     if QUEUES[JobKind.INGEST] in queues:
         languages.load()  # once, and not in each process that is forked
     open_one = partial(
-        open_worker_process, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers
+        open_worker_process,
+        open_encoders=open_encoders,
+        open_parser=open_parser,
+        open_answers=open_answers,
+        embeds=QUEUES[JobKind.EMBED] in queues,
     )
     _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues, serve_metrics))
     app.worker_main(

@@ -105,6 +105,12 @@ def find_kept_waiting(connection: Connection, job: Job, lane: Lane) -> int | Non
     return waiting_job
 
 
+def has_quick_job(connection: Connection, kind: JobKind) -> bool:
+    """Tell whether a quick job of a kind can be claimed now."""
+    claimable = (*waiting(kind), _in_lane(Lane.QUICK), jobs.c.not_before <= clock(connection))
+    return connection.execute(select(jobs.c.id).where(*claimable).limit(1)).first() is not None
+
+
 def should_give_way(connection: Connection, held: Sequence[Job]) -> bool:
     """Tell whether jobs that can be continued later should let others have a turn now.
 

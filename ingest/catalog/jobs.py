@@ -23,7 +23,7 @@ from ingest.catalog.job_queue import (
     requeue_lapsed,
     requeue_running,
 )
-from ingest.catalog.job_turns import find_kept_waiting, should_give_way
+from ingest.catalog.job_turns import find_kept_waiting, has_quick_job, should_give_way
 from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.queue_statistics import (
     paused_kinds,
@@ -344,6 +344,11 @@ class Jobs:
         """Return the first try that a running job in this lane should give its worker to; None while it may keep it."""
         with read(self._engine) as connection:
             return find_kept_waiting(connection, job, lane)
+
+    def has_quick_job(self, kind: JobKind) -> bool:
+        """Tell whether a quick job of a kind can be claimed now."""
+        with read(self._engine) as connection:
+            return has_quick_job(connection, kind)
 
     def should_give_way(self, held: Sequence[Job]) -> bool:
         """Tell whether jobs of a kind that can be continued later should let others have a turn now."""

@@ -287,6 +287,14 @@ def test_slow_documents_do_not_count_as_those_that_embedding_stands_back_for(cat
     assert jobs.unfinished_since(JobKind.INGEST) is not None
 
 
+def test_slow_and_large_documents_are_no_quick_jobs(catalog: Catalog, jobs: Jobs) -> None:
+    slow(catalog, jobs, "scan")
+    upload(catalog, "book", size=LARGE)
+    assert jobs.has_quick_job(JobKind.INGEST) is False
+    upload(catalog, "note")
+    assert jobs.has_quick_job(JobKind.INGEST) is True
+
+
 def test_a_position_goes_by_lanes(catalog: Catalog, jobs: Jobs) -> None:
     scan = slow(catalog, jobs, "scan")
     book = upload(catalog, "book", size=LARGE)
