@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0046_lanes"
-down_revision = "0045_index_copies"
+revision = "0047_lanes"
+down_revision = "0046_batch_owners"
 branch_labels = None
 depends_on = None
 
