@@ -13,6 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from api.settings import Helper, ServedModel, Settings
+from ingest.bounded_replies import ReplyTooLargeError, get_short
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.errors import LanguageModelUnavailableError
@@ -87,13 +88,15 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
     """Ask a server which models it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
-        answer = httpx.get(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
+        answer = get_short(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
         entries = [entry for entry in answer.json()["data"] if isinstance(entry, dict)]
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         raise LanguageModelUnavailableError(f"{url} answers {status}.", reached=status not in _NOBODY) from error
     except httpx.HTTPError as error:
         raise LanguageModelUnavailableError(f"{url} cannot be reached: {error}.", sent=False) from error
+    except ReplyTooLargeError as error:
+        raise LanguageModelUnavailableError(str(error), reached=True) from error
     except (ValueError, KeyError, TypeError) as error:
         raise LanguageModelUnavailableError(f"{url} lists no models.", reached=True) from error
     windows = (entry.get("max_model_len") for entry in entries if entry.get("id") == model)
@@ -105,9 +108,9 @@ def vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float 
     """Return the release of a vLLM server, which tells it beside `/v1`; None for any other server."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
-        answer = httpx.get(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
+        answer = get_short(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
         version = answer.raise_for_status().json()["version"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, ReplyTooLargeError, ValueError, KeyError, TypeError):
         return None
     return version if isinstance(version, str) else None
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import jwt
 import structlog
 from jwt import PyJWKClient
 
 from api.oidc_settings import OidcSettings
 from api.problems import IdentityProviderUnavailableError
+from ingest.bounded_replies import ReplyTooLargeError, get_short
 from ingest.catalog.identities import Identities
 from ingest.errors import LeadlineError, TenantNotFoundError
 from ingest.identity import MAX_NAME_CHARS, Principal, Scope
@@ -164,13 +166,30 @@ class _ProviderKeys:
     def _opened(self) -> PyJWKClient:
         if self._client is None:
             settings = self._settings
-            self._client = PyJWKClient(
+            self._client = _BoundedKeys(
                 settings.oidc_jwks_url or _discovered(settings.oidc_issuer or ""),
                 lifespan=settings.oidc_keys_seconds,
                 timeout=_TIMEOUT_SECONDS,
                 cooldown_duration=settings.oidc_refetch_seconds,
             )
         return self._client
+
+
+class _BoundedKeys(PyJWKClient):
+    """PyJWT's client, which reads a reply of any size, with a limit of bytes."""
+
+    def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
+        try:
+            # guard: provider-keys-size
+            found = get_short(self.uri, timeout=self.timeout).raise_for_status().json()
+        except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
+            raise jwt.PyJWKClientConnectionError(f"The keys cannot be fetched: {error}") from error
+        if not isinstance(found, dict):
+            raise jwt.PyJWKSetError("The reply is no object.")
+        if self.jwk_set_cache is not None:
+            self.jwk_set_cache.put(found)
+        self._last_successful_fetch = time.monotonic()  # the cooldown is counted from here
+        return found
 
 
 def _discovered(issuer: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from ingest.bounded_replies import ReplyTooLargeError, bound_replies
 from ingest.model_text import neutral
 from retrieval.errors import (
     RerankerError,
@@ -72,7 +73,9 @@ class HttpReranker:
             httpx.URL(self._url)
         except httpx.InvalidURL as error:
             raise RerankerError(f"{url} is no address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {}, event_hooks=bound_replies(_REPLY_BYTES)
+        )
 
     def scores(
         self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
@@ -101,13 +104,17 @@ class HttpReranker:
 
     def _once(self, body: Mapping[str, Any], until: float) -> bytes:
         """Send once. Raises httpx's errors. The time is also checked during the reply, which may come very slowly."""
+        try:
+            return self._stream(body, until)
+        except ReplyTooLargeError as error:
+            raise RerankerOutputError(f"The reranker cannot be used: {error}") from error
+
+    def _stream(self, body: Mapping[str, Any], until: float) -> bytes:
         with self._client.stream("POST", self._url, json=body, timeout=seconds_left(until)) as response:
             reply = bytearray()
             for block in response.iter_bytes():
                 seconds_left(until)
                 reply += block
-                if len(reply) > _REPLY_BYTES:
-                    raise RerankerOutputError(f"The reranker at {self._url} answered more than {_REPLY_BYTES:,} bytes.")
             if not response.is_success:
                 said = " ".join(reply.decode("utf-8", "replace").split())[:_SAID_CHARS]
                 raise httpx.HTTPStatusError(said, request=response.request, response=response)

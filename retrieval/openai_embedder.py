@@ -14,6 +14,7 @@ import httpx2
 import numpy as np
 import openai
 
+from ingest.bounded_replies import ReplyTooLargeError, bound_replies
 from retrieval.embedding import Embedded, unit_vectors
 from retrieval.encoder_specs import EncoderSpec, prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
@@ -48,12 +49,8 @@ class OpenAIEmbedder:
         self._url = spec.url
         # The client insists on a key; a server that needs none ignores it.
         key = api_key or "none"
-        self._for_documents = openai.OpenAI(
-            base_url=spec.url, api_key=key, timeout=_DOCUMENTS_TIMEOUT, max_retries=_DOCUMENT_RETRIES
-        )
-        self._for_queries = openai.OpenAI(
-            base_url=spec.url, api_key=key, timeout=_QUERY_TIMEOUT, max_retries=_QUERY_RETRIES
-        )
+        self._for_documents = _client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
+        self._for_queries = _client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
         self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, "embeddings")
         self._longest: int | None = None
         self._cutting = threading.Lock()
@@ -144,6 +141,11 @@ class OpenAIEmbedder:
         )
 
 
+def _client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int) -> openai.OpenAI:
+    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=bound_replies())
+    return openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=retries, http_client=bounded)
+
+
 class _RefusedInputError(EncoderError):
     """The server refused its input; a shorter text may be taken."""
 
@@ -180,6 +182,10 @@ def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:
         yield
+    except ReplyTooLargeError as error:
+        raise EncoderError(
+            f"The embedding server cannot be used: {error}", hint="See that LEADLINE_ENCODER names its address."
+        ) from error
     except openai.APIConnectionError as error:  # timeouts too
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not answer: {error}",

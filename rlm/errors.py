@@ -8,6 +8,7 @@ AnswerError
 │   ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
 │   ├── ContextTooLongError             this prompt does not fit the model's window
 │   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
+│       └── LanguageModelReplyTooLargeError   it sent more bytes than a reply may have, or hid how many
 ├── BudgetExhaustedError                the run may not spend any more
 ├── UnpricedModelError                  dollars were limited, and nobody knows what the model costs
 ├── RunPausedError                      the run has met its budget, and waits for a person
@@ -106,6 +107,13 @@ class LanguageModelOutputError(LanguageModelError):
         """`cut_off` is true if the answer ended because its tokens ran out."""
         super().__init__(detail, hint=hint)
         self.cut_off = cut_off
+
+
+class LanguageModelReplyTooLargeError(LanguageModelOutputError):
+    """The reply has more bytes than it may, or is compressed. The detail names the server, and is for the log alone."""
+
+    public_detail = "The language model's reply was too large."
+    default_hint = "See that the language model's address is that of an OpenAI-compatible server, and look at its log."
 
 
 class BudgetExhaustedError(AnswerError):

@@ -7,7 +7,6 @@ back with a code; the code, with what only this browser's cookie has, gets an id
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ import structlog
 from api.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.services import Services, Tokens
 from api.settings import Settings
+from ingest.bounded_replies import ReplyTooLargeError, get_short, post_short
 from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 CALLBACK = "/sign-in/provider"
 FLOW_SECONDS = 600
 _TIMEOUT_SECONDS = 10.0
-_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def _exchange(settings: Settings, flow: Flow, code: str, redirect_uri: str) -> s
     if settings.oidc_client_secret is not None:
         form["client_secret"] = settings.oidc_client_secret.get_secret_value()
     try:
-        answer = httpx.post(_endpoint(settings, "token_endpoint"), data=form, timeout=_TIMEOUT_SECONDS)
-        token = answer.json().get("id_token") if answer.is_success and len(answer.content) < _MOST_BYTES else None
-    except (httpx.HTTPError, ValueError, AttributeError) as error:
+        answer = post_short(_endpoint(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
+        token = answer.json().get("id_token") if answer.is_success else None
+    except (httpx.HTTPError, ReplyTooLargeError, ValueError, AttributeError) as error:
         raise _away(repr(error)) from error
     if not isinstance(token, str):
         log.info("the identity provider gave no token", status=answer.status_code)
@@ -110,9 +109,9 @@ def _endpoint(settings: Settings, name: str) -> str:
     """Return an address out of the provider's description of itself."""
     place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
     try:
-        answer = httpx.get(place, timeout=_TIMEOUT_SECONDS)
-        described: Any = json.loads(answer.content[:_MOST_BYTES]) if answer.is_success else None
-    except (httpx.HTTPError, ValueError) as error:
+        answer = get_short(place, timeout=_TIMEOUT_SECONDS)
+        described: Any = answer.json() if answer.is_success else None
+    except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
         raise _away(repr(error)) from error
     address = described.get(name) if isinstance(described, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")):

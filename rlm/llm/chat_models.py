@@ -18,11 +18,13 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
+from ingest.bounded_replies import ReplyTooLargeError, bound_async_replies, too_large
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelError,
     LanguageModelOutputError,
     LanguageModelRefusedError,
+    LanguageModelReplyTooLargeError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
@@ -172,7 +174,10 @@ def remote_chat_model(
         stream_chunk_timeout=None,  # LangChain's own; `timeout` takes its place.
         # Its own client, closed by `aclose`; callers bound the number of connections.
         http_async_client=httpx2.AsyncClient(
-            transport=transport, timeout=timeout, limits=httpx2.Limits(max_connections=None)
+            transport=transport,
+            timeout=timeout,
+            limits=httpx2.Limits(max_connections=None),
+            event_hooks=bound_async_replies(),
         ),
     )
     model._habits = ServerHabits(profile.structured_output)
@@ -184,7 +189,13 @@ def openai_errors() -> Iterator[None]:
     """Translate exceptions of the OpenAI client and its transport into Leadline's."""
     try:
         yield
-    except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        openai.OpenAIError,
+        httpx2.HTTPError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        ReplyTooLargeError,
+    ) as error:
         raise translated(error) from error
 
 
@@ -196,6 +207,8 @@ _PRIVATE = re.compile(
 
 def translated(error: Exception) -> LanguageModelError:
     """Return our error for one of the client's: by its kind first, then by the server's words."""
+    if (too_much := too_large(error)) is not None:
+        return LanguageModelReplyTooLargeError(str(too_much))
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _causes(error)):

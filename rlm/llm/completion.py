@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 # Tokens of the chat template around two messages.
 _TEMPLATE_TOKENS = 32
 
+# No text has so many characters a token on average; a short one may consist of a few long tokens.
+_CHARACTERS_A_TOKEN = 8
+_UNCOUNTED_CHARACTERS = 1_000
+
 Show = Callable[[str], None]
 
 
@@ -116,7 +120,8 @@ class Completion:
     """The part of a reply received so far; filled while the request is under way, so that a broken one can be counted.
 
     `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`,
-    nothing is known of an answer that the model may still be writing.
+    nothing is known of an answer that the model may still be writing. `size` counts characters; a piece without text,
+    as of thoughts, counts as one.
     """
 
     thoughts: ThoughtFilter
@@ -128,6 +133,7 @@ class Completion:
     completion_tokens: int = 0
     error: LanguageModelError | None = None
     ended: bool = False
+    size: int = 0
     _chunks: int = 0
     _pieces: list[str] = field(default_factory=list)
 
@@ -147,6 +153,7 @@ class Completion:
     def take(self, chunk: "AIMessageChunk") -> None:
         """Add a chunk's content."""
         self._chunks += 1
+        self.size += max(1, len(chunk.text))
         if chunk.additional_kwargs.get("reasoning"):
             self.thoughts.pass_through()
         self.raw += chunk.text
@@ -212,6 +219,8 @@ async def complete(
         else:
             async with closed_generators():  # including those of a stream that is broken off
                 async for chunk in chat.astream(messages, **options):
+                    # guard: endless-stream
+                    _require_end(completion, profile, most_tokens)
                     completion.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
         completion.end()
     except (LanguageModelError, asyncio.CancelledError):
@@ -219,6 +228,18 @@ async def complete(
     except Exception as error:
         log.warning("a language model's reply could not be read", model=profile.name, error=repr(error))
         raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
+
+
+def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
+    """Refuse a reply that goes on beyond its limit of tokens: the server does not keep to it, and may never end."""
+    most = _CHARACTERS_A_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
+    if completion.size > most:
+        raise LanguageModelOutputError(
+            f"The server of {profile.name} did not end its reply after {most:,} characters, for at most "
+            f"{most_tokens:,} tokens.",
+            hint="Look at the server's log: it does not keep to `max_tokens`.",
+            cut_off=True,
+        )
 
 
 def _whole(message: "BaseMessage") -> dict[str, Any]:

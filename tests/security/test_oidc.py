@@ -178,6 +178,12 @@ def test_while_the_provider_is_away_known_keys_go_on_and_unknown_ones_are_told_t
     assert tokens.check(issuer.token(kid="rsa-2")) is not None
 
 
+def test_keys_in_a_document_of_any_size_are_not_read(issuer: Issuer, tokens: OidcTokens) -> None:
+    issuer.padding = "x" * 2 * 1024**2
+    with pytest.raises(IdentityProviderUnavailableError):
+        tokens.check(issuer.token())
+
+
 def test_a_provider_that_describes_another_issuer_is_no_provider(issuer: Issuer, tokens: OidcTokens) -> None:
     issuer.issuer_said = "https://evil.example"
     with pytest.raises(IdentityProviderUnavailableError):

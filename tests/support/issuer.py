@@ -29,13 +29,17 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 
 class Issuer:
-    """`keys` are served by their ids; `fetches` counts how often they were asked for, and `is_away` answers 500."""
+    """`keys` are served by their ids; `fetches` counts how often they were asked for, and `is_away` answers 500.
+
+    `padding` makes the document of the keys longer.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.keys: dict[str, PrivateKey] = {"rsa-1": rsa_key(), "ec-1": ec_key()}
         self.fetches = 0
         self.is_away = False
+        self.padding = ""
         self.issuer_said = url
         self.codes: dict[str, tuple[str, str, str]] = {}
 
@@ -66,7 +70,10 @@ class Issuer:
                 "token_endpoint": f"{self.url}/token",
             }
         self.fetches += 1
-        return 200, {"keys": [{**_public(key), "kid": kid, "use": "sig"} for kid, key in self.keys.items()]}
+        return 200, {
+            "padding": self.padding,
+            "keys": [{**_public(key), "kid": kid, "use": "sig"} for kid, key in self.keys.items()],
+        }
 
     def consent(self, asked: str, **claims: object) -> str:
         """Sign somebody in on the page that a client leads to, and return the address that leads back."""
