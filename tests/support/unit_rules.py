@@ -19,6 +19,7 @@ from typing import Any
 
 import openvino
 import pytest
+import urllib3.util.connection  # noqa: F401 - it looks for IPv6 with a socket at import, before tests are watched
 from pydantic_monty import Monty
 
 from api.settings import Settings
