@@ -159,6 +159,7 @@ class Audit:
             is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
         gone = Fault(noted.sequence, "the noted entry was changed or is missing, or was removed for its age")
         faults = found.faults if is_known else (*found.faults, gone)
+        # guard: audit-counts-own
         return Verification(entries, self.head_of(tenant_id), faults)
 
     def verify(self, anchor: Anchor | None = None) -> Verification:

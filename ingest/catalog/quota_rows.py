@@ -2,13 +2,13 @@
 
 import calendar
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, insert, literal, select, true, update
 
 from ingest.catalog.database import now, upsert
-from ingest.catalog.tables import quota_limits, reservations, stored_content, usage_days
+from ingest.catalog.tables import api_keys, quota_limits, reservations, stored_content, usage_days
 from ingest.quotas import DOLLARS, TOKENS, Account, Quota, Spending
 
 Kind = Literal["answer", "run", "rewrite"]
@@ -21,16 +21,42 @@ TENANT = ""
 _DAY_SECONDS = 86_400
 
 
-def sums_of(account: Account, instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Select everything that counts on the account's quotas, as one row."""
-    usage, held, stored = _usage(account, instant), _held(account, instant), _stored(account)
+def keys_of(connection: Connection, account: Account) -> frozenset[str]:
+    """Return the account's key with those that it was rotated from and to: together they have the quotas of one."""
+    rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
+        api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
+    )
+    pairs = [(row.id, row.successor_id) for row in connection.execute(rotated).all()]
+    found: set[str] = set()
+    waiting = [account.key_id]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += [new for old, new in pairs if old == key] + [old for old, new in pairs if new == key]
+    return frozenset(found)
+
+
+def stored_by(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
+    """Return what these keys have stored, together."""
+    quotas = (Quota.DOCUMENTS, Quota.BYTES)
+    columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
+    query = select(*columns.values()).where(
+        stored_content.c.tenant_id == tenant_id, stored_content.c.key_id.in_(sorted(keys))
+    )
+    return dict(zip(columns, map(int, connection.execute(query).one()), strict=True))
+
+
+def sums_of(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
+    """Select everything that counts on the quotas of the account's tenant and of `keys`, as one row."""
+    usage, held, stored = _usage(account, keys, instant), _held(account, keys, instant), _stored(account, keys)
     return select(*usage.c, *held.c, *stored.c).select_from(usage.join(held, true()).join(stored, true()))
 
 
-def _usage(account: Account, instant: float) -> Subquery:
+def _usage(account: Account, keys: Collection[str], instant: float) -> Subquery:
     today = day_of(instant)
     spent = {"tokens": usage_days.c.prompt_tokens + usage_days.c.completion_tokens, "dollars": usage_days.c.nanodollars}
-    of_key, of_day = usage_days.c.key_id == account.key_id, usage_days.c.day == today
+    of_key, of_day = usage_days.c.key_id.in_(sorted(keys)), usage_days.c.day == today
     columns = []
     for name, amount in spent.items():
         for of, whose in (("tenant", true()), ("key", of_key)):
@@ -40,10 +66,10 @@ def _usage(account: Account, instant: float) -> Subquery:
     return select(*columns).where(this_month).subquery()
 
 
-def _held(account: Account, instant: float) -> Subquery:
+def _held(account: Account, keys: Collection[str], instant: float) -> Subquery:
     amounts = {"tokens": (reservations.c.tokens, TOKENS), "nanodollars": (reservations.c.nanodollars, DOLLARS)}
     columns = []
-    for of, whose in (("tenant", true()), ("key", reservations.c.key_id == account.key_id)):
+    for of, whose in (("tenant", true()), ("key", reservations.c.key_id.in_(sorted(keys)))):
         for amount, quotas in amounts.values():
             columns += [_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
         for kind, quota in AT_ONCE.items():
@@ -52,12 +78,12 @@ def _held(account: Account, instant: float) -> Subquery:
     return select(*columns).where(reservations.c.tenant_id == account.tenant_id, alive).subquery()
 
 
-def _stored(account: Account) -> Subquery:
+def _stored(account: Account, keys: Collection[str]) -> Subquery:
     columns = []
-    for of, key_id in (("tenant", TENANT), ("key", account.key_id)):
+    for of, owners in (("tenant", [TENANT]), ("key", sorted(keys))):
         for quota in (Quota.DOCUMENTS, Quota.BYTES):
             amount = stored_content.c[quota.value]
-            columns.append(_sum(amount, stored_content.c.key_id == key_id).label(f"{of}_{quota}"))
+            columns.append(_sum(amount, stored_content.c.key_id.in_(owners)).label(f"{of}_{quota}"))
     return select(*columns).where(stored_content.c.tenant_id == account.tenant_id).subquery()
 
 

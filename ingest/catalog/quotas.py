@@ -30,7 +30,9 @@ from ingest.catalog.quota_rows import (
     charge,
     charge_expired,
     day_of,
+    keys_of,
     renewal,
+    stored_by,
     sums,
     sums_of,
 )
@@ -237,7 +239,9 @@ class Rules:
         if not any(quota in limited for limited in limits.values() for quota in quotas):
             return []
         instant = self.now(connection) if instant is None else instant
-        used = connection.execute(sums_of(account, instant)).one()._mapping
+        # guard: rotation-keeps-quotas
+        keys = keys_of(connection, account) if limits.get("key") else frozenset({account.key_id})
+        used = connection.execute(sums_of(account, keys, instant)).one()._mapping
         found = []
         for of, limited in limits.items():
             for quota in quotas:
@@ -300,13 +304,16 @@ class Rules:
         for of, limited in limits.items():
             owner = TENANT if of == "tenant" else account.key_id
             added = {Quota.DOCUMENTS: documents, Quota.BYTES: size}
+            before = self._stored_by_rotated(connection, account) if of == "key" and limited else {}
             counted = update(stored_content).where(
                 stored_content.c.tenant_id == account.tenant_id, stored_content.c.key_id == owner
             )
             for quota, amount in added.items():
                 if quota in limited and amount:
                     # guard: storage-quota-atomic
-                    counted = counted.where(stored_content.c[quota.value] + amount <= limited[quota])
+                    counted = counted.where(
+                        stored_content.c[quota.value] + amount + before.get(quota, 0) <= limited[quota]
+                    )
             counted = counted.values(sums(stored_content.c, documents=documents, bytes=size))
             if connection.execute(counted).rowcount:
                 continue
@@ -315,6 +322,15 @@ class Rules:
                 raise storage_exceeded(self._full(connection, account, of, added))
         day = day_of(self.now(connection))
         add_usage(connection, account, day, documents=documents, bytes=size)
+
+    def _stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
+        """Return what the keys have stored that the account's key was rotated from and to.
+
+        The tenant's row is locked by now, so that none of them stores anything meanwhile.
+        """
+        # guard: rotation-keeps-storage-quotas
+        others = keys_of(connection, account) - {account.key_id}
+        return stored_by(connection, account.tenant_id, others) if others else {}
 
     def _full(
         self, connection: Connection, account: Account, of: Literal["tenant", "key"], added: Mapping[Quota, int]

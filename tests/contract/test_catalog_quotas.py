@@ -264,6 +264,26 @@ def test_a_rotated_keys_limits_are_those_of_the_key_in_its_place(engine: Engine,
     assert limits["key"] == {Quota.TOKENS_PER_DAY: 5}
 
 
+def test_a_rotated_key_and_its_successor_have_the_quotas_of_one_key(engine: Engine, quotas: Quotas) -> None:
+    keys, catalog = ApiKeys(engine), Catalog(engine, quotas=quotas.rules)
+    key, _ = keys.issue("ann", "a key")
+    old = Account("ann", key.id)
+    quotas.set(old, {Quota.DOCUMENTS: 2, Quota.TOKENS_PER_DAY: 100})
+    first = catalog.accept(arrival("one", key=key.id)).document
+    granted = quotas.reserve(old, "answer", "a", tokens=60, nanodollars=0)
+    new = Account("ann", keys.rotate("ann", key.id)[0].id)
+    of_new = {each.quota: each.used for each in quotas.standings(new) if each.of == "key"}
+    assert of_new == {Quota.DOCUMENTS: 1, Quota.TOKENS_PER_DAY: granted.tokens}
+    catalog.accept(arrival("two", key=new.key_id))
+    for account in (old, new):
+        with pytest.raises(StorageQuotaExceededError, match="2"):
+            catalog.accept(arrival("three", key=account.key_id))
+    catalog.delete("ann", first.id)
+    catalog.accept(arrival("three", key=new.key_id))
+    with pytest.raises(StorageQuotaExceededError):
+        catalog.accept(arrival("four", key=key.id))
+
+
 def test_usage_is_listed_by_day_and_key_a_page_at_a_time(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:
     for day in ("2026-11-01", "2026-11-02"):
         today.at(day)
