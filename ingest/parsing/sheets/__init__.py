@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingest.parsing.types import ParsedDocument
 
-WORKBOOK_PARSER = "workbook-4"
+WORKBOOK_PARSER = "workbook-5"
 
 
 def parse_workbook(path: Path) -> ParsedDocument:

@@ -12,12 +12,13 @@ from ingest.errors import DamagedDocumentError
 from ingest.parsing.containers import ZIP_MARK
 from ingest.parsing.office.odf import require_unencrypted
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import DURATION, ERROR, Comment, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, Comment, SheetFacts, TextBox, WorkbookFacts
 from ingest.parsing.sheets.values import ERRORS
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _CALC = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 _META = "{http://purl.org/dc/elements/1.1/}"
@@ -75,7 +76,7 @@ def _paragraph_alone(match: re.Match[bytes]) -> bytes:
 
 
 def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
-    tags = (f"{_TABLE}table", f"{_TABLE}table-row", f"{_TABLE}table-column")
+    tags = (f"{_TABLE}table", f"{_TABLE}table-row", f"{_TABLE}table-column", f"{_TABLE}shapes")
     options = {"resolve_entities": False, "load_dtd": False, "no_network": True}
     sheet, row = SheetFacts(), 0
     for event, element in etree.iterparse(file, events=("start", "end"), tag=tags, **options):
@@ -85,6 +86,8 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
             else:
                 facts.sheets[element.get(f"{_TABLE}name", "")] = sheet
                 element.clear()
+        elif event == "end" and element.tag == tags[3]:
+            _read_shapes(element, sheet)
         elif event == "end":
             repeated = _repeated(element, "rows" if element.tag == tags[1] else "columns")
             hidden = element.get(f"{_TABLE}visibility") not in _SHOWN
@@ -97,6 +100,17 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
+
+
+def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
+    """Add the text boxes that lie on a sheet and belong to none of its cells."""
+    for shape in shapes.iterchildren():
+        text = "\n".join("".join(line.itertext()) for line in shape.iter(f"{_TEXT}p")).strip()
+        # guard: sheet-hidden-ods-box
+        if text and shape.get(f"{_DRAW}display") == "none":
+            facts.hidden_text_boxes += 1
+        elif text:
+            facts.text_boxes.append(TextBox(0, 0, text))
 
 
 def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) -> None:

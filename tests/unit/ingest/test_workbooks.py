@@ -441,6 +441,23 @@ def test_a_text_box_that_is_hidden_is_left_out_and_counted(tmp_path: Path, shape
     assert hidden == ([] if read else ["hidden text boxes of sheet Costs, left out"])
 
 
+def test_text_boxes_on_a_sheet_of_ods_are_read_and_hidden_ones_counted(tmp_path: Path) -> None:
+    parts = unzipped(WRITERS[".ods"]({"Costs": COSTS}))
+    boxes = "".join(
+        f"<draw:frame{display}><draw:text-box><text:p>{words}</text:p><text:p>See the plan.</text:p></draw:text-box>"
+        "</draw:frame>"
+        for display, words in (("", "All are estimates."), (' draw:display="none"', "Secret"))
+    )
+    content = parts["content.xml"].decode()
+    changed = re.sub(r"(<table:table [^>]*>)", rf"\1<table:shapes>{boxes}</table:shapes>", content, count=1)
+    assert changed != content
+    document = _parsed(tmp_path, zipped({**parts, "content.xml": changed}))
+    assert document.text.endswith("\n\nAll are estimates.\nSee the plan.")
+    assert "Rent" in document.text
+    hidden = [each.detail for each in document.omissions if each.kind is OmissionKind.HIDDEN]
+    assert hidden == ["hidden text boxes of sheet Costs, left out"]
+
+
 def test_charts_pictures_and_macros_are_counted(tmp_path: Path) -> None:
     def make(book: xlsxwriter.Workbook) -> None:
         sheet = book.add_worksheet("S")
