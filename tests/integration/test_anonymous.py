@@ -109,8 +109,9 @@ def test_public_requests_of_an_address_are_limited_and_health_and_files_of_the_p
 def test_an_address_has_so_many_requests_without_a_key_open(tmp_path: Path) -> None:
     with served(tmp_path, requests_at_once=8) as (url, _), connected(url) as held:
         held.sendall(_begun("192.0.2.1", 100))
-        while attempt(url, "192.0.2.1").status_code != 429:
+        while (refused := attempt(url, "192.0.2.1")).status_code != 429:
             pass
+        assert refused.json()["detail"] == "Your address has 1 requests without a key open."
         assert attempt(url, "192.0.2.2").status_code == 401
 
 
