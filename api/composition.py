@@ -11,6 +11,7 @@ from api.metering import open_meter
 from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
+from ingest.ballast import Ballast
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
@@ -86,6 +87,7 @@ def make_services(
     *,
     database_url: str,
     redis_url: str | None = None,
+    ballast: Ballast | None = None,
 ) -> Services:
     """Make the services; what they open besides the parts is closed with `stack`."""
     # Keys and health have connections of their own, so that they never wait for one behind work.
@@ -143,4 +145,5 @@ def make_services(
         index_copies=parts.index_states.copies,
         notices=parts.installation.notices,
         ping=partial(ping, door),
+        ballast=ballast,
     )

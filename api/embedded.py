@@ -19,7 +19,9 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
+from ingest.ballast import Ballast
 from ingest.blob_stores import open_blobs
+from ingest.blobs import translating_out_of_room
 from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
@@ -31,7 +33,7 @@ from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
 from ingest.catalog.tenant_data import TenantData
-from ingest.errors import DataFolderBusyError
+from ingest.errors import DataFolderBusyError, StorageFullError
 from ingest.feed import LocalFeed
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
@@ -53,6 +55,9 @@ from workers.run_task import RunTask
 from workers.threads import WorkerThreads
 from workers.webhooks import WebhookSender
 
+# A start without any change of the schema writes 0.4 MB.
+_START_BYTES = 1024**2
+
 log = structlog.get_logger(__name__)
 
 
@@ -71,16 +76,21 @@ def open_embedded(
     """
     with ExitStack() as stack:
         stack.enter_context(owned(settings.home))
+        _require_room_to_start(settings.home)
+        ballast = Ballast(settings.home, settings.ballast_bytes, min_free_bytes=settings.min_free_bytes)
         models = ModelStore(settings.models)
         encoders = encoders or (only(encoder) if encoder else build.encoders(models, settings))
         language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
-        services, workers = _assemble(settings, encoders, language_model, stack)
+        with translating_out_of_room():
+            services, workers = _assemble(settings, encoders, language_model, ballast, stack)
+        ballast.fill_up()
         workers.start()
         try:
             yield services
         finally:
             services.accepting = False
+            ballast.give_way()  # closing the index writes what is only in memory
             workers.stop()
 
 
@@ -139,16 +149,24 @@ def open_catalog(
 
 @contextmanager
 def owned(home: Path) -> Iterator[None]:
-    """Hold the data folder's lock. Raises `DataFolderBusyError` while another process has it."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "lock").open("a+") as lock:
+    """Hold the data folder's lock, with room for what follows as far as the ballast reaches.
+
+    Raises `DataFolderBusyError` while another process has it, `StorageReadOnlyError`, and `StorageFullError`.
+    """
+    with translating_out_of_room():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "lock").open("a+")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataFolderBusyError(f"Leadline process {_owner(lock)} has the data folder {home} open.") from error
-        lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid()}))
-        lock.flush()
+        # guard: start-gets-room
+        Ballast(home).give_way()
+        with translating_out_of_room():
+            lock.truncate(0)
+            lock.write(json.dumps({"pid": os.getpid()}))
+            lock.flush()
         yield
 
 
@@ -163,8 +181,18 @@ def owner(home: Path) -> int | None:
     return pid
 
 
+def _require_room_to_start(home: Path) -> None:
+    """Raise `StorageFullError` rather than begin what the disk has no room for."""
+    free = shutil.disk_usage(home).free
+    if free < _START_BYTES:
+        raise StorageFullError(
+            f"The disk of the data folder {home} has {free:,} bytes free, and a start needs {_START_BYTES:,}.",
+            hint="Free space on that disk, then start again. Remove nothing from the data folder by hand.",
+        )
+
+
 def _assemble(
-    settings: Settings, encoders: Encoders, language_model: LanguageModel, stack: ExitStack
+    settings: Settings, encoders: Encoders, language_model: LanguageModel, ballast: Ballast, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
     url = sqlite_url(home / "catalog.sqlite")
@@ -174,7 +202,8 @@ def _assemble(
     def open_store(installation: Installation) -> IndexStore:
         nonlocal crashed
         crashed = _mark_unclean(home, stack)  # all that a crash leaves unsettled is opened from here on
-        return build.embedded_indexes(home, installation)
+        reserve = settings.min_free_bytes if settings.ballast_bytes else None
+        return build.embedded_indexes(home, installation, min_free_bytes=reserve)
 
     parts = stack.enter_context(
         parts_over(
@@ -215,6 +244,7 @@ def _assemble(
         CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
+        make_room=ballast.give_way,
         answer=RunTask(jobs, parts.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
         tidy=partial(_tidy, settings, parts),
@@ -222,11 +252,11 @@ def _assemble(
         tell_webhooks=WebhookSender(parts.outbox, settings).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        settle=partial(_settle_index, parts),
+        settle=partial(_settle_parts, parts, ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
-    return make_services(settings, parts, asking, doorbell, stack, database_url=url), workers
+    return make_services(settings, parts, asking, doorbell, stack, database_url=url, ballast=ballast), workers
 
 
 def _settle(parts: Parts, *, crashed: bool) -> None:
@@ -242,8 +272,9 @@ def _settle(parts: Parts, *, crashed: bool) -> None:
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
 
-def _settle_index(parts: Parts) -> None:
-    """Give the index the readers that it is behind with, and check it if it has just become the active one."""
+def _settle_parts(parts: Parts, ballast: Ballast) -> None:
+    """Give the index the readers that it is behind with, check a new active one, and fill the ballast up."""
+    ballast.fill_up()
     ReadersWriter(parts.catalog, parts.generations).settle_all()
     parts.index_checks.check_new()
 

@@ -14,6 +14,7 @@ from api.admission import Authentication, Identify, TenantTurns
 from api.anonymous import AnonymousBounds, AnonymousLimits
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
+from api.disk_gate import DiskGate
 from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
@@ -169,6 +170,8 @@ def _admit(app: FastAPI, services: Services) -> Identify:
         bytes_per_second=settings.body_bytes_per_second,
     )
     app.add_middleware(RequestQuotas, count=count)
+    if services.ballast is not None:
+        app.add_middleware(DiskGate, ballast=services.ballast, has_room=services.blobs.has_room_to_work)
     app.add_middleware(AnonymousBounds, limits=_anonymous_limits(settings))
     app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
     app.add_middleware(HeadBounds, requests_at_once=settings.open_requests)

@@ -110,6 +110,17 @@ class _Now(Collector):
                 "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
             )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
+        yield GaugeMetricFamily(
+            "leadline_disk_uploads_refused",
+            "1 while uploads are refused because the disk is full.",
+            value=free < self._served.settings.min_free_bytes,
+        )
+        if self._served.ballast is not None:
+            yield GaugeMetricFamily(
+                "leadline_disk_ballast_bytes",
+                "Room that the ballast holds for deletions and starts on a full disk.",
+                value=self._served.ballast.held_bytes,
+            )
 
 
 def _index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:

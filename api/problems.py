@@ -33,6 +33,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.UploadTooLargeError: 413,
     ingest.BacklogFullError: 429,
     ingest.StorageFullError: 507,
+    ingest.StorageReadOnlyError: 507,
     ingest.UnsupportedTypeError: 415,
     ingest.UploadError: 422,
     ingest.ParseError: 422,

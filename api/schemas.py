@@ -272,7 +272,8 @@ class PartOut(Wire):
     """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none.
 
     `search` is `lost` while the index lacks documents and has to be made again. `copies` is `degraded` while shards of
-    the index have fewer copies than they should: everything works, until another node goes away.
+    the index have fewer copies than they should: everything works, until another node goes away. `disk` is `full` while
+    uploads are refused.
     """
 
     state: str

@@ -9,6 +9,7 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
+from ingest.ballast import Ballast
 from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
@@ -27,7 +28,7 @@ from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
-from ingest.errors import LeadlineError
+from ingest.errors import LeadlineError, StorageFullError
 from ingest.feed import Feed
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
@@ -93,7 +94,8 @@ class Services:
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
     while searches cannot work, and `ping` while the catalog does not answer. `index_state` reads the result of the last
     check of the active index, and `index_copies` the copies of indexes on several nodes. `notices` tells what people
-    should see to. `accepting` turns false when the process begins to stop.
+    should see to. `ballast` holds room on the disk of a data folder for deletions; there is none in a cluster.
+    `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings
@@ -135,6 +137,7 @@ class Services:
     index_copies: Callable[[], Sequence[CopiesState]] = tuple
     notices: Callable[[], Mapping[str, str]] = dict
     ping: Callable[[], None] = lambda: None
+    ballast: Ballast | None = None
     accepting: bool = True
 
     @property
@@ -154,6 +157,7 @@ class Services:
             "catalog": lambda: self._state("catalog", self.ping),
             "search": lambda: self._state("search", self.require_index),
             "copies": self._copies,
+            "disk": lambda: self._state("disk", self.blobs.require_room),
             "language_model": lambda: str(self.answering.state()["state"]),
             "upkeep": self._upkeep,
         }
@@ -186,6 +190,9 @@ class Services:
         except IndexLostError as error:
             log.warning("a part is lost", part=part, code=error.code, detail=str(error))
             return "lost"
+        except StorageFullError as error:
+            log.warning("the disk is full", part=part, detail=str(error))
+            return "full"
         except LeadlineError as error:
             log.warning("a part is not ready", part=part, code=error.code, detail=str(error))
             # guard: health-without-details

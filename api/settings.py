@@ -146,6 +146,12 @@ class Settings(
         50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."
     )
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
+    ballast_bytes: int = Field(
+        64 * 1024**2,
+        ge=0,
+        description="Room that a file holds on the disk of the data folder for deletions and starts on a full disk; 0 "
+        "for none, and then the index's files are not allocated in advance either.",
+    )
     sandbox: SandboxForm = Field(
         SandboxForm.PLAIN,
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "

@@ -19,7 +19,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ingest.errors import BlobNameError, EmptyUploadError, StorageFullError, UploadTooLargeError
+from ingest.errors import (
+    BlobNameError,
+    EmptyUploadError,
+    StorageFullError,
+    StorageReadOnlyError,
+    UploadTooLargeError,
+)
 
 _OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PUTS_AT_ONCE = 16
@@ -433,12 +439,15 @@ def sha256_of_blocks(blocks: Iterator[bytes]) -> str:
 
 @contextmanager
 def translating_out_of_room() -> Iterator[None]:
-    """Turn the operating system's "no space" into `StorageFullError`."""
+    """Turn the system's "no space" into `StorageFullError`, and "read-only" into `StorageReadOnlyError`."""
     try:
         yield
     except OSError as error:
         if error.errno in _OUT_OF_ROOM:
             raise StorageFullError("The disk is full.") from error
+        # guard: read-only-in-words
+        if error.errno == errno.EROFS:
+            raise StorageReadOnlyError("The file system of the data folder is mounted read-only.") from error
         raise
 
 

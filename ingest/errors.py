@@ -100,6 +100,16 @@ class StorageFullError(UploadError):
     default_hint = "Free space on the disk that holds the data folder, then upload again; nothing was kept."
 
 
+class StorageReadOnlyError(UploadError):
+    """The file system of the data folder can only be read."""
+
+    code = "storage_read_only"
+    default_hint = (
+        "Mount it for writing, or set LEADLINE_HOME to another folder. If it was mounted for writing, the kernel's log "
+        "says why it changed: often a failing disk."
+    )
+
+
 class UnsupportedTypeError(UploadError):
     """The content is of a type no parser reads."""
 

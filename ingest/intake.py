@@ -25,6 +25,7 @@ from ingest.errors import (
     QuotaExceededError,
     StorageFullError,
     StorageQuotaExceededError,
+    StorageReadOnlyError,
     StoredFileNotFoundError,
     UploadError,
     UploadTooLargeError,
@@ -52,7 +53,7 @@ _NOT_RECORDED = (
     QuotaExceededError,
 )
 # These errors have nothing to do with the file, which may be sent again as it is.
-TEMPORARY = (BacklogFullError, StorageFullError, StorageQuotaExceededError)
+TEMPORARY = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from retrieval.models.store import ModelStore
 from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, OpenVinoTokenEncoder, fingerprint
 from retrieval.reranker import Reranker, RerankerChoice, RerankerKind
 from retrieval.sentence_transformers_model import LocatedModel, locate
+from retrieval.shard_room import AllocatedRoom
 from retrieval.token_cache import DEFAULT_MAX_BYTES, TokenCache
 
 _SHORT_TOKENS = 128
@@ -26,9 +27,13 @@ _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 _SERVER_SETTINGS = QdrantServerSettings()
 
 
-def embedded_indexes(home: Path, installation: Installation) -> IndexStore:
-    """Return a store that keeps an installation's indexes as shards in the data folder."""
-    return FolderStore(home, installation)
+def embedded_indexes(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
+    """Return a store that keeps an installation's indexes as shards in the data folder.
+
+    With `min_free_bytes`, the files of the shards are allocated in advance, so that a full disk cannot end the process.
+    """
+    room = None if min_free_bytes is None else AllocatedRoom(home, min_free_bytes=min_free_bytes)
+    return FolderStore(home, installation, room)
 
 
 def server_indexes(

@@ -21,6 +21,7 @@ from retrieval.index import Index
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.retries import RetryPolicy
 from retrieval.shard_folder import shard_bytes
+from retrieval.shard_room import ShardRoom, UncheckedRoom
 
 _BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
 # Six waits that total 6.5 to 13 seconds, enough for a server to restart.
@@ -70,9 +71,10 @@ _COMPLETE = "COMPLETE"
 class FolderStore:
     """A store with the folders `index`, `index-g2` and so on in a data folder."""
 
-    def __init__(self, home: Path, installation: Installation) -> None:
+    def __init__(self, home: Path, installation: Installation, room: ShardRoom | None = None) -> None:
         self._home = home
         self._installation = installation
+        self._room = room or UncheckedRoom()
 
     def folder(self, generation_id: int) -> Path:
         return self._home / _numbered("index", generation_id)
@@ -83,7 +85,7 @@ class FolderStore:
         # guard: index-folder-of-installation
         if owner is not None:
             self._require_ours(generation_id, owner)
-        index = QdrantEdgeIndex(folder, dimension=dimension)
+        index = QdrantEdgeIndex(folder, dimension=dimension, room=self._room)
         if owner is None:
             try:
                 require_known(index, self._installation, f"the index in {folder}")

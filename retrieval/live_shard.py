@@ -19,9 +19,14 @@ from retrieval.edge_shard import create_shard, engine_error, engine_errors, open
 from retrieval.errors import IndexUnavailableError
 from retrieval.resident_memory import return_freed, unmap_pages
 from retrieval.shard_folder import ShardFolder, clone_shard, shard_bytes
+from retrieval.shard_room import ShardRoom, UncheckedRoom
 
 # A callback for the named steps of a compaction, for the log and for tests that end the process at each step.
 Observer = Callable[[str], None]
+_UNCHECKED = UncheckedRoom()
+# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB of one: a new file is allocated long
+# before it is full.
+_POINTS_BETWEEN_ALLOCATIONS = 1_000
 
 
 @dataclass
@@ -42,9 +47,22 @@ class _Journal:
 class LiveShard:
     """One shard at a time, for any number of reading threads; writers wait for each other."""
 
-    def __init__(self, folder: Path, dimension: int, *, journal_points: int, observe: Observer) -> None:
-        """Open the shard or create one; a journal holds about `journal_points`. Raises `IndexUnavailableError`."""
+    def __init__(
+        self,
+        folder: Path,
+        dimension: int,
+        *,
+        journal_points: int,
+        observe: Observer,
+        room: ShardRoom = _UNCHECKED,
+    ) -> None:
+        """Open the shard or create one; a journal holds about `journal_points`.
+
+        Raises `IndexUnavailableError`, and `StorageFullError` if the disk lacks the room that opening takes.
+        """
         self._dimension = dimension
+        self._room = room
+        self._unallocated = 0
         self._journal_points = journal_points
         self._observe = observe
         self._root = folder
@@ -75,6 +93,16 @@ class LiveShard:
                 generation.readers -= 1
                 if not generation.readers:
                     self._readers.notify_all()
+
+    def add(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        """Add points or vectors, as `update` does. Raises `StorageFullError` while the disk is nearly full."""
+        self._room.require()
+        with self._writing:
+            self._unallocated += points
+            if self._unallocated >= _POINTS_BETWEEN_ALLOCATIONS:
+                self._room.allocate(self._current.folder)
+                self._unallocated = 0
+        self.update(operation, points=points)
 
     def update(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that touches about `points` points.
@@ -129,6 +157,7 @@ class LiveShard:
         """
         with ExitStack() as undo:
             undo.callback(self.abandon, clone)
+            self._room.allocate(clone)
             fresh = _Generation(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
@@ -178,9 +207,12 @@ class LiveShard:
 
     def _open(self) -> _Generation:
         if self._folder.current is not None:
+            self._room.allocate(self._folder.current)
             return _Generation(self._folder.current, open_shard(self._folder.current, self._dimension))
+        self._room.require()
         first = self._folder.next()
         shard = create_shard(first, self._dimension)
+        self._room.allocate(first)
         self._folder.point_at(first)
         self._folder.sync()
         return _Generation(first, shard)

@@ -56,12 +56,14 @@ from retrieval.points import (
     readers_payload,
     scored,
 )
+from retrieval.shard_room import ShardRoom, UncheckedRoom
 from retrieval.sole_tenant import SoleTenant
 
 # With so few candidates codes do not help.
 _EXACT = SearchParams(exact=True)
 # More values of one field than any shard holds, so that a facet has no limit.
 _EVERY = 2**40
+_UNCHECKED = UncheckedRoom()
 
 
 class QdrantEdgeIndex:
@@ -74,12 +76,14 @@ class QdrantEdgeIndex:
         dimension: int,
         policy: UpkeepPolicy = DEFAULT_POLICY,
         observe: Observer = lambda _: None,
+        room: ShardRoom = _UNCHECKED,
     ) -> None:
         """Open or create the index. Raises `IndexUnavailableError` if that fails, as when another process has it open.
 
-        `observe` receives the name of every step of a compaction, in the thread that takes the step.
+        Raises `StorageFullError` if `room` finds too little on the disk. `observe` receives the name of every step of a
+        compaction, in the thread that takes the step.
         """
-        self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe)
+        self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe, room=room)
         self._upkeep = Upkeep(self._shard, dimension, policy, observe)
         self._sole_tenant = SoleTenant(self._tenants, recheck_seconds=math.inf)
 
@@ -92,7 +96,7 @@ class QdrantEdgeIndex:
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
             # guard: insert-only-chunks
-            self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
+            self._add(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
             self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
@@ -104,7 +108,7 @@ class QdrantEdgeIndex:
                 PointVectors(identifier, {DENSE: row})
                 for identifier, row in zip(chunk_ids[at : at + BATCH], rows, strict=True)
             ]
-            self._update(UpdateOperation.update_vectors(points), len(points))
+            self._add(UpdateOperation.update_vectors(points), len(points))
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         present = self.count(tenant_id, version_id)
@@ -246,6 +250,10 @@ class QdrantEdgeIndex:
     def _reading(self) -> Iterator[EdgeShard]:
         with self._shard.reading() as shard:
             yield shard
+        self._upkeep.notice()
+
+    def _add(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        self._shard.add(operation, points=points)
         self._upkeep.notice()
 
     def _update(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type

@@ -120,6 +120,16 @@ def clone_shard(source: Path, target: Path) -> None:
         _copy_tree(segment, target / "segments" / segment.name, shared=(segment / _SEALED_SEGMENTS_HAVE).exists())
 
 
+def is_written_once(generation: Path, path: Path) -> bool:
+    """True for a file of a sealed segment that the engine never writes again."""
+    if not _WRITTEN_ONCE.fullmatch(path.name):
+        return False
+    segments = generation / "segments"
+    if not path.is_relative_to(segments):
+        return False
+    return (segments / path.relative_to(segments).parts[0] / _SEALED_SEGMENTS_HAVE).exists()
+
+
 def shard_bytes(folder: Path) -> int:
     """Return the bytes that the folder's files take on disk, holes not counted."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))

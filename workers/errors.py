@@ -17,6 +17,7 @@ from ingest.errors import (
     RunNotFoundError,
     SourceGoneError,
     StorageFullError,
+    StorageReadOnlyError,
     UploadError,
     VersionInUseError,
 )
@@ -66,6 +67,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     CatalogUnavailableError: Outcome.WAIT,
     BlobStoreError: Outcome.WAIT,
     StorageFullError: Outcome.WAIT,  # while artifacts are written
+    StorageReadOnlyError: Outcome.WAIT,
     UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,
     IndexUnavailableError: Outcome.WAIT,

@@ -52,6 +52,7 @@ class WorkerThreads:
         doorbell: ThreadDoorbell,
         *,
         has_room: Callable[[], bool] = lambda: True,
+        make_room: Callable[[], object] = lambda: None,
         answer: RunTask | None = None,
         runs_at_once: int = 2,
         open_builder: OpenBuilder | None = None,
@@ -65,12 +66,13 @@ class WorkerThreads:
     ) -> None:
         """Prepare the threads; `start` starts them.
 
-        While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing. With
-        `answer` there are also `runs_at_once` threads for runs. `open_builder` makes the builder for another generation
-        of the index, which stands back for documents unless `builds_first` says that they wait for it. `tidy` is called
-        at the start, and every hour; `remove_tenants` a few times a minute, and if it is true there is something to
-        collect; `settle`, which gives the index what it is behind with, as often. `tell_webhooks` sends what is due,
-        and is true while there is more; it has a thread of its own.
+        While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing.
+        `make_room` is called before what was deleted is collected. With `answer` there are also `runs_at_once` threads
+        for runs. `open_builder` makes the builder for another generation of the index, which stands back for documents
+        unless `builds_first` says that they wait for it. `tidy` is called at the start, and every hour;
+        `remove_tenants` a few times a minute, and if it is true there is something to collect; `settle`, which gives
+        the index what it is behind with, as often. `tell_webhooks` sends what is due, and is true while there is more;
+        it has a thread of its own.
 
         A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
         the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
@@ -78,6 +80,7 @@ class WorkerThreads:
         self._jobs = jobs
         self._doorbell = doorbell
         self._has_room = has_room
+        self._make_room = make_room
         self._stop = threading.Event()
         self._runners = [JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
 
@@ -110,7 +113,7 @@ class WorkerThreads:
         for number, runner in enumerate(self._runners):
             self._spawn_ingest(f"ingest-{number}", runner)
         self._spawn("embed", JobKind.EMBED, self._embed_once)
-        self._spawn("collect", JobKind.COLLECT, lambda: bool(self._runners[0].once(JobKind.COLLECT)))
+        self._spawn("collect", JobKind.COLLECT, self._collect_once)
         for number, answerer in enumerate(self._answerers):
             self._spawn(f"run-{number}", JobKind.RUN, partial(self._run_once, answerer))
         if self._builder is not None:
@@ -176,6 +179,12 @@ class WorkerThreads:
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
             self._doorbell.ring(kind)
         return True
+
+    def _collect_once(self) -> bool:
+        if self._jobs.unfinished().get(JobKind.COLLECT):
+            # guard: collection-gets-room
+            self._make_room()
+        return bool(self._runners[0].once(JobKind.COLLECT))
 
     def _run_once(self, runner: JobRunner) -> bool:
         return self._has_room() and bool(runner.once(JobKind.RUN))

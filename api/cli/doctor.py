@@ -29,6 +29,7 @@ from api.index_access import look_at_copies, look_at_index
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
+from ingest.ballast import Ballast
 from ingest.blob_stores import open_blobs
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.generations import IndexState
@@ -180,6 +181,10 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     enough = free > settings.min_free_bytes
     advice = "" if enough else "Free some space: uploads are refused below LEADLINE_MIN_FREE_BYTES."
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
+    ballast = Ballast(settings.home, settings.ballast_bytes)
+    if (settings.home / "catalog.sqlite").exists() and not ballast.is_whole:
+        found = f"{ballast.held_bytes / 1e6:,.0f} of {settings.ballast_bytes / 1e6:,.0f} MB"
+        yield Finding("ballast", found, "Free some space: the running service then fills the ballast up by itself.")
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:

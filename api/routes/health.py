@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 Role = Literal["uploads", "search", "answers"]
 NEEDED: Mapping[Role, tuple[str, ...]] = {
-    "uploads": ("catalog",),
+    "uploads": ("catalog", "disk"),
     "search": ("catalog", "search"),
     "answers": ("catalog", "search", "language_model"),
 }
@@ -39,15 +39,18 @@ async def ready(
 ) -> ReadinessOut:
     """Say whether this process should get requests: `200`, or `503` while it stops or its catalog does not answer.
 
-    `for=uploads` says the same. `for=search` is `503` also while the vector index is away, and `for=answers` while the
-    language model loads or is away, too. `parts` has the state of each, whatever was asked for.
+    `for=uploads` is `503` also while uploads are refused because the disk is full. `for=search` is `503` also while the
+    vector index is away, and `for=answers` while the language model loads or is away, too. `parts` has the state of
+    each, whatever was asked for.
     """
     looks = served.looks()
     found = await asyncio.gather(
         *(threads.within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
     )
     states = dict(zip(looks, found, strict=True))
-    needed = NEEDED[role or "uploads"]
+    # Without a role, a full disk does not count: searches, answers and deletions go on.
+    # guard: full-disk-stays-ready
+    needed = NEEDED[role] if role else ("catalog",)
     stopping = not served.accepting
     missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
     response.status_code = 503 if stopping or missing else 200

@@ -59,6 +59,7 @@ from ingest.errors import (
     CatalogUnavailableError,
     LeadlineError,
     StorageFullError,
+    StorageReadOnlyError,
     ValueRefusedError,
 )
 
@@ -443,6 +444,8 @@ def sqlite_error(error: BaseException | None) -> LeadlineError | None:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return StorageFullError("The disk is full.")
+    if name.startswith("SQLITE_READONLY"):
+        return StorageReadOnlyError("The catalog's file can only be read.")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CatalogUnavailableError(f"The catalog was locked for over {BUSY_SECONDS} seconds.")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):

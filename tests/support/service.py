@@ -25,7 +25,7 @@ def running(
 ) -> Iterator[tuple[Services, Client]]:
     """Services on `home` with a client that holds a key of the default tenant."""
     migrated_sqlite(home / "catalog.sqlite")
-    made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, **settings})
+    made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0, **settings})
     with (
         patient_health(),
         open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,

@@ -1,0 +1,52 @@
+"""Admits requests by the room on the disk: deletions and questions always, other changes while there is room.
+
+A pure ASGI wrapper, behind `Authentication`, so that nobody without a key makes the ballast give way.
+"""
+
+import re
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ingest.ballast import Ballast
+from ingest.errors import StorageFullError
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Requests that end something or take it away, besides those of the method DELETE.
+_ENDS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
+# Questions are POST requests, too. They store a little: what was asked, answered and used.
+_ASKS = re.compile(
+    r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan|sign-in)"
+    r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
+)
+# An answer of 20,000 words with its passages takes 200 KB in the catalog.
+_QUESTION_BYTES = 1024**2
+
+
+class DiskGate:
+    """Has the ballast give way to deletions and questions, and refuses other changes while the disk is nearly full."""
+
+    def __init__(self, app: ASGIApp, *, ballast: Ballast, has_room: Callable[[], bool]) -> None:
+        self._app = app
+        self._ballast = ballast
+        self._has_room = has_room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._admit(scope["method"], scope["path"].rstrip("/"))
+        await self._app(scope, receive, send)
+
+    def _admit(self, method: str, path: str) -> None:
+        """Make room for a request, or raise `StorageFullError`. It looks at the file system, which takes 2 µs."""
+        if method == "DELETE" or (method == "POST" and _ENDS.fullmatch(path)):
+            # guard: deletion-gets-room
+            self._ballast.give_way()
+        elif method == "POST" and _ASKS.fullmatch(path):
+            # Half of the ballast is for deletions alone.
+            self._ballast.give_way(_QUESTION_BYTES, keep_half=True)
+        elif method not in _READS and not self._has_room():
+            # guard: full-disk-refuses-changes
+            raise StorageFullError(
+                "The disk of the data folder is nearly full, so nothing new is stored.",
+                hint="Delete documents, or free space on that disk. Searches, answers and deletions go on.",
+            )

@@ -1,0 +1,85 @@
+"""A file that holds room on the disk of the data folder, to be given up when the disk is full.
+
+A deletion writes before it frees anything, and so does a start. The ballast gives each as much room as it lacks, and no
+more, so that it outlasts several of them while another program keeps filling the disk.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+# A start writes less than 1 MB, the deletion of a document of 20,000 chunks 6 MB, nearly all to SQLite's log.
+NEEDED_BYTES = 16 * 1024**2
+_NAME = "ballast"
+
+log = structlog.get_logger(__name__)
+
+
+class Ballast:
+    """The ballast of one data folder. Safe to use from any thread; one process uses it at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        size_bytes: int = 0,
+        *,
+        min_free_bytes: int = 0,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        """Change nothing yet. `fill_up` allocates `size_bytes`, and leaves `min_free_bytes` free besides."""
+        self._folder = folder
+        self._path = folder / _NAME
+        self._size_bytes = size_bytes
+        self._min_free_bytes = min_free_bytes
+        self._free_bytes = free_bytes
+        self._lock = threading.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        """The room that the file takes on the disk now."""
+        try:
+            return self._path.stat().st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.held_bytes >= self._size_bytes
+
+    def give_way(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
+        """Shorten the file until `needed_bytes` are free on the disk, as far as it reaches; or to its half at most."""
+        if self._free_bytes(self._folder) >= needed_bytes:  # nearly always
+            return
+        with self._lock:
+            missing = needed_bytes - self._free_bytes(self._folder)
+            if missing <= 0 or not (held := self.held_bytes):
+                return
+            left = max(0, held - missing)
+            if keep_half:
+                left = min(held, max(left, self._size_bytes // 2))
+            # guard: ballast-gives-way
+            os.truncate(self._path, left)
+        log.warning("the disk is full: the ballast gives way", given_bytes=held - left, left_bytes=left)
+
+    def fill_up(self) -> None:
+        """Allocate the whole file again if there is ample room; otherwise leave it as it is."""
+        with self._lock:
+            missing = self._size_bytes - self.held_bytes
+            # guard: ballast-leaves-room
+            if missing <= 0 or self._free_bytes(self._folder) < missing + max(self._min_free_bytes, NEEDED_BYTES):
+                return
+            before = self._path.stat().st_size if self._path.exists() else 0
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, self._size_bytes)
+            except OSError as error:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, before)
+                log.warning("the ballast was not filled up", error=str(error))
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,36 @@
+"""An embedded service in a process of its own, on a disk that fills up; its address goes to a file elsewhere."""
+
+import json
+import sys
+from pathlib import Path
+
+from api.cli.serving import serve
+from api.embedded import open_embedded
+from api.services import DEFAULT_TENANT
+from api.settings import Settings
+from ingest.errors import LeadlineError
+from retrieval.embedding import HashingEmbedder
+
+SETTINGS = {"llm": "none", "port": 0, "min_free_bytes": 96 << 20, "ballast_bytes": 64 << 20}
+
+
+def main(home: str, address: str, key: str) -> None:
+    """Serve `home` until a signal; write the URL and a key to `address`, with a new key unless one is given."""
+    known = {name: value for name, value in SETTINGS.items() if name in Settings.model_fields}
+    settings = Settings.model_validate({"home": Path(home), **known})
+    with open_embedded(settings, encoder=HashingEmbedder()) as services:
+        used = key or services.keys.issue(DEFAULT_TENANT, "a trial")[1]
+        serve(services, lambda url: _tell(Path(address), url, used))
+
+
+def _tell(address: Path, url: str, key: str) -> None:
+    draft = address.with_suffix(".draft")
+    draft.write_text(json.dumps({"url": url, "key": key}))
+    draft.rename(address)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except LeadlineError as error:
+        sys.exit(f"Error: {error}")
