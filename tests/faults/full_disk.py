@@ -7,6 +7,7 @@ root, because it is mounted from a file; `tmpfs` needs only `unshare`.
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,38 +25,49 @@ from typing import Any
 
 import httpx
 
+from tests.support import disk_process
+
 KINDS = ("ext4", "tmpfs")
 _SIZE_MB = 512
 _DOCUMENTS = 12
 _ROOT = Path(__file__).parents[2]
+_NAMESPACES = {"tmpfs": ("unshare", "--map-root-user", "--mount"), "ext4": ("unshare", "--mount")}
 _MOUNTS = {
-    "tmpfs": (("unshare", "--map-root-user", "--mount"), "mount -t tmpfs -o size={size}m none {disk}"),
-    "ext4": (
-        ("unshare", "--mount"),
-        "truncate -s {size}m {disk}.img; mkfs.ext4 -q -m 0 {disk}.img; mount -o loop {disk}.img {disk}",
-    ),
+    "tmpfs": "mount -t tmpfs -o size={size}m none {disk}",
+    "ext4": "truncate -s {size}m {disk}.img; mkfs.ext4 -q -m 0 {disk}.img; mount -o loop {disk}.img {disk}",
 }
+# Services are forked from a process that has imported everything.
+_PROCESSES = multiprocessing.get_context("forkserver")
 
 
-def run_trial(kind: str, folder: Path, *, kill: bool) -> dict[str, Any]:
-    """Run one trial in a mount namespace of its own; return what was seen. With `kill`, the service is killed."""
-    disk = folder / "disk"
-    disk.mkdir(parents=True)
-    namespace, mount = _MOUNTS[kind]
-    inner = f"{sys.executable} -m tests.faults.full_disk --inside {disk} {'--kill' if kill else ''}"
-    command = f"{mount.format(size=_SIZE_MB, disk=disk)}; exec {inner}"
+def run_trials(kind: str, trials: int) -> Iterator[dict[str, Any]]:
+    """Run trials in a mount namespace of their own, and yield what each saw. The service of every second is killed."""
+    command = [*_NAMESPACES[kind], sys.executable, "-m", "tests.faults.full_disk", "--inside", kind]
     environment = {
         "PYTHONPATH": os.environ.get("PYTHONPATH", str(_ROOT)),
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(folder),
+        "HOME": os.environ.get("HOME", "/"),
     }
-    done = subprocess.run(
-        [*namespace, "sh", "-ec", command], cwd=_ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    disk.with_name("disk.img").unlink(missing_ok=True)
-    if done.returncode:
-        return {"failed": (done.stdout + done.stderr)[-2_000:]}
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    with subprocess.Popen(
+        [*command, "--trials", str(trials)], cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        yield {"failed": process.returncode}
+
+
+def run_here(kind: str, *, kill: bool) -> dict[str, Any]:
+    """Run one trial on a new file system, mounted in the namespace of this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = Path(folder, "disk")
+        disk.mkdir()
+        subprocess.run(["sh", "-ec", _MOUNTS[kind].format(size=_SIZE_MB, disk=disk)], check=True)
+        try:
+            return Trial(disk, Service(disk, Path(folder))).run(kill=kill)
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 class Service:
@@ -64,19 +76,19 @@ class Service:
     def __init__(self, disk: Path, outside: Path) -> None:
         self._home = disk / "home"
         self._address = outside / "address"
-        self._log = (outside / "log").open("a+b")
+        self._log = outside / "log"
         self._key = ""
         self.exits: list[int] = []
 
     def start(self) -> bool:
         """Start it; return False if it ended instead of listening."""
         self._address.unlink(missing_ok=True)
-        module = "tests.support.disk_process"
-        command = [sys.executable, "-m", module, str(self._home), str(self._address), self._key]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        arguments = (str(self._home), str(self._address), self._key, str(self._log))
+        self._process = _PROCESSES.Process(target=disk_process.run, args=arguments)
+        self._process.start()
         until = time.monotonic() + 120
         while not self._address.exists():
-            if self._process.poll() is not None or time.monotonic() > until:
+            if not self._process.is_alive() or time.monotonic() > until:
                 self.stop(signal.SIGKILL)
                 return False
             time.sleep(0.05)
@@ -89,12 +101,15 @@ class Service:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it and return its exit status."""
-        self._process.send_signal(number)
-        try:
-            self.exits.append(self._process.wait(60))
-        except subprocess.TimeoutExpired:
+        assert self._process.pid is not None
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+        self._process.join(60)
+        if self._process.is_alive():
             self._process.kill()
-            self.exits.append(self._process.wait())
+            self._process.join()
+        assert self._process.exitcode is not None
+        self.exits.append(self._process.exitcode)
         return self.exits[-1]
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - arguments of httpx
@@ -105,8 +120,7 @@ class Service:
             return httpx.Response(599, text=repr(error))
 
     def last_lines(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")[-1_500:]
+        return self._log.read_text(errors="replace")[-1_500:]
 
 
 @dataclass
@@ -238,19 +252,16 @@ def main() -> None:
     arguments.add_argument("--trials", type=int, default=20, help="of each kind")
     arguments.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments.add_argument("--verbose", action="store_true", help="print everything that each trial saw")
-    arguments.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    arguments.add_argument("--kill", action="store_true", help=argparse.SUPPRESS)
+    arguments.add_argument("--inside", choices=KINDS, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.inside:
-        with tempfile.TemporaryDirectory() as outside:
-            trial = Trial(given.inside, Service(given.inside, Path(outside)))
-            print(json.dumps(trial.run(kill=given.kill)))
+        _PROCESSES.set_forkserver_preload(["tests.support.disk_process"])
+        for number in range(given.trials):
+            print(json.dumps(run_here(given.inside, kill=number % 2 == 1)), flush=True)
         return
     for kind in given.kinds:
         counts: Counter[str] = Counter()
-        for number in range(given.trials):
-            with tempfile.TemporaryDirectory() as folder:
-                seen = run_trial(kind, Path(folder), kill=number % 2 == 1)
+        for number, seen in enumerate(run_trials(kind, given.trials)):
             found = violations(seen)
             counts.update(found or ["as it should be"])
             if given.verbose or found:

@@ -1,10 +1,15 @@
-"""A disk that really fills up: a small file system of our own, in a mount namespace of our own."""
+"""A disk that really fills up: a small file system of our own, in a mount namespace of our own.
+
+`python -m tests.faults.full_disk` runs the trials of `run_trial` at size.
+"""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.faults.full_disk import run_trials, violations
 
 SIZE = "96m"
 
@@ -54,6 +59,108 @@ with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
     print(len(accepted), "accepted,", states)
     assert accepted and states == {"ready"}
 """
+
+
+# What a command says on a file system that was mounted read-only, with a data folder and without.
+READ_ONLY = """
+import sys
+from pathlib import Path
+from api.embedded import open_embedded
+from api.settings import Settings
+from ingest.errors import StorageReadOnlyError
+from retrieval.embedding import HashingEmbedder
+
+try:
+    with open_embedded(Settings(home=Path(sys.argv[1]), llm="none"), encoder=HashingEmbedder()):
+        raise AssertionError("it started")
+except StorageReadOnlyError as error:
+    print(error)
+"""
+
+# A start on a disk that another program has filled, first with a ballast and then without.
+NO_ROOM = """
+import sys
+from pathlib import Path
+from api.embedded import open_embedded, owned
+from api.settings import Settings
+from ingest.ballast import Ballast
+from ingest.errors import StorageFullError
+from retrieval.embedding import HashingEmbedder
+
+disk = Path(sys.argv[1])
+(disk / "home").mkdir()
+Ballast(disk / "home", 20_000_000).fill_up()
+with (disk / "filler").open("wb", buffering=0) as filler:
+    try:
+        while filler.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+with owned(disk / "home"):
+    assert (disk / "home" / "lock").read_text()
+    print("the ballast has", Ballast(disk / "home").held_bytes)
+(disk / "home" / "ballast").unlink()
+with (disk / "filler").open("ab", buffering=0) as filler:
+    try:
+        while filler.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+try:
+    with open_embedded(Settings(home=disk / "home", llm="none"), encoder=HashingEmbedder()):
+        raise AssertionError("it started")
+except StorageFullError as error:
+    print(error)
+"""
+
+
+def run_on(mount: str, folder: Path, script: str, *arguments: object) -> str:
+    """Run a script in a mount namespace of its own, after `mount`; return what it printed."""
+    path = folder / "script.py"
+    path.write_text(script)
+    root = Path(__file__).parents[2]
+    inner = " ".join(str(each) for each in (mount, sys.executable, path, *arguments))
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-ec", inner]
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.needs_program("unshare")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_read_only_file_system_is_refused_in_words_at_the_start(tmp_path: Path, is_new: bool) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    make = "true" if is_new else f"mkdir {disk}/home; touch {disk}/home/lock"
+    mount = f"mount -t tmpfs -o size=8m none {disk}; {make}; mount -o remount,ro {disk};"
+    said = run_on(mount, tmp_path, READ_ONLY, disk / "home")
+    assert "mounted read-only" in said
+    assert "Mount it for writing" in said
+
+
+@pytest.mark.needs_program("unshare")
+def test_a_start_gets_room_from_the_ballast_and_without_one_says_how_much_it_needs(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    said = run_on(f"mount -t tmpfs -o size=64m none {disk};", tmp_path, NO_ROOM, disk)
+    assert "the ballast has 3" in said  # 20,000,000 less 16 MiB
+    assert "a start needs 1,048,576" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("tmpfs", marks=pytest.mark.needs_program("unshare")),
+        pytest.param("ext4", marks=pytest.mark.needs_program("mkfs.ext4")),
+    ],
+)
+def test_a_full_disk_can_be_searched_emptied_and_started_on(kind: str) -> None:
+    seen = list(run_trials(kind, 2))
+    assert len(seen) == 2
+    for each in seen:
+        assert violations(each) == [], each
 
 
 @pytest.mark.needs_program("unshare")

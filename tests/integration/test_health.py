@@ -71,6 +71,17 @@ def test_missing_copies_of_the_index_are_said_and_the_process_stays_ready(
     assert states == ["none", "ready", "degraded"]
 
 
+def test_a_full_disk_is_not_ready_for_uploads_and_stays_ready_for_all_else(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, min_free_bytes=10**15) as (services, _),
+        listening(services) as (url, _),
+        httpx.Client(base_url=url, timeout=120) as http,
+    ):
+        assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [200, 503, 200, 200]
+        assert http.get("/health/ready", params={"for": "uploads"}).json()["status"] == "full"
+        assert http.get("/health/ready").json()["parts"]["disk"] == {"state": "full"}
+
+
 def test_without_its_catalog_or_while_it_stops_a_process_is_ready_for_nothing(
     service: tuple[Services, httpx.Client, str],
 ) -> None:

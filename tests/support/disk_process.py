@@ -1,10 +1,11 @@
 """An embedded service in a process of its own, on a disk that fills up; its address goes to a file elsewhere."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
-from api.cli.serving import serve
+from api.cli.serving import end_process, serve
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
@@ -29,8 +30,13 @@ def _tell(address: Path, url: str, key: str) -> None:
     draft.rename(address)
 
 
-if __name__ == "__main__":
+def run(home: str, address: str, key: str, log: str) -> None:
+    """Call `main` in a process of its own, whose output goes to the file `log`; end with 1 for an error in words."""
+    with Path(log).open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     try:
-        main(*sys.argv[1:])
+        main(home, address, key)
     except LeadlineError as error:
         sys.exit(f"Error: {error}")
+    end_process()

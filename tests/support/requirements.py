@@ -10,11 +10,17 @@ import pytest
 
 from rlm.sandbox.port import SandboxForm
 
+# Mounting a file system that is kept in a file needs root, and a kernel with loop devices.
+_MOUNTED_FILE = """
+folder=$(mktemp -d); trap 'rm -rf $folder.ext4 $folder' EXIT
+truncate -s 4m $folder.ext4; mkfs.ext4 -q $folder.ext4; mount -o loop $folder.ext4 $folder; umount $folder
+"""
 # Each program, the Debian package that has it, and a command that succeeds where it can be used.
 _PROGRAMS = {
     "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
     "docker-compose": ("docker-compose", ("docker-compose", "version")),
     "helm": ("", ("helm", "version")),
+    "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
     "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
