@@ -96,6 +96,25 @@ def test_a_service_tidies_up_soon_after_its_start_and_outlives_what_that_raises(
         threads.stop()
 
 
+def test_room_is_made_before_deleted_content_is_collected(worker: WorkerFixture) -> None:
+    document = worker.upload(book(1))
+    worker.work_off()
+    waiting: list[int] = []
+
+    def make_room() -> None:
+        waiting.append(worker.jobs.unfinished()[JobKind.COLLECT])
+
+    parts = ([worker.ingest], worker.embed, worker.collect, ThreadDoorbell())
+    threads = WorkerThreads(worker.jobs, *parts, has_room=no, make_room=make_room)
+    threads.start()
+    try:
+        worker.catalog.delete("ann", document.id)
+        wait_until(lambda: not worker.jobs.unfinished().get(JobKind.COLLECT), what="its content is collected")
+    finally:
+        threads.stop()
+    assert set(waiting) == {1}
+
+
 def everything_goes_away(jobs: FlakyJobs) -> Callable[[str], None]:
     def fault(_: str) -> None:
         jobs.away = True

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 from functools import partial
@@ -5,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.blobs import DirectoryBlobs
-from ingest.errors import BlobNameError, EmptyUploadError, StorageFullError, UploadTooLargeError
+from ingest.blobs import DirectoryBlobs, translating_out_of_room
+from ingest.errors import (
+    BlobNameError,
+    EmptyUploadError,
+    StorageFullError,
+    StorageReadOnlyError,
+    UploadTooLargeError,
+)
 from tests.support.catalogs import at_once
 
 
@@ -50,6 +57,11 @@ def test_uploads_are_refused_below_the_free_space_watermark(tmp_path: Path) -> N
     blobs = DirectoryBlobs(tmp_path, min_free_bytes=10**15)
     with pytest.raises(StorageFullError), blobs.receive(max_bytes=10):
         pass
+
+
+def test_a_read_only_file_system_is_named_as_such() -> None:
+    with pytest.raises(StorageReadOnlyError, match="Mount it for writing"), translating_out_of_room():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def test_deleting_returns_the_bytes_freed_and_then_none(tmp_path: Path) -> None:
