@@ -134,6 +134,12 @@ def no_reranker_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_ballast_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default a service takes 310 MB of the disk in advance, and folders of tests are often in memory."""
+    monkeypatch.setenv("LEADLINE_BALLAST_BYTES", "0")
+
+
+@pytest.fixture(autouse=True)
 def logging_of_the_suite() -> Iterator[None]:
     """A command that runs inside a test configures logging to the standard error it has, which is closed afterwards."""
     yield

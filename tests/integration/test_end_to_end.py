@@ -59,7 +59,7 @@ class Shared:
 def client(
     tmp_path_factory: pytest.TempPathFactory, encoder_files: Path, local_model: LocalModelProcess
 ) -> Iterator[Client]:
-    settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0)
+    settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
     with open_embedded(settings, language_model=Shared(local_model)) as services, private(services) as made:
         for name, text in (("log.md", LOG), ("garden.md", GARDEN)):
             made.http.post("/v1/documents", params={"name": name}, content=text.encode()).raise_for_status()

@@ -46,7 +46,9 @@ def example_service(home: Path, models: Path, language_model: LanguageModel | No
     """Yield the address and a key of a service with the built-in encoder and a capable, scripted model, or another."""
     with scripted_openai(CarefulReader(FACTS, PLANS), window_tokens=32_000) as server:
         named = {} if language_model else {"llm": f"{server.url} careful-reader"}
-        settings = Settings.model_validate({"home": home, "models": models, "min_free_bytes": 0, **named})
+        settings = Settings.model_validate(
+            {"home": home, "models": models, "min_free_bytes": 0, "ballast_bytes": 0, **named}
+        )
         with (
             patient_health(),
             open_embedded(settings, language_model=language_model) as services,

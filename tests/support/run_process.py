@@ -22,7 +22,7 @@ def scripted_model(url: str) -> RemoteLanguageModel:
 
 def main(home: str, url: str) -> None:
     arm_from_environment()
-    settings = Settings.model_validate({"home": Path(home), "llm": "none", "min_free_bytes": 0})
+    settings = Settings.model_validate({"home": Path(home), "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0})
     with open_embedded(settings, encoder=HashingEmbedder(), language_model=scripted_model(url)):
         threading.Event().wait()
 

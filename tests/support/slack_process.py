@@ -34,6 +34,7 @@ def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: s
             "home": Path(home),
             "llm": "none",
             "min_free_bytes": 0,
+            "ballast_bytes": 0,
             "slack_signing_secret": SECRET,
             "slack_bot_token": BOT_TOKEN,
             "slack_api_url": slack_url,

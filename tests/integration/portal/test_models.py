@@ -40,7 +40,7 @@ ANSWERED_MS = 900_000
 def service(
     tmp_path_factory: pytest.TempPathFactory, encoder_files: Path, local_model: LocalModelProcess
 ) -> Iterator[tuple[Services, Client]]:
-    settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0)
+    settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
     with open_embedded(settings, language_model=Shared(local_model)) as services, private(services) as client:
         yield services, client
 

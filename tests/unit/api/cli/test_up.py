@@ -21,7 +21,7 @@ from retrieval.embedding import HashingEmbedder
 @contextmanager
 def opened(home: Path) -> Iterator[Services]:
     """Services that have no key yet."""
-    settings = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0})
+    settings = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0})
     with open_embedded(settings, encoder=HashingEmbedder(), language_model=NoLanguageModel()) as services:
         yield services
 
