@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.admission import CALLER
 from ingest.ballast import Ballast
 from ingest.errors import StorageFullError
 
@@ -16,7 +17,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ENDS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
 # Questions are POST requests, too. They store a little: what was asked, answered and used.
 _ASKS = re.compile(
-    r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan|sign-in)"
+    r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan)"
     r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
 )
 # An answer of 20,000 words with its passages takes 200 KB in the catalog.
@@ -32,7 +33,8 @@ class DiskGate:
         self._has_room = has_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        # guard: ballast-for-callers
+        if scope["type"] == "http" and scope.get(CALLER) is not None:
             self._admit(scope["method"], scope["path"].rstrip("/"))
         await self._app(scope, receive, send)
 

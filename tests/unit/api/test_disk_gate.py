@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.admission import CALLER
 from api.disk_gate import DiskGate
 from ingest.ballast import NEEDED_BYTES, Ballast
 from ingest.errors import StorageFullError
@@ -20,7 +21,7 @@ class Disk(Ballast):
         self.asked.append((needed_bytes, keep_half))
 
 
-def ask(method: str, path: str, *, has_room: bool) -> Disk:
+def ask(method: str, path: str, *, has_room: bool, caller: object = "ann") -> Disk:
     """Send a request through the gate; it must reach the application, or raise."""
     disk, reached = Disk(), []
 
@@ -28,7 +29,7 @@ def ask(method: str, path: str, *, has_room: bool) -> Disk:
         reached.append(scope["path"])
 
     gate = DiskGate(application, ballast=disk, has_room=lambda: has_room)
-    asyncio.run(gate({"type": "http", "method": method, "path": path}, None, None))  # type: ignore[arg-type]
+    asyncio.run(gate({"type": "http", "method": method, "path": path, CALLER: caller}, None, None))  # type: ignore[arg-type]
     assert reached == [path]
     return disk
 
@@ -73,6 +74,11 @@ def test_a_change_is_refused_before_it_begins_while_the_disk_is_nearly_full(meth
     with pytest.raises(StorageFullError, match="deletions go on"):
         ask(method, path, has_room=False)
     assert ask(method, path, has_room=True).asked == []
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/sign-in"), ("DELETE", "/docs/none"), ("POST", "/mcp")])
+def test_a_request_of_nobody_makes_no_ballast_give_way(method: str, path: str) -> None:
+    assert ask(method, path, has_room=False, caller=None).asked == []
 
 
 def test_reading_needs_no_room() -> None:
