@@ -54,7 +54,7 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
     if reranking is not None:
         stack.callback(reranking.close)
     visibility = KeptVisibility(parts.catalog)
-    tables = RecordTables(parts.blobs)
+    tables = RecordTables(parts.blobs, parts.digests)
     after_nothing = parts.index_checks.after_nothing
     bare = Searcher(parts.generations, visibility, parts.texts, reranking, tables, found_nothing=after_nothing)
     searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
@@ -128,7 +128,7 @@ def make_services(
         feed=parts.feed,
         blobs=parts.blobs,
         texts=parts.texts,
-        record_tables=RecordTables(parts.blobs),
+        record_tables=RecordTables(parts.blobs, parts.digests),
         page_images=page_images,
         intake=intake,
         uploads=ResumableUploads(parts.uploads, parts.blobs, intake),

@@ -1,43 +1,111 @@
-"""Bytes of the store as a download: whole, or the range that a client asks for."""
+"""Downloads of uploaded files, whole or a range, compared with their digests while they are sent."""
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 
 from fastapi import Request
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ingest.blobs import BlobStore
-from ingest.errors import OriginalLostError
+from ingest.errors import BlobChangedError, ContentChangedError, OriginalLostError
 
 _TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def download(blobs: BlobStore, key: str, request: Request, headers: Mapping[str, str]) -> Response:
-    """Return a blob. A file of this machine is sent as such; others are read a block at a time.
+@dataclass(frozen=True)
+class Original:
+    """An uploaded file: its key, the SHA-256 of its bytes in hex, and the words that begin a sentence about it."""
 
-    Several ranges in one request are answered with all of it, as RFC 9110 allows. Raises `OriginalLostError`.
+    key: str
+    sha256: str
+    what: str
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.sha256}"'
+
+    def changed(self) -> ContentChangedError:
+        return ContentChangedError(f"{self.what} was changed after it was uploaded.")
+
+    def missing(self) -> OriginalLostError:
+        return OriginalLostError(f"{self.what} is no longer in the store of files.")
+
+
+def download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
+    """Return an uploaded file or a range of it, a block at a time, with the digest of the whole file as `ETag`.
+
+    All of the file is read and compared with its digest. If it differs, the connection is closed before the last block
+    is sent, so that no client takes the transfer for complete. A request for several ranges gets the whole file, as RFC
+    9110 allows. Raises `ContentChangedError` and `OriginalLostError`.
     """
-    path = blobs.file(key)
-    if path is not None and path.is_file():
-        return FileResponse(path, media_type=_TYPE, headers=dict(headers))
-    size = None if path is not None else blobs.size(key)
-    if size is None:
-        raise OriginalLostError("The original bytes are no longer in the store of files.")
-    found = _range(request.headers.get("range", ""), size)
+    headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
+    if original.etag in _tags(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    size = _size(blobs, original)
+    found = _range(request, original.etag, size)
     start, end = found or (0, size)
-    more = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(end - start)}
     if start >= size > 0:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    if found:
-        more["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return StreamingResponse(blobs.blocks(key, start, end), 206 if found else 200, more, media_type=_TYPE)
+    headers["Content-Length"] = str(end - start)
+    if found is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    blocks = _checked_blocks(blobs, original, start, end)
+    # If one block is all there is to send, it is compared before the response begins, and the client gets a problem.
+    blocks = chain([next(blocks, b"")], blocks)
+    return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
 
-def _range(asked: str, size: int) -> tuple[int, int] | None:
-    """Return the range that a header names, as offsets; None for none, or for one that cannot be read."""
-    match = _RANGE.fullmatch(asked.strip())
-    if match is None or not any(match.groups()):
+def _checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
+    """Read all of a file and yield the bytes from `start` to before `end`, the last of them after the comparison.
+
+    Raises `ContentChangedError` in place of the last block if the file is not what was uploaded.
+    """
+    digest, at, held = hashlib.sha256(), 0, b""
+    try:
+        for block in blobs.blocks(original.key):
+            digest.update(block)
+            if wanted := block[max(0, start - at) : max(0, end - at)]:
+                if held:
+                    yield held
+                held = wanted
+            at += len(block)
+    except BlobChangedError as error:
+        raise original.changed() from error
+    except KeyError as error:
+        raise original.missing() from error
+    # guard: original-compared-while-sent
+    if digest.hexdigest() != original.sha256:
+        raise original.changed()
+    yield held
+
+
+def _size(blobs: BlobStore, original: Original) -> int:
+    try:
+        size = blobs.size(original.key)
+    except BlobChangedError as error:
+        raise original.changed() from error
+    if size is None:
+        raise original.missing()
+    return size
+
+
+def _tags(header: str) -> set[str]:
+    """Return the tags of an `If-None-Match`, which compares weakly (RFC 9110, 13.1.2)."""
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """Return the range that a request names, as offsets; None for none, and for one that cannot be read.
+
+    None, too, if `If-Range` names another file, and for an empty file.
+    """
+    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    is_same = request.headers.get("if-range", etag) == etag
+    if match is None or not any(match.groups()) or not is_same or not size:
         return None
     first, last = match.groups()
     if not first:

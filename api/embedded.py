@@ -46,6 +46,7 @@ from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
 from workers.access import ReadersWriter
 from workers.deletion import CollectTask
+from workers.digest_filler import DigestFiller
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
 from workers.generation_builder import open_builder
@@ -59,6 +60,9 @@ from workers.webhooks import WebhookSender
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
+
+# Spent on missing digests every 20 seconds, so that reading and hashing texts takes at most a twentieth of one core.
+_FILLING_SECONDS = 1.0
 
 
 @contextmanager
@@ -252,7 +256,7 @@ def _assemble(
         tell_webhooks=WebhookSender(parts.outbox, settings).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        settle=partial(_settle_parts, parts, ballast),
+        settle=partial(_catch_up, parts, DigestFiller(parts.digests, blobs), ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
@@ -272,11 +276,12 @@ def _settle(parts: Parts, *, crashed: bool) -> None:
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
 
-def _settle_parts(parts: Parts, ballast: Ballast) -> None:
-    """Give the index the readers that it is behind with, check a new active one, and fill the ballast up."""
+def _catch_up(parts: Parts, filler: DigestFiller, ballast: Ballast) -> None:
+    """Fill up the ballast, update readers in the index, check an index that has just become active, add digests."""
     ballast.fill_up()
     ReadersWriter(parts.catalog, parts.generations).settle_all()
     parts.index_checks.check_new()
+    filler.step(_FILLING_SECONDS)
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

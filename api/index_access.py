@@ -17,6 +17,7 @@ from api.settings import Settings
 from ingest.blob_stores import open_blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
@@ -230,7 +231,7 @@ def open_index_access(
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
-        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations)
+        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs, ContentDigests(engine)), generations)
         checks = IndexChecks(catalog, states, jobs, records, store, generations)
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
 

@@ -12,6 +12,7 @@ from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
@@ -33,6 +34,7 @@ class InstallationParts:
     record: InstallationRecord
     leftovers: Leftovers
     generations: GenerationRecords
+    digests: ContentDigests
     blobs: BlobStore
     store: IndexStore
     index_states: IndexStates
@@ -99,6 +101,7 @@ def open_installation(
             record,
             Leftovers(engine),
             GenerationRecords(engine),
+            ContentDigests(engine),
             open_blobs(settings if cluster is None else cluster, home, record),
             store,
             IndexStates(engine),

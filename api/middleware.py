@@ -63,7 +63,11 @@ class RequestContext:
             except ClientDisconnect:  # it went away while it was sending: nobody is left to be answered
                 status = status or CLIENT_CLOSED_REQUEST
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.
-            except Exception:
+            except Exception as error:
+                # Starlette wraps an error that is raised after the response began.
+                if status and isinstance(error.__cause__, LeadlineError):
+                    log.error("response broken off", path=scope["path"], reason=str(error.__cause__), **_who(scope))
+                    raise
                 log.exception("request failed", path=scope["path"], **_who(scope))
                 if status:
                     raise  # half an answer is out: the connection must break, not end as if complete

@@ -127,6 +127,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.RunCancelledError: 409,
     rlm.RunTooLargeError: 422,
     rlm.DocumentGoneError: 409,
+    rlm.DocumentUnreadableError: 500,
     rlm.UnknownHandleError: 404,
     rlm.CorpusError: 422,
     rlm.SqlError: 422,

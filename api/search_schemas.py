@@ -11,7 +11,7 @@ from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fus
 if TYPE_CHECKING:
     from retrieval.reranking import Reranked
     from retrieval.rewriting import Rewritten
-    from retrieval.search import Hit, SearchResult
+    from retrieval.search import Hit, SearchResult, Unreadable
 
 
 class SearchIn(Wire):
@@ -108,6 +108,17 @@ class HitOut(Wire):
         )
 
 
+class UnreadableOut(Wire):
+    """A document that was found, and whose stored text was changed or is missing: none of it is among the hits."""
+
+    document: str
+    title: str
+
+    @classmethod
+    def of(cls, unreadable: "Unreadable") -> "UnreadableOut":
+        return cls(document=unreadable.document_id, title=unreadable.title)
+
+
 class RerankedOut(Wire):
     """The outcome of reranking: `done`, or `failed` with the hits in the order they had without it."""
 
@@ -148,6 +159,7 @@ class SearchOut(Wire):
     reranked: RerankedOut | None
     queries: list[str]
     rewrite: RewriteOut | None
+    unreadable: list[UnreadableOut] = Field(default_factory=list)
 
     @classmethod
     def of(cls, query: str, result: "SearchResult", rewritten: "Rewritten | None" = None) -> "SearchOut":
@@ -158,4 +170,5 @@ class SearchOut(Wire):
             reranked=RerankedOut.of(result.reranked) if result.reranked else None,
             queries=[query, *(also.query for also in (rewritten.queries if rewritten else ()))],
             rewrite=rewritten and RewriteOut(how=rewritten.how, failure=rewritten.failure or None),
+            unreadable=[UnreadableOut.of(each) for each in result.unreadable],
         )

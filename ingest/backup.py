@@ -10,7 +10,6 @@ fetched, and sealed ones are opened: a backup is as readable as a disk is. The i
 made again from the texts.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from pathlib import Path
 
 from ingest.blobs import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
+from ingest.digests import key_of, sha256_of_file, version_of
 from ingest.errors import BackupError, BlobChangedError, BlobKeyError
-from ingest.texts import version_of
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
 KINDS = ("original", "text", "tables")
@@ -100,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BackupError(f"{folder / MANIFEST} cannot be read: {error}.") from error
     if made.format != _FORMAT:
         raise BackupError(f"{folder} has format {made.format}, and this release reads {_FORMAT}.")
-    if sha256_of(folder / SUMS) != made.sums_sha256:
+    if sha256_of_file(folder / SUMS) != made.sums_sha256:
         raise BackupError(f"{folder / SUMS} is not what the manifest says.")
     return made
 
@@ -127,7 +126,7 @@ def read_sums(folder: Path) -> dict[str, str]:
 def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     """Read every file of a backup and return what is wrong with it, each in a sentence.
 
-    Each file is compared with its hash, each original also with the catalog's. Raises `BackupError` where it is none.
+    Each file is compared with its hash, and with the digest in the catalog. Raises `BackupError` where it is none.
     """
     manifest, sums = read_manifest(folder), read_sums(folder)
     unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
@@ -136,7 +135,7 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     ]
     for number, (path, digest) in enumerate(sums.items(), start=1):
         try:
-            if sha256_of(folder / path) != digest:
+            if sha256_of_file(folder / path) != digest:
                 wrong.append(f"{path} has other bytes than when the backup was made.")
         except FileNotFoundError:
             wrong.append(f"{path} is missing.")
@@ -147,25 +146,34 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
 
 
 def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
-    """Read every original of a running installation against its hash, and see that texts are there.
+    """Read every file of a running installation that has a digest, and check that all others are there.
 
-    Return what is wrong, each in a sentence; content of documents that are deleted meanwhile is not missed.
+    Return what is wrong, each in a sentence. What seems wrong is looked at twice, because documents may be deleted or
+    made again meanwhile.
     """
-    wrong: dict[str, str] = {}
     contents = catalog.contents(tables_by_version(blobs.keys("tables")))
+    suspicious = set()
     for number, each in enumerate(contents, start=1):
-        try:
-            if each.sha256 is not None and sha256_of_blocks(blobs.blocks(each.key)) != each.sha256:
-                wrong[each.key] = f"{each.key} has other bytes than were uploaded."
-            elif each.required and blobs.size(each.key) is None:
-                wrong[each.key] = f"{each.key} is missing."
-        except KeyError:
-            wrong[each.key] = f"{each.key} is missing."
-        except (BlobKeyError, BlobChangedError) as error:
-            wrong[each.key] = error.detail
+        if _wrong_with(each, blobs):
+            suspicious.add(each.key)
         advanced("Files", number, len(contents))
-    still = {each.key for each in catalog.contents({})} if wrong else set()
-    return [sentence for key, sentence in sorted(wrong.items()) if key in still]
+    again = catalog.contents(tables_by_version(blobs.keys("tables"))) if suspicious else []
+    return sorted(wrong for each in again if each.key in suspicious and (wrong := _wrong_with(each, blobs)))
+
+
+def _wrong_with(content: Content, blobs: BlobStore) -> str:
+    """Return what is wrong with a file, in a sentence; nothing if it is as it should be."""
+    try:
+        # guard: verify-compares-digests
+        if content.sha256 is not None and sha256_of_blocks(blobs.blocks(content.key)) != content.sha256:
+            return f"{content.key} has other bytes than were written."
+        if content.required and blobs.size(content.key) is None:
+            return f"{content.key} is missing."
+    except KeyError:
+        return f"{content.key} is missing." if content.required else ""
+    except (BlobKeyError, BlobChangedError) as error:
+        return error.detail
+    return ""
 
 
 def tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
@@ -174,12 +182,6 @@ def tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
     for key in keys:
         found.setdefault(version_of(key), []).append(key)
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex. Raises `FileNotFoundError`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_durably(path: Path, content: str) -> None:
@@ -288,9 +290,9 @@ def _finish(
 ) -> Manifest:
     hashes = {each.key: each.sha256 for each in contents if each.sha256 is not None}
     keys, damaged, size = sorted(_kept(folder)), list(unreadable), (folder / CATALOG).stat().st_size
-    lines = [f"{sha256_of(folder / CATALOG)}  {CATALOG}\n"]
+    lines = [f"{sha256_of_file(folder / CATALOG)}  {CATALOG}\n"]
     for number, key in enumerate(keys, start=1):
-        digest = sha256_of(folder / BLOBS / key)
+        digest = sha256_of_file(folder / BLOBS / key)
         if hashes.get(key, digest) != digest:
             damaged.append(key)
         lines.append(f"{digest}  {BLOBS}/{key}\n")
@@ -305,10 +307,10 @@ def _finish(
         release=release_of("leadline"),
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         documents=live,
-        originals=sum(key in hashes for key in keys),
+        originals=sum(key.startswith("original/") for key in keys),
         files=len(lines),
         size_bytes=size,
-        sums_sha256=sha256_of(folder / SUMS),
+        sums_sha256=sha256_of_file(folder / SUMS),
         lost=tuple(sorted(missing)),
         damaged=tuple(sorted(damaged)),
     )
@@ -319,15 +321,25 @@ def _finish(
 
 
 def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Compare the catalog in a backup with the hashes of the originals beside it."""
+    """Compare the catalog in a backup with the hashes of the files beside it."""
     try:
         with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
             (state,) = catalog.execute("PRAGMA integrity_check").fetchone()
             named = dict(catalog.execute("SELECT blob_key, content_sha256 FROM versions").fetchall())
+            named |= _digests_in(catalog)
     except sqlite3.DatabaseError as error:
         return [f"{CATALOG} cannot be read: {error}."]
     wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
     for key, digest in named.items():
         if sums.get(f"{BLOBS}/{key}", digest) != digest:
-            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it has other bytes than were uploaded.")
+            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it has other bytes than were written.")
     return wrong
+
+
+def _digests_in(catalog: sqlite3.Connection) -> dict[str, str]:
+    """Return the digests of texts and tables in a backup's catalog, by key; an earlier release's has none."""
+    tables = catalog.execute("SELECT count(*) FROM sqlite_master WHERE name = 'content_digests'").fetchone()
+    if not tables[0]:
+        return {}
+    rows = catalog.execute("SELECT version_id, file, sha256 FROM content_digests").fetchall()
+    return {key_of(version, file): bytes(sha256).hex() for version, file, sha256 in rows}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from ingest.digests import Digest
 from ingest.entries import Entry
 from ingest.layout import Omission
 
@@ -259,7 +260,10 @@ class Job:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The findings of an ingest that has written all chunks of a version to the index."""
+    """The findings of an ingest that has written all chunks of a version to the index.
+
+    `digests` are those of the files that were stored for it, by their keys.
+    """
 
     job: Job
     title: str | None
@@ -268,6 +272,7 @@ class IngestReport:
     chunks: int
     omissions: tuple[Omission, ...] = ()
     entries: tuple[Entry, ...] = ()
+    digests: Mapping[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

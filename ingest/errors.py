@@ -491,13 +491,6 @@ class IncompleteVersionError(CatalogError):
     default_hint = "Replace the document again; if it persists, see that the vector index keeps what is written to it."
 
 
-class TextLostError(IngestError):
-    """The catalog has the document, and its normalized text is not in the blobs."""
-
-    code = "text_lost"
-    default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
-
-
 class OriginalLostError(IngestError):
     """The catalog has the document, and its original bytes are not in the blobs."""
 
@@ -506,10 +499,17 @@ class OriginalLostError(IngestError):
 
 
 class ContentChangedError(IngestError):
-    """Stored content of a document does not have the bytes that Leadline wrote."""
+    """Stored content of a document does not have the bytes that Leadline wrote, or is missing."""
 
     code = "content_changed"
     default_hint = "Run `leadline verify`, then put the file back from a backup, or upload the document again."
+
+
+class TextLostError(ContentChangedError):
+    """The catalog has the document, and its normalized text or another file made of it is not in the blobs."""
+
+    code = "text_lost"
+    default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
 class BlobChangedError(ContentChangedError):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from ingest.errors import ContentChangedError
 from ingest.layout import Place, PlaceKind
 from ingest.tables import RecordTable
 from ingest.texts import Texts
@@ -37,7 +38,7 @@ class Places:
         self._tables = tables
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return where a span stands; nowhere if the version was deleted meanwhile."""
+        """Return where a span stands; nowhere if the version was deleted meanwhile, or what says so was changed."""
         try:
             layout = self._texts.map(version_id).layout
             first, last = layout.place_at(start), layout.place_at(max(start, end - 1))
@@ -47,7 +48,7 @@ class Places:
             if first.kind is PlaceKind.SHEET and first == last:
                 words = ", ".join(filter(None, (words, self._rows_of_sheet(version_id, start, end))))
             return Location(first.number, words)
-        except KeyError:
+        except (KeyError, ContentChangedError):
             return Location()
 
     def table_header(self, version_id: str, start: int) -> str:
@@ -55,7 +56,7 @@ class Places:
         try:
             span = self._texts.map(version_id).layout.header_above(start)
             return self._texts.read(version_id, *span)[:MAX_HEADER_CHARS] if span else ""
-        except KeyError:
+        except (KeyError, ContentChangedError):
             return ""
 
     def _rows_of_sheet(self, version_id: str, start: int, end: int) -> str:

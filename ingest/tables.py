@@ -9,7 +9,7 @@ import json
 import tempfile
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -17,6 +17,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ingest.blobs import Blobs
+from ingest.checked_blobs import CheckedBlobs
+from ingest.digests import Digest, DigestRecords, file_of
+from ingest.errors import ContentChangedError
 
 ROW_NUMBER = "_row"
 
@@ -133,25 +136,40 @@ def _numbered(name: str, count: int) -> str:
 
 
 class RecordTables:
-    """Record tables by version id, in blobs."""
+    """Record tables by version id, in blobs.
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    A read raises `ContentChangedError` for a file that somebody changed, and `TextLostError` for one that is missing.
+    """
+
+    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
+        """With `digests` whatever is read is compared with them."""
+        self._digests = digests
+        self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
         self._known = lru_cache(maxsize=4096)(self._load)
         self._profiles = lru_cache(maxsize=256)(self._load_profiles)
         self._computed = lru_cache(maxsize=256)(self._compute_profile)
         self._spans = lru_cache(maxsize=8)(self._load_spans)
 
-    def save(self, version_id: str, tables: Iterable[ParsedTable]) -> None:
-        """Durable when it returns; saving the same again changes nothing, and saving none writes nothing."""
+    def save(self, version_id: str, tables: Iterable[ParsedTable]) -> Mapping[str, Digest]:
+        """Store tables durably before returning; saving the same again changes nothing, and saving none writes nothing.
+
+        Return the digests of their files by their keys.
+        """
         tables = list(tables)
         if not tables:
-            return
+            return {}
+        listed = {_list_key(version_id): _dump(tables)}
         # First, because it says what there is to delete.
-        self._blobs.put(_list_key(version_id), _dump(tables))
+        self._blobs.put_all(listed)
         rows = {_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
-        self._blobs.put_all({_profiles_key(version_id): _dump_profiles(tables), **rows})
+        contents = {_profiles_key(version_id): _dump_profiles(tables), **rows}
+        self._blobs.put_all(contents)
         self._forget()
+        return {key: Digest.of(content) for key, content in (listed | contents).items()}
+
+    def may_have_tables(self, version_ids: Collection[str]) -> set[str]:
+        """Select the versions that have tables, without reading a file of each; a version without digests may."""
+        return set(version_ids) if self._digests is None else self._digests.may_have(_LIST, version_ids)
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]:
         """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
@@ -191,13 +209,26 @@ class RecordTables:
         """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
         path.write_bytes(self._blobs.read(_rows_key(version_id, index)))
 
+    def keys(self, version_id: str) -> list[str]:
+        """Return the keys of a version's tables, none for a version without."""
+        try:
+            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+        except KeyError:
+            return []
+        rows = [_rows_key(version_id, index) for index in range(count)]
+        return [_list_key(version_id), _profiles_key(version_id), *rows]
+
     def delete(self, version_id: str) -> int:
-        """Bytes freed."""
+        """Delete the tables of a version; returns the bytes freed."""
         try:
             count = len(json.loads(self._blobs.read(_list_key(version_id))))
         except KeyError:
             return 0
-        freed = sum(self._blobs.delete(_rows_key(version_id, index)) for index in range(count))
+        except (ContentChangedError, ValueError, TypeError):  # a list that was changed must not keep the rest here
+            count = 0
+        freed, index = 0, 0
+        while (size := self._blobs.delete(_rows_key(version_id, index))) or index < count:
+            freed, index = freed + size, index + 1
         freed += self._blobs.delete(_profiles_key(version_id))
         freed += self._blobs.delete(_list_key(version_id))
         self._forget()
@@ -273,6 +304,9 @@ def _profile(listed: Mapping[str, Any]) -> TableProfile:
 
 def _list_key(version_id: str) -> str:
     return f"tables/{version_id[:2]}/{version_id}.json"
+
+
+_LIST = file_of(_list_key(""))
 
 
 def _rows_key(version_id: str, index: int) -> str:

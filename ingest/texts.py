@@ -5,14 +5,15 @@ A text is stored as UTF-8. Because a code point takes one to four bytes, its map
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import PurePath
 from typing import Any
 
 from ingest.blobs import Blobs
+from ingest.checked_blobs import CheckedBlobs
 from ingest.chunking import Chunk
+from ingest.digests import Digest, DigestRecords
 from ingest.layout import NO_LAYOUT, Layout, page_places
 from ingest.layout_json import layout_json, read_layout
 from ingest.positions import Positions
@@ -61,20 +62,28 @@ class VersionText:
 
 
 class Texts:
-    """Normalized texts, their maps and their positions, by version id, in blobs."""
+    """Normalized texts, their maps and their positions, by version id, in blobs.
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    A read raises `ContentChangedError` for a file that somebody changed, and `TextLostError` for one that is missing.
+    """
+
+    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
+        """With `digests` whatever is read is compared with them."""
+        self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
+        self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
         self._positions = lru_cache(maxsize=8)(self._load_positions)
 
     def save(
         self, version_id: str, text: str, *, title: str | None, chunks: Iterable[Chunk], layout: Layout = NO_LAYOUT
-    ) -> None:
-        """Store a text durably before returning; saving the same again changes nothing."""
-        self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
+    ) -> Mapping[str, Digest]:
+        """Store a text durably before returning; saving the same again changes nothing.
 
-    def save_all(self, texts: Sequence[VersionText]) -> None:
+        Return the digests of its files by their keys.
+        """
+        return self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
+
+    def save_all(self, texts: Sequence[VersionText]) -> Mapping[str, Digest]:
         """Save several versions, as `save` does."""
         contents: dict[str, bytes] = {}
         for each in texts:
@@ -85,6 +94,12 @@ class Texts:
             if each.positions:
                 contents[positions_key(each.version_id)] = each.positions.to_bytes()
         self._blobs.put_all(contents)
+        return {key: Digest.of(content) for key, content in contents.items()}
+
+    def expect(self, version_ids: Collection[str]) -> None:
+        """Prepare to read these versions: their digests are asked for at once."""
+        if self._checked is not None:
+            self._checked.expect(version_ids)
 
     def map(self, version_id: str) -> TextMap:
         """Read the map of a version. Raises `KeyError` for a version without text."""
@@ -160,11 +175,6 @@ def text_keys(version_id: str) -> tuple[str, str]:
 def positions_key(version_id: str) -> str:
     """Return the key of a version's positions, which not every version has."""
     return f"text/{version_id[:2]}/{version_id}.positions"
-
-
-def version_of(key: str) -> str:
-    """Return the version that the key of a text, a map or a record table is of."""
-    return PurePath(key).name.partition(".")[0]
 
 
 def _text_key(version_id: str) -> str:

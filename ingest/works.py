@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,18 +25,31 @@ def new_work_id() -> str:
 class UsedVersions:
     """Notes the versions that one answer is given, before anything that was made of them is stored.
 
-    Safe in any thread. `earlier` are those that the conversation before it rests on.
+    It notes documents that could not be read, too. Safe in any thread. `earlier` are the versions that the conversation
+    before it rests on.
     """
 
     def __init__(self, work_id: str, earlier: Iterable[str] = ()) -> None:
         self._id = work_id
         self._answer = set(earlier)
         self._route: set[str] | None = None
+        self._unreadable: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add(self, version_ids: Iterable[str]) -> None:
         with self._lock:
             (self._answer if self._route is None else self._route).update(version_ids)
+
+    def note_unreadable(self, document_id: str, title: str) -> None:
+        """Note a document whose stored text was changed or is missing, so that the answer can say so."""
+        with self._lock:
+            self._unreadable[document_id] = title
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The titles of the documents that could not be read, by their ids."""
+        with self._lock:
+            return dict(self._unreadable)
 
     @contextmanager
     def routing(self) -> Iterator[None]:

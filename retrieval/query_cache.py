@@ -58,8 +58,9 @@ class CachedSearcher:
     """A searcher that keeps its results; safe to use from any thread.
 
     Results take at most `max_bytes`, by an estimate; the longest unused goes first, and none is older than
-    `max_age_seconds`. With 0 bytes nothing is kept; results that a failed reranker left unranked are never kept. Texts
-    that other tenants add shift BM25's idf a little and do not end an entry.
+    `max_age_seconds`. With 0 bytes nothing is kept. Results that a failed reranker left unranked, or that lack a
+    document which could not be read, are never kept. Texts that other tenants add shift BM25's idf a little and do not
+    end an entry.
     """
 
     def __init__(
@@ -105,7 +106,8 @@ class CachedSearcher:
         if kept is not None:
             return replace(kept, timings_ms=clock.laps(), cached=True)
         found = self.uncached.search(request)
-        if found.generation in (0, key.generation) and not (found.reranked and found.reranked.failure):
+        is_whole = not (found.unreadable or (found.reranked and found.reranked.failure))
+        if found.generation in (0, key.generation) and is_whole:
             self._keep(key, found)
         looked = clock.laps()["cache"]
         total = round(looked + found.timings_ms["total"], 3)

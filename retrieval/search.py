@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ingest.catalog.catalog import Visible
 from ingest.chunking import Chunk, context_line
+from ingest.errors import ContentChangedError
 from ingest.filters import conditions
 from ingest.places import Location, Places, TableRows
 from ingest.texts import Texts
@@ -69,13 +70,21 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A document that was found, and whose stored text was changed or is missing: none of it is a hit."""
+
+    document_id: str
+    title: str
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """Hits, best first, and milliseconds by stage.
 
     The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, if there was
     something to do, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was asked.
     `generation` is the number of the index generation searched, 0 if none was. `cached` is True for a result that was
-    found in the cache.
+    found in the cache. `unreadable` are the documents that were found and could not be read.
     """
 
     hits: tuple[Hit, ...]
@@ -83,6 +92,7 @@ class SearchResult:
     reranked: Reranked | None = None
     generation: int = 0
     cached: bool = False
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Searches(Protocol):
@@ -145,12 +155,12 @@ class Searcher:
                     raise
                 with self.generations.active() as made:  # the previous one was discarded during this search
                     found = self._find(made, request, filters, clock)
-        hits = self._hits(found, request, made.sparse)
-        if not hits:
+        hits, unreadable = self._hits(found, request, made.sparse)
+        if not hits and not unreadable:
             # guard: lost-index-search
             self._found_nothing(request.tenant_id)
         clock.lap("read")
-        return SearchResult(hits, clock.laps(), found.reranked, made.id)
+        return SearchResult(hits, clock.laps(), found.reranked, made.id, unreadable=unreadable)
 
     def _find(
         self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
@@ -272,11 +282,12 @@ class Searcher:
         best = replace(request, top_k=depth, per_document=None, grouped=False)
         chosen, unshown = choose(index, show, scope, ranking.best, best)
         passages: dict[str, str] = {}
+        self._texts.expect([each.chunk.version_id for each in chosen])
         for each in chosen:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            except KeyError:  # deleted a moment ago
+            except (KeyError, ContentChangedError):  # deleted a moment ago, or changed, as the result then says
                 continue
             passages[chunk.id] = f"{context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown
@@ -287,8 +298,13 @@ class Searcher:
     def locate(self, version_id: str, start: int, end: int) -> Location:
         return self._places.locate(version_id, start, end)
 
-    def _hits(self, found: "_Found", request: SearchRequest, sparse: SparseEncoder) -> tuple[Hit, ...]:
-        """Return the hits with their texts. A chunk deleted a moment ago has no text any more, and is not a hit."""
+    def _hits(
+        self, found: "_Found", request: SearchRequest, sparse: SparseEncoder
+    ) -> tuple[tuple[Hit, ...], tuple[Unreadable, ...]]:
+        """Return the hits with their texts, and the documents whose texts cannot be read.
+
+        A chunk deleted a moment ago has no text any more, and is not a hit.
+        """
         ranking = found.ranking
         rankings = {
             "bm25": ranking.by_bm25,
@@ -300,36 +316,48 @@ class Searcher:
         wanted = {each.chunk.id for each in found.chosen}
         why = {name: _why(hits, wanted) for name, hits in rankings.items()}
         hits: list[Hit] = []
-        for chosen, span, merged in self._spans(found.chosen, request.expand_chars):
+        unreadable: dict[str, Unreadable] = {}
+        self._texts.expect([each.chunk.version_id for each in found.chosen])
+        for chosen, span, merged in self._spans(found.chosen, request.expand_chars, unreadable):
             cosine = why["dense"].get(chosen.chunk.id)
             try:
                 passage = self._passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
             except KeyError:
                 continue
+            except ContentChangedError:
+                _note(chosen, unreadable)
+                continue
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
             matched = _matched(sparse, request.query, passage) if request.explain else ()
             hits.append(Hit(chosen.chunk.id, passage, chosen.visible.collection, reasons, matched, merged))
-        return tuple(hits)
+        return tuple(hits), tuple(unreadable.values())
 
     def _spans(
-        self, chosen: Sequence[Chosen], expand_chars: int | None
+        self, chosen: Sequence[Chosen], expand_chars: int | None, unreadable: dict[str, Unreadable]
     ) -> Iterable[tuple[Chosen, Sequence[Chunk], tuple[str, ...]]]:
-        """Yield each hit with the chunks that it is shown with, none if it is read alone, and the hits merged."""
+        """Yield each hit with the chunks that it is shown with, none if it is read alone, and the hits merged.
+
+        Documents whose maps cannot be read are noted in `unreadable`.
+        """
         if expand_chars is None:
             yield from ((each, (), ()) for each in chosen)
             return
         here: list[Chosen] = []
         stretches: list[Stretch] = []
+        chunks_of: dict[str, Sequence[Chunk]] = {}
         for each in chosen:
             version = each.chunk.version_id
             try:
-                chunks = self._texts.map(version).chunks
+                chunks_of[version] = self._texts.map(version).chunks
             except KeyError:
                 continue
+            except ContentChangedError:
+                _note(each, unreadable)
+                continue
             here.append(each)
-            stretches.append(widen(chunks, version, each.chunk.ordinal, max_chars=expand_chars))
+            stretches.append(widen(chunks_of[version], version, each.chunk.ordinal, max_chars=expand_chars))
         for stretch, positions in merge(stretches):
-            chunks = self._texts.map(stretch.version_id).chunks
+            chunks = chunks_of[stretch.version_id]
             others = tuple(here[position].chunk.id for position in positions[1:])
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
@@ -370,6 +398,11 @@ class _Found:
     chosen: Sequence[Chosen]
     passed_over: int
     reranked: Reranked | None = None
+
+
+def _note(chosen: Chosen, unreadable: dict[str, Unreadable]) -> None:
+    document = chosen.chunk.document_id
+    unreadable[document] = Unreadable(document, chosen.visible.title)
 
 
 def _why(hits: Sequence[Scored], wanted: Collection[str]) -> dict[str, Why]:

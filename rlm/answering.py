@@ -119,6 +119,7 @@ class Answering:
             judgement = judge.judge(question, draft.text, sentences, draft.evidence)
             marked = judged(sentences, judgement)
             notes = (*notes, judgement.note) if judgement.note else notes
+        notes = (*notes, *_unread(opened.request))
         if profile.small:
             notes = (*notes, SMALL_MODEL)
         clock.lap("check")
@@ -157,6 +158,7 @@ class Answering:
                 _answer(event.draft, request.question, "extractive", None),
                 sentences=tuple(sentences),
                 citations=tuple(citations),
+                notes=(*event.draft.notes, *_unread(request)),
                 timings_ms=clock.laps(),
             )
             note_answer(answer)
@@ -175,6 +177,15 @@ def _route(opened: OpenRequest, question: str) -> Route:
     choices, nonce = opened.strategies(), opened.nonce()
     described = tables.description()  # the nearest tables tell enough, and every question pays for it
     return route(question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled)
+
+
+def _unread(request: AnswerRequest) -> Iterator[str]:
+    """Yield a note for each document whose stored text could not be read."""
+    for identifier, title in request.used.unreadable.items():
+        yield (
+            f"The stored text of “{title}” (document {identifier}) was changed or is missing, so this answer does not "
+            "rest on it. Whoever runs the service finds out more with `leadline verify`."
+        )
 
 
 def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

@@ -16,7 +16,8 @@ AnswerError
 ├── RunTooLargeError                    the run would cost more than may be spent without being asked
 ├── CorpusError
 │   ├── UnknownHandleError              no such span among the documents in scope
-│   │   └── DocumentGoneError           its document was deleted, replaced or closed meanwhile
+│   │   ├── DocumentGoneError           its document was deleted, replaced or closed meanwhile
+│   │   └── DocumentUnreadableError     its document's stored text was changed or is missing
 │   └── PatternError                    a regular expression that cannot be read, or takes too long
 ├── SqlError                         the engine cannot run the SQL, and says why: worth one repair
 ├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
@@ -186,6 +187,17 @@ class DocumentGoneError(UnknownHandleError):
 
     code = "document_gone"
     default_hint = "Ask the question again: its answer will rest on the documents as they are then."
+
+
+class DocumentUnreadableError(UnknownHandleError):
+    """The stored text or table of a document in scope was changed, or is missing; nothing of it is read."""
+
+    code = "document_unreadable"
+    default_hint = "Leave the document out, or have it put back from a backup or uploaded again: `leadline verify`."
+
+    def __init__(self, detail: str, *, document_id: str, hint: str | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.document_id = document_id
 
 
 class PatternError(CorpusError):

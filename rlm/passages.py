@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from retrieval.passages import Passage
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest
 from retrieval.search import Searches
 from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.errors import UnknownHandleError
+from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.llm.profiles import estimated_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
@@ -47,7 +48,10 @@ def searching(
             expand_chars=widened_chars,
             for_answer=True,
         )
-        found = [hit.passage for hit in searcher.search(request).hits]
+        result = searcher.search(request)
+        for each in result.unreadable:
+            used.note_unreadable(each.document_id, each.title)
+        found = [hit.passage for hit in result.hits]
         used.add(passage.version_id for passage in found)
         return found
 
@@ -67,10 +71,15 @@ def fits(corpus: Corpus, tokens: int) -> bool:
 
 
 def whole(corpus: Corpus) -> list[Passage]:
-    """Return all text of a corpus in reading order, as passages of neighbouring chunks."""
-    return [
-        passage for document in corpus.documents for passage in _pieces(corpus, document, corpus.map(document).chunks)
-    ]
+    """Return all text of a corpus in reading order, as passages of neighbouring chunks.
+
+    A document that cannot be read is left out, and the corpus notes it.
+    """
+    found: list[Passage] = []
+    for document in corpus.documents:
+        with suppress(DocumentUnreadableError):
+            found += list(_pieces(corpus, document, corpus.map(document).chunks))
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,9 @@ class PassageReader:
         """Return how much of which documents was read."""
         documents = self._corpus.documents
         if self._is_whole:
-            return Extent(documents, (), 0)
+            lost = self._corpus.used.unreadable
+            whole = [each for each in documents if each.handle.document_id not in lost]
+            return Extent(whole, (), len(documents) - len(whole))
         read = Counter(place.document for place in self._read)
         whole = [each for each, chunks in read.items() if chunks == len(self._corpus.map(each).chunks)]
         return Extent(whole, [each for each in read if each not in whole], len(documents) - len(read))
@@ -127,8 +138,17 @@ class PassageReader:
         The best hits of each search come first; the very first is read in any case. If `widened`, they have half of
         the tokens, and the other half is for the text around every hit, a little at a time, and for the rest of short
         documents. Sections that searches ask for are read whole besides, if there is room. What is left is for more
-        hits.
+        hits. A document that cannot be read is left out, and the corpus notes it.
         """
+        while True:
+            before = dict(self._read)
+            try:
+                return self._read_hits(rankings, tokens, widened=widened)
+            except DocumentUnreadableError as error:
+                lost, self._read = error.document_id, before
+                rankings = [[hit for hit in ranking if hit.document_id != lost] for ranking in rankings]
+
+    def _read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
         found = [[(place, hit) for hit in ranking if (place := self._place(hit))] for ranking in rankings]
         before, hits, room = len(self._read), list(in_turn(found)), max(tokens, self.room)
         # guard: hits-before-context

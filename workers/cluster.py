@@ -27,6 +27,7 @@ from retrieval.encoders import Encoders
 from retrieval.models.store import ModelStore
 from workers.access import ReadersWriter
 from workers.deletion import CollectTask
+from workers.digest_filler import DigestFiller
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
@@ -45,6 +46,8 @@ OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 # for no more seconds than these, so that other kinds of work get their turn in this process.
 _SLICE = 0.25
 _SLICE_SECONDS = 15.0
+# Spent on missing digests at each sweep, which comes every few seconds.
+_FILLING_SECONDS = 0.5
 
 
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
@@ -130,6 +133,7 @@ class WorkerProcess:
         self._retention = retention
         self._webhooks = WebhookSender(parts.outbox, webhooks)
         self._slice_end = 0.0
+        self._filler = DigestFiller(parts.digests, parts.blobs)
         deps = parts.worker_deps()
         self._runner = JobRunner(
             parts.jobs,
@@ -173,6 +177,10 @@ class WorkerProcess:
     def remove_tenants(self) -> None:
         """Take a step with each deleted tenant."""
         self._parts.tenant_removal.step()
+
+    def add_digests(self) -> None:
+        """Add digests to texts of earlier releases, for a moment."""
+        self._filler.step(_FILLING_SECONDS)
 
     def tidy(self) -> None:
         """Remove what was kept for its time. If the index is there, repair it and remove what no document uses."""

@@ -38,6 +38,7 @@ class Deleter:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
         reach("delete.points_removed")
+        self._catalog.forget_digests(removable.id)  # first, so that nobody takes the text for lost
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)

@@ -8,16 +8,18 @@ lease lost because the document was deleted, what was written is removed again.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import Chunk, chunk_text, left_out_rows
+from ingest.digests import Digest, version_of
 from ingest.documents import QUICK_BYTES, Document, IngestReport, Job, Version, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
+from ingest.originals import require_uploaded_bytes
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.tables import named_tables
@@ -169,9 +171,7 @@ class IngestTask:
         lost = deps.jobs.progress_together(VersionState.PARSING, {job: {} for job in jobs})
         parsed, failures = self._parse_each([job for job in jobs if job not in lost], only, stopping)
         if parsed:
-            deps.texts.save_all([version.stored_text for version in parsed])
-            for version in parsed:
-                deps.tables.save(version.version.id, named_tables(version.parsed.tables, version.version.name))
+            digests = self._save(parsed)
             reach("ingest.text_saved")
             counts = {version.job: _counts(version.report) for version in parsed}
             lost += deps.jobs.progress_together(VersionState.INDEXING, counts)
@@ -183,7 +183,8 @@ class IngestTask:
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            lost += deps.jobs.finish_ingest([version.report for version in parsed], unused=deps.blobs.delete)
+            reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
+            lost += deps.jobs.finish_ingest(reports, unused=deps.blobs.delete)
             reach("ingest.committed")
         return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
 
@@ -196,6 +197,18 @@ class IngestTask:
             stopping=stopping,
             clock=self._clock,
         )
+
+    def _save(self, parsed: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
+        """Store texts and record tables; return the digests of each version's files, by key."""
+        saved = self._deps.texts.save_all([version.stored_text for version in parsed])
+        digests: dict[str, dict[str, Digest]] = {}
+        for key, digest in saved.items():
+            digests.setdefault(version_of(key), {})[key] = digest
+        for version in parsed:
+            tables = named_tables(version.parsed.tables, version.version.name)
+            digests[version.version.id].update(self._deps.tables.save(version.version.id, tables))
+        self._deps.catalog.renew_digests({version.job: digests[version.version.id] for version in parsed})
+        return digests
 
     def _parse_each(
         self, jobs: Sequence[Job], only: Turn | None, stopping: Callable[[], bool]
@@ -230,6 +243,8 @@ class IngestTask:
         store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
         attributes = {"leadline.document": document.id, "leadline.media_type": version.media_type}
         with span("parse", attributes), deps.blobs.local(version.blob_key) as path:
+            # guard: changed-original-not-parsed
+            require_uploaded_bytes(path, version)
             parsed = self._parser.parse(
                 path,
                 version.media_type,

@@ -15,11 +15,12 @@ import structlog
 from ingest.blobs import BlobStore
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
+from ingest.digests import version_of
 from ingest.errors import InstallationMismatchError
 from ingest.installation import require_tied
 from ingest.quarantine import Quarantine, UpkeepLimits
 from ingest.tables import RecordTables
-from ingest.texts import Texts, version_of
+from ingest.texts import Texts
 from retrieval.generations import Generations
 from retrieval.index import Index
 

@@ -143,6 +143,7 @@ class _Worker:
     def sweep(self) -> None:
         process = self._open()
         process.remove_tenants()
+        process.add_digests()
         lengths = waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
         sweep(process.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))

@@ -11,6 +11,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
@@ -75,6 +76,7 @@ class Parts:
     quotas: Quotas
     feed: Feed
     blobs: BlobStore
+    digests: ContentDigests
     texts: Texts
     records: GenerationRecords
     store: IndexStore
@@ -115,7 +117,8 @@ def parts_over(
         stack.callback(engine.dispose)
         record = InstallationRecord(engine)
         blobs = open_files(record)
-        texts = Texts(blobs)
+        digests = ContentDigests(engine)
+        texts = Texts(blobs, digests)
         installation = tie(record, blobs)
         encoders, sparse, records = open_encoders(), build.sparse_encoder(), GenerationRecords(engine)
         first = encoders.named(encoder)
@@ -155,6 +158,7 @@ def parts_over(
             quotas=quotas,
             feed=feed,
             blobs=blobs,
+            digests=digests,
             texts=texts,
             records=records,
             store=store,

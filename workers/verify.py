@@ -10,7 +10,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.chunking import Chunk
 from ingest.documents import Document, Version, VersionState
-from ingest.errors import DocumentNotFoundError
+from ingest.errors import ContentChangedError, DocumentNotFoundError
 from ingest.texts import Texts
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, Scope
@@ -125,7 +125,7 @@ class Verifier:
             text = self._texts.read(version.id)
         except DocumentNotFoundError:
             return wrong
-        except KeyError:
+        except (KeyError, ContentChangedError):
             wrong.text_lost = True
             return wrong
         expected = {chunk.id: chunk for chunk in indexed_chunks(document, version, text, entry.chunks, entry.layout)}

@@ -65,7 +65,7 @@ def make(
         _record(parts, Action.BACKUP_MADE, made.documents)
     _say(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
     lost = [f"{key} is missing from the installation." for key in made.lost]
-    _end(lost + [f"{key} has other bytes than were uploaded." for key in made.damaged])
+    _end(lost + [f"{key} has other bytes than were written." for key in made.damaged])
 
 
 @app.command()
@@ -78,15 +78,18 @@ def verify(folder: Folder) -> None:
 
 
 def verify_installation() -> None:
-    """Read every uploaded file of the installation against its hash; ends with 1 if one is wrong. The service may run.
+    """Compare every file of the installation with its digest; ends with 1 if one is wrong. The service may run.
 
     `leadline index verify` compares the index.
     """
     with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
         tie(parts.record, parts.blobs)
         wrong = verify_contents(parts.catalog, parts.blobs, advanced)
+        lacking = parts.digests.count_lacking()
+    if lacking:
+        _say(f"{lacking:,} texts have no digest yet, and were only found to be there: upkeep is adding digests.")
     _end(wrong)
-    _say("Every original has the bytes that were uploaded, and every text is there.")
+    _say("Every original and every text with a digest has the bytes that were written, and every other text is there.")
 
 
 def restore(

@@ -211,6 +211,7 @@ def _installation(settings: Settings) -> Iterator[Finding]:
     try:
         with open_installation(settings, cluster) as parts:
             ids, aside, notices = parts.ids(), parts.put_aside(), parts.record.notices()
+            lacking = parts.digests.count_lacking()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
         return
@@ -222,6 +223,8 @@ def _installation(settings: Settings) -> Iterator[Finding]:
         yield Finding("installation", "".join(known) or "begins with the first start")
     for name, detail in notices.items():
         yield Finding(name, detail, "`leadline installation show` says more.")
+    if lacking:
+        yield Finding("digests", f"{lacking:,} texts have none yet; upkeep of the running service adds them")
     if aside:
         yield Finding("quarantine", f"{aside:,} files that the catalog does not know, kept for some days")
 

@@ -228,7 +228,9 @@ def _tell(verified: Verified) -> None:
     table = Table("document", "version", "disagreement")
     for wrong in verified.disagreements[:_SHOWN]:
         counts = {name: value for name, value in asdict(wrong).items() if isinstance(value, int) and value}
-        said = ", ".join("text lost" if name == "text_lost" else f"{n:,} {name}" for name, n in counts.items())
+        said = ", ".join(
+            "text lost or changed" if name == "text_lost" else f"{n:,} {name}" for name, n in counts.items()
+        )
         table.add_row(wrong.document_id or "–", wrong.version_id, said.replace("_", " "))
     console.print(table)
     if len(verified.disagreements) > _SHOWN:
@@ -239,7 +241,7 @@ def _tell(verified: Verified) -> None:
 def _mending(verified: Verified) -> str:
     said = f"Generation {verified.generation} disagrees with the catalog in {len(verified.disagreements):,} versions."
     if any(wrong.text_lost for wrong in verified.disagreements):
-        said += " Texts that are lost must come from a backup of the blobs, or be uploaded again."
+        said += " Texts that are lost or changed must come from a backup of the blobs, or be uploaded again."
     return f"{said} `leadline index rebuild` makes the index again, while this one goes on being searched."
 
 

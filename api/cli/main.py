@@ -87,8 +87,7 @@ COMMANDS = {
     ),
     "verify": Target(
         "api.cli.backup:verify_installation",
-        "Read every uploaded file of the installation against its hash; ends with 1 if one is wrong. The service may "
-        "run.",
+        "Compare every file of the installation with its digest; ends with 1 if one is wrong. The service may run.",
     ),
     "models": Target("api.cli.models:models", "The model files: list, fetch and verify them."),
 }

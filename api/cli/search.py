@@ -65,6 +65,9 @@ def search(
         console.print(escape(short(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
     if not result["hits"]:
         console.print("Nothing found.")
+    for each in result["unreadable"]:
+        said = f"{each['title']} was found and left out: its stored text was changed or is missing."
+        console.print(f"[yellow]{escape(said)}[/yellow]", highlight=False)
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         StatusOut,
         UploadedOut,
     )
-    from api.search_schemas import HitOut, RerankedOut, SearchIn, SearchOut
+    from api.search_schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
 
 __all__ = [
     "ANSWER_EVENTS",
@@ -117,6 +117,7 @@ __all__ = [
     "TableOut",
     "TablePage",
     "TurnOut",
+    "UnreadableOut",
     "UploadedOut",
     "UsageOut",
     "WorkingOut",
@@ -140,7 +141,7 @@ _NAMES_BY_MODULE = {
     "api.schemas": (
         "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason StatusOut UploadedOut"
     ),
-    "api.search_schemas": "HitOut RerankedOut SearchIn SearchOut",
+    "api.search_schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -48,7 +48,8 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
     )
     found = served.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
-    return PassagesOut(passages=[PassageOut.of(hit) for hit in found.hits], reranked=is_reranked)
+    unreadable = [visible(each.title) for each in found.unreadable]
+    return PassagesOut(passages=[PassageOut.of(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable)
 
 
 def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:

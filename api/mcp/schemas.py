@@ -100,6 +100,10 @@ class PassagesOut(Wire):
 
     passages: list[PassageOut]
     reranked: bool
+    unreadable: list[str] = Field(
+        default_factory=list,
+        description="Titles of documents that were found, and whose stored text was changed or is missing.",
+    )
 
 
 class ReadArguments(Wire):

@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from api.access import Caller, Served
 from api.content_schemas import (
@@ -20,13 +20,15 @@ from api.content_schemas import (
     outline_entries,
 )
 from api.cursors import decode_cursor, encode_cursor
-from api.downloads import download
+from api.downloads import Original, download
 from api.outbound import sendable_text
 from api.problems import BadRequestError
 from api.services import Services
+from ingest.documents import Version as StoredVersion
 from ingest.documents import VersionState
 from ingest.errors import DocumentStateError, TableNotFoundError
 from ingest.identity import Principal
+from ingest.originals import require_uploaded_bytes
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.positions import Box, Cell, Positions, joined_boxes
 from ingest.tables import RecordTable
@@ -57,7 +59,7 @@ def content(
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
 
-@router.get("/original", response_class=FileResponse)
+@router.get("/original", response_class=StreamingResponse)
 def original(document_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
     document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
@@ -68,7 +70,7 @@ def original(document_id: str, caller: Caller, served: Served, request: Request)
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
     name = version.name.rpartition("/")[2]  # an entry's name is its path, and a file's has no folder in it
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(name), safe='')}"}
-    return download(served.blobs, version.blob_key, request, headers)
+    return download(served.blobs, _original_of(version), request, headers)
 
 
 @router.get("/outline")
@@ -135,6 +137,8 @@ def page_image(
         return Response(status_code=304, headers=headers)
     found = served.catalog.version(active)
     with served.blobs.local(found.blob_key) as path:
+        # guard: changed-original-not-drawn
+        require_uploaded_bytes(path, found)
         picture = served.page_images.draw(path, found.media_type, page, width, name=found.name)
     return Response(picture, media_type="image/png", headers=headers)
 
@@ -193,6 +197,10 @@ def rows(
         total=found.rows,
         next_cursor=_more(begin + limit, found.rows),
     )
+
+
+def _original_of(version: StoredVersion) -> Original:
+    return Original(version.blob_key, version.content_sha256, f"The original of document {version.document_id}")
 
 
 def _table(served: Services, version: str, number: int) -> RecordTable:

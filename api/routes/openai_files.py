@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart
 from api.access import Caller, Served, UploadThreads, Writer, account_of
-from api.downloads import download
+from api.downloads import Original, download
 from api.openai.files import file_object, purpose_of
 from api.openai.pages import ObjectId, Order, listed
 from api.outbound import sendable_text
@@ -82,7 +82,7 @@ def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
     return file_object(served.files.file(caller, file_id))
 
 
-@router.get("/{file_id}/content", response_class=FileResponse)
+@router.get("/{file_id}/content", response_class=StreamingResponse)
 def content(file_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the bytes of a file as they were sent."""
     file = served.files.file(caller, file_id)
@@ -90,7 +90,8 @@ def content(file_id: str, caller: Caller, served: Served, request: Request) -> R
         raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
     name = quote(sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    return download(served.blobs, file.blob_key, request, headers)
+    original = Original(file.blob_key, file.content_sha256, f"The content of file {file.id}")
+    return download(served.blobs, original, request, headers)
 
 
 @router.delete("/{file_id}")

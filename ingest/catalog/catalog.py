@@ -1,7 +1,7 @@
 """The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,6 +23,7 @@ from ingest.catalog.database import (
     scrub,
     write,
 )
+from ingest.catalog.digests import forget_digests, having_digests, record_digests
 from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.listing import Listing
@@ -47,12 +48,14 @@ from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import Redacted, Redaction
+from ingest.digests import Digest
 from ingest.documents import (
     COLLECTABLE_STATES,
     SEARCHABLE_STATES,
     Deletion,
     Document,
     DocumentChange,
+    Job,
     Version,
     VersionState,
 )
@@ -399,6 +402,24 @@ class Catalog:
         """List the blobs of entries of a version that never became active."""
         with read(self._engine) as connection:
             return staged_keys(connection, version_id)
+
+    def renew_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
+        """Record the digests of files, by key, that jobs have just written for versions that were ingested before.
+
+        Searches find such a version meanwhile. Other versions get their digests when they become searchable.
+        """
+        with read(self._engine) as connection:
+            known = having_digests(connection, [job.version_id for job in written])
+        if known:
+            with write(self._engine) as connection:
+                for job, digests in written.items():
+                    if job.version_id in known:
+                        record_digests(connection, job, digests)
+
+    def forget_digests(self, version_id: str) -> None:
+        """Forget the digests of a version whose text and tables are about to be removed."""
+        with write(self._engine) as connection:
+            forget_digests(connection, version_id)
 
     def forget_staged(self, version_id: str) -> None:
         """Forget the staged entries of a version whose blobs were removed."""

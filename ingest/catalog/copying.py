@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
 from ingest.catalog.database import clock, open_database, read, sqlite_url, write
+from ingest.catalog.digests import digests_of
 from ingest.catalog.tables import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
+from ingest.digests import Digest, key_of
 from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.texts import positions_key, text_keys
 
@@ -27,7 +29,10 @@ Copied = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Content:
-    """A file that the catalog names. An original has a hash there; `required` is false where it may be absent."""
+    """A file that the catalog names, with its SHA-256 in hex; `required` is false if it may be absent.
+
+    Texts and tables of earlier releases have no SHA-256 until upkeep has added it.
+    """
 
     key: str
     sha256: str | None = None
@@ -83,7 +88,10 @@ def contents_of(path: Path, tables: Mapping[str, Sequence[str]]) -> list[Content
 
 
 def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Content]:
-    """List originals of live documents and files, and texts and tables of what searches find."""
+    """List originals of live documents and files, and texts and tables of what searches find.
+
+    Files of versions that a version's digests do not name are not listed: nobody reads them.
+    """
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
         select(
@@ -99,16 +107,32 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
     )
     found: list[Content] = []
     with read(engine) as connection:
-        for row in connection.execute(query):
-            if row.state not in _GONE or row.searched:
-                found.append(Content(row.blob_key, row.content_sha256))
-            found += [Content(key, required=bool(row.searched)) for key in text_keys(row.id)]
-            found += [Content(key, required=False) for key in (positions_key(row.id), *tables.get(row.id, ()))]
+        rows = connection.execute(query).all()
+        for at in range(0, len(rows), _AT_ONCE):
+            some = rows[at : at + _AT_ONCE]
+            digests = digests_of(connection, [row.id for row in some])
+            for row in some:
+                if row.state not in _GONE or row.searched:
+                    found.append(Content(row.blob_key, row.content_sha256))
+                derived = _recorded(row.id, digests.get(row.id, {})) or _expected(row.id, tables.get(row.id, ()))
+                # What is not searched may be written at this moment, and its digests are still to be recorded.
+                found += derived if row.searched else [Content(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
         sent = select(files.c.blob_key, files.c.content_sha256).where(files.c.deleted_at.is_(None))
         found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(sent.order_by(files.c.id))]
     return found
+
+
+def _recorded(version_id: str, digests: Mapping[str, Digest]) -> list[Content]:
+    """Return the files that were derived from a version, by its digests; none for a version of an earlier release."""
+    return [Content(key_of(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
+
+
+def _expected(version_id: str, tables: Sequence[str]) -> list[Content]:
+    """Return the files of a version without digests: text and map, and what it may have besides."""
+    optional = (positions_key(version_id), *tables)
+    return [*map(Content, text_keys(version_id)), *(Content(key, required=False) for key in optional)]
 
 
 def _copy_pages(engine: Engine, path: Path) -> None:

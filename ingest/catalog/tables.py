@@ -68,6 +68,21 @@ notices = Table(
     Column("since", Float, nullable=False),
 )
 
+# Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a name of
+# `ingest.digests.file_of`; `blocks` is empty for a file of one block. `fence` is that of the ingest job that wrote the
+# files: the previous release may ingest a version again without updating these rows, and they are then out of date.
+# There is no foreign key, because the previous release removes versions and knows nothing of these rows.
+content_digests = Table(
+    "content_digests",
+    metadata,
+    Column("version_id", String(64), primary_key=True),
+    Column("file", String(64), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("blocks", LargeBinary, nullable=False),
+    Column("fence", Integer, nullable=False),
+)
+
 tenants = Table(
     "tenants",
     metadata,

@@ -32,7 +32,7 @@ from ingest.catalog.tenant_rows import exported_rows, remove_rows
 from ingest.documents import JobKind
 from ingest.errors import TenantNotFoundError
 from ingest.runs import RunState
-from ingest.tenant_export import write_export
+from ingest.tenant_export import ExportedOriginal, write_export
 
 _DOCUMENTS_AT_ONCE = 20
 BlocksOf = Callable[[str], Iterator[bytes]]
@@ -96,14 +96,14 @@ class TenantData:
         Audit(self._engine).record(Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts)
         return counts
 
-    def _originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def _originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[ExportedOriginal]:
         for table in (versions, files):
-            query = select(table.c.id, table.c.blob_key).where(table.c.tenant_id == tenant_id)
+            query = select(table.c.id, table.c.blob_key, table.c.content_sha256).where(table.c.tenant_id == tenant_id)
             query, after = query.order_by(table.c.id).limit(_VERSIONS_AT_ONCE), ""
             while True:
                 with read(self._engine) as connection:
                     rows = connection.execute(query.where(table.c.id > after)).all()
-                yield from ((row.id, blocks_of(row.blob_key)) for row in rows)
+                yield from (ExportedOriginal(row.id, blocks_of(row.blob_key), row.content_sha256) for row in rows)
                 if len(rows) < _VERSIONS_AT_ONCE:
                     break
                 after = rows[-1].id

@@ -6,13 +6,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Table, delete, select, tuple_
 
 from ingest.catalog.database import read, write
-from ingest.catalog.tables import audit, gone_versions, metadata, tenant_deletions, tenants, versions, work_versions
+from ingest.catalog.tables import (
+    audit,
+    content_digests,
+    gone_versions,
+    metadata,
+    tenant_deletions,
+    tenants,
+    versions,
+    work_versions,
+)
 
 _ROWS_AT_ONCE = 1_000
 # The audit log keeps that a tenant was there and went; its own rows go last, by whoever removes it.
 _KEPT = frozenset({audit, tenants, tenant_deletions})
 # Tables of versions' ids, which no foreign key names: they go before the versions.
-_OF_VERSIONS = (work_versions, gone_versions)
+_OF_VERSIONS = (content_digests, work_versions, gone_versions)
 # What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
 # guard: webhook-secrets-not-exported
 _UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})

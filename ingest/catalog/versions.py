@@ -15,6 +15,7 @@ from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
+from ingest.catalog.digests import record_digests
 from ingest.catalog.document_rights import require_readers_right
 from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.files import require_source
@@ -313,6 +314,7 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
         .where(versions.c.id == job.version_id)
         .values(**found, **stage, chunks_embedded=0, chunks_reused=0, tokens=0)
     )
+    record_digests(connection, job, report.digests)
     # guard: staged-version
     if not staged:
         _activate(connection, job)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import Chunk
+from ingest.errors import ContentChangedError
 from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places
 from ingest.tables import RecordTable, RecordTables, Row
@@ -22,7 +23,7 @@ from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import Changes, nothing
-from rlm.errors import DocumentGoneError, UnknownHandleError
+from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandleError
 from rlm.requests import AnswerScope
 
 CHARS_PER_TOKEN = 4.07
@@ -158,8 +159,9 @@ class Corpus:
             return self._texts.map(document.handle.version_id)
 
     def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
-        """Return the record tables of a document; most documents have none."""
-        tables = self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+        """Return the record tables of a document; most documents have none. Raises `DocumentUnreadableError`."""
+        with self.reading_stored(document):
+            tables = self._tables.tables(document.handle.version_id) if self._tables is not None else ()
         if tables:
             self.note([document])
         return tables
@@ -236,16 +238,30 @@ class Corpus:
 
     @contextmanager
     def reading(self, document: CorpusDocument) -> Iterator[None]:
-        """Note that a document is read; raise `DocumentGoneError` if it was closed since, or deleted (`KeyError`)."""
+        """Note that a document is read; raise `DocumentGoneError` if it was closed since, or deleted (`KeyError`).
+
+        Raises `DocumentUnreadableError` if what is stored of it was changed.
+        """
         gone = f"The document {document.handle.document_id} was deleted, replaced or closed meanwhile."
         # guard: tools-check-readers
         if not self.is_open(document):
             raise DocumentGoneError(gone)
         self.note([document])
         try:
-            yield
+            with self.reading_stored(document):
+                yield
         except KeyError as error:
             raise DocumentGoneError(gone) from error
+
+    @contextmanager
+    def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
+        """Raise `DocumentUnreadableError` if what is stored of a document was changed, and note it for the answer."""
+        try:
+            yield
+        except ContentChangedError as error:
+            identifier = document.handle.document_id
+            self.used.note_unreadable(identifier, document.title)
+            raise DocumentUnreadableError(error.detail, document_id=identifier) from error
 
 
 def open_corpus(

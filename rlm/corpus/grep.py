@@ -11,7 +11,7 @@ import regex
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.errors import PatternError, RunCancelledError
+from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
@@ -190,27 +190,31 @@ class PatternWalk:
         self._deadline = time.monotonic() + seconds
         self._cancelled = cancelled
         self._stepping = False
+        self._unread: set[int] = set()
 
     @property
     def cursor(self) -> str:
         return f"{self._ordinal}:{self._offset}"
 
     def searched(self) -> tuple[Handle, ...]:
-        """Return the spans between the start of the walk and its current position."""
+        """Return the spans between the start of the walk and its current position, but for those not readable."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
         if self._ordinal < len(self._spans):
             spans.append(self._spans[self._ordinal][: self._offset])
         if spans:
             spans[0] = spans[0][offset:]
-        return tuple(filter(len, spans))
+        return tuple(span for at, span in enumerate(spans, start=first) if len(span) and at not in self._unread)
 
     def __iter__(self) -> Iterator[Found]:
         while self._ordinal < len(self._spans):
             span = self._spans[self._ordinal]
             document = self._corpus.document(span)
-            while self._offset < len(span):
-                yield from self._window(document, span)
+            try:
+                while self._offset < len(span):
+                    yield from self._window(document, span)
+            except DocumentUnreadableError:  # the answer says that it was left out
+                self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
     def _window(self, document: CorpusDocument, span: Handle) -> Iterator[Found]:

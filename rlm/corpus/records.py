@@ -5,6 +5,7 @@ at their meaning: headers, rules and footers are records too, and whoever counts
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -14,7 +15,7 @@ from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
-from rlm.errors import PatternError
+from rlm.errors import DocumentUnreadableError, PatternError
 
 _WINDOW = 1 << 20
 _ROWS_READ = 50_000
@@ -63,10 +64,11 @@ def split(
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
         raise ValueError(f"records by {by} take {'no' if pattern else 'a'} pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
-        if by is SplitBy.ROW:
-            yield from unless_cancelled(_rows(corpus, span), cancelled)
-        else:
-            yield from map(Record, unless_cancelled(_cut(corpus, span, by, pattern, cancelled), cancelled))
+        with suppress(DocumentUnreadableError):  # the answer says that it was left out
+            if by is SplitBy.ROW:
+                yield from unless_cancelled(_rows(corpus, span), cancelled)
+            else:
+                yield from map(Record, unless_cancelled(_cut(corpus, span, by, pattern, cancelled), cancelled))
 
 
 def _cut(corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]) -> Iterator[Handle]:

@@ -18,13 +18,14 @@ from functools import cache
 from itertools import islice, takewhile
 from typing import Any
 
+from ingest.errors import ContentChangedError
 from ingest.properties import PROPERTY_COLUMNS
 from ingest.table_profiles import VALUE_CHARS, cut, kept, merged, profile_of, written
 from ingest.tables import Column, ColumnProfile, ColumnType, RecordTable, RecordTables
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
-from rlm.errors import UnknownHandleError
+from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search
 from rlm.tables.description import DESCRIBED_CHARS, Contents, Described, Description, described
 from rlm.tables.surroundings import surroundings
@@ -152,10 +153,12 @@ class TableCatalog:
         """
         # guard: table-prompt-readers
         corpus = corpus.within(each.handle for each in corpus.documents if corpus.is_open(each))
+        having = self.records.may_have_tables([each.handle.version_id for each in corpus.documents])
         parts = [
             Part(document, table)
             for document in corpus.documents
-            for table in self.records.tables(document.handle.version_id)
+            if document.handle.version_id in having
+            for table in self._tables_of(document, corpus)
         ]
         corpus.note(part.document for part in parts)
         records, others = list(_grouped(parts)), (_documents(corpus), *_sections(corpus))
@@ -164,6 +167,14 @@ class TableCatalog:
         described = (*records[:MOST_DESCRIBED], *others)
         contents = {table.name: self._contents(table, corpus) for table in described}
         return TablesInScope((*records, *others), contents)
+
+    def _tables_of(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
+        """Return the tables of a document; none of one whose list of tables cannot be read."""
+        try:
+            with corpus.reading_stored(document):
+                return self.records.tables(document.handle.version_id)
+        except DocumentUnreadableError:
+            return ()
 
     def showing(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
         """Return tables with the `wanted` ones first, and with what is known of their cells."""
@@ -186,7 +197,7 @@ class TableCatalog:
                 surroundings(corpus, part.document, part.table, self.records.tables(part.document.handle.version_id))
                 for part in table.parts[:_MOST_CAPTIONS]
             ]
-        except (KeyError, UnknownHandleError):  # a document was deleted or closed meanwhile
+        except (KeyError, ContentChangedError, UnknownHandleError):  # it was deleted, closed or changed meanwhile
             return Contents(parts=len(table.parts))
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
@@ -266,7 +277,8 @@ def section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
 def all_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
-        yield from outline(corpus, document.handle)
+        with suppress(DocumentUnreadableError):  # the answer says so
+            yield from outline(corpus, document.handle)
 
 
 def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
@@ -402,9 +414,15 @@ def _documents(corpus: Corpus) -> TableInScope:
 
 
 def _sections(corpus: Corpus) -> Iterator[TableInScope]:
-    looked_at = corpus.spread(_LOOKED_AT)
-    if any(chunk.heading_path for document in looked_at for chunk in corpus.map(document).chunks):
+    if any(_has_headings(document, corpus) for document in corpus.spread(_LOOKED_AT)):
         yield TableInScope(SECTIONS, Kind.SECTIONS, _SECTION_COLUMNS, None)
+
+
+def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
+    try:
+        return any(chunk.heading_path for chunk in corpus.map(document).chunks)
+    except DocumentUnreadableError:  # the answer says so
+        return False
 
 
 def _property_columns(corpus: Corpus) -> tuple[Column, ...]:

@@ -30,6 +30,7 @@ from ingest.catalog import jobs as jobs_module
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.tables import jobs as job_rows
@@ -88,7 +89,7 @@ class Simulation:
         self.jobs = Jobs(self.engine, lease_seconds=_LEASE_SECONDS)
         self.index = MemoryIndex()
         blobs = DirectoryBlobs(folder / "blobs")
-        self.texts = Texts(blobs)
+        self.texts = Texts(blobs, ContentDigests(self.engine))
         self.blobs = blobs
         self._record = tied(self.engine, blobs)
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)

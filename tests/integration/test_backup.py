@@ -274,7 +274,7 @@ def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named
     worker.blobs.path(lost).unlink()
     worker.blobs.path(damaged).write_bytes(b"rotten")
     assert sorted(verify_contents(CatalogCopies(worker.engine), worker.blobs, quiet)) == sorted(
-        [f"{lost} is missing.", f"{damaged} has other bytes than were uploaded."]
+        [f"{lost} is missing.", f"{damaged} has other bytes than were written."]
     )
     made = backup(worker, folder)
     assert (made.lost, made.damaged) == ((lost,), (damaged,))

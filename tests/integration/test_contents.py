@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from api.client import Client, ServiceError
-from api.services import Services
+from api.services import DEFAULT_TENANT, Services
 from tests.support.pdf_files import pdf
 from tests.support.service import running
 from tests.support.workbooks import xlsx
@@ -138,6 +138,7 @@ def test_positions_go_on_where_a_page_of_them_ended(client: Client, service: tup
     for number, word in enumerate(text.split()):
         at = Box(1 + number // 3, 0.25 * (number % 3), 0.125, 0.25 * (number % 3) + 0.125, 0.25)
         builder.add(text.index(word), text.index(word) + len(word), at)
+    services.catalog.forget_digests(version)
     services.texts.delete(version)
     services.texts.save_all([VersionText(version, text, None, (), positions=builder.made())])
     path = f"/v1/documents/{document}/positions"
@@ -179,6 +180,15 @@ def test_the_box_of_a_citation_lies_over_its_words_in_the_picture_of_its_page(cl
     assert seen[bottom + 20 : bottom + 120, left:right].min() > 200  # below it the page is white
     again = client.http.get(path, params={"width": 800}, headers={"If-None-Match": response.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_no_picture_is_drawn_of_an_original_that_was_changed(service: tuple[Services, Client]) -> None:
+    services, client = service
+    document = sent(client, "price.pdf", pdf([["The price is 52000 crowns."]]))
+    key = services.catalog.document(DEFAULT_TENANT, document).version.blob_key
+    services.blobs.put(key, pdf([["The price is 92000 crowns."]]))
+    refused = client.http.get(f"/v1/documents/{document}/pages/1/image")
+    assert (refused.status_code, refused.json()["code"]) == (500, "content_changed")
 
 
 @pytest.mark.parametrize(("name", "content", "page"), [("a.txt", b"Just text.", 1), ("b.pdf", pdf([["One."]]), 2)])

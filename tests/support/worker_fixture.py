@@ -7,6 +7,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, JobKind, VersionState
 from ingest.errors import DamagedDocumentError
@@ -63,7 +64,7 @@ class WorkerFixture:
         self.catalog.ensure_tenant("ann")
         self.embedder = CountingEmbedder()
         self.blobs = DirectoryBlobs(home / "blobs")
-        self.texts = Texts(self.blobs)
+        self.texts = Texts(self.blobs, ContentDigests(engine))
         self.record = tied(engine, self.blobs)
         self.generations = FixedGeneration(self.index, self.embedder)
         self.deps = WorkerDeps(

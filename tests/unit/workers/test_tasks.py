@@ -2,21 +2,35 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.tables import jobs as job_table
 from ingest.documents import JobKind, VersionState
-from ingest.errors import LeaseLostError
+from ingest.errors import ContentChangedError, LeaseLostError
+from ingest.parsing.types import ParsedDocument
+from ingest.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
-from tests.support.worker_fixture import WorkerFixture, no
+from tests.support.worker_fixture import PlainParser, WorkerFixture, no
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
+from workers.ingest_task import IngestTask
 from workers.threads import WorkerThreads
 from workers.upkeep import reconcile
 from workers.worker_deps import Stopping
+
+
+class UpperCaseParser(PlainParser):
+    """Finds another text than the parser of the release that ingested a document first."""
+
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+        found = super().parse(path, media_type, name=name, **more)
+        return replace(found, text=found.text.upper())
 
 
 def test_a_version_is_searchable_before_it_has_vectors_and_then_ready(worker: WorkerFixture) -> None:
@@ -53,6 +67,34 @@ def test_doing_a_job_twice_is_doing_it_once(worker: WorkerFixture) -> None:
     (again,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(again, no)
     assert worker.index.kept == first
+
+
+def test_a_version_whose_text_changes_with_another_ingest_can_be_read_throughout(worker: WorkerFixture) -> None:
+    document = worker.upload("# Harbour\n\nAda lit the lamp.", "a.md")
+    worker.work_off()
+    version = document.version.id
+    assert "Ada" in worker.texts.read(version)
+    worker.jobs.reindex(version)
+    (again,) = worker.jobs.claim(JobKind.INGEST)
+    read: list[str] = []
+
+    def look(method: str) -> None:
+        if method == "upsert":
+            read.append(Texts(worker.blobs, ContentDigests(worker.engine)).read(version))
+
+    worker.index.fault = look
+    IngestTask(worker.deps, UpperCaseParser()).run(again, no)
+    assert "ADA LIT THE LAMP" in read[0]
+    assert "ADA LIT THE LAMP" in Texts(worker.blobs, ContentDigests(worker.engine)).read(version)
+
+
+def test_an_original_that_was_changed_in_the_store_is_not_parsed(worker: WorkerFixture) -> None:
+    document = worker.upload("# Contract\n\nThe price is 52000 crowns.")
+    worker.blobs.path(document.version.blob_key).write_bytes(b"# Contract\n\nThe price is 92000 crowns.")
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    with pytest.raises(ContentChangedError, match=f"original of document {document.id} was changed"):
+        worker.ingest.run(job, no)
+    assert worker.index.count("ann", document.version.id) == 0
 
 
 def test_an_embedding_that_died_goes_on_where_it_was_recorded(worker: WorkerFixture) -> None:

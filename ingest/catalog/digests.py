@@ -1,0 +1,172 @@
+"""The catalog's digests of texts and record tables, version by version."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, or_, select
+
+from ingest.catalog.database import insert_new, portions, read, write
+from ingest.catalog.tables import content_digests, documents, jobs, versions
+from ingest.digests import BLOCK_BYTES, Digest, file_of, version_of
+from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState
+
+CHANGED = Counter("leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"])
+# Every version with digests has one of its text.
+_TEXT = "text.txt"
+_INGEST = jobs.c.kind == JobKind.INGEST
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A version with a text and without digests, and the fence under which its ingest job last ended."""
+
+    version_id: str
+    fence: int
+
+
+class ContentDigests:
+    """Digests by version. Those of new versions are recorded in the commit that makes them searchable."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        for kind in ("text", "tables"):  # from zero on, so that alerts see the first change as an increase
+            CHANGED.labels(kind)
+
+    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+        """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
+        with read(self._engine) as connection:
+            return digests_of(connection, version_ids)
+
+    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+        """Select the versions that have a file of this name, and those without digests, which may have one."""
+        digested, having = set[str](), set[str]()
+        with read(self._engine) as connection:
+            for some in portions(list(version_ids)):
+                query = _current(select(content_digests.c.version_id, content_digests.c.file)).where(
+                    content_digests.c.version_id.in_(some), content_digests.c.file.in_((file, _TEXT))
+                )
+                for version, found in connection.execute(query):
+                    (having if found == file else digested).add(version)
+        return set(version_ids) - (digested - having)
+
+    def note_changed(self, key: str) -> str | None:
+        """Count and log a file that is not as it was written; return the document that it is of, if known."""
+        with read(self._engine) as connection:
+            query = select(versions.c.document_id).where(versions.c.id == version_of(key))
+            document = connection.execute(query).scalar()
+        CHANGED.labels(key.partition("/")[0]).inc()
+        log.error("stored content is not as it was written", key=key, document=document)
+        return document
+
+    def add_missing(self, lacking: Lacking, digests: Mapping[str, Digest]) -> bool:
+        """Record the digests, by key, of a version that `lacking` listed before its files were read.
+
+        Return false, and record nothing, if the version was ingested again meanwhile: its files may have changed.
+        """
+        with write(self._engine) as connection:
+            query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
+            # guard: digests-of-one-ingest
+            if (connection.execute(query).scalar() or 0) != lacking.fence:
+                return False
+            outdated = content_digests.c.version_id == lacking.version_id, content_digests.c.fence != lacking.fence
+            connection.execute(delete(content_digests).where(*outdated))
+            for key, digest in digests.items():
+                insert_new(connection, content_digests, **_row(lacking.version_id, lacking.fence, key, digest))
+            return True
+
+    def lacking(self, after: str, limit: int) -> list[Lacking]:
+        """List versions with a text and without digests by id, beginning behind the id `after`."""
+        query = _lacking(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(versions.c.id > after)
+        with read(self._engine) as connection:
+            return [Lacking(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
+
+    def count_lacking(self) -> int:
+        """Count the versions with a text and without digests."""
+        with read(self._engine) as connection:
+            return int(connection.execute(_lacking(select(func.count()))).scalar_one())
+
+    def forget(self, version_id: str) -> None:
+        """Remove the digests of a version, before its files are removed."""
+        with write(self._engine) as connection:
+            forget_digests(connection, version_id)
+
+    def forget_removed(self) -> int:
+        """Remove the digests of versions that a process of the previous release removed; return the number of rows."""
+        gone = select(versions.c.id).where(versions.c.state == VersionState.DELETED)
+        known = select(versions.c.id)
+        stale = or_(content_digests.c.version_id.in_(gone), content_digests.c.version_id.not_in(known))
+        with write(self._engine) as connection:
+            return connection.execute(delete(content_digests).where(stale)).rowcount
+
+
+def digests_of(connection: Connection, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+    """Read the digests of the files of versions, by the file's name in `file_of`; of some there are none."""
+    found: dict[str, dict[str, Digest]] = {}
+    for some in portions(list(version_ids)):
+        query = _current(select(content_digests)).where(content_digests.c.version_id.in_(some))
+        for version, file, size, sha256, blocks, _ in connection.execute(query):
+            # Of a file of one block, the digest of the block is that of the file.
+            of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
+            found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
+    return found
+
+
+def record_digests(connection: Connection, job: Job, digests: Mapping[str, Digest]) -> None:
+    """Replace the digests of a version, by key, with those of the files that its ingest job wrote."""
+    forget_digests(connection, job.version_id)
+    if digests:
+        rows = [_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
+        connection.execute(insert(content_digests), rows)
+
+
+def having_digests(connection: Connection, version_ids: Collection[str]) -> set[str]:
+    """Select the versions with digests, up to date or not."""
+    query = select(content_digests.c.version_id).distinct()
+    found = [query.where(content_digests.c.version_id.in_(some)) for some in portions(list(version_ids))]
+    return {version for each in found for version in connection.execute(each).scalars()}
+
+
+def forget_digests(connection: Connection, version_id: str) -> None:
+    """Remove the digests of a version."""
+    connection.execute(delete(content_digests).where(content_digests.c.version_id == version_id))
+
+
+def _current(query: Select[Any]) -> Select[Any]:
+    """Restrict a query of digests to those that are up to date.
+
+    While a version is ingested again, its digests hold. Once that has ended under another fence than theirs, a process
+    of the previous release wrote the files anew and left the digests as they were.
+    """
+    unchanged = or_(jobs.c.id.is_(None), jobs.c.state != "done", jobs.c.fence == content_digests.c.fence)
+    job = and_(_INGEST, jobs.c.version_id == content_digests.c.version_id)
+    return query.outerjoin(jobs, job).where(unchanged)
+
+
+def _row(version_id: str, fence: int, key: str, digest: Digest) -> dict[str, object]:
+    return {
+        "version_id": version_id,
+        "fence": fence,
+        "file": file_of(key),
+        "size_bytes": digest.size,
+        "sha256": digest.sha256,
+        "blocks": digest.blocks if digest.size > BLOCK_BYTES else b"",
+    }
+
+
+def _lacking(query: Select[Any]) -> Select[Any]:
+    """Restrict a query of versions to those with a text and without digests."""
+    has_text = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
+    has_job = jobs.c.id.is_not(None)
+    of_version = content_digests.c.version_id == versions.c.id
+    has_digest = exists().where(of_version, or_(~has_job, content_digests.c.fence == jobs.c.fence))
+    return (
+        query.select_from(versions)
+        .join(documents, documents.c.id == versions.c.document_id)
+        .outerjoin(jobs, and_(_INGEST, jobs.c.version_id == versions.c.id))
+        .where(documents.c.deleted_at.is_(None), has_text, or_(~has_job, jobs.c.state == "done"), ~has_digest)
+    )

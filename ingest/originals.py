@@ -1,0 +1,13 @@
+"""Uploaded files are compared with their digests before they are parsed or drawn."""
+
+from pathlib import Path
+
+from ingest.digests import sha256_of_file
+from ingest.documents import Version
+from ingest.errors import ContentChangedError
+
+
+def require_uploaded_bytes(path: Path, version: Version) -> None:
+    """Raise `ContentChangedError` unless a file has the bytes that were uploaded as a version."""
+    if sha256_of_file(path) != version.content_sha256:
+        raise ContentChangedError(f"The original of document {version.document_id} was changed after it was uploaded.")

@@ -1,0 +1,166 @@
+"""What is read of texts and tables is compared with digests, block by block."""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pytest
+
+from ingest.blobs import DirectoryBlobs
+from ingest.checked_blobs import CheckedBlobs
+from ingest.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
+from ingest.errors import ContentChangedError, TextLostError
+
+KEY = "text/ab/abcd.txt"
+
+
+class Records:
+    """Digests as the catalog has them, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.digests: dict[str, dict[str, Digest]] = {}
+        self.asked: list[list[str]] = []
+        self.changed: list[str] = []
+
+    def record(self, key: str, content: bytes) -> None:
+        self.digests.setdefault(version_of(key), {})[file_of(key)] = Digest.of(content)
+
+    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+        self.asked.append(list(version_ids))
+        return {version: dict(self.digests[version]) for version in version_ids if version in self.digests}
+
+    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+        return set(version_ids)
+
+    def note_changed(self, key: str) -> str | None:
+        self.changed.append(key)
+        return "the-document"
+
+
+class Reading(DirectoryBlobs):
+    """Remembers which ranges were read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.ranges: list[tuple[int, int | None]] = []
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        self.ranges.append((start, length))
+        return super().read(key, start, length)
+
+
+class Store:
+    def __init__(self, folder: Path) -> None:
+        self.inner, self.records, self.now = Reading(folder), Records(), 0.0
+        self.blobs = CheckedBlobs(self.inner, self.records, clock=lambda: self.now)
+
+    def put(self, key: str, content: bytes) -> None:
+        self.inner.put(key, content)
+        self.records.record(key, content)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7])
+def test_a_digest_does_not_depend_on_the_pieces_that_a_file_comes_in(size: int) -> None:
+    content = secrets.token_bytes(size)
+    found = Digest.of(content)
+    assert (found.size, found.sha256) == (size, hashlib.sha256(content).digest())
+    assert len(found.blocks) == 32 * -(-size // BLOCK_BYTES)
+    for step in (1_000, BLOCK_BYTES, 2 * BLOCK_BYTES + 5):
+        assert Digest.of_blocks(content[at : at + step] for at in range(0, size, step)) == found
+
+
+def test_keys_and_names_of_files_belong_together() -> None:
+    for key in (KEY, "text/ab/abcd.positions", "tables/ab/abcd.json", "tables/ab/abcd.12.parquet"):
+        assert key_of(version_of(key), file_of(key)) == key
+
+
+def test_any_range_is_that_of_the_content_and_reads_the_blocks_that_it_touches(store: Store) -> None:
+    content = secrets.token_bytes(3 * BLOCK_BYTES + 100)
+    store.put(KEY, content)
+    edges = (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, len(content), len(content) + 5)
+    for start in edges:
+        assert store.blobs.read(KEY, start) == content[start:]
+        for length in (0, 1, BLOCK_BYTES + 2):
+            assert store.blobs.read(KEY, start, length) == content[start : start + length]
+    store.inner.ranges.clear()
+    store.blobs.read(KEY, BLOCK_BYTES + 5, 10)
+    store.blobs.read(KEY, 3 * BLOCK_BYTES + 50, 10)
+    assert store.inner.ranges == [(BLOCK_BYTES, BLOCK_BYTES), (3 * BLOCK_BYTES, 100)]
+
+
+def test_a_block_that_was_changed_is_an_error_and_the_others_are_read(store: Store) -> None:
+    content = secrets.token_bytes(3 * BLOCK_BYTES)
+    store.put(KEY, content)
+    store.inner.put(KEY, content[: BLOCK_BYTES + 9] + b"?" + content[BLOCK_BYTES + 10 :])
+    for start, length in ((BLOCK_BYTES, 1), (0, None), (BLOCK_BYTES - 1, 2)):
+        with pytest.raises(ContentChangedError, match="text of document the-document was changed"):
+            store.blobs.read(KEY, start, length)
+    assert store.blobs.read(KEY, 0, BLOCK_BYTES) == content[:BLOCK_BYTES]
+    assert store.blobs.read(KEY, 2 * BLOCK_BYTES) == content[2 * BLOCK_BYTES :]
+    assert set(store.records.changed) == {KEY}
+
+
+@pytest.mark.parametrize("length", [0, 5, BLOCK_BYTES + 5])
+def test_a_file_that_was_cut_short_is_an_error(store: Store, length: int) -> None:
+    content = secrets.token_bytes(BLOCK_BYTES + 20)
+    store.put(KEY, content)
+    store.inner.put(KEY, content[:length])
+    with pytest.raises(ContentChangedError):
+        store.blobs.read(KEY)
+    with pytest.raises(ContentChangedError):
+        store.blobs.read(KEY, BLOCK_BYTES + 2, 2)
+
+
+def test_a_file_with_a_digest_that_is_missing_is_lost(store: Store) -> None:
+    store.put(KEY, b"words")
+    store.inner.delete(KEY)
+    with pytest.raises(TextLostError, match="missing"):
+        store.blobs.read(KEY)
+
+
+def test_a_file_that_somebody_put_beside_those_of_a_version_is_not_there(store: Store) -> None:
+    store.put(KEY, b"words")
+    store.inner.put("text/ab/abcd.positions", b"planted")
+    with pytest.raises(KeyError):
+        store.blobs.read("text/ab/abcd.positions")
+
+
+def test_a_version_of_an_earlier_release_is_read_as_it_is_until_it_has_digests(store: Store) -> None:
+    store.inner.put(KEY, b"words")
+    assert store.blobs.read(KEY) == b"words"
+    store.records.record(KEY, b"words")
+    store.inner.put(KEY, b"other words")
+    store.now += 31.0
+    with pytest.raises(ContentChangedError):
+        store.blobs.read(KEY)
+
+
+def test_a_version_that_was_made_again_or_removed_meanwhile_is_no_error(store: Store) -> None:
+    store.put(KEY, b"words")
+    assert store.blobs.read(KEY) == b"words"
+    store.put(KEY, b"the words of another parser")
+    assert store.blobs.read(KEY) == b"the words of another parser"
+    store.records.digests.clear()
+    store.inner.delete(KEY)
+    with pytest.raises(KeyError):
+        store.blobs.read(KEY)
+    assert store.records.changed == []
+
+
+def test_the_catalog_is_asked_once_for_many_versions_and_not_again_for_known_ones(store: Store) -> None:
+    keys = [f"text/{n:02}/{n:02}xx.txt" for n in range(10)]
+    for key in keys:
+        store.put(key, key.encode())
+    store.blobs.expect([version_of(key) for key in keys])
+    assert [store.blobs.read(key) for key in keys] == [key.encode() for key in keys]
+    store.blobs.expect([version_of(key) for key in keys])
+    assert len(store.records.asked) == 1
+    store.now += 301.0
+    store.blobs.read(keys[0])
+    assert len(store.records.asked) == 2

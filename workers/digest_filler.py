@@ -1,0 +1,71 @@
+"""Upkeep adds digests to the texts and tables of earlier releases, a little at a time, from what is stored."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from ingest.blobs import BlobStore
+from ingest.catalog.digests import ContentDigests, Lacking
+from ingest.digests import Digest
+from ingest.errors import ContentChangedError
+from ingest.tables import RecordTables
+from ingest.texts import positions_key, text_keys
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 20
+# Once no version lacks digests, they are looked for again after so long: a process of the release before writes none.
+_AGAIN_SECONDS = 3600.0
+
+
+class DigestFiller:
+    """Takes versions without digests in the order of their ids; the catalog remembers what is done.
+
+    Any number of processes may do so at once. A version whose text is missing or cannot be opened gets no digest, and
+    is counted as lacking one.
+    """
+
+    def __init__(
+        self, digests: ContentDigests, blobs: BlobStore, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._digests = digests
+        self._blobs = blobs
+        self._tables = RecordTables(blobs)
+        self._clock = clock
+        self._after = ""
+        self._next = 0.0
+
+    def step(self, seconds: float) -> int:
+        """Work for about so many seconds; return how many versions got their digests."""
+        if self._clock() < self._next:
+            return 0
+        end, filled = self._clock() + seconds, 0
+        while self._clock() < end:
+            lacking = self._digests.lacking(self._after, _AT_ONCE)
+            if not lacking:
+                self._after, self._next = "", self._clock() + _AGAIN_SECONDS
+                self._digests.forget_removed()
+                break
+            for each in lacking:
+                filled += self._fill(each)
+                self._after = each.version_id
+                if self._clock() >= end:
+                    break
+        if filled:
+            log.info("digests of stored texts were added", versions=filled)
+        return filled
+
+    def _fill(self, lacking: Lacking) -> bool:
+        """Add the digests of a version; return false if it cannot be read or was ingested again meanwhile."""
+        version, digests = lacking.version_id, dict[str, Digest]()
+        try:
+            for key in text_keys(version):
+                digests[key] = Digest.of_blocks(self._blobs.blocks(key))
+            for key in (positions_key(version), *self._tables.keys(version)):
+                if self._blobs.size(key) is not None:
+                    digests[key] = Digest.of_blocks(self._blobs.blocks(key))
+        except (KeyError, ContentChangedError, ValueError) as error:
+            log.warning("a stored text has no digest, because it cannot be read", version=version, error=repr(error))
+            return False
+        return self._digests.add_missing(lacking, digests)
