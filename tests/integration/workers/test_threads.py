@@ -2,14 +2,14 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.documents import ALL_LANES, Failure, Job, JobKind, Lane, VersionState
 from ingest.errors import CatalogUnavailableError
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
@@ -34,9 +34,16 @@ class FlakyJobs(Jobs):
             self.away = self.asked[method] < self.returns_after
             raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
 
-    def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
+    def claim(
+        self,
+        kind: JobKind,
+        *,
+        limit: int = 1,
+        total_bytes: int | None = None,
+        lanes: Collection[Lane] = ALL_LANES,
+    ) -> list[Job]:
         self._require_there(kind)
-        return super().claim(kind, limit=limit, total_bytes=total_bytes)
+        return super().claim(kind, limit=limit, total_bytes=total_bytes, lanes=lanes)
 
     def recover(self, *, all_running: bool) -> int:
         self._require_there("recover")
