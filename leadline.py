@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         TableOut,
         TurnOut,
         UploadedOut,
+        UnreadableOut,
         UsageOut,
         WorkingOut,
     )
@@ -162,6 +163,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UploadedOut",
+    "UnreadableOut",
     "UsageOut",
     "WorkingOut",
 ]
