@@ -77,8 +77,8 @@ if TYPE_CHECKING:
         StatusOut,
         TableOut,
         TurnOut,
-        UploadedOut,
         UnreadableOut,
+        UploadedOut,
         UsageOut,
         WorkingOut,
     )
@@ -162,8 +162,8 @@ __all__ = [
     "TurnOut",
     "UnauthorizedError",
     "UnavailableError",
-    "UploadedOut",
     "UnreadableOut",
+    "UploadedOut",
     "UsageOut",
     "WorkingOut",
 ]
