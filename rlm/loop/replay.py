@@ -214,7 +214,10 @@ class Replays:
         finally:
             if session is not None:
                 session.close()
-        return _sentences(self.render(handed_in[-1])) if handed_in else None
+        try:
+            return _sentences(self.render(handed_in[-1])) if handed_in else None
+        except ToolError:  # nothing, or what JSON cannot hold, was handed in
+            return None
 
 
 class _Repeating:
