@@ -25,6 +25,7 @@ from ingest.blobs import translating_out_of_room
 from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.digests import ContentDigests
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
@@ -111,6 +112,7 @@ class OpenCatalog:
     tenants: TenantData
     slack: Slack
     installation: InstallationRecord
+    digests: ContentDigests
 
     @property
     def keys(self) -> ApiKeys:
@@ -146,6 +148,7 @@ def open_catalog(
             TenantData(engine),
             Slack(engine),
             InstallationRecord(engine),
+            ContentDigests(engine),
         )
     finally:
         engine.dispose()

@@ -254,7 +254,7 @@ class SealedBlobs:
         `BlobKeyError` and `BlobChangedError`.
         """
         # guard: reseal-refuses-unbound
-        readable = SealedBlobs(self.inner, self._ring, NoSealRecord()) if accept_unbound else self
+        readable = self.accepting_unbound() if accept_unbound else self
         before = readable._head_now(key)
         is_first = before is not None and before.key_id == self._ring.first[0]
         if before is not None and is_first and (before.is_bound or not self._policy.binds()):
@@ -265,6 +265,10 @@ class SealedBlobs:
                 return False
             self.put_file(key, file)
         return True
+
+    def accepting_unbound(self) -> "SealedBlobs":
+        """Return a view of this store that reads files, too, which are not bound to their names."""
+        return SealedBlobs(self.inner, self._ring, NoSealRecord())
 
     def reseal_note(self) -> None:
         """Seal the mark with the first key, when everything else is: the other keys can be taken out then."""

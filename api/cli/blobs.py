@@ -84,6 +84,7 @@ def reseal(
             done = reseal_all(
                 blobs,
                 lambda at, total: bar.update(task, completed=at, total=total),
+                digests=opened.digests,
                 accept_unbound=accept_unbound,
             )
         opened.audit.record(Action.INSTALLATION_CHANGED, f"installation:{opened.installation.id()}", tenant_id=None)

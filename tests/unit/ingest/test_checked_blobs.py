@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,9 @@ from ingest.blobs import DirectoryBlobs
 from ingest.checked_blobs import CheckedBlobs
 from ingest.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
 from ingest.errors import ContentChangedError, TextLostError
+from tests.fakes.digest_records import DigestRecordsHere
 
 KEY = "text/ab/abcd.txt"
-
-
-class Records:
-    """Digests as the catalog has them, and how often it was asked."""
-
-    def __init__(self) -> None:
-        self.digests: dict[str, dict[str, Digest]] = {}
-        self.asked: list[list[str]] = []
-        self.changed: list[str] = []
-
-    def record(self, key: str, content: bytes) -> None:
-        self.digests.setdefault(version_of(key), {})[file_of(key)] = Digest.of(content)
-
-    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        self.asked.append(list(version_ids))
-        return {version: dict(self.digests[version]) for version in version_ids if version in self.digests}
-
-    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
-        return set(version_ids)
-
-    def note_changed(self, key: str) -> str | None:
-        self.changed.append(key)
-        return "the-document"
 
 
 class Reading(DirectoryBlobs):
@@ -52,7 +29,7 @@ class Reading(DirectoryBlobs):
 
 class Store:
     def __init__(self, folder: Path) -> None:
-        self.inner, self.records, self.now = Reading(folder), Records(), 0.0
+        self.inner, self.records, self.now = Reading(folder), DigestRecordsHere(), 0.0
         self.blobs = CheckedBlobs(self.inner, self.records, clock=lambda: self.now)
 
     def put(self, key: str, content: bytes) -> None:

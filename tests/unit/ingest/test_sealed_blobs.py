@@ -14,6 +14,7 @@ from ingest.resealing import reseal_all
 from ingest.sealed_blobs import FileFormat, SealedBlobs
 from ingest.sealed_format import FRAME_BYTES, MAGIC, UNBOUND_MAGIC
 from ingest.sealing import NoSealRecord, Sealing
+from tests.fakes.digest_records import DigestRecordsHere
 
 ONE, TWO = "text/ab/one.txt", "text/cd/two.txt"
 
@@ -145,6 +146,21 @@ def test_sealing_anew_takes_no_file_that_somebody_put_there_unless_told_to(tmp_p
         store.blobs.read(TWO)
     assert reseal_all(store.blobs, quiet, accept_unbound=True).sealed == 1
     assert store.blobs.read(TWO) == b"planted, or of the release before"
+
+
+@pytest.mark.parametrize("accept_unbound", [False, True])
+def test_sealing_anew_seals_no_text_that_differs_from_its_digest(tmp_path: Path, accept_unbound: bool) -> None:
+    store, records = Store(tmp_path), DigestRecordsHere()
+    for key in (ONE, TWO):
+        store.plain.put(key, b"the salary is 52000")
+        records.record(key, b"the salary is 52000")
+    store.plain.put(TWO, b"the salary is 92000")
+    done = reseal_all(store.blobs, quiet, digests=records, accept_unbound=accept_unbound)
+    assert (done.sealed, done.refused) == (1, [TWO])
+    assert store.plain.read(TWO) == b"the salary is 92000"
+    assert store.blobs.read(ONE) == b"the salary is 52000"
+    with pytest.raises(BlobChangedError):
+        store.process().read(TWO)
 
 
 def test_a_file_that_cannot_be_opened_keeps_no_other_from_being_bound(tmp_path: Path) -> None:

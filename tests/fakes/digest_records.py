@@ -1,0 +1,28 @@
+"""Digests of files in memory, for tests without a catalog."""
+
+from collections.abc import Collection, Mapping
+
+from ingest.digests import Digest, file_of, version_of
+
+
+class DigestRecordsHere:
+    """Digests as the catalog has them, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.digests: dict[str, dict[str, Digest]] = {}
+        self.asked: list[list[str]] = []
+        self.changed: list[str] = []
+
+    def record(self, key: str, content: bytes) -> None:
+        self.digests.setdefault(version_of(key), {})[file_of(key)] = Digest.of(content)
+
+    def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+        self.asked.append(list(version_ids))
+        return {version: dict(self.digests[version]) for version in version_ids if version in self.digests}
+
+    def may_have(self, file: str, version_ids: Collection[str]) -> set[str]:
+        return set(version_ids)
+
+    def note_changed(self, key: str) -> str | None:
+        self.changed.append(key)
+        return "the-document"
