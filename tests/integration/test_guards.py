@@ -17,6 +17,9 @@ def opens(key):
     return key == 1
 """
 _DOOR_TESTS = """
+import subprocess
+import sys
+
 import pytest
 from api.doors import opens
 
@@ -37,6 +40,10 @@ def test_fails_with_the_guard():
 def test_notices_in_a_case(key):
     assert not opens(key)
 
+def test_notices_in_an_isolated_process():
+    code = "from api.doors import opens; assert not opens(2)"
+    assert subprocess.run([sys.executable, "-I", "-c", code]).returncode == 0
+
 def test_is_skipped():
     pytest.skip()
 
@@ -49,6 +56,7 @@ def test_fails_by_an_unknown_name():
 """
 _VERDICTS = {
     "test_notices": Verdict.NOTICED,
+    "test_notices_in_an_isolated_process": Verdict.NOTICED,
     "test_notices_in_a_case[2]": Verdict.NOTICED,
     "test_passes_without_the_guard": Verdict.MISSED,
     "test_fails_with_the_guard": Verdict.BROKEN,

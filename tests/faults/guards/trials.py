@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class TreeCopy:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, target)
+        self._python = _make_environment(folder / "environment", self._tree)
 
     def try_guards(self, guards: Sequence[Guard], marks: dict[str, Mark]) -> Iterator[Outcome]:
         """Yield the outcome of each guard. All their tests are first run together on unmodified code."""
@@ -89,7 +91,7 @@ class TreeCopy:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # for helm
             "PYTHONPATH": str(self._tree),
         }
-        command = [sys.executable, "-m", "pytest", *options, *arguments]
+        command = [str(self._python), "-m", "pytest", *options, *arguments]
         try:
             ended = subprocess.run(
                 command, cwd=self._tree, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
@@ -100,6 +102,18 @@ class TreeCopy:
         if results.exists():
             _read_results(results, report)
         return report
+
+
+def _make_environment(folder: Path, tree: Path) -> Path:
+    """Make an environment that finds the tree first, and then what is installed here; return its Python.
+
+    Processes that start with `-I`, such as those of parsers, look at no `PYTHONPATH`.
+    """
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    installed = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+    (packages / "tree.pth").write_text("\n".join([str(tree), *installed]))
+    return folder / "bin" / "python"
 
 
 def _read_results(results: Path, report: _Report) -> None:
