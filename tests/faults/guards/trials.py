@@ -113,6 +113,10 @@ def _make_environment(folder: Path, tree: Path) -> Path:
     (packages,) = folder.glob("lib/python*/site-packages")
     installed = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
     (packages / "tree.pth").write_text("\n".join([str(tree), *installed]))
+    for program in Path(sys.executable).parent.iterdir():  # such as the sandbox's interpreter
+        link = folder / "bin" / program.name
+        if not link.exists():
+            link.symlink_to(program)
     return folder / "bin" / "python"
 
 
