@@ -1,9 +1,9 @@
 """The bot by Socket Mode, and in several processes over one catalog."""
 
-import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -118,15 +118,24 @@ def test_an_event_that_comes_before_it_is_known_whose_the_token_is_comes_again(
         sender.close()
 
 
-def test_a_connection_that_cannot_be_made_leaves_nothing_open(tmp_path: Path, slack: SlackDouble) -> None:
+def test_a_connection_that_cannot_be_made_leaves_nothing_open(
+    tmp_path: Path, slack: SlackDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[SocketModeClient] = []  # also those that nobody else keeps
+    make = SocketModeClient.__init__
+
+    def keep(client: SocketModeClient, *arguments: Any, **named: Any) -> None:
+        clients.append(client)
+        make(client, *arguments, **named)
+
+    monkeypatch.setattr(SocketModeClient, "__init__", keep)
     slack.faults["apps.connections.open"].append(Fault(500))
     settings = {"slack_app_token": APP_TOKEN, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     with harbour(tmp_path / "home", Model(), **settings):
         slack.channel("C0AGAIN", "U0ANN")
         envelope = slack.push(slack.says("U0ANN", "C0AGAIN", "Hello."))
         wait_until(lambda: envelope in slack.acknowledged, what="it listens at last")
-        clients = [each for each in gc.get_objects() if isinstance(each, SocketModeClient)]
-        assert sum(not each.closed for each in clients) == 1
+        assert [each.closed for each in clients] == [True, False]
 
 
 def test_a_service_starts_while_slack_is_away(tmp_path: Path) -> None:
