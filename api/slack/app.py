@@ -104,7 +104,6 @@ class SlackApp:
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
                 return
             except Exception as error:  # noqa: BLE001 - Slack's library raises errors of several libraries
-                # guard: slack-failed-connection-closed
                 await self._disconnect()
                 log.warning("Slack cannot be reached, or knows no such token", error=str(error), seconds=pause)
             await asyncio.sleep(pause)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -124,9 +123,9 @@ def test_a_connection_that_cannot_be_made_leaves_nothing_open(
     clients: list[SocketModeClient] = []  # also those that nobody else keeps
     make = SocketModeClient.__init__
 
-    def keep(client: SocketModeClient, *arguments: Any, **named: Any) -> None:
+    def keep(client: SocketModeClient, *arguments: object, **named: object) -> None:
         clients.append(client)
-        make(client, *arguments, **named)
+        make(client, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SocketModeClient, "__init__", keep)
     slack.faults["apps.connections.open"].append(Fault(500))
@@ -135,7 +134,8 @@ def test_a_connection_that_cannot_be_made_leaves_nothing_open(
         slack.channel("C0AGAIN", "U0ANN")
         envelope = slack.push(slack.says("U0ANN", "C0AGAIN", "Hello."))
         wait_until(lambda: envelope in slack.acknowledged, what="it listens at last")
-        assert [each.closed for each in clients] == [True, False]
+        assert [each.closed for each in clients if each is not clients[-1]] == [True] * (len(clients) - 1)
+        assert not clients[-1].closed
 
 
 def test_a_service_starts_while_slack_is_away(tmp_path: Path) -> None:
