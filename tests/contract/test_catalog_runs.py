@@ -510,6 +510,7 @@ def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
     job = claimed(jobs)
     run = log.begin(job)
     assert [each.document_id for each in log.pinned(run.id, readers=run.readers)] == [opened.id, closed.id]
+    assert [each.document_id for each in log.pinned(run.id)] == [opened.id, closed.id]  # it counts no others either
     assert log.withheld([closed.version.id, other.version.id], run.readers) == {other.version.id}
     with pytest.raises(RunNotFoundError):
         runs.run("ann", run.id, "user:bob")

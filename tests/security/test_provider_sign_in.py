@@ -75,6 +75,7 @@ def test_a_sign_in_that_another_browser_began_is_refused(api: AskedApi, issuer: 
     for http in (victim, browser(api)):
         come = http.get(back)
         assert come.status_code == 401
+        assert "begun in another browser" in come.text  # before the provider is asked for a token
         assert "leadline=" not in str(come.headers.get_list("set-cookie"))
         assert http.get("/v1/me").status_code == 401
 
