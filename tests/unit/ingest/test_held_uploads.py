@@ -24,8 +24,8 @@ REQUEST = UploadRequest("ann", "default", "unnamed")
 class Kept:
     """An intake over a real catalog and real files; `waiting` documents are in its backlog."""
 
-    def __init__(self, home: Path, *, max_backlog: int = 100) -> None:
-        engine = open_database(migrated_sqlite(home / "catalog.sqlite"))
+    def __init__(self, home: Path) -> None:
+        self.engine = engine = open_database(migrated_sqlite(home / "catalog.sqlite"))
         self.catalog, self.quotas = Catalog(engine), Quotas(engine)
         self.catalog.ensure_tenant("ann")
         self.blobs = DirectoryBlobs(home / "blobs")
@@ -35,7 +35,7 @@ class Kept:
             Batches(engine),
             max_bytes=1_000,
             backlog=lambda _: self.waiting,
-            max_backlog=max_backlog,
+            max_backlog=100,
             quotas=self.quotas,
         )
         self.waiting = 0
@@ -46,8 +46,10 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path)
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    made = Kept(tmp_path)
+    yield made
+    made.engine.dispose()
 
 
 def outcomes(held: HeldUploads, description: UploadRequest = REQUEST) -> Iterator[str]:
@@ -102,8 +104,8 @@ def test_files_that_wait_take_room_of_the_quota_before_they_are_accepted(kept: K
     assert len(refusals) == 2
 
 
-def test_each_file_that_is_accepted_counts_in_the_backlog_of_the_next(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, max_backlog=2)
+def test_each_file_that_is_accepted_counts_in_the_backlog_of_the_next(kept: Kept) -> None:
+    kept.waiting = 98
     with closing(HeldUploads(kept.intake, REQUEST)) as held:
         hold(held, b"one", b"two", b"three")
         found = []
