@@ -41,6 +41,7 @@ class Followed:
     ) -> None:
         self.lines: list[str] = []
         self.is_open = threading.Event()
+        self._is_given_up = threading.Event()
         self._headers = {"Authorization": f"Bearer {key}", **(headers or {})}
         self._read = ThreadPoolExecutor(1).submit(self._follow, f"{service.url}{path}", body)
 
@@ -54,10 +55,15 @@ class Followed:
             for line in response.iter_lines():
                 self.lines.append(line)
                 self.is_open.set()
+                if self._is_given_up.is_set():  # the service could not end while it is read
+                    return
 
     def wait_for_end(self) -> str:
         """Return all that was read; fails if the request goes on."""
-        wait_until(self._read.done, what="the stream has ended", seconds=_LIMIT_SECONDS)
+        try:
+            wait_until(self._read.done, what="the stream has ended", seconds=_LIMIT_SECONDS)
+        finally:
+            self._is_given_up.set()
         return "\n".join(self.lines)
 
 
