@@ -57,7 +57,7 @@ class Digest:
 
 
 class DigestRecords(Protocol):
-    """What the catalog knows of the files of versions."""
+    """Digests of the files of versions, as the catalog keeps them."""
 
     def of_versions(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
         """Return the digests of the files of versions, by the file's name in `file_of`; of some there are none."""

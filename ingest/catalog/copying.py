@@ -115,7 +115,7 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
                 if row.state not in _GONE or row.searched:
                     found.append(Content(row.blob_key, row.content_sha256))
                 derived = _recorded(row.id, digests.get(row.id, {})) or _expected(row.id, tables.get(row.id, ()))
-                # What is not searched may be written at this moment, and its digests are still to be recorded.
+                # A version that is not searched yet may be written at this moment, before its digests are recorded.
                 found += derived if row.searched else [Content(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [Content(row.blob_key, row.content_sha256) for row in connection.execute(staged)]

@@ -110,7 +110,7 @@ def digests_of(connection: Connection, version_ids: Collection[str]) -> Mapping[
     for some in portions(list(version_ids)):
         query = _current(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
-            # Of a file of one block, the digest of the block is that of the file.
+            # A file of one block has one digest, which is not stored twice.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
             found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
     return found

@@ -376,7 +376,7 @@ jobs = Table(
 )
 # One range of this index holds a tenant's waiting jobs of a kind in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
-# The same for large and slow jobs, so that finding one costs nothing where thousands of quick ones wait.
+# An index of large and slow jobs alone finds one at once, even if thousands of quick jobs wait.
 Index(
     "ix_jobs_lane",
     jobs.c.state,

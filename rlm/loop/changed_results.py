@@ -15,7 +15,7 @@ _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete
 # Tools that return records or texts of the corpus; the others return a value for each record that they are given.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
-_NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[A-Za-z]"), re.compile(r"\d")
+_NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 # A date in ISO form, of which the year alone is changed, so that it stays a date; or else a number.
 _DATE_OR_NUMBER = re.compile(r"\b(\d\d)(\d\d-\d\d-\d\d)\b|\d+(?:[.,]\d+)*")
 _ALPHABET = 26
@@ -194,6 +194,10 @@ def _raised(found: re.Match[str]) -> str:
 
 
 def _letter_after(letter: str, steps: int) -> str:
+    """Return another letter: of the same alphabet if it is Latin, else from further on in Unicode, if that is one."""
+    if not letter.isascii():
+        other = chr(min(ord(letter) + steps, 0x10FFFF))
+        return other if other.isalpha() else letter
     first = ord("a" if letter.islower() else "A")
     return chr(first + (ord(letter) - first + steps) % _ALPHABET)
 

@@ -56,8 +56,10 @@ class CellLiterals:
         for target, value in _bindings(node):
             self._bind(target, value)
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self._defined.add(node.name)
+            case ast.Import() | ast.ImportFrom():
+                self._defined |= {alias.asname or alias.name for alias in node.names}
             case ast.Call(func=ast.Name(id=name)):
                 named = (each.value for each in node.keywords if each.arg == "answer")
                 answer = node.args[0] if node.args else next(named, None)
@@ -121,7 +123,7 @@ def _parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
             yield from _parts(node.orelse, bound)
             return
         case ast.Call(func=ast.Name(id=name)):
-            is_tool = name not in bound and name not in _BUILT_IN and not name[:1].isupper()
+            is_tool = name not in bound and name not in _BUILT_IN
             if is_tool or name in _MEASURES:
                 return
     for child in ast.iter_child_nodes(node):

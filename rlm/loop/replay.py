@@ -23,7 +23,7 @@ from rlm.sandbox.port import Sandbox, Tool, ToolError
 
 # Results are kept up to this many values, a text counting one for each 64 characters: some 100 MB.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
-# Replays of one answer take no longer than this; sentences that have not moved by then are not called computed.
+# All replays of one answer end after this time; sentences that have not moved by then are not called computed.
 _MOST_SECONDS = 30.0
 _HANDING_IN = frozenset({"submit", "draft"})
 # Tools whose results are records, passages or pairs, and not a value for each record that they are given.
@@ -105,9 +105,9 @@ class ToolRecord:
 
 @dataclass
 class Replayed:
-    """What is known of an answer after its cells ran again.
+    """The result of running the cells of an answer again.
 
-    `moving` are its sentences that moved with the results; `problem` says why nothing is known, if so.
+    `moving` are the sentences that moved with the results; `problem` says why the cells could not be compared, if so.
     """
 
     moving: frozenset[str] = frozenset()
@@ -127,19 +127,22 @@ class Replays:
     asked: Collection[str] = frozenset()
     cancelled: Callable[[], bool] = not_cancelled
     _answers: dict[Change, list[str] | None] = field(default_factory=dict)
+    _deadline: float = float("inf")
 
     def check(self, value: object) -> Replayed:
         """Say which sentences of an answer move. Raises `RunCancelledError`."""
         if not self.record.is_complete:
             return Replayed(problem="what its code went through is too large to be gone through again")
-        deadline = time.monotonic() + _MOST_SECONDS
+        self._deadline = time.monotonic() + _MOST_SECONDS
         sentences = _sentences(self.render(value))
         if self._answer(_UNCHANGED) != sentences:
+            if self._is_late():
+                return Replayed(problem=f"running its code again takes more than {_MOST_SECONDS:.0f} seconds")
             return Replayed(problem="running its code again did not give the same answer")
         self._answer(_EMPTY)
         moving = set[str]()
         for sides in _sides():
-            if time.monotonic() > deadline or moving == set(sentences):
+            if self._is_late() or moving == set(sentences):
                 break
             for change in (side[-1] for side in sides):
                 self._answer(change)
@@ -188,6 +191,9 @@ class Replays:
     def _long_numbers(self, text: str) -> set[str]:
         return {number for number in numbers_in(text) if len(number) >= _LONG} - {*self.asked}
 
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
     def _answer(self, change: Change) -> list[str] | None:
         """Return the sentences of the answer after a change; None if no answer comes of it."""
         if change not in self._answers:
@@ -206,9 +212,11 @@ class Replays:
         try:
             session = self.sandbox.open({**tools, **dict.fromkeys(_HANDING_IN, hand_in)})
             for code in self.record.cells:
-                session.run(code, cancelled=self.cancelled)
+                session.run(code, cancelled=lambda: self.cancelled() or self._is_late())
         except RunCancelledError:
-            raise
+            if self.cancelled():
+                raise
+            return None
         except LeadlineError:
             return None
         finally:
@@ -253,7 +261,8 @@ class _Repeating:
 
     def _of_record(self, record: object, default: object) -> object:
         call, place = self._calls.by_record.get(hash(_hashable(record)), (None, 0))
-        return default if call is None else self._changed_list(call)[place]
+        values = [] if call is None else self._changed_list(call)
+        return values[place] if place < len(values) else default
 
     def _changed_list(self, call: int) -> list[object]:
         if call not in self._lists:

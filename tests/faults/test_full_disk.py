@@ -61,7 +61,7 @@ with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
 """
 
 
-# What a command says on a file system that was mounted read-only, with a data folder and without.
+# Runs a command on a read-only file system, with a data folder and without one.
 READ_ONLY = """
 import sys
 from pathlib import Path

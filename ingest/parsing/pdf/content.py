@@ -47,7 +47,7 @@ class Rule:
 
 @dataclass
 class PageContent:
-    """What a page holds.
+    """The characters, rules and pictures of one page.
 
     `image_share` is how much of the page its pictures cover together, and `image_box` the left, bottom, right and top
     of the box around all of them, in the page's own coordinates.

@@ -243,6 +243,6 @@ def diagnosed(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> list[d
 
 
 def gauges(at: GenerationsFixture) -> dict[str, float]:
-    """What Prometheus is told of shards."""
+    """Return the gauges about shards, by name."""
     families = _index_gauges(at.states.of(1), at.states.copies())
     return {each.name: each.samples[0].value for each in families if "shards" in each.name}

@@ -28,6 +28,8 @@ def behind(*cells: str) -> set[str]:
         ["import math\nsubmit(math.floor(n + 424242))"],
         ["submit(sum(x for x in [n, 424242]))"],
         ["submit(f'{n + 424242} ships')"],
+        ["from math import floor\nsubmit(n + floor(424242))"],
+        ["from decimal import Decimal\nsubmit(n + Decimal('424242'))"],
     ],
 )
 def test_a_long_number_flows_where_its_value_does(cells: list[str]) -> None:

@@ -85,6 +85,27 @@ def test_what_code_states_or_reads_in_one_place_is_not_computed(sandbox: Sandbox
     assert any("The answer was said to be computed" in reason for reason in draft.reasons)
 
 
+def test_names_in_any_alphabet_are_counted(sandbox: Sandbox) -> None:
+    lines = "\n".join(f"Запись {n}: {('Анна', 'Борис', 'Вера')[n % 3]}" for n in range(12))
+    names = "{line.split(': ')[1] for line in read('doc-1').splitlines() if ': ' in line}"
+    code = f"submit(len({names}), computed=True)"
+    assert Asked(sandbox, in_code(code), documents=(lines,)).draft.computed
+
+
+def test_code_that_takes_too_long_again_is_not_called_computed(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm.loop.replay._MOST_SECONDS", -1.0)
+    draft = Asked(sandbox, in_code("submit(count('lost')['total'], computed=True)")).draft
+    assert not draft.computed
+    assert any("running its code again takes more than" in reason for reason in draft.reasons)
+
+
+def test_handles_that_the_code_names_are_read_again(sandbox: Sandbox) -> None:
+    code = "texts = read(['doc-1', 'doc-2'])\nsubmit(sum(len(text.split()) for text in texts), computed=True)"
+    assert Asked(sandbox, in_code(code)).draft.computed
+
+
 def test_only_the_sentences_that_move_are_computed(sandbox: Sandbox) -> None:
     code = "n = count('lost')['total']\nsubmit(f'The price was 777. {n} ships were lost.', computed=True)"
     draft = Asked(sandbox, in_code(code)).draft
