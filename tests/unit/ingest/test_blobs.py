@@ -73,6 +73,13 @@ def test_deleting_returns_the_bytes_freed_and_then_none(tmp_path: Path) -> None:
         blobs.read("text/ab/x")
 
 
+def test_a_folder_outlives_its_last_file_because_a_put_may_be_about_to_use_it(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put("text/ab/x", b"kept")
+    blobs.delete("text/ab/x")
+    assert blobs.path("text/ab/x").parent.is_dir()
+
+
 def test_a_put_is_kept_while_the_last_other_key_of_its_folder_is_deleted(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
 
