@@ -1,6 +1,5 @@
 """Every JSON schema that is sent, as servers take it: one is added to `SCHEMAS` with what makes it."""
 
-import json
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -59,10 +58,3 @@ def test_each_is_strict_so_that_openai_enforces_it(name: str) -> None:
     schema = SCHEMAS[name]
     assert schema is not None
     assert response_format(schema)["json_schema"]["strict"]
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_xgrammar_compiles_each_as_vllm_would(name: str) -> None:
-    xgrammar = pytest.importorskip("xgrammar")
-    assert str(xgrammar.Grammar.from_json_schema(json.dumps(SCHEMAS[name])))
