@@ -20,7 +20,7 @@ from ingest.catalog.slack_files import SlackFiles
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
 from retrieval.search import Searcher

@@ -72,7 +72,7 @@ class Tokens(Protocol):
 
 
 class RecordReader(Protocol):
-    """Reads the records of tables, as `ingest.tables.RecordTables` does."""
+    """Reads the records of tables, as `ingest.table_store.RecordTables` does."""
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
 

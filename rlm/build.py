@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from retrieval.search import Searches

@@ -8,7 +8,7 @@ from ingest.catalog.document_scope import Readers
 from ingest.documents import Deletion, Job, Version, VersionState
 from ingest.errors import LeadlineError
 from ingest.faultpoints import reach
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
 from workers.worker_deps import WorkerDeps

@@ -9,7 +9,7 @@ from ingest.blobs import BlobStore
 from ingest.catalog.digests import ContentDigests, Lacking
 from ingest.digests import Digest
 from ingest.errors import ContentChangedError
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import positions_key, text_keys
 
 log = structlog.get_logger(__name__)

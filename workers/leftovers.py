@@ -19,7 +19,7 @@ from ingest.digests import version_of
 from ingest.errors import InstallationMismatchError
 from ingest.installation import require_tied
 from ingest.quarantine import Quarantine, UpkeepLimits
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
 from retrieval.index import Index

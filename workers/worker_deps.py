@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ingest.blobs import BlobStore
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
 

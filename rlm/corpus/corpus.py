@@ -17,7 +17,8 @@ from ingest.chunking import Chunk
 from ingest.errors import ContentChangedError
 from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places
-from ingest.tables import RecordTable, RecordTables, Row
+from ingest.table_store import RecordTables
+from ingest.tables import RecordTable, Row
 from ingest.texts import TextMap, Texts
 from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage

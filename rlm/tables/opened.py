@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.parquet import quoted_literal, quoted_name
-from ingest.tables import ColumnType, RecordTables, Row
+from ingest.table_store import RecordTables
+from ingest.tables import ColumnType, Row
 from retrieval.passages import Passage
 from rlm.answers import TableRows
 from rlm.checking.quotes import QuotedText

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ingest.tables import ROW_NUMBER, ColumnType, RecordTables
+from ingest.table_store import RecordTables
+from ingest.tables import ROW_NUMBER, ColumnType
 from retrieval.embedding import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument

@@ -8,7 +8,7 @@ from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
 from ingest.filters import Conditions
 from ingest.layout import markdown_layout
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher

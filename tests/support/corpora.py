@@ -7,7 +7,8 @@ from pathlib import Path
 from ingest.chunking import chunk_text
 from ingest.layout import Layout, markdown_layout
 from ingest.parquet import rows_to_parquet
-from ingest.tables import Column, ColumnType, ParsedTable, RecordTables
+from ingest.table_store import RecordTables
+from ingest.tables import Column, ColumnType, ParsedTable
 from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle

@@ -8,7 +8,8 @@ from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import Parser
-from ingest.tables import RecordTables, named_tables
+from ingest.table_store import RecordTables
+from ingest.tables import named_tables
 from ingest.texts import Texts, VersionText
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ingest.places import Location
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus

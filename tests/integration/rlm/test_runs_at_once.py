@@ -12,7 +12,7 @@ import pytest
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.filters import Conditions
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher

@@ -13,7 +13,8 @@ from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
 from ingest.places import Location, Places
 from ingest.positions import Cell
-from ingest.tables import ColumnType, RecordTables
+from ingest.table_store import RecordTables
+from ingest.tables import ColumnType
 from ingest.texts import Texts, VersionText
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.corpora import CITIES, tables_of, tables_of_cities

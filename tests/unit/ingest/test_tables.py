@@ -11,16 +11,8 @@ import pytest
 from ingest.blobs import DirectoryBlobs
 from ingest.parsing import table_files
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
-from ingest.tables import (
-    Column,
-    ColumnProfile,
-    ColumnType,
-    ParsedTable,
-    RecordTables,
-    Row,
-    TableProfile,
-    named_tables,
-)
+from ingest.table_store import RecordTables
+from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, Row, TableProfile, named_tables
 from tests.support.record_tables import found_in, parsed_from
 
 VERSION = "0a1b2c3d"

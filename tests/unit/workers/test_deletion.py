@@ -6,7 +6,7 @@ import pytest
 
 from ingest.documents import JobKind, VersionState
 from ingest.errors import DamagedDocumentError, LeaseLostError
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no

@@ -8,7 +8,7 @@ from sqlalchemy import delete
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.tables import content_digests
 from ingest.errors import ContentChangedError, TextLostError
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture

@@ -12,7 +12,7 @@ from ingest.catalog.tables import unknown_versions
 from ingest.documents import VersionState
 from ingest.installation import MARK
 from ingest.quarantine import Quarantine, UpkeepLimits
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from tests.support.books import book
 from tests.support.record_tables import parsed_from
 from tests.support.worker_fixture import WorkerFixture

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.places import Location
-from ingest.tables import RecordTables
+from ingest.table_store import RecordTables
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import AnswerStatus
 from rlm.checking.checker import located

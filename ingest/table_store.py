@@ -1,0 +1,199 @@
+"""Record tables of versions, kept in blobs."""
+
+import json
+import tempfile
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ingest.blobs import Blobs
+from ingest.checked_blobs import CheckedBlobs
+from ingest.digests import Digest, DigestRecords, file_of
+from ingest.errors import ContentChangedError
+from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile
+
+
+class RecordTables:
+    """Record tables by version id, in blobs.
+
+    A read raises `ContentChangedError` for a file that somebody changed, and `TextLostError` for one that is missing.
+    """
+
+    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
+        """With `digests` whatever is read is compared with them."""
+        self._digests = digests
+        self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
+        self._known = lru_cache(maxsize=4096)(self._load)
+        self._profiles = lru_cache(maxsize=256)(self._load_profiles)
+        self._computed = lru_cache(maxsize=256)(self._compute_profile)
+        self._spans = lru_cache(maxsize=8)(self._load_spans)
+
+    def save(self, version_id: str, tables: Iterable[ParsedTable]) -> Mapping[str, Digest]:
+        """Store tables durably before returning; saving the same again changes nothing, and saving none writes nothing.
+
+        Return the digests of their files by their keys.
+        """
+        tables = list(tables)
+        if not tables:
+            return {}
+        listed = {_list_key(version_id): _dump(tables)}
+        # First, because it says what there is to delete.
+        self._blobs.put_all(listed)
+        rows = {_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
+        contents = {_profiles_key(version_id): _dump_profiles(tables), **rows}
+        self._blobs.put_all(contents)
+        self._forget()
+        return {key: Digest.of(content) for key, content in (listed | contents).items()}
+
+    def may_have_tables(self, version_ids: Collection[str]) -> set[str]:
+        """Select the versions that have tables, without reading a file of each; a version without digests may."""
+        return set(version_ids) if self._digests is None else self._digests.may_have(_LIST, version_ids)
+
+    def tables(self, version_id: str) -> tuple[RecordTable, ...]:
+        """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
+        return self._known(version_id)
+
+    def profile(self, version_id: str, index: int) -> TableProfile:
+        """Return a table's profile; that of a table which was kept without is computed.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        profiles = self._profiles(version_id)
+        kept = profiles[index] if index < len(profiles) else None
+        return kept or self._computed(version_id, index)
+
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
+        """Return the rows with these numbers, in their order; there is none for a number that no row has.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        from ingest.parquet import read_rows  # only here: whoever reads no rows loads no engine
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            found = {row[0]: Row(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
+        return [found[number] for number in numbers if number in found]
+
+    def rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
+        """Return the numbers of the first and the last row of a table that have a code point in `[start, end)`.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        starts, ends = self._spans(version_id, index)
+        first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
+        return (first, last) if first <= last else None
+
+    def copy_to(self, version_id: str, index: int, path: Path) -> None:
+        """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
+        path.write_bytes(self._blobs.read(_rows_key(version_id, index)))
+
+    def keys(self, version_id: str) -> list[str]:
+        """Return the keys of a version's tables, none for a version without."""
+        try:
+            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+        except KeyError:
+            return []
+        rows = [_rows_key(version_id, index) for index in range(count)]
+        return [_list_key(version_id), _profiles_key(version_id), *rows]
+
+    def delete(self, version_id: str) -> int:
+        """Delete the tables of a version; returns the bytes freed."""
+        try:
+            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+        except KeyError:
+            return 0
+        except (ContentChangedError, ValueError, TypeError):  # a list that was changed must not keep the rest here
+            count = 0
+        freed, index = 0, 0
+        while (size := self._blobs.delete(_rows_key(version_id, index))) or index < count:
+            freed, index = freed + size, index + 1
+        freed += self._blobs.delete(_profiles_key(version_id))
+        freed += self._blobs.delete(_list_key(version_id))
+        self._forget()
+        return freed
+
+    def _forget(self) -> None:
+        for cache in (self._known, self._profiles, self._computed, self._spans):
+            cache.cache_clear()
+
+    def _load_profiles(self, version_id: str) -> Sequence[TableProfile | None]:
+        try:
+            return [each and _profile(each) for each in json.loads(self._blobs.read(_profiles_key(version_id)))]
+        except KeyError:
+            return ()
+
+    def _compute_profile(self, version_id: str, index: int) -> TableProfile:
+        from ingest.parquet import read_profile  # only here, as above
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            table = self.tables(version_id)[index]
+            return read_profile(Path(file.name), table.columns, table.rows)
+
+    def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
+        from ingest.parquet import read_spans  # only here, as above
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            starts, ends = read_spans(Path(file.name))
+        return array("Q", starts), array("Q", ends)
+
+    def _load(self, version_id: str) -> tuple[RecordTable, ...]:
+        try:
+            listed = json.loads(self._blobs.read(_list_key(version_id)))
+        except KeyError:
+            return ()
+        return tuple(
+            RecordTable(
+                index=index,
+                name=each["name"],
+                columns=tuple(Column(name, ColumnType(kind), unit) for name, kind, unit in each["columns"]),
+                rows=each["rows"],
+                start=each["start"],
+                end=each["end"],
+            )
+            for index, each in enumerate(listed)
+        )
+
+
+def _dump(tables: Sequence[ParsedTable]) -> bytes:
+    listed = [
+        {
+            "name": table.name,
+            "columns": [(column.name, column.type, column.unit) for column in table.columns],
+            "rows": table.rows,
+            "start": table.start,
+            "end": table.end,
+        }
+        for table in tables
+    ]
+    return json.dumps(listed, separators=(",", ":")).encode()
+
+
+def _dump_profiles(tables: Sequence[ParsedTable]) -> bytes:
+    listed = [table.profile and asdict(table.profile) for table in tables]
+    return json.dumps(listed, separators=(",", ":")).encode()
+
+
+def _profile(listed: Mapping[str, Any]) -> TableProfile:
+    columns = tuple(ColumnProfile(**{**each, "type": ColumnType(each["type"])}) for each in listed["columns"])
+    return TableProfile(columns, {int(number): cells for number, cells in listed["rows"].items()})
+
+
+def _list_key(version_id: str) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.json"
+
+
+_LIST = file_of(_list_key(""))
+
+
+def _rows_key(version_id: str, index: int) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.{index}.parquet"
+
+
+def _profiles_key(version_id: str) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.profiles.json"
