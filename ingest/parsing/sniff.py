@@ -8,7 +8,6 @@ import filetype
 
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
-from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
     EML,
@@ -30,6 +29,21 @@ TEXT = "text/plain"
 DELIMITED = "text/csv"
 RTF = "application/rtf"
 JSON = "application/json"
+
+# The parser of code has a grammar for each.
+CODE = frozenset(
+    {
+        "text/x-python",
+        "text/javascript",
+        "text/typescript",
+        "text/tsx",
+        "text/x-go",
+        "text/x-rust",
+        "text/x-java",
+        "text/x-c",
+        "text/x-c++",
+    }
+)
 
 _PDF_MARK = b"%PDF-"
 _RTF_MARK = b"{\\rtf"
@@ -166,7 +180,7 @@ def _kind_of_text(text: str, name: str, declared: str | None) -> str:
         return HTML if _tag.search(text) else TEXT
     if expected in (TEXT, "") and _json.match(text):
         return JSON
-    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *LANGUAGES} or (expected == EML and _message.match(text)):
+    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *CODE} or (expected == EML and _message.match(text)):
         return expected
     return HTML if _html_piece.match(text) else TEXT
 

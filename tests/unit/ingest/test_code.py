@@ -7,7 +7,7 @@ import pytest
 from ingest.chunking import chunk_text
 from ingest.parsing.code import LANGUAGES
 from ingest.parsing.registry import parser_for
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import CODE, sniff
 from ingest.parsing.types import ParsedDocument
 
 _PYTHON = '''"""A module."""
@@ -100,6 +100,10 @@ def test_each_language_has_its_definitions(tmp_path: Path, media_type: str, sour
 def test_code_that_no_compiler_takes_is_read_all_the_same(tmp_path: Path, media_type: str) -> None:
     document = parse(tmp_path, media_type, "class } { ((( def fn \x1b[0m <<<<<<< HEAD\n" * 50)
     assert "HEAD" in document.text
+
+
+def test_every_media_type_of_code_has_a_grammar() -> None:
+    assert set(LANGUAGES) == CODE
 
 
 def test_the_name_chooses_the_language_and_only_of_text() -> None:
