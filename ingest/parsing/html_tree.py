@@ -9,7 +9,7 @@ from lxml import etree
 
 from ingest.errors import DamagedDocumentError, ParserLimitError
 from ingest.layout import OmissionKind
-from ingest.parsing.html import decode_html
+from ingest.parsing.charsets import decode
 from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 
@@ -28,6 +28,10 @@ _hidden_style = re.compile(
 _AROUND = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
 _AROUND_THE_PAGE = {"footer": "contentinfo", "header": "banner"}
+_CHARSET_WITHIN = 4096
+_charset = re.compile(
+    rb"<(?:meta|\?xml)\b[^>]{0,1000}?(?:charset|encoding)\s*=\s*[\"']?\s*(?P<label>[\w.:-]{1,40})", re.IGNORECASE
+)
 # What a head may hold (HTML Living Standard, 3.2.5.2.1).
 _METADATA = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
 _named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
@@ -37,6 +41,12 @@ _PROSE_WORDS = 16
 _MOST_IN_LINKS = 1 / 3
 ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # between a table and its cells
 _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
+
+
+def decode_html(content: bytes) -> str:
+    """Decode a page in the character set that it declares, as far as it is in that."""
+    declared = _charset.search(content[:_CHARSET_WITHIN])
+    return decode(content, declared["label"].decode("ascii") if declared else None)
 
 
 def parse_tree(html: str) -> etree._Element | None:

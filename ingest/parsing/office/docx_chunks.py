@@ -13,8 +13,8 @@ from ingest.errors import ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.parsing.charsets import HEAD_BYTES, decode
 from ingest.parsing.containers import DOCX, EML, ZIP
-from ingest.parsing.html import decode_html
 from ingest.parsing.html_blocks import write_html
+from ingest.parsing.html_tree import decode_html
 from ingest.parsing.mail import write_web_archive
 from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
