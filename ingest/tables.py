@@ -108,6 +108,21 @@ class Row:
     values: tuple[object, ...]
 
 
+EML = "message/rfc822"
+MSG = "application/vnd.ms-outlook"
+
+# The columns of what a file states beside its text, by media type.
+MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
+MAIL_SENDER_ADDRESS = Column("mail_sender_address", ColumnType.TEXT)
+MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
+MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # as it is written, in whatever zone
+MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
+MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
+MAIL = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
+
+PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML: MAIL, MSG: MAIL}
+
+
 def named_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
     """Return a document's tables, each with its own name; a nameless one is named after the document's file."""
     named: list[ParsedTable] = []

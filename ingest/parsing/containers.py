@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ingest.tables import MSG
+
 ZIP = "application/zip"
 OLE = "application/x-ole-storage"
 ZIPPED_DOCUMENT = "application/x-zipped-document"
@@ -17,9 +19,7 @@ OFFICE_ENCRYPTED = "application/x-ole-encrypted-package"
 DOC = "application/msword"
 PPT = "application/vnd.ms-powerpoint"
 XLS = "application/vnd.ms-excel"
-MSG = "application/vnd.ms-outlook"
 EPUB = "application/epub+zip"
-EML = "message/rfc822"
 MBOX = "application/mbox"
 
 ZIP_MARK = b"PK\x03\x04"

@@ -24,21 +24,13 @@ from ingest.errors import DamagedDocumentError, NoTextError, ParseError, ParserL
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize_title
 from ingest.parsing.charsets import decode
-from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-from ingest.properties import (
-    MAIL_DATE,
-    MAIL_DATE_UTC,
-    MAIL_RECIPIENTS,
-    MAIL_SENDER,
-    MAIL_SENDER_ADDRESS,
-    MAIL_SUBJECT,
-    written_time,
-)
+from ingest.properties import written_time
+from ingest.tables import EML, MAIL_DATE, MAIL_DATE_UTC, MAIL_RECIPIENTS, MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_SUBJECT
 
 # Only the checker of types knows that a message has parameters.
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
 from ingest.parsing.mail import (
     EML_PARSER,
@@ -31,6 +30,7 @@ from ingest.parsing.mail import (
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.tables import EML
 
 if TYPE_CHECKING:
     from oxmsg import Message as OutlookMessage

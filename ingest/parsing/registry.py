@@ -7,22 +7,7 @@ from pathlib import Path
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
 from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
-from ingest.parsing.containers import (
-    DOCX,
-    EML,
-    EPUB,
-    MBOX,
-    MSG,
-    ODP,
-    ODS,
-    ODT,
-    OFFICE_ENCRYPTED,
-    PPTX,
-    XLS,
-    XLSB,
-    XLSX,
-    ZIP,
-)
+from ingest.parsing.containers import DOCX, EPUB, MBOX, ODP, ODS, ODT, OFFICE_ENCRYPTED, PPTX, XLS, XLSB, XLSX, ZIP
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
@@ -48,6 +33,7 @@ from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.tables import EML, MSG
 
 ParserFunction = Callable[[Path], ParsedDocument]
 # Of containers: takes the file, the folder for its entries, and the room for them.

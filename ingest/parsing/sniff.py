@@ -8,19 +8,9 @@ import filetype
 
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
-from ingest.parsing.containers import (
-    DOC,
-    EML,
-    MBOX,
-    OLE,
-    OLE_MARK,
-    PPT,
-    ZIP,
-    ZIP_MARK,
-    ZIPPED_DOCUMENT,
-    container_type,
-)
+from ingest.parsing.containers import DOC, MBOX, OLE, OLE_MARK, PPT, ZIP, ZIP_MARK, ZIPPED_DOCUMENT, container_type
 from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
+from ingest.tables import EML
 
 PDF = "application/pdf"
 HTML = "text/html"

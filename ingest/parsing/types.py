@@ -30,7 +30,7 @@ class ParsedDocument:
     reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
     `omissions` what of the file is not in the text. `found` are the tables as a parser left them that knows where their
     rows are; they are typed and become `tables` before the document leaves the parser's process. `entries` are the
-    files in a container. `properties` are what the file says of itself, by the names in `ingest.properties`.
+    files in a container. `properties` are what the file says of itself, by the names in `ingest.tables`.
     """
 
     text: str

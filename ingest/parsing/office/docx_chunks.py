@@ -12,7 +12,7 @@ from typing import BinaryIO
 from ingest.errors import ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.parsing.charsets import HEAD_BYTES, decode
-from ingest.parsing.containers import DOCX, EML, ZIP
+from ingest.parsing.containers import DOCX, ZIP
 from ingest.parsing.html_blocks import write_html
 from ingest.parsing.html_tree import decode_html
 from ingest.parsing.mail import write_web_archive
@@ -20,6 +20,7 @@ from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
 from ingest.parsing.sniff import HTML, RTF, sniff_file
 from ingest.parsing.writer import DocumentWriter
+from ingest.tables import EML
 
 _MOST_CHUNKS = 1_000
 _MOST_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)

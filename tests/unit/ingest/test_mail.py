@@ -8,12 +8,13 @@ from PIL import Image, ImageDraw
 
 from ingest.errors import ParserLimitError
 from ingest.layout import OmissionKind
-from ingest.parsing.containers import EML, MBOX, MSG
+from ingest.parsing.containers import MBOX
 from ingest.parsing.mail import unpack_eml, unpack_mbox
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
+from ingest.tables import EML, MSG
 from tests.support.containers import mailbox_of, message
 from tests.support.outlook_files import outlook_message, outlook_message_in
 

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import EML, OLE, ZIP
+from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
+from ingest.tables import EML
 
 _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
 
