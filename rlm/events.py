@@ -2,13 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from retrieval.passages import Passage
 from rlm.answers import Answer, Draft
-
-if TYPE_CHECKING:
-    from rlm.loop.environment import Turn
 
 
 @dataclass(frozen=True)
@@ -61,10 +57,30 @@ class Working:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
+
+    `part` is empty for the run itself, and "1.2" for the second part of its first part.
+
+    `output` and `error` are as the model saw them.
+    """
+
+    number: int
+    depth: int
+    code: str | None
+    note: str
+    output: str
+    error: str | None
+    seconds: float
+    subcalls: int
+    part: str = ""
+
+
+@dataclass(frozen=True)
 class Cell:
     """A root model's code, or other reply, and its result."""
 
-    turn: "Turn"
+    turn: Turn
 
 
 @dataclass(frozen=True)

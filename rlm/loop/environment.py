@@ -8,6 +8,7 @@ from decimal import Decimal
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError, RunPausedError
+from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import BatchedSubCalls, SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
@@ -23,27 +24,6 @@ RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
 # The purpose of the root model's own calls, which are not sub-calls of a cell.
 ROOT = "root"
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
-
-    `part` is empty for the run itself, and "1.2" for the second part of its first part.
-
-    `output` and `error` are as the model saw them.
-    """
-
-    number: int
-    depth: int
-    code: str | None
-    note: str
-    output: str
-    error: str | None
-    seconds: float
-    subcalls: int
-    part: str = ""
-
 
 Told = Callable[[Turn], None]
 

@@ -18,10 +18,11 @@ from rlm.errors import (
     RunCancelledError,
     SandboxLostError,
 )
+from rlm.events import Turn
 from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.profiles import estimated_tokens
-from rlm.loop.environment import ROOT, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit, Turn
+from rlm.loop.environment import ROOT, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit
 from rlm.loop.evidence import plain
 from rlm.loop.literals import CellLiterals, numbers_in
 from rlm.loop.prompts import (

@@ -14,10 +14,9 @@ from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
 from rlm.answers import Answer
 from rlm.errors import RunCancelledError
-from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Working
+from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Turn, Working
 from rlm.llm.budgets import Limits, Price, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
-from rlm.loop.environment import Turn
 from rlm.sandbox.reports import CappedOutput
 
 _LIMITS, _PASSAGES = TypeAdapter(Limits), TypeAdapter(list[Passage])

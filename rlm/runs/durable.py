@@ -24,10 +24,9 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.events import Delta, Event
+from rlm.events import Delta, Event, Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, raised
-from rlm.loop.environment import Turn
 from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,

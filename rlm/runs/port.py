@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
+from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import ReportedSubCalls, SubCalls
-from rlm.loop.environment import Turn
 from rlm.strategy import Search
 from rlm.untrusted import new_nonce
 

@@ -9,11 +9,11 @@ from ingest.table_store import RecordTables
 from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus
-from rlm.events import Drafted
+from rlm.events import Drafted, Turn
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.environment import Environment, Turn
+from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.operators import Operators
 from rlm.requests import ANYHOW, AnswerScope

@@ -15,9 +15,9 @@ from rlm.errors import (
     SandboxUnavailableError,
     UnpricedModelError,
 )
+from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import SubFailure
-from rlm.loop.environment import Turn
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from rlm.answers import AnswerStatus, Draft
+from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits
-from rlm.loop.environment import Turn
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import PROFILE, SIGNED, SUBMIT, drafted, environment, quotes

@@ -10,8 +10,8 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft
+from rlm.events import Turn
 from rlm.llm.port import SubCall, SubFailure
-from rlm.loop.environment import Turn
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits

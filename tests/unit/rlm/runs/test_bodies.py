@@ -4,9 +4,9 @@ import pytest
 
 from ingest.runs import RunState
 from rlm.answers import Answer, AnswerStatus, Searched
+from rlm.events import Turn
 from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubReply
-from rlm.loop.environment import Turn
 from rlm.runs.bodies import call_entry, cell_body, result_of, state_of
 
 

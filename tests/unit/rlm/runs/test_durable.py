@@ -17,10 +17,9 @@ from ingest.runs import Run, Spent
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
-from rlm.events import Reading
+from rlm.events import Reading, Turn
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.loop.environment import Turn
 from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
