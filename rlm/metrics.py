@@ -1,56 +1,21 @@
-"""What Prometheus is told of answers, calls of language models, budgets and the sandbox, and the spans of such calls.
+"""Prometheus metrics of answers and the sandbox.
 
 No label names a tenant.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from prometheus_client import Counter, Histogram
 
-from opentelemetry.trace import SpanKind
-from prometheus_client import Counter, Gauge, Histogram
-
-from ingest.tracing import Value, span
 from rlm.answers import Answer
-from rlm.llm.budgets import Usage
-
-# Answers take from a tenth of a second to an hour.
-_LONG = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
+from rlm.llm.metrics import LONG
 
 ANSWERS = Counter("leadline_answers", "Answers made, by strategy and status.", ["strategy", "status"])
 ANSWER_SECONDS = Histogram(
-    "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=_LONG
+    "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=LONG
 )
 SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by how they were checked.", ["check"])
 DOLLARS = Counter("leadline_answer_dollars", "What answers cost, where the model has a price.")
-MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by how they ended.", ["model", "outcome"])
-MODEL_SECONDS = Histogram(
-    "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=_LONG
-)
-MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
-# Servers of one model are numbered as the settings name them; their addresses are nobody's business.
-SERVER_REQUESTS = Counter(
-    "leadline_model_server_requests",
-    "Requests to each of several servers of a language model, by how they ended.",
-    ["model", "server", "outcome"],
-)
-# Of a worker's processes, those that live count: what a killed one had open is open no more.
-SERVER_OPEN = Gauge(
-    "leadline_model_server_open_requests",
-    "Requests that a server works on for this process.",
-    ["model", "server"],
-    multiprocess_mode="livesum",
-)
-SERVER_RESTING = Gauge(
-    "leadline_model_server_resting",
-    "1 while a server gets no requests because it failed.",
-    ["model", "server"],
-    multiprocess_mode="livemax",
-)
-KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls that a kept reply answered, so that no model was asked.")
-BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget was used up.", ["resource"])
 CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by how they ended.", ["outcome"])
-CELL_SECONDS = Histogram("leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=_LONG)
+CELL_SECONDS = Histogram("leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=LONG)
 
 
 def note_answer(answer: Answer) -> None:
@@ -61,39 +26,3 @@ def note_answer(answer: Answer) -> None:
     for stage, milliseconds in answer.timings_ms.items():
         ANSWER_SECONDS.labels(stage).observe(milliseconds / 1000)
     DOLLARS.inc(answer.dollars or 0.0)
-
-
-class ObservedCall:
-    """A request to a model that is under way: its cost, and how it ended: `ok`, `given_up` or the code of its error."""
-
-    def __init__(self) -> None:
-        self.usage = Usage()
-        self.outcome = "given_up"
-
-
-@contextmanager
-def observed_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
-    """Time and count a request to `model`, and make a span of it; what was asked and replied is no part of either.
-
-    The span has attributes of OpenTelemetry's conventions for generative AI, version 0.1.0, which are in development.
-    """
-    noted, begun = ObservedCall(), time.monotonic()
-    attributes: dict[str, Value] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.request.model": model,
-        "gen_ai.request.max_tokens": max_tokens,
-        "leadline.call.purpose": purpose,
-    }
-    with span(f"chat {model}", attributes, kind=SpanKind.CLIENT) as made:
-        try:
-            yield noted
-        finally:
-            read, written = noted.usage.prompt_tokens, noted.usage.completion_tokens
-            made.set_attribute("gen_ai.usage.input_tokens", read)
-            made.set_attribute("gen_ai.usage.output_tokens", written)
-            if noted.outcome not in ("ok", "given_up"):
-                made.set_attribute("error.type", noted.outcome)
-            MODEL_CALLS.labels(model, noted.outcome).inc()
-            MODEL_SECONDS.labels(model).observe(time.monotonic() - begun)
-            MODEL_TOKENS.labels(model, "prompt").inc(read)
-            MODEL_TOKENS.labels(model, "completion").inc(written)

@@ -20,11 +20,11 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Amount, Budget, Reservation, Usage
 from rlm.llm.completion import Completion, Show, ThoughtFilter, cache_salt, complete, prompt_tokens
+from rlm.llm.metrics import observed_call
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
-from rlm.metrics import observed_call
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

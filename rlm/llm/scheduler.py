@@ -24,11 +24,11 @@ from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget, Usage
 from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
 from rlm.llm.completion import Show, note_generators, prompt_tokens
+from rlm.llm.metrics import BUDGET_STOPS, KEPT_REPLIES
 from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
-from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection
 from math import ceil
 
-from rlm.metrics import SERVER_OPEN, SERVER_REQUESTS, SERVER_RESTING
+from rlm.llm.metrics import SERVER_OPEN, SERVER_REQUESTS, SERVER_RESTING
 
 _BOUND = 1.25
 _FIRST_REST_SECONDS = 1.0
