@@ -14,22 +14,13 @@ from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, unpack_eml, unpack_mbox
 from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
-from ingest.parsing.office import (
-    DOCX_PARSER,
-    ENCRYPTED_OFFICE_PARSER,
-    ODP_PARSER,
-    ODT_PARSER,
-    PPTX_PARSER,
-    parse_docx,
-    parse_encrypted,
-    parse_odp,
-    parse_odt,
-    parse_pptx,
-)
+from ingest.parsing.office import parse_docx, parse_encrypted, parse_odp, parse_odt, parse_pptx
+from ingest.parsing.office.fingerprints import DOCX_PARSER, ENCRYPTED_OFFICE_PARSER, ODP_PARSER, ODT_PARSER, PPTX_PARSER
 from ingest.parsing.outlook import MSG_PARSER, unpack_msg
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.rtf import RTF_PARSER, parse_rtf
-from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
+from ingest.parsing.sheets import parse_workbook
+from ingest.parsing.sheets.values import WORKBOOK_PARSER
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument

@@ -8,12 +8,6 @@ from pathlib import Path
 from ingest.errors import EncryptedDocumentError
 from ingest.parsing.types import ParsedDocument
 
-DOCX_PARSER = "docx-2"
-PPTX_PARSER = "pptx-2"
-ODT_PARSER = "odt-1"
-ODP_PARSER = "odp-2"
-ENCRYPTED_OFFICE_PARSER = "encrypted-office-1"
-
 
 def parse_docx(path: Path) -> ParsedDocument:
     """Parse a Word document: DOCX, DOCM, DOTX."""

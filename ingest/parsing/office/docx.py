@@ -11,7 +11,6 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
-from ingest.parsing.office import DOCX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.docx_chunks import ChunkReader, ChunkRoom
 from ingest.parsing.office.docx_inline import (
@@ -27,6 +26,7 @@ from ingest.parsing.office.docx_inline import (
 )
 from ingest.parsing.office.docx_numbering import BULLET, Numbering, printed_number
 from ingest.parsing.office.docx_styles import ListPlace, Styles, list_place, outline_level
+from ingest.parsing.office.fingerprints import DOCX_PARSER
 from ingest.parsing.office.names import R, W, choose_alternatives, core_title, is_on
 from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.package import Package, open_package

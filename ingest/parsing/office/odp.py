@@ -8,7 +8,7 @@ from lxml import etree
 
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
-from ingest.parsing.office import ODP_PARSER
+from ingest.parsing.office.fingerprints import ODP_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG
 from ingest.parsing.office.odf_styles import PageSize, length

@@ -10,8 +10,8 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.grid import GridCell, write_grid
-from ingest.parsing.office import PPTX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
+from ingest.parsing.office.fingerprints import PPTX_PARSER
 from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
 from ingest.parsing.office.numbers import whole
 from ingest.parsing.office.package import Package, open_package

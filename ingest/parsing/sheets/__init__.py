@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ingest.parsing.types import ParsedDocument
 
-WORKBOOK_PARSER = "workbook-5"
-
 
 def parse_workbook(path: Path) -> ParsedDocument:
     """Parse a workbook: each sheet a place, each table on it a record table."""

@@ -6,6 +6,8 @@ from datetime import date, datetime, time, timedelta
 
 Value = str | float | int | bool | date | datetime | time | timedelta
 
+WORKBOOK_PARSER = "workbook-5"
+
 _DIGITS = 15  # Excel keeps no more of a number, and shows no more
 _LONGEST_WHOLE = 10**15
 # As Excel and LibreOffice write them.

@@ -21,12 +21,11 @@ from python_calamine import (
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
-from ingest.parsing.sheets import WORKBOOK_PARSER
 from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
 from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
 from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles
 from ingest.parsing.sheets.ods import ods_facts, without_blanks
-from ingest.parsing.sheets.values import Value, duration, is_error, is_text, words
+from ingest.parsing.sheets.values import WORKBOOK_PARSER, Value, duration, is_error, is_text, words
 from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
 from ingest.parsing.types import ParsedDocument
