@@ -1,5 +1,6 @@
 """Wraps every request: a request id, a log line, and a problem for uncaught errors."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from api.admission import CALLER
 from api.answer_events import CLIENT_CLOSED_REQUEST
+from api.problems import ServiceBusyError
 from ingest.audit import Actor, ActorKind, acting
 from ingest.errors import LeadlineError
 from ingest.identity import Principal
@@ -19,6 +21,7 @@ from ingest.identity import Principal
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STOPPED = "The service stopped before the answer was ready."
 _NOBODY = Actor(ActorKind.NOBODY)  # until the key was checked
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,7 +33,8 @@ class RequestContext:
     """A pure ASGI wrapper, so that streams pass through unbuffered.
 
     A client's own `X-Request-Id` is kept if it is plain; the id is returned in the answer and appears in the log. While
-    the process is `leaving`, each answer closes its connection.
+    the process is `leaving`, each answer closes its connection, and a request that the server cancels because it takes
+    longer than `LEADLINE_DRAIN_SECONDS` is answered with 503 or, if its answer has begun, broken off.
     """
 
     def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
@@ -59,7 +63,7 @@ class RequestContext:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), acting(_NOBODY, request_id):
             try:
-                await self._app(scope, receive, answer)
+                await self._serve(scope, receive, answer, lambda: status != 0)
             except ClientDisconnect:  # it went away while it was sending: nobody is left to be answered
                 status = status or CLIENT_CLOSED_REQUEST
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.
@@ -75,6 +79,18 @@ class RequestContext:
                 await problems.response(request, problems.internal(request_id))(scope, receive, answer)
             finally:
                 _log(scope, status, begun)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, has_begun: Callable[[], bool]) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._leaving():
+                raise
+            # uvicorn would log the cancellation as a defect, with its traceback, and answer 500.
+            log.warning("response broken off", path=scope["path"], reason="the service stops", **_who(scope))
+            if not has_begun():
+                stopped = problems.problem(ServiceBusyError(_STOPPED))
+                await problems.response(Request(scope), stopped)(scope, receive, send)
 
 
 class Refusals:

@@ -274,7 +274,7 @@ class StreamsFullError(ApiError):
 
 
 class ServiceBusyError(ApiError):
-    """This process works on as many requests as it may."""
+    """This process works on as many requests as it may, or it stops."""
 
     code = "service_busy"
     status = 503

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -23,13 +24,14 @@ PATIENCE_SECONDS = 240.0
 UPLOADERS = 4
 
 
-def start(home: Path, model_url: str, log: Path) -> "subprocess.Popen[bytes]":
+def start(home: Path, model_url: str, log: Path, **settings: str) -> "subprocess.Popen[bytes]":
     environment = {
         **os.environ,
         "LEADLINE_HOME": str(home),
         "LEADLINE_PORT": "0",
         "LEADLINE_LLM": f"{model_url} scripted",
         "LEADLINE_LOG_FORMAT": "json",
+        **settings,
     }
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -103,14 +105,55 @@ class Load:
             http.post("/v1/answers", json={"question": "What happened then?"})
 
 
-@pytest.mark.timeout(1_200)
-def test_what_was_accepted_is_there_after_an_end_under_load(tmp_path: Path, encoder_files: Path) -> None:
-    home, log = tmp_path / "home", tmp_path / "log"
+def new_key(home: Path) -> str:
     home.mkdir()
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     Catalog(engine).ensure_tenant("default")
     _, key = ApiKeys(engine).issue("default", "load")
     engine.dispose()
+    return key
+
+
+@pytest.mark.timeout(1_200)
+def test_answers_that_outlast_the_draining_are_broken_off_without_a_traceback(
+    tmp_path: Path, encoder_files: Path
+) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    key = new_key(home)
+    with scripted_openai(window_tokens=32_000) as server, ThreadPoolExecutor(2) as threads:
+        server.fault = "wait"
+        process = start(home, server.url, log, LEADLINE_DRAIN_SECONDS="1")
+        with httpx.Client(
+            base_url=address(home, process, log), headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_SECONDS
+        ) as http:
+            put = http.post("/v1/documents", params={"name": "mine.md"}, content=b"# Mine\n\nIt opened in 1845.\n")
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while http.get(f"/v1/documents/{put.json()['id']}").json()["state"] != "ready":
+                assert time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(0.1)
+
+            def ask(*, stream: bool) -> httpx.Response:
+                return http.post("/v1/answers", json={"question": "When did the mine open?", "stream": stream})
+
+            whole, streamed = threads.submit(ask, stream=False), threads.submit(ask, stream=True)
+            while server.open < 2:
+                assert time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0, log.read_text()[-3000:]
+            with pytest.raises(httpx.RemoteProtocolError):
+                streamed.result(PATIENCE_SECONDS)
+            refused = whole.result(PATIENCE_SECONDS)
+    assert (refused.status_code, refused.json()["code"]) == (503, "service_busy")
+    assert "retry-after" in refused.headers
+    assert "Traceback" not in log.read_text()
+    assert log.read_text().count("response broken off") == 2
+
+
+@pytest.mark.timeout(1_200)
+def test_what_was_accepted_is_there_after_an_end_under_load(tmp_path: Path, encoder_files: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    key = new_key(home)
     with scripted_openai(window_tokens=32_000) as server:
         server.delay_seconds = 0.2
         process = start(home, server.url, log)

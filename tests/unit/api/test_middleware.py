@@ -3,6 +3,7 @@
 import asyncio
 from http import HTTPStatus
 
+import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -41,3 +42,34 @@ def test_a_status_is_a_number_in_the_log_whoever_sends_it() -> None:
     with capture_logs() as logged:
         asyncio.run(RequestContext(Response(status_code=HTTPStatus.ACCEPTED))(scope, receive, send))
     assert repr(logged[0]["status"]) == "202"
+
+
+async def _cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+    raise asyncio.CancelledError
+
+
+def _run_cancelled(*, leaving: bool) -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/answers", "headers": []}
+    asyncio.run(RequestContext(_cancelled, leaving=lambda: leaving)(scope, receive, send))
+    return sent
+
+
+def test_a_request_that_is_cancelled_while_the_process_leaves_is_answered_with_503() -> None:
+    with capture_logs() as logged:
+        sent = _run_cancelled(leaving=True)
+    assert sent[0]["status"] == 503
+    assert b"service_busy" in sent[1]["body"]
+    assert [each["event"] for each in logged] == ["response broken off", "request"]
+
+
+def test_a_request_that_is_cancelled_at_another_time_stays_cancelled() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        _run_cancelled(leaving=False)
