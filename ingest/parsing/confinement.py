@@ -4,10 +4,11 @@ Two mechanisms of Linux that need no privilege, no program and no namespace, so 
 
 * Landlock (Linux 5.13): no file is opened but the document, the folder for its text, and Python's own code. Source:
   the kernel's userspace-api/landlock.
-* A seccomp filter: no socket, no program, no process, no look at or signal to another process, no change of owners or
-  modes, and none of the interfaces by which kernels are attacked. Source: the kernel's userspace-api/seccomp_filter.
+* A seccomp filter: only the system calls that parsers make, so no socket, no program, no process, no signal to another
+  process, and none of the interfaces by which kernels are attacked. Source: the kernel's userspace-api/seccomp_filter.
 
-All capabilities are dropped besides. The numbers below are the kernel's interface, which does not change.
+All capabilities are dropped besides. The numbers below are the kernel's interface, which does not change. Neither
+mechanism hides whether a path exists, or how large its file is.
 """
 
 import ctypes
@@ -40,35 +41,48 @@ _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
 # seccomp: AUDIT_ARCH of the machine, and the numbers of its calls on (x86_64, aarch64); None where there is none.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-_CLONE, _CLONE3, _PRCTL, _PRLIMIT = (56, 220), (435, 435), (157, 167), (302, 261)
-_KILL, _TGKILL = (62, 129), (234, 131)
-_CLONE_THREAD = 0x10000
-_REFUSED: dict[str, tuple[int | None, int | None]] = {
-    **{"socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201)},
-    **{"accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269)},
-    **{"execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None)},
-    **{"ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272)},
-    **{"pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424)},
-    **{"process_madvise": (440, 440), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138)},
-    **{"rt_tgsigqueueinfo": (297, 240), "setsid": (112, 157), "setpgid": (109, 154), "setpriority": (141, 140)},
-    **{"io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427)},
-    **{"bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "fanotify_init": (300, 262)},
-    **{"add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "syslog": (103, 116)},
-    **{"mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97)},
-    **{"setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430)},
-    **{"mount_setattr": (442, 442), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265)},
-    **{"init_module": (175, 105), "finit_module": (313, 273), "kexec_load": (246, 104), "personality": (135, 92)},
-    **{"shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180)},
-    **{"chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452)},
-    **{"chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "truncate": (76, 45)},
-    **{"setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14)},
-    **{"lremovexattr": (198, 15), "fremovexattr": (199, 16), "utime": (132, None), "utimes": (235, None)},
-    **{"futimesat": (261, None), "utimensat": (280, 88), "mknod": (133, None), "mknodat": (259, 33)},
+# The calls that parsers of all formats were seen to make, text recognition on OpenVINO's threads included, their forms
+# in other C libraries, and what an interpreter asks of its own process. Any other call fails with an error.
+_ALLOWED: dict[str, tuple[int | None, int | None]] = {
+    # Open files and names; Landlock decides which.
+    **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
+    **{"writev": (20, 66), "pwrite64": (18, 68), "lseek": (8, 62), "ftruncate": (77, 46), "fadvise64": (221, 223)},
+    **{"dup": (32, 23), "dup2": (33, None), "dup3": (292, 24)},
+    **{"stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291)},
+    **{"access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None)},
+    **{"readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17)},
+    # Memory, and the node of the machine that it is on.
+    **{"brk": (12, 214), "mmap": (9, 222), "mremap": (25, 216), "munmap": (11, 215), "mprotect": (10, 226)},
+    **{"madvise": (28, 233), "mbind": (237, 235), "set_mempolicy": (238, 237), "get_mempolicy": (239, 236)},
+    # Threads, signals and time.
+    **{"futex": (202, 98), "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "getcpu": (309, 168)},
+    **{"set_tid_address": (218, 96), "set_robust_list": (273, 99), "rseq": (334, 293), "gettid": (186, 178)},
+    **{"exit": (60, 93), "exit_group": (231, 94), "arch_prctl": (158, None)},
+    **{"rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132)},
+    **{"restart_syscall": (219, 128), "poll": (7, None), "ppoll": (271, 73)},
+    **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None)},
+    **{"times": (100, 153), "nanosleep": (35, 101), "clock_nanosleep": (230, 115)},
+    # What a process may know of itself and the machine.
+    **{"getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176)},
+    **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
+    **{"sysinfo": (99, 179), "uname": (63, 160)},
 }
+# Calls that are allowed for some values of an argument, which the filter compares as 32 bits.
+_OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
+_KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
+_CLONE_THREAD = 0x10000
+_OPENING = ((_OPEN, 1), (_OPENAT, 2))  # with the place of their flags
+_TMPFILE = 0x400000  # a file without a name: Landlock lets it pass, and its size could not be bounded
+_THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
+_DESCRIPTORS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
+# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C ask these of each file that they open.
+_TERMINAL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
+# Calls of Linux 5.1 and later have the same numbers on every architecture. Libraries try them first, and do without
+# where the kernel is older and answers ENOSYS; they would take any other error for an answer.
+_NEWER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
-_X32 = 0x40000000
+_NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 
 def end_with_parent() -> None:
@@ -89,7 +103,7 @@ def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> t
     extra = _HARDWARE if hardware else ()
     # guard: parser-seccomp
     # guard: parser-landlock
-    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _refuse_calls() else "")
+    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _restrict_calls() else "")
     return tuple(filter(None, done))
 
 
@@ -139,7 +153,7 @@ def _code() -> tuple[Path, ...]:
     return tuple(path for path in (*packages, standard, Path(__file__).parents[1], *system) if path.exists())
 
 
-def _refuse_calls() -> bool:
+def _restrict_calls() -> bool:
     program = _filter()
     if program is None:
         return False
@@ -157,15 +171,23 @@ def _filter() -> bytes | None:
     # Each block is entered with the call's number loaded, and ends with a return or falls through with it loaded.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
-        [(_JGE, 0, 1, _X32), (_RET, 0, 0, eperm)],
-        *([(_JEQ, 0, 1, number), (_RET, 0, 0, eperm)] for number in _numbers(_REFUSED.values(), at)),
+        *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _numbers(_ALLOWED.values(), at)),
         [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library then uses clone, whose flags can be read
-        _by_argument(_CLONE[at], (_JSET, _CLONE_THREAD), fits=_ALLOW, else_=eperm),
-        _by_argument(_KILL[at], (_JEQ, own), fits=_ALLOW, else_=eperm),
-        _by_argument(_TGKILL[at], (_JEQ, own), fits=_ALLOW, else_=eperm),
-        _by_argument(_PRCTL[at], (_JEQ, _PR_SET_PDEATHSIG), fits=eperm, else_=_ALLOW),
-        _by_argument(_PRLIMIT[at], (_JEQ, 0), fits=_ALLOW, else_=eperm),
-        [(_RET, 0, 0, _ALLOW)],
+        _by_argument(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
+        # guard: parser-nameless-files
+        *(_by_argument(call[at], place, _JSET, (_TMPFILE,), fits=eperm, else_=_ALLOW) for call, place in _OPENING),
+        _by_argument(_KILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
+        _by_argument(_TGKILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
+        # guard: parser-own-affinity
+        _by_argument(_SET_AFFINITY[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
+        _by_argument(_PRLIMIT[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
+        _by_argument(_PRCTL[at], 0, _JEQ, _THREAD_NAMES_AND_VECTORS, fits=_ALLOW, else_=eperm),
+        # guard: parser-signal-owner
+        _by_argument(_FCNTL[at], 1, _JEQ, _DESCRIPTORS, fits=_ALLOW, else_=eperm),
+        _by_argument(_IOCTL[at], 1, _JEQ, _TERMINAL, fits=_ALLOW, else_=eperm),
+        [(_JGE, 0, 1, _NEWER), (_RET, 0, 0, enosys)],
+        # guard: parser-unlisted-calls
+        [(_RET, 0, 0, eperm)],
     ]
     return b"".join(struct.pack("<HBBI", *each) for block in blocks for each in block)
 
@@ -177,13 +199,15 @@ def _numbers(calls: Iterable[tuple[int | None, int | None]], at: int) -> Iterato
             yield number
 
 
-def _by_argument(number: int, test: tuple[int, int], *, fits: int, else_: int) -> list[tuple[int, int, int, int]]:
-    """Return a block that decides about one call by its first argument."""
-    kind, value = test
-    return [
-        (_JEQ, 0, 4, number),
-        (_LD, 0, 0, _FIRST_ARGUMENT),
-        (kind, 0, 1, value),
-        (_RET, 0, 0, fits),
-        (_RET, 0, 0, else_),
-    ]
+def _by_argument(
+    number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
+) -> list[tuple[int, int, int, int]]:
+    """Return a block that decides about one call by the argument at `place`: whether it is, or has, one of `values`.
+
+    The block is empty for a call that the architecture lacks.
+    """
+    if number is None:
+        return []
+    tests = [step for value in values for step in ((test, 0, 1, value), (_RET, 0, 0, fits))]
+    body = [(_LD, 0, 0, _ARGUMENTS + 8 * place), *tests, (_RET, 0, 0, else_)]
+    return [(_JEQ, 0, len(body), number), *body]

@@ -24,6 +24,7 @@ from ingest.errors import (
 )
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
+from ingest.parsing.folder_limit import folder_allowance, require_within
 from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
 from ingest.parsing.page_images import PAGE_IMAGE_FILE
 from ingest.parsing.plain_files import NotPlainError, open_plain_file, read_plain_file
@@ -121,8 +122,12 @@ class ParserSandbox:
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
-            watch = _watch(Path(folder), progress, look)
+            allowance = folder_allowance(limits.folder_bytes, unpacking.room if unpacking else None)
+            require_room = partial(require_within, Path(folder), allowance, name)
+            watch = _watch(Path(folder), progress, look, require_room)
             said = self._ask(folder, path, media_type, name, limits, waiting=watch, **room)
+            # guard: parser-folder-bytes-handed-over
+            require_room()  # it may have written more since the last look
             if said.get("code") == RECOGNITION_NEEDED:
                 return None
             _require_success(said)
@@ -138,7 +143,8 @@ class ParserSandbox:
         """Return a page, counted from 1, as a PNG of that width. Raises as `parse`, and `PageNotFoundError`."""
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            said = self._ask(folder, path, media_type, name, self._limits, page=page, width=width)
+            watch = partial(require_within, Path(folder), self._limits.folder_bytes, name)
+            said = self._ask(folder, path, media_type, name, self._limits, waiting=watch, page=page, width=width)
             _require_success(said)
             try:
                 return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _PAGE_IMAGE_BYTES)
@@ -241,13 +247,20 @@ def hand_over(
             unpacking.take(entry, file)
 
 
-def _watch(folder: Path, progress: Callable[[int, int | None], None], look: Callable[[], None]) -> Callable[[], None]:
-    """Return what calls `look`, and tells `progress` whatever the parser has left since the last time."""
+def _watch(
+    folder: Path,
+    progress: Callable[[int, int | None], None],
+    look: Callable[[], None],
+    require_room: Callable[[], None],
+) -> Callable[[], None]:
+    """Return what calls `look` and `require_room`, and tells `progress` what the parser has left since last time."""
     last: tuple[int, int | None] | None = None
 
     def watch() -> None:
         nonlocal last
         look()
+        # guard: parser-folder-bytes
+        require_room()
         found = read_progress(folder)
         if found is not None and found != last:
             last = found

@@ -117,6 +117,9 @@ _OCR_PAGE_SECONDS = 30
 class ParserLimits:
     """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
 
+    `folder_bytes` bounds all files that are written for a document, besides a container's entries: its text, the
+    rows of its tables, which repeat the text, and where the words are, which takes about as much as both.
+
     A document of more than `pages` pages or slides is refused before any of them is read. `ocr_pages` bounds the
     pictures in which text is recognized, each of which adds to the limits on time. Only a process that does so has
     `threads`.
@@ -126,6 +129,7 @@ class ParserLimits:
     cpu_seconds: int = 120
     wall_seconds: float = 180.0
     text_bytes: int = 200_000_000
+    folder_bytes: int = 1_000_000_000
     pages: int = 20_000
     ocr_pages: int = 200
     threads: bool = False

@@ -35,7 +35,7 @@ def test_hostile_code_reaches_no_file_no_network_and_no_process(isolated: Parser
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
-    assert len(done) == 27
+    assert len(done) == 42
     assert {name: what for name, what in done.items() if what not in REFUSED} == {}
     assert secret.read_text() == "sesame"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "scratch", "secret"]

@@ -65,6 +65,31 @@ def test_a_parser_that_computes_for_ever_is_stopped_and_replaced(tmp_path: Path)
         assert_still_parses(sandbox, tmp_path)
 
 
+@pytest.mark.parametrize("media_type", ["test/write-many-files", "test/make-many-files"])
+def test_all_files_of_a_document_together_are_bounded(tmp_path: Path, media_type: str) -> None:
+    """40 MB in 40 files; and 8,000 empty ones, each of which takes a block."""
+    with ParserSandbox(replace(LIMITS, folder_bytes=30_000_000), command=COMMAND, scratch=tmp_path) as sandbox:
+        with pytest.raises(ParserLimitError, match="wrote more than 30,000,000 bytes"):
+            parse_as(sandbox, tmp_path, media_type)
+        assert_still_parses(sandbox, tmp_path)
+
+
+def test_a_parser_that_has_filled_its_folder_is_stopped_while_it_goes_on(tmp_path: Path) -> None:
+    limits = replace(LIMITS, folder_bytes=30_000_000, wall_seconds=10)
+    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+        with pytest.raises(ParserLimitError, match="wrote more than 30,000,000 bytes"):
+            parse_as(sandbox, tmp_path, "test/write-many-files-and-sleep")
+        assert_still_parses(sandbox, tmp_path)
+
+
+def test_entries_of_a_container_add_to_what_its_parser_may_write(tmp_path: Path) -> None:
+    limits = replace(LIMITS, folder_bytes=30_000_000)
+    unpacking = Unpacking(EntryRoom(total_bytes=20_000_000), lambda entry, file: None)
+    (tmp_path / "file").write_bytes(b"any")
+    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+        sandbox.parse(tmp_path / "file", "test/write-many-files", name="file", unpacking=unpacking)
+
+
 @pytest.mark.parametrize("media_type", ["test/sleep", "test/sleep-beside-a-child-of-its-own"])
 def test_a_parser_that_hangs_is_killed_with_all_it_started(tmp_path: Path, media_type: str) -> None:
     limits = replace(LIMITS, wall_seconds=5)

@@ -4,8 +4,11 @@ Each does harm for a bounded time and then returns its name, so a test of a limi
 """
 
 import ctypes
+import errno
+import fcntl
 import json
 import os
+import platform
 import resource
 import signal
 import socket
@@ -53,6 +56,21 @@ def write_a_large_file() -> None:
             file.write(bytes(1_000_000))
 
 
+def write_many_files() -> None:
+    for number in range(40):
+        Path(f"file-{number}").write_bytes(bytes(1_000_000))
+
+
+def write_many_files_and_sleep() -> None:
+    write_many_files()
+    time.sleep(20)
+
+
+def make_many_files() -> None:
+    for number in range(8_000):
+        Path(f"file-{number}").touch()
+
+
 def end_quietly() -> None:
     os._exit(0)
 
@@ -93,6 +111,9 @@ HOSTILE: dict[str, Callable[[], None]] = {
         sleep_beside_a_child_of_its_own,
         eat_memory,
         write_a_large_file,
+        write_many_files,
+        write_many_files_and_sleep,
+        make_many_files,
         end_quietly,
         crash,
         be_killed,
@@ -155,6 +176,21 @@ def _reach(path: Path) -> ParsedDocument:
         "outliving its parent": lambda: _required(ctypes.CDLL(None, use_errno=True).prctl(1, 0, 0, 0, 0)),
         "io_uring": lambda: _required(ctypes.CDLL(None, use_errno=True).syscall(425, 1, bytes(120))),
         "tracing": lambda: _required(ctypes.CDLL(None, use_errno=True).ptrace(16, service, 0, 0)),
+        "a file in memory": lambda: os.memfd_create("memory"),
+        "a secret file in memory": lambda: _call(447, 447, 0),
+        "segments": lambda: _call(154, None, 0, bytes(16), 16),
+        "pages into a pipe": lambda: _call(278, 75, 1, bytes(16), 1, 0),
+        "a file into a pipe": lambda: _call(275, 76, 0, None, 1, None, 16, 0),
+        "page faults": lambda: _call(323, 282, 1),
+        "notices about files": lambda: _call(294, 26, 0),
+        "processors of the service": lambda: os.sched_setaffinity(service, {0}),
+        "priority of the service": lambda: _call(144, 119, service, 0, bytes(4)),
+        "memory of the parent": lambda: _call(256, 238, os.getppid(), 1, bytes(8), bytes(8)),
+        "signals by a file": lambda: fcntl.fcntl(0, fcntl.F_SETOWN, service),
+        "a file without a name": lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY),
+        "a folder": lambda: Path("folder").mkdir(),
+        "being traced": lambda: _required(ctypes.CDLL(None, use_errno=True).prctl(0x59616D61, service, 0, 0, 0)),
+        "a call that no kernel has": lambda: _call(1_000, 1_000),
     }
     done: dict[str, str] = {}
     for name, act in acts.items():
@@ -163,6 +199,13 @@ def _reach(path: Path) -> ParsedDocument:
         except OSError as error:
             done[name] = error.strerror or type(error).__name__
     return ParsedDocument(json.dumps(done), None, "test")
+
+
+def _call(x86_64: int, aarch64: int | None, *arguments: object) -> int:
+    number = {"x86_64": x86_64, "aarch64": aarch64}[platform.machine()]
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return _required(int(ctypes.CDLL(None, use_errno=True).syscall(number, *arguments)))
 
 
 def _required(result: int) -> int:

@@ -1,0 +1,30 @@
+"""Bounds what a document's process writes in its folder: all files together, as RLIMIT_FSIZE bounds each of them."""
+
+import os
+from pathlib import Path
+
+from ingest.errors import ParserLimitError
+from ingest.normalize import normalize_title
+from ingest.parsing.types import EntryRoom
+
+# A file takes a block of the disk at least, so that the limit bounds the number of files, too.
+_BLOCK_BYTES = 4_096
+
+
+def folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
+    """Return how many bytes a folder may hold: those of the limits, and those of the entries that it has room for."""
+    return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
+
+
+def require_within(folder: Path, most_bytes: int, name: str) -> None:
+    """Raise `ParserLimitError` if the files in a folder, that of the document `name`, have more bytes together."""
+    taken = 0
+    with os.scandir(folder) as files:
+        for file in files:
+            taken += max(file.stat(follow_symlinks=False).st_size, _BLOCK_BYTES)
+            if taken > most_bytes:
+                raise ParserLimitError(
+                    f"Parsing {normalize_title(name) or 'the document'} wrote more than {most_bytes:,} bytes and was "
+                    "stopped.",
+                    hint="Split the file into smaller ones.",
+                )
