@@ -89,8 +89,7 @@ class RequestContext:
             # uvicorn would log the cancellation as a defect, with its traceback, and answer 500.
             log.warning("response broken off", path=scope["path"], reason="the service stops", **_who(scope))
             if not has_begun():
-                stopped = problems.problem(ServiceBusyError(_STOPPED))
-                await problems.response(Request(scope), stopped)(scope, receive, send)
+                await problems.of(Request(scope), ServiceBusyError(_STOPPED))(scope, receive, send)
 
 
 class Refusals:

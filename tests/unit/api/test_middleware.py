@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -57,7 +58,7 @@ def _run_cancelled(*, leaving: bool) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/answers", "headers": []}
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/answers", "headers": [], "app": FastAPI()}
     asyncio.run(RequestContext(_cancelled, leaving=lambda: leaving)(scope, receive, send))
     return sent
 
@@ -66,6 +67,7 @@ def test_a_request_that_is_cancelled_while_the_process_leaves_is_answered_with_5
     with capture_logs() as logged:
         sent = _run_cancelled(leaving=True)
     assert sent[0]["status"] == 503
+    assert (b"retry-after", b"2") in sent[0]["headers"]
     assert b"service_busy" in sent[1]["body"]
     assert [each["event"] for each in logged] == ["response broken off", "request"]
 
