@@ -14,7 +14,9 @@ from api.openai.elsewhere import offered_instead, speaks_openai
 from api.outbound import sendable
 from api.quota_schemas import QuotaOut
 from ingest import errors as ingest
+from ingest import quotas
 from ingest.errors import InputError, LeadlineError
+from ingest.parsing import errors as parsing
 from retrieval import errors as retrieval
 from rlm import errors as rlm
 from rlm.llm.profiles import ProfileFileError
@@ -34,9 +36,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.BacklogFullError: 429,
     ingest.StorageFullError: 507,
     ingest.StorageReadOnlyError: 507,
-    ingest.UnsupportedTypeError: 415,
+    parsing.UnsupportedTypeError: 415,
     ingest.UploadError: 422,
-    ingest.ParseError: 422,
+    parsing.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
     ingest.StoredFileNotFoundError: 404,
     ingest.TableNotFoundError: 404,
@@ -73,7 +75,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunStateError: 409,
     ingest.KeyRevokedError: 409,
     ingest.RunsFullError: 429,
-    ingest.QuotaExceededError: 429,
+    quotas.QuotaExceededError: 429,
     ingest.IdempotencyKeyReusedError: 422,
     ingest.RequestUnderWayError: 409,
     ingest.LogEntryTooLargeError: 500,
@@ -302,7 +304,7 @@ def problem(error: LeadlineError) -> dict[str, Any]:
             body["errors"] = [{"at": error.at, "problem": error.problem}]
         case ApiError(at=str(at)):
             body["errors"] = [{"at": at, "problem": error.detail}]
-        case ingest.QuotaExceededError():
+        case quotas.QuotaExceededError():
             body["quota"] = QuotaOut.of_standing(error.standing).model_dump(mode="json")
     return body
 

@@ -1,7 +1,8 @@
 """The root of every error Leadline raises on purpose.
 
 LeadlineError
-├── ingest.errors       IngestError: errors of documents, uploads and the catalog
+├── ingest.errors       IngestError: errors of documents, uploads and the catalog; below it those of
+│                       ingest.parsing.errors and of ingest.quotas
 ├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
 └── rlm.errors          AnswerError: errors of the language model and of questions
 
@@ -9,10 +10,7 @@ The core knows no HTTP: `api.problems` holds the one table from these classes to
 class tree so that none is missing from it.
 """
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from ingest.quotas import Standing
+from typing import ClassVar
 
 _PUBLIC_HINT = "Try again later; if it persists, tell those who run the service, whose log says more."
 
@@ -110,13 +108,6 @@ class StorageReadOnlyError(UploadError):
     )
 
 
-class UnsupportedTypeError(UploadError):
-    """The content is of a type no parser reads."""
-
-    code = "unsupported_type"
-    default_hint = "Save it as PDF, as an Office or OpenDocument file, as HTML or as text, and upload that."
-
-
 class GenerationStateError(IngestError):
     """The generations of the vector index are not in the states that the request needs."""
 
@@ -129,40 +120,6 @@ class GenerationChangedError(IngestError):
 
     code = "generation_changed"
     default_hint = "Nothing to do: it is tried again in a moment, on the generation that is active now."
-
-
-class ParseError(IngestError):
-    """The document was accepted but cannot be turned into text. Trying again gives the same result."""
-
-    code = "parse_failed"
-    default_hint = "Open the file in its own program and export it again."
-
-
-class EncryptedDocumentError(ParseError):
-    """The document asks for a password."""
-
-    code = "document_encrypted"
-    default_hint = "Save a copy without a password and upload that."
-
-
-class DamagedDocumentError(ParseError):
-    """The document is truncated or otherwise not readable as its type."""
-
-    code = "document_damaged"
-
-
-class NoTextError(ParseError):
-    """The document holds no text, only pictures or nothing."""
-
-    code = "no_text"
-    default_hint = "If it is a scan, run text recognition (OCR) on it first and upload the result."
-
-
-class ParserLimitError(ParseError):
-    """Parsing ran into its time, memory, CPU or output limit and was stopped."""
-
-    code = "parser_limit"
-    default_hint = "Split the document into smaller files."
 
 
 class CatalogError(IngestError):
@@ -294,27 +251,6 @@ class TenantNotFoundError(CatalogError):
 
     code = "tenant_not_found"
     default_hint = "`leadline tenants list` shows the tenants there are."
-
-
-class QuotaExceededError(CatalogError):
-    """A quota of the tenant or of its key is used up; `quota` says which, what is left, and when it is renewed."""
-
-    code = "quota_exceeded"
-    default_hint = (
-        "Come back after the seconds that Retry-After names, or have the limit raised: `leadline quotas set`. "
-        "GET /v1/quotas shows all limits and what is left of them."
-    )
-
-    def __init__(self, detail: str, *, standing: "Standing", retry_after: float) -> None:
-        super().__init__(detail)
-        self.standing = standing
-        self.retry_after_seconds = retry_after
-
-
-class StorageQuotaExceededError(QuotaExceededError, UploadError):
-    """The tenant, or its key, stores as much as it may; nothing of the upload was kept."""
-
-    default_hint = "Delete documents that nobody needs, or have the limit raised: `leadline quotas set`."
 
 
 class AnswerNotFoundError(CatalogError):

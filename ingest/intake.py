@@ -22,9 +22,7 @@ from ingest.errors import (
     DocumentStateError,
     EmptyUploadError,
     PreconditionFailedError,
-    QuotaExceededError,
     StorageFullError,
-    StorageQuotaExceededError,
     StorageReadOnlyError,
     StoredFileNotFoundError,
     UploadError,
@@ -38,7 +36,7 @@ from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff, sniff_container
-from ingest.quotas import Account, Quota, Standing
+from ingest.quotas import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload

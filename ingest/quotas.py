@@ -9,6 +9,8 @@ from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Literal
 
+from ingest.errors import CatalogError, UploadError
+
 NANODOLLARS = 1_000_000_000
 # The largest number that both databases hold.
 _MOST = 2**63 - 1
@@ -129,3 +131,24 @@ class UsageDay:
     nanodollars: int
     documents: int
     bytes: int
+
+
+class QuotaExceededError(CatalogError):
+    """A quota of the tenant or of its key is used up; `quota` says which, what is left, and when it is renewed."""
+
+    code = "quota_exceeded"
+    default_hint = (
+        "Come back after the seconds that Retry-After names, or have the limit raised: `leadline quotas set`. "
+        "GET /v1/quotas shows all limits and what is left of them."
+    )
+
+    def __init__(self, detail: str, *, standing: Standing, retry_after: float) -> None:
+        super().__init__(detail)
+        self.standing = standing
+        self.retry_after_seconds = retry_after
+
+
+class StorageQuotaExceededError(QuotaExceededError, UploadError):
+    """The tenant, or its key, stores as much as it may; nothing of the upload was kept."""
+
+    default_hint = "Delete documents that nobody needs, or have the limit raised: `leadline quotas set`."

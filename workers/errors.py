@@ -13,7 +13,6 @@ from ingest.errors import (
     LeadlineError,
     LeaseLostError,
     LogEntryTooLargeError,
-    ParseError,
     RunNotFoundError,
     SourceGoneError,
     StorageFullError,
@@ -21,6 +20,7 @@ from ingest.errors import (
     UploadError,
     VersionInUseError,
 )
+from ingest.parsing.errors import ParseError
 from retrieval.errors import (
     EncoderUnavailableError,
     IndexLostError,

@@ -29,11 +29,12 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS, PRIORITIES, JobKind
-from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
+from ingest.errors import DocumentNotFoundError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
 from ingest.metadata import MAX_READERS
+from ingest.quotas import QuotaExceededError
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 

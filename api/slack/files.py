@@ -33,12 +33,12 @@ from ingest.errors import (
     DocumentNotFoundError,
     LeadlineError,
     LeaseLostError,
-    StorageQuotaExceededError,
     UploadTooLargeError,
 )
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import TEMPORARY, UploadRequest
+from ingest.quotas import StorageQuotaExceededError
 from ingest.slack import SLACK_KEY, Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 

@@ -30,10 +30,9 @@ from ingest.catalog.tables import documents, staged_entries, versions
 from ingest.catalog.versions import replace_document, version_row
 from ingest.documents import Document, Job, JobKind, Priority, Version, VersionState, entry_id, ingest_lane, version_id
 from ingest.entries import Entry
-from ingest.errors import StorageQuotaExceededError
 from ingest.layout import Omission, OmissionKind
 from ingest.layout_json import omissions_json
-from ingest.quotas import Account
+from ingest.quotas import Account, StorageQuotaExceededError
 
 CONTAINER_ATTRIBUTE = "container"
 """The member of an entry's metadata that names its container."""

@@ -38,8 +38,19 @@ from ingest.catalog.quota_rows import (
 )
 from ingest.catalog.slack_usage import ChannelDay, usage_by_channel
 from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
-from ingest.errors import QuotaExceededError, StorageQuotaExceededError, TenantNotFoundError
-from ingest.quotas import DOLLARS, NANODOLLARS, TOKENS, Account, Quota, Spending, Standing, UsageDay
+from ingest.errors import TenantNotFoundError
+from ingest.quotas import (
+    DOLLARS,
+    NANODOLLARS,
+    TOKENS,
+    Account,
+    Quota,
+    QuotaExceededError,
+    Spending,
+    Standing,
+    StorageQuotaExceededError,
+    UsageDay,
+)
 
 # Places and reserved amounts come back when some answer ends; nothing tells when.
 _SOON_SECONDS = 10.0

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from lzma import LZMAError
 from pathlib import Path
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.entries import EntryFolder, UnreadableEntryError
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 

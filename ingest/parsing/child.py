@@ -28,9 +28,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
+from ingest.errors import LeadlineError, StorageFullError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
+from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
 from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
 from ingest.parsing.page_images import draw_page

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.errors import ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize
+from ingest.parsing.errors import ParserLimitError, UnsupportedTypeError
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry, ParsedDocument
 from ingest.parsing.writer import DocumentWriter

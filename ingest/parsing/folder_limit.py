@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from ingest.errors import ParserLimitError
 from ingest.normalize import normalize_title
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryRoom
 
 # A file takes a block of the disk at least, so that the limit bounds the number of files, too.

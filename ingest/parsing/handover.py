@@ -10,11 +10,12 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import InputError, ParserLimitError
+from ingest.errors import InputError
 from ingest.inbound import check_text
 from ingest.layout import Layout, Omission
 from ingest.layout_json import LayoutError, layout_json, omissions_json, read_layout, read_omissions
 from ingest.parsing.entries import clean_path
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.plain_files import read_plain_file
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables

@@ -7,9 +7,9 @@ from itertools import dropwhile
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError, ParserLimitError
 from ingest.layout import OmissionKind
 from ingest.parsing.charsets import decode
+from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ingest.chunking import DEFAULT_MAX_CHARS
-from ingest.errors import DamagedDocumentError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.charsets import decode
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at, values
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, table_spans, unique_names
 from ingest.parsing.text import NO_TEXT_HINT, normalized_file, read_text_bytes

@@ -20,11 +20,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize_title
 from ingest.parsing.charsets import decode
 from ingest.parsing.entries import EntryFolder
+from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument

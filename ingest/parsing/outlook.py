@@ -14,8 +14,8 @@ from email.mime.text import MIMEText
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.entries import EntryFolder
+from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.mail import (
     EML_PARSER,
     HEADERS,

@@ -4,7 +4,7 @@ A page costs a file as little as a reference of six bytes, and its reader millis
 keeps a parser busy until its time is over.
 """
 
-from ingest.errors import ParserLimitError
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import DEFAULT_LIMITS
 
 _most = DEFAULT_LIMITS.pages

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
 from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
 from ingest.parsing.containers import DOCX, EPUB, MBOX, ODP, ODS, ODT, OFFICE_ENCRYPTED, PPTX, XLS, XLSB, XLSX, ZIP
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
+from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, unpack_eml, unpack_mbox

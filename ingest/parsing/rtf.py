@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument

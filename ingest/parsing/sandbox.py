@@ -10,20 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.errors import (
-    DamagedDocumentError,
-    EncryptedDocumentError,
-    IngestError,
-    LeadlineError,
-    NoTextError,
-    PageNotFoundError,
-    ParseError,
-    ParserLimitError,
-    StorageFullError,
-    UnsupportedTypeError,
-)
+from ingest.errors import IngestError, LeadlineError, PageNotFoundError, StorageFullError
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
+from ingest.parsing.errors import (
+    DamagedDocumentError,
+    EncryptedDocumentError,
+    NoTextError,
+    ParseError,
+    ParserLimitError,
+    UnsupportedTypeError,
+)
 from ingest.parsing.folder_limit import folder_allowance, require_within
 from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
 from ingest.parsing.page_images import PAGE_IMAGE_FILE

@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import filetype
 
-from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.containers import DOC, MBOX, OLE, OLE_MARK, PPT, ZIP, ZIP_MARK, ZIPPED_DOCUMENT, container_type
+from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
 from ingest.tables import EML
 

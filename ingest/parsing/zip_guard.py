@@ -14,7 +14,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
 _ENCRYPTED = 0x1  # of an entry's flags (APPNOTE 4.4.4)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)

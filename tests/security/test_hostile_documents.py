@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import InputError, LeadlineError, ParseError, UploadError
+from ingest.errors import InputError, LeadlineError, UploadError
+from ingest.parsing.errors import ParseError
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import EntryRoom, FoundEntry, ParserLimits, Unpacking

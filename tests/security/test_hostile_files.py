@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import (
+from ingest.errors import LeadlineError
+from ingest.layout import page_places
+from ingest.parsing.errors import (
     DamagedDocumentError,
     EncryptedDocumentError,
-    LeadlineError,
     NoTextError,
     ParseError,
     ParserLimitError,
     UnsupportedTypeError,
 )
-from ingest.layout import page_places
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from tests.support.parsing import assert_still_parses, parse, parse_as

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError
+from ingest.errors import LeadlineError
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODT, PPTX
+from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.registry import parser_for
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits

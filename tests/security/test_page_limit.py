@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import ParseError, ParserLimitError
+from ingest.parsing.errors import ParseError, ParserLimitError
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from tests.support.parsing import assert_still_parses, parse, parse_as

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import IngestError, ParseError
+from ingest.errors import IngestError
+from ingest.parsing.errors import ParseError
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
 from tests.support.hostile_parsers import COMMAND

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import (
-    DamagedDocumentError,
-    IngestError,
-    LeadlineError,
-    ParseError,
-    ParserLimitError,
-    UnsupportedTypeError,
-)
+from ingest.errors import IngestError, LeadlineError
+from ingest.parsing.errors import DamagedDocumentError, ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.handover import ENTRIES_FILE, HandoverError, read_document, write_document
 from ingest.parsing.sandbox import ParserSandbox, hand_over
 from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking

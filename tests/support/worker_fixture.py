@@ -10,9 +10,9 @@ from ingest.catalog.database import open_database
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, JobKind, VersionState
-from ingest.errors import DamagedDocumentError
 from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.layout import markdown_layout
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
 from retrieval.embedding import Embedded, HashingEmbedder

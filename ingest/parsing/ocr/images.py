@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.errors import DamagedDocumentError, NoTextError, PageNotFoundError, ParserLimitError, UnsupportedTypeError
+from ingest.errors import PageNotFoundError
 from ingest.layout import Omission, OmissionKind
+from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.ocr.allowance import left_out, take_one
 from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
 from ingest.parsing.page_limit import require_pages_allowed

@@ -5,7 +5,7 @@ A logo below a signature, a spacer, or a photo of a landscape is no document tha
 
 from pathlib import Path
 
-from ingest.errors import DamagedDocumentError, ParserLimitError
+from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.ocr.allowance import take_one
 from ingest.parsing.ocr.images import opened_image, picture_of
 from ingest.parsing.ocr.recognizer import is_installed

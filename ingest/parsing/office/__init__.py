@@ -5,7 +5,7 @@ The functions here load their parser, and lxml with it, when they are first call
 
 from pathlib import Path
 
-from ingest.errors import EncryptedDocumentError
+from ingest.parsing.errors import EncryptedDocumentError
 from ingest.parsing.types import ParsedDocument
 
 

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.docx_chunks import ChunkReader, ChunkRoom

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ingest.errors import ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.parsing.charsets import HEAD_BYTES, decode
 from ingest.parsing.containers import DOCX, ZIP
+from ingest.parsing.errors import ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.html_blocks import write_html
 from ingest.parsing.html_tree import decode_html
 from ingest.parsing.mail import write_web_archive

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.mathml import linear_mathml
 from ingest.parsing.office.numbers import whole

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.fingerprints import ODP_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG

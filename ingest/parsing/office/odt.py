@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ingest.errors import DamagedDocumentError
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.fingerprints import ODT_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import OFFICE

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError, ParserLimitError
+from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.fingerprints import PPTX_PARSER

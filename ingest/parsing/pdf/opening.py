@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.page_limit import require_pages_allowed
 
 if TYPE_CHECKING:

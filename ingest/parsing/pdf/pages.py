@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pypdfium2 import PdfDocument
 
-from ingest.errors import NoTextError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import NoTextError
 from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
 from ingest.parsing.pdf.content import PageContent
 from ingest.parsing.pdf.furniture import Furniture, page_edges

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.errors import DamagedDocumentError
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.pdf.opening import SAVE_AGAIN, opened, repaired, require_end
 from ingest.parsing.types import ParsedDocument

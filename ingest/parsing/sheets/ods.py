@@ -8,8 +8,8 @@ from typing import IO
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError
 from ingest.parsing.containers import ZIP_MARK
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.odf import require_unencrypted
 from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import DURATION, ERROR, Comment, SheetFacts, TextBox, WorkbookFacts

@@ -19,8 +19,8 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
 from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
 from ingest.parsing.sheets.headers import column_names, header_rows, letters, titles

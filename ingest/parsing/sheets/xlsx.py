@@ -7,7 +7,7 @@ from typing import IO
 
 from lxml import etree
 
-from ingest.errors import DamagedDocumentError, ParserLimitError
+from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import Comment, SheetFacts, UsedPart, WorkbookFacts
 from ingest.parsing.sheets.headers import letters

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import EncryptedDocumentError
+from ingest.parsing.errors import EncryptedDocumentError
 from ingest.parsing.sandbox import ParserSandbox
 from tests.support.office_files import cell, docx, paragraph, table
 from tests.support.parsing import parse

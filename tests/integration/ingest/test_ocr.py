@@ -11,8 +11,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.ocr import allowance, images, parse_image, parse_pdf_with_scans, scans
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sandbox import ParserSandbox

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ingest.errors import DamagedDocumentError, PageNotFoundError
+from ingest.errors import PageNotFoundError
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.sandbox import ParserSandbox
 from tests.support.pdf_files import pdf
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.archives import unpack_zip
 from ingest.parsing.entries import clean_path
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.types import EntryRoom, ParsedDocument
 from tests.support.containers import zip_of
 

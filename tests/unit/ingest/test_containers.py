@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import UnsupportedTypeError
 from ingest.parsing.containers import OLE, ZIP, ZIPPED_DOCUMENT, container_type
+from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.sniff import sniff_container, sniff_file
 from tests.support.zip_files import ole, zipped
 

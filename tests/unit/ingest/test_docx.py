@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, NoTextError, ParserLimitError
+from ingest.errors import LeadlineError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.office.docx import parse_docx
 from ingest.parsing.office.docx_numbering import printed_number
 from ingest.parsing.types import ParsedDocument

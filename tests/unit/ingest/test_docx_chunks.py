@@ -13,8 +13,8 @@ from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
 
-from ingest.errors import ParserLimitError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.office import parse_docx
 from ingest.parsing.office.docx_chunks import ChunkRoom
 from ingest.parsing.types import ParsedDocument

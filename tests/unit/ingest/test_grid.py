@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import ParserLimitError
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import ParserLimitError
 from ingest.layout import Layout, page_places
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.handover import (
     POSITIONS_FILE,
     RECORD_FILE,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.errors import DamagedDocumentError, NoTextError
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize
+from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.json_documents import parse_json
 from ingest.parsing.sniff import sniff
 from ingest.parsing.tables import FoundTable

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ingest.errors import ParserLimitError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import MBOX
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.mail import unpack_eml, unpack_mbox
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.outlook import unpack_msg

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ingest.errors import ParserLimitError
+from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.ocr import parse_image
 from ingest.parsing.ocr.allowance import allow
 from ingest.parsing.office.odp import parse_odp

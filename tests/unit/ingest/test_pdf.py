@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError
 from ingest.parsing.pdf import parse_pdf
 from tests.support.pdf_files import pdf
 

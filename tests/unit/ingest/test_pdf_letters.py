@@ -7,7 +7,7 @@ import pytest
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 
-from ingest.errors import NoTextError
+from ingest.parsing.errors import NoTextError
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.types import ParsedDocument
 from tests.support.drawn_pdfs import PLAIN, Drawing

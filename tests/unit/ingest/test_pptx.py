@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
+from ingest.errors import LeadlineError
 from ingest.layout import OmissionKind
+from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.office.pptx import parse_pptx
 from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.types import ParsedDocument

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError
+from ingest.errors import LeadlineError
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize
+from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.rtf import parse_rtf
 from ingest.parsing.types import ParsedDocument
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import UnsupportedTypeError
 from ingest.parsing.containers import OLE, ZIP
+from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
 from ingest.tables import EML

@@ -17,15 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.errors import (
-    DamagedDocumentError,
-    EncryptedDocumentError,
-    LeadlineError,
-    NoTextError,
-    ParserLimitError,
-)
+from ingest.errors import LeadlineError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX, container_type
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.registry import tables_of
 from ingest.parsing.sheets import blocks, parse_workbook, workbook
 from ingest.parsing.sheets.values import words

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.errors import NoTextError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.layout_json import layout_json, read_layout
 from ingest.normalize import normalize
+from ingest.parsing.errors import NoTextError
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.writer import CellContent, DocumentWriter, Piece
 from ingest.positions import Box, Cell, Positions

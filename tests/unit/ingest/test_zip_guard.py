@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import DamagedDocumentError, EncryptedDocumentError, LeadlineError, ParserLimitError
+from ingest.errors import LeadlineError
+from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import DEFAULT_ZIP_LIMITS, ZipLimits, open_zip, read_entry
 from tests.support.zip_files import zipped
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import JobKind, VersionState
-from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.errors import LeaseLostError
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.table_store import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book

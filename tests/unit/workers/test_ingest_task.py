@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import Document, Job, JobKind, VersionState
-from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.errors import LeaseLostError
 from ingest.layout import Layout, OmissionKind, TableSpan
+from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
