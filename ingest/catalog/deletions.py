@@ -14,8 +14,7 @@ from ingest.catalog.listing_rows import relist
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
-from ingest.catalog.slack_files import forget_names
-from ingest.catalog.tables import batch_entries, deletions, document_attributes, documents, jobs, versions
+from ingest.catalog.tables import deletions, document_attributes, documents, jobs, metadata, versions
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
@@ -25,6 +24,13 @@ from ingest.webhooks import EventType
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
+# Texts of other tables that are emptied with a document, each with the column that names the document.
+_ERASED = tuple(
+    (column, table.c[column.info["erased_with"]])
+    for table in metadata.tables.values()
+    for column in table.c
+    if "erased_with" in column.info
+)
 
 
 def delete_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deleted:
@@ -113,8 +119,8 @@ def _erase(
         given = {key: (count, 0) for key, count in Counter(keys).items()}
         connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
         connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
-        connection.execute(update(batch_entries).where(batch_entries.c.document_id.in_(some)).values(name=""))
-        forget_names(connection, some)
+        for column, document in _ERASED:
+            connection.execute(update(column.table).where(document.in_(some)).values({column: ""}))
         connection.execute(
             update(documents)
             .where(documents.c.id.in_(some))

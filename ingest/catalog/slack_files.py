@@ -7,7 +7,7 @@ loses its lease, and the next one goes on.
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -276,9 +276,3 @@ def _share(connection: Connection, row: Row[Any]) -> FileShare:
     return FileShare(
         row.id, shared, files, row.reply_ts, row.posting_since, row.shown, row.failures, row.fence, row.created_at
     )
-
-
-def forget_names(connection: Connection, identifiers: Collection[str]) -> None:
-    """Forget what the files were called of which these documents were made."""
-    row = slack_files.c
-    connection.execute(update(slack_files).where(row.document_id.in_(identifiers)).values(name=""))

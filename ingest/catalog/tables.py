@@ -28,6 +28,9 @@ metadata = MetaData(
     }
 )
 
+# `info={"erased_with": "document_id"}` marks a column whose text comes from the document in `document_id`. Deleting the
+# document empties such columns in the same transaction, so `ingest.catalog.deletions` does not import their features.
+
 # Instants are seconds since the epoch (UTC): both databases compare and add them alike.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 # Text in the order of its code points, which a database of another locale would not go by.
@@ -519,7 +522,7 @@ batch_entries = Table(
     metadata,
     Column("batch_id", ForeignKey("batches.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False),
+    Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
     Column("document_id", String(36)),
     Column("version_id", ForeignKey("versions.id")),
     # The bytes were there before the batch, so cancelling the batch does not concern them.
@@ -1026,7 +1029,7 @@ slack_files = Table(
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("team_id", String(32), nullable=False),
     Column("position", Integer, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
     Column("state", String(16), nullable=False),
     Column("document_id", String(36)),
     Column("audience", String(16), nullable=False),
