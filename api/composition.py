@@ -138,7 +138,7 @@ def make_services(
         meter=open_meter(settings, parts.quotas, stack, redis_url=redis_url),
         model_costs=model_costs(settings),
         doorbell=doorbell,
-        delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+        delete=Deleter(parts.catalog, parts.redaction, parts.generations, parts.texts, parts.blobs).delete,
         settle=ReadersWriter(parts.catalog, parts.generations).settle,
         require_index=parts.generations.require_ready,
         index_state=lambda: parts.index_states.of(parts.records.active().id),

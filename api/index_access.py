@@ -22,6 +22,7 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.redaction import Redaction
 from ingest.errors import DataFolderBusyError, GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
@@ -231,7 +232,8 @@ def open_index_access(
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
-        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs, ContentDigests(engine)), generations)
+        texts = Texts(blobs, ContentDigests(engine))
+        deps = WorkerDeps(catalog, jobs, Redaction(engine), blobs, texts, generations)
         checks = IndexChecks(catalog, states, jobs, records, store, generations)
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
 

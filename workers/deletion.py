@@ -5,6 +5,7 @@ import structlog
 from ingest.blobs import Blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.document_scope import Readers
+from ingest.catalog.redaction import Redaction
 from ingest.documents import Deletion, Job, Version, VersionState
 from ingest.errors import LeadlineError
 from ingest.faultpoints import reach
@@ -19,8 +20,11 @@ log = structlog.get_logger(__name__)
 class Deleter:
     """Removes versions from every store that has content of them."""
 
-    def __init__(self, catalog: Catalog, generations: Generations, texts: Texts, blobs: Blobs) -> None:
+    def __init__(
+        self, catalog: Catalog, redaction: Redaction, generations: Generations, texts: Texts, blobs: Blobs
+    ) -> None:
         self._catalog = catalog
+        self._redaction = redaction
         self._generations = generations
         self._texts = texts
         self._blobs = blobs
@@ -47,7 +51,7 @@ class Deleter:
             self._catalog.forget_staged(removable.id)
         reach("delete.blobs_removed")
         # guard: redact-with-version
-        self._catalog.redact(removable)
+        self._redaction.redact(removable.tenant_id, removable.id)
         return chunks, size
 
     def delete(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
@@ -75,7 +79,7 @@ class CollectTask:
 
     def __init__(self, deps: WorkerDeps) -> None:
         self._deps = deps
-        self._deleter = Deleter(deps.catalog, deps.generations, deps.texts, deps.blobs)
+        self._deleter = Deleter(deps.catalog, deps.redaction, deps.generations, deps.texts, deps.blobs)
 
     def run(self, job: Job) -> None:
         """Remove the version of a job. Raises `LeaseLostError`."""

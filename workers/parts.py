@@ -22,6 +22,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.outbox import Outbox
 from ingest.catalog.quotas import Quotas
+from ingest.catalog.redaction import Redaction
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
@@ -60,6 +61,7 @@ class Parts:
     jobs: Jobs
     runs: Runs
     run_log: RunLog
+    redaction: Redaction
     replies: Replies
     installation: InstallationRecord
     rounds: LeftoverRounds
@@ -88,7 +90,7 @@ class Parts:
 
     def worker_deps(self) -> WorkerDeps:
         """Return the parts that tasks of workers need."""
-        return WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.generations)
+        return WorkerDeps(self.catalog, self.jobs, self.redaction, self.blobs, self.texts, self.generations)
 
 
 @contextmanager
@@ -142,6 +144,7 @@ def parts_over(
             jobs=jobs,
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
             run_log=RunLog(engine, announce=feed.announce),
+            redaction=Redaction(engine),
             replies=Replies(engine),
             installation=record,
             rounds=LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, upkeep_limits),

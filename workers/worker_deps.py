@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ingest.blobs import BlobStore
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.redaction import Redaction
 from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
@@ -20,6 +21,7 @@ class WorkerDeps:
 
     catalog: Catalog
     jobs: Jobs
+    redaction: Redaction
     blobs: BlobStore
     texts: Texts
     generations: Generations

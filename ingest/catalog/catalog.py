@@ -20,7 +20,6 @@ from ingest.catalog.database import (
     insert_new,
     portions,
     read,
-    scrub,
     write,
 )
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
@@ -47,7 +46,6 @@ from ingest.catalog.records import (
 from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
-from ingest.catalog.works import Redacted, Redaction
 from ingest.digests import Digest
 from ingest.documents import (
     COLLECTABLE_STATES,
@@ -374,16 +372,6 @@ class Catalog:
         """Add what was removed of a deleted version to the receipt; `complete` says that nothing is left to collect."""
         with self._changing_search_results(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
-
-    def redact(self, version: Version) -> Redacted:
-        """Redact what was made of a version that leaves, and empty the database's log of what was there before.
-
-        Raises `CatalogUnavailableError` while that cannot be done.
-        """
-        redacted = Redaction(self._engine).redact(version.tenant_id, version.id)
-        # guard: wal-emptied
-        scrub(self._engine)
-        return redacted
 
     def deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
         """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""

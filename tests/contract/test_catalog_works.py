@@ -11,10 +11,10 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.redaction import Redacted, Redaction
 from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.catalog.works import Redacted, Redaction
 from ingest.conversations import KeptAnswer
 from ingest.documents import Job, JobKind
 from ingest.errors import LeaseLostError, SourceGoneError

@@ -33,6 +33,7 @@ from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.redaction import Redaction
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -94,8 +95,9 @@ class Simulation:
         self._record = tied(self.engine, blobs)
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16), _WordCounts())
-        self._deps = WorkerDeps(self.catalog, self.jobs, blobs, self.texts, self._generations)
-        self._deleter = Deleter(self.catalog, self._generations, self.texts, blobs)
+        redaction = Redaction(self.engine)
+        self._deps = WorkerDeps(self.catalog, self.jobs, redaction, blobs, self.texts, self._generations)
+        self._deleter = Deleter(self.catalog, redaction, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 

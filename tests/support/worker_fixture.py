@@ -9,6 +9,7 @@ from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.redaction import Redaction
 from ingest.documents import Document, JobKind, VersionState
 from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.layout import markdown_layout
@@ -67,9 +68,11 @@ class WorkerFixture:
         self.texts = Texts(self.blobs, ContentDigests(engine))
         self.record = tied(engine, self.blobs)
         self.generations = FixedGeneration(self.index, self.embedder)
+        self.redaction = Redaction(engine)
         self.deps = WorkerDeps(
             self.catalog,
             self.jobs,
+            self.redaction,
             self.blobs,
             self.texts,
             self.generations,
@@ -79,7 +82,7 @@ class WorkerFixture:
             EmbedTask(self.deps),
             CollectTask(self.deps),
         )
-        self.deleter = Deleter(self.catalog, self.generations, self.texts, self.blobs)
+        self.deleter = Deleter(self.catalog, self.redaction, self.generations, self.texts, self.blobs)
         self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md", tenant: str = "ann") -> Document:
