@@ -13,14 +13,13 @@ from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
+from ingest.catalog.job_failures import fail_target, requeue_lapsed
 from ingest.catalog.job_queue import (
     any_waiting,
     claim_jobs,
     claimable_jobs,
     claimable_since,
-    fail_target,
     queue_job,
-    requeue_lapsed,
     requeue_running,
 )
 from ingest.catalog.job_turns import find_kept_waiting, has_quick_job, should_give_way

@@ -1,0 +1,92 @@
+"""Fails the version or the run of a failed job in the same commit; queues or fails jobs whose lease has run out."""
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from ingest.catalog.database import clock, now
+from ingest.catalog.job_queue import lock_running, queue_job, requeue
+from ingest.catalog.listing_rows import relist_state
+from ingest.catalog.outbox import publish
+from ingest.catalog.run_log import end_run
+from ingest.catalog.tables import jobs, versions
+from ingest.documents import MAKING, Failure, Job, JobKind, VersionState
+from ingest.runs import RunState
+from ingest.webhooks import EventType
+
+_DOCUMENT = ("document", "Split it or export it again and upload that")
+_SUBJECTS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}
+
+
+def requeue_lapsed(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
+    """Queue jobs again whose lease has run out, or fail them after `max_attempts`; collections are never failed."""
+    lapsed = lock_running(connection, jobs.c.lease_until < clock(connection))
+    spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
+    for row in spent:
+        _fail_lost(connection, row, grace_seconds)
+    failed = {row.id for row in spent}
+    return requeue(connection, [row.id for row in lapsed if row.id not in failed])
+
+
+def _fail_lost(connection: Connection, row: Row[Any], grace_seconds: float) -> None:
+    lapses = row.interruptions + 1
+    subject, hint = _SUBJECTS.get(JobKind(row.kind), _DOCUMENT)
+    failure = Failure(
+        "worker_lost",
+        f"The {subject} ended its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
+        f"{hint}; if others fail like this, look at the workers' log and memory.",
+    )
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == row.id)
+        .values(
+            state="failed",
+            lease_until=None,
+            fence=jobs.c.fence + 1,
+            interruptions=lapses,
+            error_code=failure.code,
+            error_detail=failure.detail,
+            updated_at=time.time(),
+        )
+    )
+    job = Job(row.id, JobKind(row.kind), row.tenant_id, row.document_id, row.version_id, row.attempt, row.fence)
+    fail_target(connection, job, failure, grace_seconds=grace_seconds)
+
+
+def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
+    """Fail the version or the run that an ended job was for; a collection has neither."""
+    if job.kind in MAKING:
+        _fail_version(connection, job, failure, grace_seconds=grace_seconds)
+    elif job.kind is JobKind.RUN:
+        end_run(connection, job.version_id, RunState.FAILED, failure=failure)
+
+
+def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
+    """Fail a version and, unless searches find it, queue the collection of its points.
+
+    `grace_seconds` is for a worker that was given up for lost and may still be writing.
+    """
+    of_version = versions.c.id == job.version_id
+    if connection.execute(select(versions.c.hidden).where(of_version)).scalar_one():
+        queue_job(
+            connection,
+            JobKind.COLLECT,
+            tenant_id=job.tenant_id,
+            document_id=job.document_id,
+            version_id=job.version_id,
+            not_before=now(connection) + grace_seconds,
+        )
+    connection.execute(
+        update(versions)
+        .where(of_version)
+        .values(
+            state=VersionState.FAILED,
+            error_code=failure.code,
+            error_detail=failure.detail,
+            error_hint=failure.hint,
+        )
+    )
+    relist_state(connection, job.document_id, job.version_id, VersionState.FAILED)
+    failed = {"version": job.version_id, "document": job.document_id, "code": failure.code}
+    publish(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])
