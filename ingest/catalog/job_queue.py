@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
-from ingest.catalog import generation_rows
 from ingest.catalog.database import clock, put, upsert
 from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
 from ingest.catalog.tables import jobs, pauses, turns
@@ -114,6 +113,7 @@ def claim_jobs(
     connection: Connection,
     kind: JobKind,
     *,
+    generation: int,
     limit: int,
     lease_seconds: float,
     per_tenant: int | None = None,
@@ -132,11 +132,10 @@ def claim_jobs(
 
     A job that has cost a worker its life or its lease is claimed alone, so that it cannot take others with it. With
     `per_tenant`, a tenant may have only that many running at once, and jobs are claimed one by one.
+
+    The claimed jobs are to write to `generation`, the id of a generation of the vector index.
     """
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
-        return []
-    generation = generation_rows.written_by(connection, kind)
-    if generation is None:
         return []
     if per_tenant is not None:
         chosen = choose_one_of_few(connection, kind, per_tenant)

@@ -98,9 +98,13 @@ class Jobs:
             if not any_waiting(connection, kind):
                 return []
         with write(self._engine) as connection:
+            generation = generation_rows.written_by(connection, kind)
+            if generation is None:
+                return []
             claimed = claim_jobs(
                 connection,
                 kind,
+                generation=generation,
                 limit=limit,
                 lease_seconds=self.lease_seconds,
                 per_tenant=self._per_tenant.get(kind),
