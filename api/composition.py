@@ -136,6 +136,8 @@ def make_services(
         rewriter=asking.rewriter,
         answering=asking.answering,
         meter=open_meter(settings, parts.quotas, stack, redis_url=redis_url),
+        usage_by_collection=parts.usage_by_collection,
+        usage_by_channel=parts.usage_by_channel,
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(parts.catalog, parts.redaction, parts.generations, parts.texts, parts.blobs).delete,

@@ -33,6 +33,7 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
+from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantData
 from ingest.errors import DataFolderBusyError, StorageFullError
 from ingest.feed import LocalFeed
@@ -108,6 +109,7 @@ class OpenCatalog:
     identities: Identities
     replies: Replies
     quotas: Quotas
+    usage_by_channel: UsageByChannel
     audit: Audit
     tenants: TenantData
     slack: Slack
@@ -144,6 +146,7 @@ def open_catalog(
             Identities.of(engine),
             Replies(engine),
             quotas,
+            UsageByChannel(engine),
             Audit(engine),
             TenantData(engine),
             Slack(engine),

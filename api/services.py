@@ -14,6 +14,7 @@ from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collection_usage import UsageByCollection
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
@@ -26,6 +27,7 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
+from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError, StorageFullError
@@ -126,6 +128,8 @@ class Services:
     rewriter: ModelRewriter
     answering: Answers
     meter: Meter
+    usage_by_collection: UsageByCollection
+    usage_by_channel: UsageByChannel
     doorbell: Doorbell
     delete: Callable[[str, str, frozenset[str] | None], Deletion]
     settle: Callable[[str], object] = lambda _: None

@@ -8,6 +8,7 @@ from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.collection_usage import UsageByCollection
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
@@ -28,6 +29,7 @@ from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
+from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.uploads import Uploads
 from ingest.catalog.webhooks import Webhooks
@@ -76,6 +78,8 @@ class Parts:
     webhooks: Webhooks
     outbox: Outbox
     quotas: Quotas
+    usage_by_collection: UsageByCollection
+    usage_by_channel: UsageByChannel
     feed: Feed
     blobs: BlobStore
     digests: ContentDigests
@@ -159,6 +163,8 @@ def parts_over(
             webhooks=Webhooks(engine),
             outbox=Outbox(engine),
             quotas=quotas,
+            usage_by_collection=UsageByCollection(engine),
+            usage_by_channel=UsageByChannel(engine),
             feed=feed,
             blobs=blobs,
             digests=digests,

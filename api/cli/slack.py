@@ -125,7 +125,7 @@ def usage(
 ) -> None:
     """Show what was asked, answered, shared and spent by day of UTC and channel, the newest day first."""
     with catalog_named() as opened:
-        found = opened.quotas.usage_by_channel(
+        found = opened.usage_by_channel.list_days(
             tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
         )
     if as_json:

@@ -63,7 +63,7 @@ def collection_usage(
     A question counts in each collection of which it was given documents, with all of its tokens. An admin sees the
     questions of everybody, and everybody else their own, of collections that they may see.
     """
-    found = served.meter.quotas.usage_by_collection(
+    found = served.usage_by_collection.sum_up(
         caller.tenant_id, owner=caller.sees_only, since=_begin(since), until=_begin(until) + _DAY_SECONDS
     )
     shown = [each for each in found if caller.collections.may_read(each.collection)]
@@ -82,7 +82,7 @@ def slack_usage(
 ) -> ChannelUsagePage:
     """List what was asked and shared in Slack by day of UTC and channel, the newest day first, a page at a time."""
     skip = decode_cursor(cursor)
-    found = served.meter.quotas.usage_by_channel(
+    found = served.usage_by_channel.list_days(
         caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None

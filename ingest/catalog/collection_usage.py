@@ -22,26 +22,30 @@ class CollectionUsage:
     dollars: float
 
 
-def usage_by_collection(
-    engine: Engine, tenant_id: str, *, owner: str | None, since: float, until: float
-) -> list[CollectionUsage]:
-    """Sum up an owner's questions, None for everybody's, from an instant to before another, most tokens first."""
-    works = union_all(_answers(tenant_id, owner, since, until), _runs(tenant_id, owner, since, until)).subquery()
-    given = (
-        select(works, documents.c.collection)
-        .join(work_versions, work_versions.c.work_id == works.c.id)
-        .join(versions, versions.c.id == work_versions.c.version_id)
-        .join(documents, documents.c.id == versions.c.document_id)
-        .where(documents.c.tenant_id == tenant_id)
-        .distinct()
-        .subquery()
-    )
-    read_tokens, written = func.sum(given.c.prompt_tokens), func.sum(given.c.completion_tokens)
-    query = select(given.c.collection, func.count(), read_tokens, written, func.sum(given.c.dollars))
-    query = query.group_by(given.c.collection).order_by((read_tokens + written).desc(), given.c.collection)
-    with read(engine) as connection:
-        rows = connection.execute(query).all()
-    return [CollectionUsage(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
+class UsageByCollection:
+    """Reads the usage of every tenant's collections; no method sees another tenant's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def sum_up(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
+        """Sum up an owner's questions, None for everybody's, from an instant to before another, most tokens first."""
+        works = union_all(_answers(tenant_id, owner, since, until), _runs(tenant_id, owner, since, until)).subquery()
+        given = (
+            select(works, documents.c.collection)
+            .join(work_versions, work_versions.c.work_id == works.c.id)
+            .join(versions, versions.c.id == work_versions.c.version_id)
+            .join(documents, documents.c.id == versions.c.document_id)
+            .where(documents.c.tenant_id == tenant_id)
+            .distinct()
+            .subquery()
+        )
+        read_tokens, written = func.sum(given.c.prompt_tokens), func.sum(given.c.completion_tokens)
+        query = select(given.c.collection, func.count(), read_tokens, written, func.sum(given.c.dollars))
+        query = query.group_by(given.c.collection).order_by((read_tokens + written).desc(), given.c.collection)
+        with read(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [CollectionUsage(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
 
 def _answers(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:

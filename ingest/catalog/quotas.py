@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from ingest.audit import Action
 from ingest.catalog import database
 from ingest.catalog.audit import record
-from ingest.catalog.collection_usage import CollectionUsage, usage_by_collection
 from ingest.catalog.database import insert_new, lock_tenant, put, read, write
 from ingest.catalog.quota_rows import (
     AT_ONCE,
@@ -36,7 +35,6 @@ from ingest.catalog.quota_rows import (
     sums,
     sums_of,
 )
-from ingest.catalog.slack_usage import ChannelDay, usage_by_channel
 from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.errors import TenantNotFoundError
 from ingest.quotas import (
@@ -194,20 +192,6 @@ class Quotas:
         query = query.order_by(usage_days.c.day.desc(), usage_days.c.key_id).offset(skip).limit(limit)
         with read(self._engine) as connection:
             return [UsageDay(*row) for row in connection.execute(query).all()]
-
-    def usage_by_collection(
-        self, tenant_id: str, *, owner: str | None, since: float, until: float
-    ) -> list[CollectionUsage]:
-        """Sum up what was asked of each collection: see `ingest.catalog.collection_usage`."""
-        return usage_by_collection(self._engine, tenant_id, owner=owner, since=since, until=until)
-
-    def usage_by_channel(
-        self, tenant_id: str, *, channel: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
-    ) -> list[ChannelDay]:
-        """List what was asked and shared in Slack, by day and channel: see `ingest.catalog.slack_usage`."""
-        return usage_by_channel(
-            self._engine, tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit
-        )
 
 
 class Rules:

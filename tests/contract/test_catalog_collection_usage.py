@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, insert
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.collection_usage import CollectionUsage, usage_by_collection
+from ingest.catalog.collection_usage import CollectionUsage, UsageByCollection
 from ingest.catalog.database import write
 from ingest.catalog.tables import answers, runs, work_versions
 from ingest.documents import Document
@@ -56,7 +56,7 @@ def test_a_question_counts_once_in_each_collection_that_it_read_with_all_that_it
     answered(engine, "r1", "user:eve", spent, whale)
 
     def shown(owner: str | None, tenant: str = "ann") -> list[CollectionUsage]:
-        return usage_by_collection(engine, tenant, owner=owner, since=0.0, until=50.0)
+        return UsageByCollection(engine).sum_up(tenant, owner=owner, since=0.0, until=50.0)
 
     assert shown(None) == [CollectionUsage("whale", 2, 1100, 10, 2.5), CollectionUsage("plan", 2, 101, 11, 0.5)]
     assert shown("user:bob") == [CollectionUsage("plan", 1, 1, 1, 0.0)]

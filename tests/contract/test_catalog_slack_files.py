@@ -9,7 +9,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import read
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.catalog.slack_usage import usage_by_channel
+from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tables import slack_files
 from ingest.errors import LeaseLostError
 from ingest.slack import Asked, Surface, Workspace
@@ -140,7 +140,7 @@ def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engin
 
     def listed(**choices: object) -> list[tuple[str, str, int, int, int]]:
         usual = {"channel": None, "since": "", "until": "9", "skip": 0, "limit": 10}
-        found = usage_by_channel(engine, "ann", **{**usual, **choices})  # type: ignore[arg-type]
+        found = UsageByChannel(engine).list_days("ann", **{**usual, **choices})  # type: ignore[arg-type]
         return [(each.day, each.channel, each.questions, each.files, each.documents) for each in found]
 
     mine = [("2026-12-07", "C1", 1, 2, 0), ("2026-12-06", "C1", 2, 0, 0)]
@@ -148,4 +148,4 @@ def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engin
     assert listed(channel="C1", until="2026-12-06") == mine[1:]
     assert listed(channel="C1", skip=1, limit=1) == mine[1:]
     assert [each[1:] for each in listed(channel="C2")] == [("C2", 0, 0, 1)]
-    assert usage_by_channel(engine, "bob", channel=None, since="", until="9", skip=0, limit=10) == []
+    assert UsageByChannel(engine).list_days("bob", channel=None, since="", until="9", skip=0, limit=10) == []

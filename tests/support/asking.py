@@ -152,6 +152,8 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             rewriter=nothing,
             answering=answers,
             meter=meter,
+            usage_by_collection=nothing,
+            usage_by_channel=nothing,
             doorbell=ThreadDoorbell(),
             delete=nothing,
             **given,
