@@ -43,9 +43,9 @@ from ingest.catalog.records import (
     readers_of,
     version_of,
 )
-from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
+from ingest.catalog.works import read_by_a_run
 from ingest.digests import Digest
 from ingest.documents import (
     COLLECTABLE_STATES,

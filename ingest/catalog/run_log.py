@@ -10,7 +10,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     Row,
@@ -35,7 +34,7 @@ from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
-from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.documents import Failure, Job, JobKind
 from ingest.errors import KeyRevokedError, LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
@@ -354,16 +353,6 @@ def end_run(
     settle_run(connection, identifier, Spending(*row[1:]))
     code = {"code": failure.code} if failure else {}
     publish(connection, row.tenant_id, _EVENTS[state], [{"run": identifier, "state": state.value, **code}])
-
-
-def read_by_a_run() -> ColumnElement[bool]:
-    """Return a condition on `versions`: replaced, and read by an unfinished run that began while it was active."""
-    reading = (
-        select(run_documents.c.run_id)
-        .join(runs, runs.c.id == run_documents.c.run_id)
-        .where(run_documents.c.version_id == versions.c.id, runs.c.ended_as.is_(None))
-    )
-    return (versions.c.state == VersionState.RETIRED) & reading.exists()
 
 
 def _fresh(connection: Connection, identifier: str, entries: Sequence[Entry]) -> list[Entry]:

@@ -7,11 +7,12 @@ gone.
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, insert, literal, select
 
 from ingest.catalog.database import portions, upsert
 from ingest.catalog.document_scope import Readers, open_to
-from ingest.catalog.tables import answers, documents, gone_versions, versions, work_versions
+from ingest.catalog.tables import answers, documents, gone_versions, run_documents, runs, versions, work_versions
+from ingest.documents import VersionState
 from ingest.works import Work
 
 
@@ -73,3 +74,13 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
     )
     names = ["work_id", "version_id", "redacted"]
     connection.execute(insert(work_versions).from_select(names, earlier))
+
+
+def read_by_a_run() -> ColumnElement[bool]:
+    """Return a condition on `versions`: replaced, and read by an unfinished run that began while it was active."""
+    reading = (
+        select(run_documents.c.run_id)
+        .join(runs, runs.c.id == run_documents.c.run_id)
+        .where(run_documents.c.version_id == versions.c.id, runs.c.ended_as.is_(None))
+    )
+    return (versions.c.state == VersionState.RETIRED) & reading.exists()
