@@ -9,6 +9,8 @@ from ingest.errors import CollectionNotFoundError, NameInvalidError, RoleMissing
 MAX_NAME_CHARS = 200
 # For so long the old secret of a rotated key goes on to work.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
+# What a channel of Slack asks counts for a key of this name and the channel's; keys have no colon.
+SLACK_KEY = "slack:"
 
 
 class Scope(StrEnum):

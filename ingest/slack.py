@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-# What a channel asks counts for a key of this name and the channel's; keys have no colon.
-SLACK_KEY = "slack:"
-
 
 class Surface(StrEnum):
     """Where a question was asked, which decides who reads the answer."""

@@ -36,10 +36,10 @@ from ingest.errors import (
     UploadTooLargeError,
 )
 from ingest.faultpoints import reach
-from ingest.identity import Principal
+from ingest.identity import SLACK_KEY, Principal
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.quotas import StorageQuotaExceededError
-from ingest.slack import SLACK_KEY, Workspace
+from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 
 log = structlog.get_logger(__name__)

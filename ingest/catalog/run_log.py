@@ -38,9 +38,9 @@ from ingest.documents import Failure, Job, JobKind
 from ingest.errors import KeyRevokedError, LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
+from ingest.identity import SLACK_KEY
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
-from ingest.slack import SLACK_KEY
 from ingest.webhooks import EventType
 from ingest.works import Work
 

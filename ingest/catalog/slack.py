@@ -34,9 +34,9 @@ from ingest.catalog.tables import (
 )
 from ingest.documents import JobKind
 from ingest.errors import LeaseLostError
-from ingest.identity import Principal, Scope
+from ingest.identity import SLACK_KEY, Principal, Scope
 from ingest.runs import RunState
-from ingest.slack import SLACK_KEY, Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
 
 # A question waits for the files of its own message for so long.

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, Row, func, literal, select, union
 
 from ingest.catalog.database import read
 from ingest.catalog.tables import slack_days, usage_days
+from ingest.identity import SLACK_KEY
 from ingest.quotas import NANODOLLARS
-from ingest.slack import SLACK_KEY
 
 
 @dataclass(frozen=True)
