@@ -14,29 +14,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ingest.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.layout import Layout, Omission, OmissionKind, TableSpan
 from ingest.positions import Positions
 
-DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
 # Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
 INDEXED_ROWS = 100_000
-_CONTEXT_CHARS = 200
 _BETWEEN_LOOKS = 1_000  # chunks: a fraction of a second
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """The half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
-
-    `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost heading to the innermost. `page`
-    counts from 1 and is the page, slide or sheet on which the chunk starts.
-    """
-
-    ordinal: int
-    start: int
-    end: int
-    heading_path: tuple[str, ...]
-    page: int | None
 
 
 @dataclass(frozen=True)
@@ -181,26 +165,6 @@ class _Rows:
 
 
 _line_end = re.compile(r"\n")
-
-
-def context_line(title: str | None, heading_path: Sequence[str]) -> str:
-    """Make the line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
-
-    Consecutive repetitions are dropped (a book's title is often its first heading).
-    """
-    parts: list[str] = []
-    for part in (title or "", *heading_path):
-        if part and (not parts or _folded(parts[-1]) != _folded(part)):
-            parts.append(part)
-    return " > ".join(parts)[:_CONTEXT_CHARS]
-
-
-def _folded(title: str) -> str:
-    """Return a title for comparison: letters of one case, and plain quotation marks and dashes."""
-    return title.casefold().translate(_PLAIN)
-
-
-_PLAIN = str.maketrans("‘’“”–—", "''\"\"--")
 
 
 def _sections(text: str, layout: Layout) -> list[_Section]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.blobs import Blobs
 from ingest.checked_blobs import CheckedBlobs
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 from ingest.digests import Digest, DigestRecords
 from ingest.layout import NO_LAYOUT, Layout, page_places
 from ingest.layout_json import layout_json, read_layout

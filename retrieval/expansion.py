@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 
 
 @dataclass(frozen=True)

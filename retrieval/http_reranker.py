@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 
 from ingest.bounded_replies import ReplyTooLargeError, bound_replies
-from ingest.model_text import neutral
 from retrieval.errors import (
     RerankerError,
     RerankerOutputError,
     RerankerTimeoutError,
     RerankerUnavailableError,
 )
+from retrieval.model_text import neutral
 from retrieval.reranker import Corpus, seconds_left
 from retrieval.retries import RetryPolicy
 

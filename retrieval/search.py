@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ingest.catalog.catalog import Visible
-from ingest.chunking import Chunk, context_line
+from ingest.chunks import Chunk, context_line
 from ingest.errors import ContentChangedError
 from ingest.filters import conditions
 from ingest.places import Location, Places, TableRows

@@ -10,8 +10,8 @@ import re
 import secrets
 from datetime import date
 
-from ingest.chunking import context_line
-from ingest.model_text import neutral
+from ingest.chunks import context_line
+from retrieval.model_text import neutral
 from retrieval.passages import Passage
 
 _WHITE = re.compile(r"\s+")

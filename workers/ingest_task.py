@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
-from ingest.chunking import Chunk, chunk_text, left_out_rows
+from ingest.chunking import chunk_text, left_out_rows
+from ingest.chunks import Chunk
 from ingest.digests import Digest, version_of
 from ingest.documents import QUICK_BYTES, Document, IngestReport, Job, Version, VersionState
 from ingest.entries import Entry

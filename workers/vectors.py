@@ -13,7 +13,7 @@ from pathlib import PurePath
 import numpy as np
 
 from ingest.catalog.catalog import Catalog
-from ingest.chunking import Chunk, context_line
+from ingest.chunks import Chunk, context_line
 from ingest.documents import Document, JobKind, Version, chunk_id
 from ingest.faultpoints import reach
 from ingest.layout import Layout

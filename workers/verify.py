@@ -8,7 +8,7 @@ import numpy as np
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 from ingest.documents import Document, Version, VersionState
 from ingest.errors import ContentChangedError, DocumentNotFoundError
 from ingest.texts import Texts

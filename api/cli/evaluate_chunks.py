@@ -12,7 +12,8 @@ from rich.table import Table
 
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from ingest.chunking import DEFAULT_MAX_CHARS, chunk_text
+from ingest.chunking import chunk_text
+from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.installation import Installation
 from ingest.layout import NO_LAYOUT, markdown_layout
 from ingest.normalize import normalize

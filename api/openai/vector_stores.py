@@ -9,7 +9,7 @@ from api.openai.asked import Lenient
 from api.outbound import sendable
 from api.problems import BadRequestError
 from ingest.batches import BatchProgress, BatchState
-from ingest.chunking import DEFAULT_MAX_CHARS
+from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.collections import Collection
 from ingest.documents import IN_PROGRESS, Document, VersionState
 from ingest.errors import EmptyUploadError, LeadlineError

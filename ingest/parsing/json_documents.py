@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.chunking import DEFAULT_MAX_CHARS
+from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.charsets import decode
 from ingest.parsing.errors import DamagedDocumentError

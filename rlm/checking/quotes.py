@@ -4,7 +4,7 @@ A language model copies words well and typography badly, so both sides are folde
 and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
 characters are left out. Words, their order, digits and all other punctuation must agree. The result is a span of
 the source, and its own characters are what a reader is shown. A word that a line break divides is also found
-whole. Folding undoes `ingest.model_text`: words that a model copied from its prompt are found where they came from.
+whole. Folding undoes `retrieval.model_text`: words that a model copied from its prompt are found where they came from.
 """
 
 import re

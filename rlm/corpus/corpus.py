@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 from ingest.errors import ContentChangedError
 from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ingest.model_text import neutral
+from retrieval.model_text import neutral
 from rlm.cancelling import not_cancelled
 from rlm.errors import (
     AnswerError,

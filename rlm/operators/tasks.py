@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ingest.model_text import neutral
+from retrieval.model_text import neutral
 from rlm.llm.port import SubCall
 from rlm.llm.structured_output import closed_object, require_usable
 from rlm.untrusted import one_line

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.chunking import chunk_text, context_line
+from ingest.chunking import chunk_text
+from ingest.chunks import context_line
 from ingest.layout import markdown_layout
 from retrieval.build import embedded_encoder
 from retrieval.models.store import ModelStore

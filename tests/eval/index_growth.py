@@ -20,7 +20,7 @@ from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.chunking import context_line
+from ingest.chunks import context_line
 from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
 from ingest.listing import DocumentFilter

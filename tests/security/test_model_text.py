@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rlm.direct
 import rlm.routing
-from ingest.model_text import neutral
+from retrieval.model_text import neutral
 from retrieval.models.manifest import LANGUAGE_GGUF
 from retrieval.models.store import ModelStore
 from rlm.checking import judging

@@ -16,7 +16,7 @@ import pytest
 from api.answer_forms import Cited, Form
 from api.answer_schemas import AnswerOut
 from api.rendering import render_answer
-from ingest.model_text import neutral
+from retrieval.model_text import neutral
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus, Check, kept_answer
 from rlm.events import complete

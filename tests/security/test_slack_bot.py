@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from ingest.model_text import neutral
 from ingest.slack import ChannelSettings
+from retrieval.model_text import neutral
 from tests.security.injections import PAYLOADS, Injection, injections
 from tests.support.cluster import wait_until
 from tests.support.harbour import Harbour, Model, harbour

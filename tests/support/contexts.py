@@ -5,7 +5,8 @@ from datetime import date
 from itertools import count
 
 from ingest.catalog.catalog import Visible
-from ingest.chunking import chunk_text, context_line
+from ingest.chunking import chunk_text
+from ingest.chunks import context_line
 from ingest.filters import Conditions
 from ingest.layout import Layout, markdown_layout
 from ingest.texts import Texts, byte_spans

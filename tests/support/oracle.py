@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingest.model_text import neutral
+from retrieval.model_text import neutral
 from rlm.direct import SYSTEM as DIRECT
 from tests.benchmark.tasks.folder import Question, TaskFolder
 from tests.support.oracle_programs import COPY, LABEL, NOT_THERE, next_program

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunking import Chunk, chunk_text, context_line, unindexed
+from ingest.chunking import chunk_text, unindexed
+from ingest.chunks import Chunk
 from ingest.layout import Layout, TableSpan, markdown_layout, page_places
 from ingest.positions import Cell, PositionsBuilder
 
@@ -99,12 +100,6 @@ def test_a_single_endless_word_is_cut_at_the_limit() -> None:
 def test_a_limit_too_small_to_hold_a_word_is_refused() -> None:
     with pytest.raises(ValueError):
         chunk_text("text", Layout(), max_chars=8)
-
-
-def test_the_context_line_drops_consecutive_repetitions() -> None:
-    assert context_line("Emma", ("EMMA", "Volume I", "Chapter I")) == "Emma > Volume I > Chapter I"
-    assert context_line("Reader's guide", ("Reader’s Guide", "C++", "C")) == "Reader's guide > C++ > C"
-    assert context_line(None, ()) == ""
 
 
 _CELLS = st.text("ab \n", max_size=29).map(lambda text: f"c{text}".strip())  # a row without words is no row

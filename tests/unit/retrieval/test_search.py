@@ -9,7 +9,7 @@ import pytest
 
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Visible
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 from ingest.errors import FilterError
 from ingest.filters import Condition, Conditions
 from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.chunking import Chunk
+from ingest.chunks import Chunk
 from ingest.documents import Document, JobKind, VersionState
 from ingest.intake import UploadRequest
 from ingest.layout import Layout, TableSpan

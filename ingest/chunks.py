@@ -1,0 +1,42 @@
+"""The chunks of a text: their spans, and the line of context that goes before each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
+_CONTEXT_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
+
+    `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost heading to the innermost. `page`
+    counts from 1 and is the page, slide or sheet on which the chunk starts.
+    """
+
+    ordinal: int
+    start: int
+    end: int
+    heading_path: tuple[str, ...]
+    page: int | None
+
+
+def context_line(title: str | None, heading_path: Sequence[str]) -> str:
+    """Make the line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
+
+    Consecutive repetitions are dropped (a book's title is often its first heading).
+    """
+    parts: list[str] = []
+    for part in (title or "", *heading_path):
+        if part and (not parts or _folded(parts[-1]) != _folded(part)):
+            parts.append(part)
+    return " > ".join(parts)[:_CONTEXT_CHARS]
+
+
+def _folded(title: str) -> str:
+    """Return a title for comparison: letters of one case, and plain quotation marks and dashes."""
+    return title.casefold().translate(_PLAIN)
+
+
+_PLAIN = str.maketrans("‘’“”–—", "''\"\"--")

@@ -1,0 +1,7 @@
+from ingest.chunks import context_line
+
+
+def test_the_context_line_drops_consecutive_repetitions() -> None:
+    assert context_line("Emma", ("EMMA", "Volume I", "Chapter I")) == "Emma > Volume I > Chapter I"
+    assert context_line("Reader's guide", ("Reader’s Guide", "C++", "C")) == "Reader's guide > C++ > C"
+    assert context_line(None, ()) == ""
