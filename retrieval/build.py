@@ -11,7 +11,7 @@ from retrieval.encoders import EncoderChoice, Encoders
 from retrieval.errors import RerankerError
 from retrieval.generations import IndexStore
 from retrieval.http_reranker import HttpReranker
-from retrieval.index_stores import FolderStore, QdrantServerSettings, ServerStore
+from retrieval.index_stores import FolderStore, ServerStore
 from retrieval.late_interaction import LateInteractionReranker
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
@@ -20,6 +20,7 @@ from retrieval.reranker import Reranker, RerankerChoice, RerankerKind
 from retrieval.sentence_transformers_model import LocatedModel, locate
 from retrieval.shard_room import AllocatedRoom
 from retrieval.token_cache import DEFAULT_MAX_BYTES, TokenCache
+from retrieval.vector_server_settings import QdrantServerSettings
 
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"

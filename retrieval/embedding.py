@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.errors import EncoderError
-from retrieval.index import DenseVector
+
+DenseVector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

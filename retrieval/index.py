@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from retrieval.embedding import DenseVector
 
-DenseVector = NDArray[np.float32]
 Pair = TypeVar("Pair", bound=tuple[str, float])
 
 

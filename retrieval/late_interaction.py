@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from retrieval.embedding import DenseVector
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
-from retrieval.index import DenseVector
 from retrieval.reranker import Corpus, seconds_left
 from retrieval.token_cache import TokenCache
 

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ingest.filters import Conditions
-from retrieval.index import DenseVector, IndexedChunk, IndexReader, Scope, Scored, SparseVector
+from retrieval.embedding import DenseVector
+from retrieval.index import IndexedChunk, IndexReader, Scope, Scored, SparseVector
 from retrieval.visibility import Visibility
 
 # Documents that are named to the index in any case; and those that are named when candidates run out, which is slow.

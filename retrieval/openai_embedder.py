@@ -15,10 +15,9 @@ import numpy as np
 import openai
 
 from ingest.bounded_replies import ReplyTooLargeError, bound_replies
-from retrieval.embedding import Embedded, unit_vectors
+from retrieval.embedding import DenseVector, Embedded, unit_vectors
 from retrieval.encoder_specs import EncoderSpec, prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
-from retrieval.index import DenseVector
 
 # Connecting is quick or hopeless.
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)

@@ -24,9 +24,8 @@ import openvino.opset13 as op
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from retrieval.embedding import Embedded
+from retrieval.embedding import DenseVector, Embedded
 from retrieval.errors import EncoderError
-from retrieval.index import DenseVector
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length

@@ -37,7 +37,8 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
 from retrieval.edge_shard import DENSE_SEARCH
-from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.embedding import DenseVector
+from retrieval.index import IndexedChunk, Scope, Scored, SparseVector
 from retrieval.live_shard import LiveShard, Observer
 from retrieval.points import (
     BATCH,

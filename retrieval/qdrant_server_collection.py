@@ -9,9 +9,9 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.errors import IndexMismatchError, IndexRefusedError, IndexUnavailableError
 from retrieval.generations import Presence
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
+from retrieval.vector_server_settings import QdrantServerSettings
 
 # Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
 _OLDEST_SERVER = (1, 19, 0)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from qdrant_client import QdrantClient, models
 
 from retrieval.copies import Copies, NewCopy, Node, ShardCopies
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_collection import find_collection
 from retrieval.qdrant_server_connection import QdrantConnection
+from retrieval.vector_server_settings import QdrantServerSettings
 
 # The states that the server itself calls active: only such a copy can be the source of another.
 _ACTIVE = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})

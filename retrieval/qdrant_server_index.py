@@ -14,9 +14,9 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from retrieval.embedding import DenseVector
 from retrieval.errors import ChunksMissingError, IndexUnavailableError
-from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
-from retrieval.index_stores import QdrantServerSettings
+from retrieval.index import IndexedChunk, Scope, Scored, SparseVector
 from retrieval.points import (
     BATCH,
     COLLECTION,
@@ -38,6 +38,7 @@ from retrieval.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
 from retrieval.sole_tenant import SoleTenant
+from retrieval.vector_server_settings import QdrantServerSettings
 
 # Replicas apply writes to a point in the same order, whichever node received them.
 _ORDERING = models.WriteOrdering.MEDIUM

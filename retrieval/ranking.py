@@ -7,9 +7,10 @@ import numpy as np
 
 from retrieval.clock import Clock
 from retrieval.diversity import maximal_marginal_relevance
+from retrieval.embedding import DenseVector
 from retrieval.feedback import ECHOES, rocchio
 from retrieval.fusion import fuse, reciprocal_rank_fusion
-from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
+from retrieval.index import IndexReader, Scope, Scored, SparseVector
 from retrieval.requests import Fusion
 
 # The number of each retriever's best that are ranked: fused nDCG is flat from here on, and longer lists cost more.

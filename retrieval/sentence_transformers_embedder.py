@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.embedding import Embedded, unit_vectors
+from retrieval.embedding import DenseVector, Embedded, unit_vectors
 from retrieval.errors import EncoderError
-from retrieval.index import DenseVector
 from retrieval.sentence_transformers_model import INSTALL, LocatedModel
 
 # Texts of similar length go to the model together. A CPU gains nothing from more; a GPU is busy with these.

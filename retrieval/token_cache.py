@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index import DenseVector
+from retrieval.embedding import DenseVector
 from retrieval.reranker import Corpus
 
 DEFAULT_MAX_BYTES = 64 * 1024**2

@@ -5,10 +5,50 @@ answer, nothing failed; with two of which both must answer, every write stopped 
 failed; with three of which two must answer, nothing failed.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from retrieval.index_stores import Place, QdrantServerSettings, Quantization
+from retrieval.retries import RetryPolicy
+
+_BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
+# Six waits that total 6.5 to 13 seconds, enough for a server to restart.
+_PATIENTLY = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
+
+
+Quantization = Literal["none", "int8"]
+Place = Literal["disk", "memory"]
+
+
+@dataclass(frozen=True)
+class QdrantServerSettings:
+    """Server settings; those from `shard_number` to `words` apply only when a collection is made.
+
+    See `VectorServerSettings` for what each is, and for advice. `facet_values` is how many versions are counted in
+    one request; if there are more, they are counted page by page.
+
+    A search is given up soon, because a person waits; a worker's job may wait while the server starts again.
+    `installation` is the id that a new collection carries.
+    """
+
+    collection: str = "leadline"
+    installation: str | None = None
+    shard_number: int = 1
+    replication_factor: int = 1
+    write_consistency_factor: int = 1
+    quantization: Quantization = "none"
+    ef_construct: int = 100
+    indexing_threshold_kb: int = 20_000
+    vectors: Place = "disk"
+    words: Place = "memory"
+    facet_values: int = 10_000
+    read_timeout_seconds: int = 10
+    write_timeout_seconds: int = 60
+    search_retries: RetryPolicy = _BRIEFLY
+    work_retries: RetryPolicy = _PATIENTLY
+
 
 _DEFAULTS = QdrantServerSettings()
 _SCHEMES = ("http://", "https://")

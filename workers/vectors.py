@@ -20,8 +20,9 @@ from ingest.layout import Layout
 from ingest.texts import Texts, byte_spans
 from ingest.tracing import span
 from retrieval.bm25 import SparseEncoder
+from retrieval.embedding import DenseVector
 from retrieval.generations import OpenGeneration
-from retrieval.index import DenseVector, IndexedChunk, IndexVectors, SparseVector
+from retrieval.index import IndexedChunk, IndexVectors, SparseVector
 from retrieval.languages import Language
 
 _READ_AT_ONCE = 256

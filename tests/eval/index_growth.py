@@ -27,7 +27,8 @@ from ingest.listing import DocumentFilter
 from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.compaction import UpkeepPolicy
-from retrieval.index import DenseVector, IndexedChunk, Scope, SparseVector
+from retrieval.embedding import DenseVector
+from retrieval.index import IndexedChunk, Scope, SparseVector
 from retrieval.models.store import ModelStore
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.ranking import rank

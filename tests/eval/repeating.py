@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.documents import chunk_id
-from retrieval.index import DenseVector, IndexedChunk
+from retrieval.embedding import DenseVector
+from retrieval.index import IndexedChunk
 
 # A copy's vector is the original's plus a random one of this length: their cosine is about 0.89.
 _NOISE = 0.5

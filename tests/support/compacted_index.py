@@ -9,8 +9,8 @@ from qdrant_edge import EdgeShard, ScrollRequest
 
 from retrieval.bm25 import Bm25Encoder
 from retrieval.compaction import UpkeepPolicy
-from retrieval.embedding import HashingEmbedder
-from retrieval.index import DenseVector, IndexedChunk, SparseVector
+from retrieval.embedding import DenseVector, HashingEmbedder
+from retrieval.index import IndexedChunk, SparseVector
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.shard_folder import ShardFolder
 

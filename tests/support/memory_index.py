@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
+from retrieval.embedding import DenseVector
 from retrieval.errors import ChunksMissingError
-from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector, best_first
+from retrieval.index import IndexedChunk, Scope, Scored, SparseVector, best_first
 from retrieval.points import inside
 
 

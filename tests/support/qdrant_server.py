@@ -1,9 +1,9 @@
 """The server adapter as tests open it: few dimensions, short waits."""
 
 from retrieval.index import Scope
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_index import QdrantServerIndex
 from retrieval.retries import RetryPolicy
+from retrieval.vector_server_settings import QdrantServerSettings
 
 DIMENSION = 8
 ANN = Scope("ann")

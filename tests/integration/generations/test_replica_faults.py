@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from ingest.catalog.tables import jobs as job_rows
 from ingest.documents import JobKind, VersionState
 from retrieval import build
-from retrieval.index_stores import QdrantServerSettings
+from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.catalogs import wake
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.generations_fixture import WHALE, GenerationsFixture

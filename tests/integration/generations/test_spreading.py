@@ -15,8 +15,8 @@ from ingest.errors import GenerationStateError
 from retrieval import build
 from retrieval.embedding import UNRELATED, Embedded, HashingEmbedder
 from retrieval.generations import IndexStore
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.search import Mode
+from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.books import book
 from tests.support.encoders import hashing_encoders
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture

@@ -18,7 +18,7 @@ from retrieval import build
 from retrieval.copies import Copies
 from retrieval.errors import IndexRefusedError
 from retrieval.generations import IndexStore
-from retrieval.index_stores import QdrantServerSettings
+from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.generations_fixture import WHALE, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.qdrant_double import QdrantDouble, qdrant_double

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.index import SparseVector
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_collection import MOST_CONDITIONS
 from retrieval.qdrant_server_index import QdrantServerIndex
+from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_server import ANN, DIMENSION, opened

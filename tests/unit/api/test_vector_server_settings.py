@@ -3,7 +3,7 @@
 import pytest
 
 from api.cli.environment import SettingsError, from_environment
-from retrieval.index_stores import QdrantServerSettings
+from retrieval.vector_server_settings import QdrantServerSettings
 from workers.settings import ClusterSettings
 
 _NEEDED = {

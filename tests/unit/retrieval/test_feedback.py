@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval.embedding import DenseVector
 from retrieval.feedback import rocchio
-from retrieval.index import DenseVector
 
 ANGLES = st.floats(-3.0, 3.0)
 

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from retrieval.embedding import HashingEmbedder
+from retrieval.embedding import DenseVector, HashingEmbedder
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
-from retrieval.index import DenseVector
 from retrieval.late_interaction import LateInteractionReranker, maxsim
 
 

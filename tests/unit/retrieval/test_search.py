@@ -16,9 +16,9 @@ from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter
 from retrieval.bm25 import Bm25Encoder
-from retrieval.embedding import HashingEmbedder
+from retrieval.embedding import DenseVector, HashingEmbedder
 from retrieval.errors import QueryError
-from retrieval.index import DenseVector, IndexedChunk
+from retrieval.index import IndexedChunk
 from retrieval.requests import Fusion
 from retrieval.search import Mode, Searcher, SearchRequest
 from tests.support.fixed_generation import FixedGeneration

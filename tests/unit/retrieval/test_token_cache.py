@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retrieval.index import DenseVector
+from retrieval.embedding import DenseVector
 from retrieval.late_interaction import LateInteractionReranker
 from retrieval.reranker import Corpus
 from retrieval.token_cache import TokenCache
