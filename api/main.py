@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 
-from api import metrics, problems
+from api import metrics
 from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
 from api.anonymous import AnonymousBounds, AnonymousLimits
@@ -19,10 +19,11 @@ from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
+from api.openai.elsewhere import offered_instead, speaks_openai
 from api.portal import pages
 from api.portal.cookies import SessionCookie
 from api.problem_schemas import PROBLEMS
-from api.problems import StreamsFullError, TooManyRequestsError
+from api.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
 from api.routes import (
     answers,
@@ -112,7 +113,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Turns(
         settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
     )
-    identify = _admit(app, services)
+    problems = ProblemHandlers(offered_instead, speaks_openai)
+    identify = _admit(app, services, problems)
     problems.install(app)
     for route in (listing, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
@@ -139,7 +141,7 @@ def _slack(services: Services) -> "SlackApp | None":
     return SlackApp(services)
 
 
-def _admit(app: FastAPI, services: Services) -> Identify:
+def _admit(app: FastAPI, services: Services, problems: ProblemHandlers) -> Identify:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
@@ -175,9 +177,9 @@ def _admit(app: FastAPI, services: Services) -> Identify:
     app.add_middleware(AnonymousBounds, limits=_anonymous_limits(settings))
     app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
     app.add_middleware(HeadBounds, requests_at_once=settings.open_requests)
-    app.add_middleware(Refusals)
+    app.add_middleware(Refusals, problems=problems)
     app.add_middleware(Measured)
-    app.add_middleware(RequestContext, leaving=lambda: not services.accepting)
+    app.add_middleware(RequestContext, problems=problems, leaving=lambda: not services.accepting)
     return identify
 
 

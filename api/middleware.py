@@ -10,10 +10,9 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
 from api.admission import CALLER
 from api.answer_events import CLIENT_CLOSED_REQUEST
-from api.problems import ServiceBusyError
+from api.problems import ProblemHandlers, ServiceBusyError, internal
 from ingest.audit import Actor, ActorKind, acting
 from ingest.errors import LeadlineError
 from ingest.identity import Principal
@@ -37,8 +36,9 @@ class RequestContext:
     longer than `LEADLINE_DRAIN_SECONDS` is answered with 503 or, if its answer has begun, broken off.
     """
 
-    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, app: ASGIApp, problems: ProblemHandlers, leaving: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._problems = problems
         self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class RequestContext:
                 if status:
                     raise  # half an answer is out: the connection must break, not end as if complete
                 request = Request(scope)
-                await problems.response(request, problems.internal(request_id))(scope, receive, answer)
+                await self._problems.response(request, internal(request_id))(scope, receive, answer)
             finally:
                 _log(scope, status, begun)
 
@@ -89,14 +89,15 @@ class RequestContext:
             # uvicorn would log the cancellation as a defect, with its traceback, and answer 500.
             log.warning("response broken off", path=scope["path"], reason="the service stops", **_who(scope))
             if not has_begun():
-                await problems.of(Request(scope), ServiceBusyError(_STOPPED))(scope, receive, send)
+                await self._problems.of(Request(scope), ServiceBusyError(_STOPPED))(scope, receive, send)
 
 
 class Refusals:
     """Answers with a problem what a wrapper inside of it refuses; the application translates its own errors."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, problems: ProblemHandlers) -> None:
         self._app = app
+        self._problems = problems
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -111,7 +112,7 @@ class Refusals:
         except LeadlineError as error:
             if begun:
                 raise
-            await problems.of(Request(scope), error)(scope, receive, send)
+            await self._problems.of(Request(scope), error)(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:

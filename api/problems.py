@@ -1,7 +1,7 @@
 """Turns every error a client can get into an RFC 9457 problem, by one table from our exceptions to status codes."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.openai.elsewhere import offered_instead, speaks_openai
 from api.outbound import sendable
 from api.quota_schemas import QuotaOut
 from ingest import errors as ingest
@@ -309,36 +308,57 @@ def problem(error: LeadlineError) -> dict[str, Any]:
     return body
 
 
-def install(app: FastAPI) -> None:
-    """Make the application answer every error with a problem."""
+class ProblemHandlers:
+    """Answers requests with problems.
 
-    @app.exception_handler(LeadlineError)
-    async def ours(request: Request, error: LeadlineError) -> JSONResponse:
-        return of(request, error)
+    `offered_instead` returns a hint for a path of another API, and an empty string for any other path. `speaks_openai`
+    is true for a path whose clients read errors in OpenAI's form.
+    """
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        where = wrong_members(error.errors())
-        hint = f"Correct the named fields; /docs describes each. {offered_instead(request.url.path)}".strip()
-        body = _plain(422, "invalid_request", sentence_of(where), hint)
-        return response(request, {**body, "errors": where})
+    def __init__(self, offered_instead: Callable[[str], str], speaks_openai: Callable[[str], bool]) -> None:
+        self._offered_instead = offered_instead
+        self._speaks_openai = speaks_openai
 
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        detail, hint = f"{str(error.detail).rstrip('.')}.", ""
-        if error.status_code in (404, 405):
-            hint = offered_instead(request.url.path) or "See /docs for what this service answers."
-        return response(request, _plain(error.status_code, code, detail, hint), dict(error.headers or {}))
+    def install(self, app: FastAPI) -> None:
+        """Make the application answer every error with a problem."""
 
+        @app.exception_handler(LeadlineError)
+        async def ours(request: Request, error: LeadlineError) -> JSONResponse:
+            return self.of(request, error)
 
-def of(request: Request, error: LeadlineError) -> JSONResponse:
-    """Return an error of ours as the answer to a request."""
-    headers = _headers(error)
-    metadata = getattr(request.app.state, "mcp_metadata", None)
-    if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
-        headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'  # leads a client to the identity provider
-    return response(request, problem(error), headers)
+        @app.exception_handler(RequestValidationError)
+        async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+            where = wrong_members(error.errors())
+            instead = self._offered_instead(request.url.path)
+            hint = f"Correct the named fields; /docs describes each. {instead}".strip()
+            body = _plain(422, "invalid_request", sentence_of(where), hint)
+            return self.response(request, {**body, "errors": where})
+
+        @app.exception_handler(HTTPException)
+        async def http(request: Request, error: HTTPException) -> JSONResponse:
+            code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+            detail, hint = f"{str(error.detail).rstrip('.')}.", ""
+            if error.status_code in (404, 405):
+                hint = self._offered_instead(request.url.path) or "See /docs for what this service answers."
+            return self.response(request, _plain(error.status_code, code, detail, hint), dict(error.headers or {}))
+
+    def of(self, request: Request, error: LeadlineError) -> JSONResponse:
+        """Return an error of ours as the answer to a request."""
+        headers = _headers(error)
+        metadata = getattr(request.app.state, "mcp_metadata", None)
+        if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
+            headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'  # leads a client to the identity provider
+        return self.response(request, problem(error), headers)
+
+    def response(
+        self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
+        """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
+        members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
+        if self._speaks_openai(request.url.path):
+            members["error"] = openai_error(body)
+        spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
+        return JSONResponse(sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def internal(request_id: str) -> dict[str, Any]:
@@ -346,15 +366,6 @@ def internal(request_id: str) -> dict[str, Any]:
     return _plain(
         500, "internal_error", "Leadline failed on this request.", f"Report it with the request id {request_id}."
     )
-
-
-def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a problem as the answer to a request; clients of OpenAI's protocols find theirs in a member of it."""
-    members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
-    if speaks_openai(request.url.path):
-        members["error"] = openai_error(body)
-    spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
-    return JSONResponse(sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def openai_error(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from api.middleware import RequestContext
+from api.openai.elsewhere import offered_instead, speaks_openai
+from api.problems import ProblemHandlers
+
+PROBLEMS = ProblemHandlers(offered_instead, speaks_openai)
 
 
 def test_a_client_that_goes_away_while_it_sends_is_no_failure_of_the_service() -> None:
@@ -27,7 +31,7 @@ def test_a_client_that_goes_away_while_it_sends_is_no_failure_of_the_service() -
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/v1/documents", "headers": []}
     with capture_logs() as logged:
-        asyncio.run(RequestContext(reading)(scope, gone, send))
+        asyncio.run(RequestContext(reading, PROBLEMS)(scope, gone, send))
     assert [(each["event"], each["log_level"], each["status"]) for each in logged] == [("request", "info", 499)]
     assert sent == []
 
@@ -41,7 +45,7 @@ def test_a_status_is_a_number_in_the_log_whoever_sends_it() -> None:
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": []}
     with capture_logs() as logged:
-        asyncio.run(RequestContext(Response(status_code=HTTPStatus.ACCEPTED))(scope, receive, send))
+        asyncio.run(RequestContext(Response(status_code=HTTPStatus.ACCEPTED), PROBLEMS)(scope, receive, send))
     assert repr(logged[0]["status"]) == "202"
 
 
@@ -59,7 +63,7 @@ def _run_cancelled(*, leaving: bool) -> list[Message]:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/v1/answers", "headers": [], "app": FastAPI()}
-    asyncio.run(RequestContext(_cancelled, leaving=lambda: leaving)(scope, receive, send))
+    asyncio.run(RequestContext(_cancelled, PROBLEMS, leaving=lambda: leaving)(scope, receive, send))
     return sent
 
 

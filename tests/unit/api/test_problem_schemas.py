@@ -7,8 +7,9 @@ import pytest
 from fastapi import Request
 
 from api.main import create_app
+from api.openai.elsewhere import offered_instead, speaks_openai
 from api.problem_schemas import ProblemOut
-from api.problems import MEDIA_TYPE, problem, response
+from api.problems import MEDIA_TYPE, ProblemHandlers, problem
 from api.services import Services
 from api.settings import Settings
 from ingest.errors import RunNotFoundError
@@ -40,6 +41,7 @@ def test_what_succeeds_is_described_as_before(paths: dict[str, Any]) -> None:
 
 def test_a_problem_has_the_members_that_are_described() -> None:
     request = Request({"type": "http", "path": "/v1/runs/x", "headers": [], "query_string": b"", "server": ("h", 80)})
-    sent = response(request, problem(RunNotFoundError("There is no such run.")))
+    handlers = ProblemHandlers(offered_instead, speaks_openai)
+    sent = handlers.response(request, problem(RunNotFoundError("There is no such run.")))
     found = ProblemOut.model_validate_json(bytes(sent.body))
     assert (found.status, found.code) == (404, "run_not_found")
