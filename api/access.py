@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.admission import CALLER, PLACE
+from api.admission import PLACE
 from api.answer_threads import AnswerThreads
+from api.middleware import CALLER
 from api.problems import ScopeMissingError, UnauthorizedError
 from api.services import Services
 from api.threads import Threads

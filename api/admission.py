@@ -12,13 +12,14 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.bounds import brings_files
+from api.middleware import CALLER
 from api.portal.cookies import SessionCookie, require_own
 from api.problems import UnauthorizedError
 from api.turns import Turns
 from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
 
-CALLER, PLACE, SESSION = "leadline.caller", "leadline.place", "leadline.session"
+PLACE, SESSION = "leadline.place", "leadline.session"
 # Finds the caller again, by the credential of the request, for what stays open: `api.current_caller`.
 FIND_CALLER = "leadline.find_caller"
 

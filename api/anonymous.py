@@ -15,8 +15,8 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.addresses import client_key
-from api.admission import CALLER
 from api.bounds import is_health
+from api.middleware import CALLER
 from api.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 
 # A sign-in carries a key or token of up to 16,384 characters in JSON; nothing else without a key has a body.

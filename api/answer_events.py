@@ -21,7 +21,7 @@ from api import sse
 from api.answer_schemas import AnswerOut
 from api.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.event_schemas import ANSWER_EVENTS
-from api.problems import internal, problem
+from api.problems import CLIENT_CLOSED_REQUEST, internal, problem
 from ingest.errors import LeadlineError
 from rlm.answers import Answer, as_json
 from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
@@ -30,8 +30,6 @@ from rlm.runs.bodies import cell_body
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
-# Only the log shows it; the name is nginx's.
-CLIENT_CLOSED_REQUEST = 499
 
 _Result = TypeVar("_Result")
 # Starts a thread that makes a stream's events.

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, computed_field, model_validator
 
 from api.answer_forms import Form
-from api.schemas import Wire
+from api.wire import Wire
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
 from ingest.identity import Principal

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from api.schemas import Wire, instant
+from api.wire import Wire, instant
 from ingest.audit import ActorKind, AuditEntry, Verification
 
 

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from api.schemas import Reason, Wire, instant
+from api.schemas import Reason
+from api.wire import Wire, instant
 from ingest.batches import BatchFailure, BatchProgress, BatchState
 from ingest.documents import JobKind, VersionState
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from api.schemas import Wire, instant
+from api.wire import Wire, instant
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
 from ingest.identity import Principal, Role

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
-from api.schemas import Wire
+from api.wire import Wire
 from ingest.layout import Layout
 from ingest.tables import ColumnType, RecordTable, Row
 from rlm.answers import as_json

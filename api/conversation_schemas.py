@@ -6,7 +6,7 @@ from typing import Any
 
 from api.answer_schemas import AnswerOut
 from api.feedback_schemas import FeedbackOut
-from api.schemas import Wire, instant
+from api.wire import Wire, instant
 from ingest.conversations import Conversation, KeptAnswer
 
 

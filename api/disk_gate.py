@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admission import CALLER
+from api.middleware import CALLER
 from ingest.ballast import Ballast
 from ingest.errors import StorageFullError
 

@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission import CALLER, credential
+from api.admission import credential
 from api.bounds import brings_files
+from api.middleware import CALLER
 from api.threads import Threads
 from ingest.catalog.idempotency import LEASE_SECONDS, Claim, IdempotencyKeys
 from ingest.errors import IdempotencyKeyReusedError, InputError, LeadlineError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
-from api.schemas import Wire, instant
+from api.wire import Wire, instant
 from ingest.identity import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
 
 if TYPE_CHECKING:

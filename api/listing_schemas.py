@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
-from api.schemas import Reason, Wire, instant
+from api.schemas import Reason
+from api.wire import Wire, instant
 from ingest.documents import IN_PROGRESS, Document, Version, VersionState
 from ingest.listing import DocumentFilter, ListTotal
 from ingest.metadata import MAX_READERS

@@ -10,15 +10,15 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission import CALLER
-from api.answer_events import CLIENT_CLOSED_REQUEST
-from api.problems import ProblemHandlers, ServiceBusyError, internal
+from api.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, internal
 from ingest.audit import Actor, ActorKind, acting
 from ingest.errors import LeadlineError
 from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
 
+# The key of an ASGI scope under which `api.admission.Authentication` puts the caller.
+CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED = "The service stopped before the answer was ready."
 _NOBODY = Actor(ActorKind.NOBODY)  # until the key was checked

@@ -5,8 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from api.problems import MEDIA_TYPE
-from api.quota_schemas import QuotaOut
-from api.schemas import Wire
+from api.wire import QuotaOut, Wire
 
 
 class ProblemOut(Wire):

@@ -10,8 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.outbound import sendable
-from api.quota_schemas import QuotaOut
+from api.wire import QuotaOut, sendable
 from ingest import errors as ingest
 from ingest import quotas
 from ingest.errors import InputError, LeadlineError
@@ -25,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
+# Only the log shows it; the name is nginx's.
+CLIENT_CLOSED_REQUEST = 499
 _BUSY_SECONDS = 5
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.

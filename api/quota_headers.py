@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission import CALLER
+from api.middleware import CALLER
 from ingest.identity import Principal
 from ingest.quotas import NANODOLLARS, Quota, Standing
 

@@ -1,40 +1,12 @@
 """Quotas and usage on the wire."""
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from api.schemas import Wire, instant
-from ingest.quotas import NANODOLLARS, Quota, Standing, UsageDay
-
-
-class QuotaOut(Wire):
-    """A quota of the `tenant` or of the `key`, and what is `left` of it. Dollars are dollars.
-
-    `used` includes what answers under way have reserved. `renews_at` is when a day or month of UTC begins; null for
-    what is given back instead: places, documents and bytes.
-    """
-
-    quota: Quota
-    of: str
-    limit: float | int
-    used: float | int
-    left: float | int
-    renews_at: datetime | None
-
-    @classmethod
-    def of_standing(cls, standing: Standing) -> "QuotaOut":
-        quota = standing.quota
-        return cls(
-            quota=quota,
-            of=standing.of,
-            limit=quota.number(standing.limit),
-            used=quota.number(standing.used),
-            left=quota.number(standing.left),
-            renews_at=None if standing.renews_at is None else instant(standing.renews_at),
-        )
+from api.wire import QuotaOut, Wire
+from ingest.quotas import NANODOLLARS, Quota, UsageDay
 
 
 class QuotasOut(Wire):

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from api.answer_schemas import AnswerOut, CoverageOut
-from api.schemas import Reason, Wire, instant
+from api.schemas import Reason
+from api.wire import Wire, instant
 from ingest.quotas import NANODOLLARS
 from ingest.runs import Run, RunEvent, RunState
 from rlm.answers import as_json

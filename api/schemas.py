@@ -1,38 +1,16 @@
-"""Documents and totals on the wire: Pydantic models made from the core's records."""
+"""Documents on the wire: Pydantic models made from the core's records."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from api.outbound import sendable
+from api.wire import Wire, instant
 from ingest.documents import Deletion, Document, DocumentChange, VersionState
 from ingest.layout import OmissionKind
 from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
-
-if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
-    from ingest.catalog.catalog import Total
-    from retrieval.query_cache import CacheCounts
-
-
-class Wire(BaseModel):
-    """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed.
-
-    What cannot be sent, because it was stored before it was checked, is replaced.
-    """
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # errors are logged, and values are not
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sendable(cls, members: Any) -> Any:  # noqa: ANN401 - what a model is made from
-        if not isinstance(members, dict):
-            return members
-        # guard: outbound-text
-        return {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
 
 
 class Reason(Wire):
@@ -232,60 +210,3 @@ class DeletionOut(Wire):
             "deleted_at": instant(deletion.deleted_at),
         }
         return cls(**members)
-
-
-class QueryCacheOut(Wire):
-    """The caller's searches since this process started: answered from its query cache, or not."""
-
-    hits: int
-    misses: int
-
-
-class StatusOut(Wire):
-    """How many of the caller's documents are in each state, and sums over all of them as far as they are known.
-
-    `types` counts the documents of each media type, in all collections.
-    """
-
-    documents: dict[VersionState, int]
-    chunks: int
-    chunks_embedded: int
-    tokens: int
-    types: dict[str, int]
-    query_cache: QueryCacheOut
-
-    @classmethod
-    def of(
-        cls, totals: "Mapping[VersionState, Total]", types: "Mapping[str, int]", cache: "CacheCounts"
-    ) -> "StatusOut":
-        return cls(
-            types=types,
-            documents={state: total.documents for state, total in totals.items()},
-            chunks=sum(total.chunks for total in totals.values()),
-            chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
-            tokens=sum(total.tokens for total in totals.values()),
-            query_cache=QueryCacheOut(**asdict(cache)),
-        )
-
-
-class PartOut(Wire):
-    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none.
-
-    `search` is `lost` while the index lacks documents and has to be made again. `copies` is `degraded` while shards of
-    the index have fewer copies than they should: everything works, until another node goes away. `disk` is `full` while
-    uploads are refused.
-    """
-
-    state: str
-
-
-class ReadinessOut(Wire):
-    """Readiness of a process for requests, and the state of each part; details are in the log."""
-
-    status: str
-    parts: dict[str, PartOut]
-
-
-def instant(seconds: float) -> datetime:
-    """Return the instant in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)

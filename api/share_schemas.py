@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from api.conversation_schemas import TurnOut
 from api.run_schemas import RunWithAnswerOut
-from api.schemas import Wire, instant
+from api.wire import Wire, instant
 from ingest.feedback import Share
 
 

@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from api.admission import CALLER
+from api.middleware import CALLER
 
 _NAME_CHARS = 100
 

@@ -55,10 +55,10 @@ if TYPE_CHECKING:
         OmissionOut,
         ProgressOut,
         Reason,
-        StatusOut,
         UploadedOut,
     )
     from api.search_schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
+    from api.status_schemas import StatusOut
 
 __all__ = [
     "ANSWER_EVENTS",
@@ -138,10 +138,9 @@ _NAMES_BY_MODULE = {
     ),
     "api.identity_schemas": "PrincipalOut",
     "api.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
-    "api.schemas": (
-        "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason StatusOut UploadedOut"
-    ),
+    "api.schemas": "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut",
     "api.search_schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
+    "api.status_schemas": "StatusOut",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -9,7 +9,8 @@ from api.answer_schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, Se
 from api.content_schemas import OutlineEntryOut
 from api.openai.annotations import shown_text
 from api.run_schemas import RunWithAnswerOut
-from api.schemas import DocumentOut, Reason, Wire
+from api.schemas import DocumentOut, Reason
+from api.wire import Wire
 from ingest.documents import Document, VersionState
 from ingest.metadata import MAX_READERS
 from ingest.normalize import visible

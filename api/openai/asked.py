@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
 from api.openai.models import ChosenModel
 from api.problems import BadRequestError
-from api.schemas import Wire
+from api.wire import Wire
 from rlm.requests import StrategyName, check_question
 
 _QUESTION_MESSAGES = 1_000

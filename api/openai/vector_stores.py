@@ -6,8 +6,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from api.openai.asked import Lenient
-from api.outbound import sendable
 from api.problems import BadRequestError
+from api.wire import sendable
 from ingest.batches import BatchProgress, BatchState
 from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.collections import Collection

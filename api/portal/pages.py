@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api.access import KeyThreads, Served
-from api.admission import CALLER, SESSION
+from api.admission import SESSION
+from api.middleware import CALLER
 from api.portal import provider
 from api.portal.cookies import SessionCookie, csrf_token
 from api.portal.links import own_address

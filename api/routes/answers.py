@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api import sse
 from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
-from api.answer_events import CLIENT_CLOSED_REQUEST, AnswerEvents
+from api.answer_events import AnswerEvents
 from api.answer_forms import Form
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_work import AnswerWork, begin_run
@@ -18,7 +18,7 @@ from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.estimating import EstimateOut, estimated
 from api.idempotency import ClaimedRequest, claimed
-from api.problems import BadRequestError
+from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.rows_behind import parts_behind, rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services

@@ -21,9 +21,9 @@ from api.content_schemas import (
 )
 from api.cursors import decode_cursor, encode_cursor
 from api.downloads import Original, download
-from api.outbound import sendable_text
 from api.problems import BadRequestError
 from api.services import Services
+from api.wire import sendable_text
 from ingest.documents import Version as StoredVersion
 from ingest.documents import VersionState
 from ingest.errors import DocumentStateError, TableNotFoundError

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.access import Caller, HealthThreads, Served
 from api.problems import STATUS, ApiError
-from api.schemas import PartOut, ReadinessOut, StatusOut
+from api.status_schemas import PartOut, ReadinessOut, StatusOut
 from ingest.errors import LeadlineError
 
 router = APIRouter(tags=["health"])

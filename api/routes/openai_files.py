@@ -12,10 +12,10 @@ from api.access import Caller, Served, UploadThreads, Writer, account_of
 from api.downloads import Original, download
 from api.openai.files import file_object, purpose_of
 from api.openai.pages import ObjectId, Order, listed
-from api.outbound import sendable_text
 from api.problems import BadRequestError
 from api.quota_headers import tell
 from api.services import Services
+from api.wire import sendable_text
 from ingest.documents import JobKind
 from ingest.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
 from ingest.files import StoredFile

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
-from api.answer_events import CLIENT_CLOSED_REQUEST
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections, shown
@@ -33,7 +32,7 @@ from api.openai.responses import (
     searched_by,
     status_of,
 )
-from api.problems import BadRequestError
+from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION
 from ingest.errors import AnswerNotFoundError, RunNotFoundError

@@ -19,8 +19,8 @@ from api.openai.vector_stores import (
     batch_object,
     store_file_object,
 )
-from api.outbound import sendable_text
 from api.services import Services
+from api.wire import sendable_text
 from ingest.batches import BatchProgress
 from ingest.documents import JobKind, ListOrder
 from ingest.errors import BatchNotFoundError, DocumentStateError

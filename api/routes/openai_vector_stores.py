@@ -14,10 +14,10 @@ from api.openai.filters import our_filters
 from api.openai.pages import ObjectId, Order, PageLimit, listed
 from api.openai.store_files import put_all, readable_store
 from api.openai.vector_stores import RankingIn, StoreChangeIn, StoreFileIn, StoreIn, StoreSearchIn, store_object
-from api.outbound import sendable
 from api.problems import BadRequestError
 from api.routes.collections import require_manageable
 from api.services import Services
+from api.wire import sendable
 from ingest.collections import CollectionSettings
 from ingest.documents import JobKind
 from ingest.filters import conditions

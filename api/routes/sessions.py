@@ -14,8 +14,8 @@ from api.identity_schemas import PrincipalOut
 from api.portal.cookies import SessionCookie, csrf_token, require_same_origin
 from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError
-from api.schemas import Wire, instant
 from api.services import Services
+from api.wire import Wire, instant
 from ingest.identity import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])

@@ -16,8 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from api import tus
 from api.access import Served, UploadThreads, Writer, account_of
-from api.answer_events import CLIENT_CLOSED_REQUEST
-from api.problems import BadRequestError, SlowRequestError
+from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
 from api.quota_headers import tell
 from api.services import Services
 from api.threads import Threads

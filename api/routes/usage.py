@@ -15,13 +15,13 @@ from api.quota_schemas import (
     ChannelUsagePage,
     CollectionUsageList,
     CollectionUsageOut,
-    QuotaOut,
     QuotasIn,
     QuotasOut,
     UsageOut,
     UsagePage,
 )
 from api.services import Services
+from api.wire import QuotaOut
 from ingest.identity import Scope
 from ingest.quotas import Account
 

@@ -20,8 +20,8 @@ from api.identity_schemas import (
 )
 from api.portal.links import own_address, own_key, sign_in_link
 from api.routes.keys import require_right
-from api.schemas import instant
 from api.services import Services
+from api.wire import instant
 from ingest.catalog.users import User
 
 router = APIRouter(prefix="/v1", tags=["users"])

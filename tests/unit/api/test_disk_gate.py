@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.admission import CALLER
 from api.disk_gate import DiskGate
+from api.middleware import CALLER
 from ingest.ballast import NEEDED_BYTES, Ballast
 from ingest.errors import StorageFullError
 
