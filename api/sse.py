@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.current_caller import CurrentCaller
 from api.problems import IdentityProviderUnavailableError, problem
 from ingest.errors import CatalogUnavailableError, LeadlineError
 from ingest.identity import Principal
@@ -66,6 +65,13 @@ class State:
         return event(name, self.body, self.id)
 
 
+class Caller(Protocol):
+    """The caller of a stream: `api.current_caller.CurrentCaller`."""
+
+    async def find(self) -> Principal:
+        """Return the principal with its present rights. Raises `LeadlineError` once it may not read the stream."""
+
+
 @dataclass(frozen=True)
 class Followed:
     """`look` reads the state as `caller` may see it then, in a thread; `watch` has a callback called on changes.
@@ -73,7 +79,7 @@ class Followed:
     `going_on` turns false when the process stops.
     """
 
-    caller: CurrentCaller
+    caller: Caller
     look: Callable[[Principal], State]
     watch: Callable[[Callable[[], None]], AbstractContextManager[None]]
     going_on: Callable[[], bool]
