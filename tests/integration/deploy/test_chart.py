@@ -438,19 +438,18 @@ def valkey_secret(objects: list[dict[str, Any]]) -> dict[str, str]:
 
 
 @contextmanager
-def valkey_of_the_chart(objects: list[dict[str, Any]], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """The program that the chart's Valkey pod runs, with the files of its Secret; its last option is the port."""
+def valkey_of_the_chart(objects: list[dict[str, Any]], folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """The program that the chart's Valkey pod runs, with the files of its Secret: its address and its command."""
     (container,) = pods(objects)["demo-valkey"]["spec"]["containers"]
     (mount,) = (each["mountPath"] for each in container["volumeMounts"] if each["name"] == "password")
     for key, content in valkey_secret(objects).items():
         (folder / key).write_text(content)
     options = [each.replace(mount, str(folder)) for each in container["args"][1:]]
-    with subprocess.Popen(
-        [get_binary_path(), *options, "--bind", "127.0.0.1", "--dir", folder, "--port", str(free_port())],
-        stdout=subprocess.DEVNULL,
-    ) as server:
+    port = free_port()
+    command = [str(get_binary_path()), *options, "--bind", "127.0.0.1", "--dir", str(folder), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
-            yield server
+            yield f"127.0.0.1:{port}", command
         finally:
             server.terminate()
 
@@ -461,10 +460,8 @@ def test_valkey_asks_for_a_password_that_only_the_secret_has_and_every_process_g
     assert re.fullmatch(r"[A-Za-z0-9]{32}", secret["password"])
     others = [each for each in made if each["kind"] != "Secret"]
     assert secret["password"] not in json.dumps(others)
-    with valkey_of_the_chart(made, tmp_path) as server:
-        command = Path(f"/proc/{server.pid}/cmdline").read_text()
-        assert secret["password"] not in command
-        address = f"127.0.0.1:{command.strip(chr(0)).rpartition(chr(0))[2]}"
+    with valkey_of_the_chart(made, tmp_path) as (address, command):
+        assert secret["password"] not in " ".join(command)
         with_password = secret["LEADLINE_REDIS_URL"].replace("demo-valkey:6379", address)
         with Redis.from_url(with_password, retry=Retry(ConstantBackoff(0.1), 300)) as client:
             assert client.ping()
