@@ -12,7 +12,7 @@ from ingest.parsing import confinement
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_MMAP, _OPENAT, _KILL_CALL, _FCNTL = (9, 222), (257, 56), (62, 129), (72, 25)
+_MMAP, _OPENAT, _KILL_CALL, _FCNTL, _SET_AFFINITY = (9, 222), (257, 56), (62, 129), (72, 25), (203, 122)
 # memfd_create, modify_ldt, vmsplice, splice, socket, execve, ptrace, userfaultfd, bpf, pipe2, mkdirat, unlinkat
 _OLD_CALLS = {
     "x86_64": (319, 154, 278, 275, 41, 59, 101, 323, 321, 293, 258, 263),
@@ -67,5 +67,7 @@ def test_calls_that_parsers_make_are_allowed_with_the_arguments_that_they_use(ma
     assert _decide(machine, _OPENAT[place], 0, 0, os.O_TMPFILE | os.O_WRONLY) == _EPERM
     assert _decide(machine, _KILL_CALL[place], os.getpid()) == _ALLOW
     assert _decide(machine, _KILL_CALL[place], os.getppid()) == _EPERM
+    assert _decide(machine, _SET_AFFINITY[place], 0) == _ALLOW
+    assert _decide(machine, _SET_AFFINITY[place], os.getppid()) == _EPERM  # Linux lets equals do so
     assert _decide(machine, _FCNTL[place], 0, 3) == _ALLOW  # F_GETFL
     assert _decide(machine, _FCNTL[place], 0, 8, os.getppid()) == _EPERM  # F_SETOWN
