@@ -22,8 +22,8 @@ from api.asking import Asking
 from api.current_caller import AnswersCaller, CurrentCaller
 from api.quota_headers import tell
 from api.services import Services
-from ingest.documents import JobKind
 from ingest.identity import Principal, Scope
+from ingest.job_records import JobKind
 from ingest.runs import Run, RunRequest
 from rlm.answers import Answer
 from rlm.estimates import unasked

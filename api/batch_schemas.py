@@ -8,7 +8,8 @@ from pydantic import Field
 from api.schemas import Reason
 from api.wire import Wire, instant
 from ingest.batches import BatchFailure, BatchProgress, BatchState
-from ingest.documents import JobKind, VersionState
+from ingest.documents import VersionState
+from ingest.job_records import JobKind
 
 
 class BatchIn(Wire):

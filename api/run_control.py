@@ -6,8 +6,8 @@ from typing import Any
 from api.problems import BadRequestError
 from api.run_schemas import MoreIn
 from api.services import Services
-from ingest.documents import JobKind
 from ingest.identity import Principal
+from ingest.job_records import JobKind
 from ingest.quotas import Account
 from ingest.runs import Resumption, Run, to_finish
 from rlm.llm.budgets import Limits

@@ -8,9 +8,9 @@ from api.conversation_schemas import TurnOut
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
 from ingest.conversations import KeptAnswer
-from ingest.documents import Failure
 from ingest.feedback import Share
 from ingest.identity import Principal
+from ingest.job_records import Failure
 from ingest.runs import Run
 
 _FAILED = "The reason is withheld: a document of the run is closed to you."

@@ -15,10 +15,10 @@ from api.access import Writer
 from api.problems import TUS_VERSION as VERSION
 from api.problems import ApiError, BadRequestError
 from ingest.catalog.uploads import PartialUpload
-from ingest.documents import Priority
 from ingest.identity import Principal
 from ingest.inbound import check_text
 from ingest.intake import UploadRequest
+from ingest.job_records import Priority
 
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
+from ingest.documents import IN_PROGRESS, VersionState
+from ingest.job_records import Failure, JobKind
 
 _BEFORE_SEARCHABLE = frozenset(
     {VersionState.ACCEPTED, VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING}

@@ -1,13 +1,14 @@
-"""Records of documents, versions and jobs, their states, and ids that come from content."""
+"""Records of documents and versions, their states, and ids that come from content."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 from ingest.digests import Digest
 from ingest.entries import Entry
+from ingest.job_records import Failure, Job
 from ingest.layout import Omission
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
@@ -41,56 +42,6 @@ COLLECTABLE_STATES = frozenset(
 IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY}
 
 
-class JobKind(StrEnum):
-    """The kinds of work for workers.
-
-    `ingest` makes a version searchable, `embed` gives it vectors, `collect` removes what a withdrawn version left,
-    `reembed` puts a version into another generation of the index, and `run` answers a question in the background. The
-    job of a run has the run's id as its document's and its version's id.
-    """
-
-    INGEST = "ingest"
-    EMBED = "embed"
-    COLLECT = "collect"
-    RUN = "run"
-    REEMBED = "reembed"
-
-
-class Lane(StrEnum):
-    """The line in which a job waits among those of its kind, by the time that it takes.
-
-    `quick` jobs are of small documents and are claimed together. A `large` job is claimed by itself, in turn with its
-    tenant's quick ones. A job whose first try took too long is `slow`: it waits for a worker that nobody else needs, or
-    for the turn of this lane.
-    """
-
-    QUICK = "quick"
-    LARGE = "large"
-    SLOW = "slow"
-
-
-ALL_LANES = frozenset(Lane)
-FIRST_TRIES = frozenset({Lane.QUICK, Lane.LARGE})
-
-# A document with a larger file is `large`, and so is one of more chunks for the job that embeds it.
-QUICK_BYTES = 256 * 1024
-QUICK_CHUNKS = 128
-
-
-def ingest_lane(size_bytes: int) -> Lane:
-    """Return the lane for a new document with a file of this size."""
-    return Lane.LARGE if size_bytes > QUICK_BYTES else Lane.QUICK
-
-
-def embed_lane(chunks: int) -> Lane:
-    """Return the lane for the embedding of a document with so many chunks."""
-    return Lane.LARGE if chunks > QUICK_CHUNKS else Lane.QUICK
-
-
-# Jobs that make a version: when one fails, so does the version.
-MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
-
-
 class ListOrder(StrEnum):
     """The order of a listing of documents: by arrival, title or name, size, or state; `-` turns it around.
 
@@ -106,26 +57,6 @@ class ListOrder(StrEnum):
     SIZE_DOWN = "-size"
     STATE = "state"
     STATE_DOWN = "-state"
-
-
-class Priority(IntEnum):
-    """The order among a tenant's own jobs; other tenants are not affected."""
-
-    BULK = 0
-    INTERACTIVE = 10
-
-
-# As requests name them.
-PRIORITIES = {each.name.lower(): each for each in Priority}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a version failed: a stable code, what happened, and what to do next."""
-
-    code: str
-    detail: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -236,26 +167,6 @@ class Deletion:
     replies_removed: int = 0
     # Documents that were deleted with it, as its entries.
     entries: int = 0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
-
-    `generation` is the generation of the index that the job writes to; its state must be the same at the commit.
-    `trace` is the span in which the job was queued (`ingest.tracing.traceparent`).
-    """
-
-    id: int
-    kind: JobKind
-    tenant_id: str
-    document_id: str
-    version_id: str
-    attempt: int
-    fence: int
-    generation: int = 0
-    lane: Lane = Lane.QUICK
-    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.document_scope import Readers
 from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
-from ingest.documents import Failure, Priority, VersionState
+from ingest.documents import VersionState
 from ingest.errors import (
     BacklogFullError,
     BatchNotFoundError,
@@ -32,6 +32,7 @@ from ingest.faultpoints import reach
 from ingest.files import StoredFile
 from ingest.identity import OPEN, CollectionAccess
 from ingest.inbound import check_metadata, check_text
+from ingest.job_records import Failure, Priority
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS

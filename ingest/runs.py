@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ingest.documents import Failure
+from ingest.job_records import Failure
 from ingest.quotas import Account
 
 _FINISHING_SECONDS = 30.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.documents import Failure
+from ingest.job_records import Failure
 
 NOTHING_SAID = Failure("", "")
 

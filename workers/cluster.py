@@ -13,8 +13,8 @@ import structlog
 
 from ingest.blob_stores import open_blobs
 from ingest.catalog.jobs import Jobs
-from ingest.documents import JobKind, Lane
 from ingest.faultpoints import reach
+from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom

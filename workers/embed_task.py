@@ -6,9 +6,10 @@ Every stage may be done twice: it writes first and commits under the job's fence
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ingest.documents import EmbedReport, Job, JobKind, VersionState
+from ingest.documents import EmbedReport, VersionState
 from ingest.errors import LeaseLostError
 from ingest.faultpoints import reach
+from ingest.job_records import Job, JobKind
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexWriter
 from workers.vectors import Portion, VectorWriter, Written

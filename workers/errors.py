@@ -2,7 +2,6 @@
 
 from enum import Enum
 
-from ingest.documents import Failure, JobKind
 from ingest.errors import (
     BlobStoreError,
     CatalogUnavailableError,
@@ -20,6 +19,7 @@ from ingest.errors import (
     UploadError,
     VersionInUseError,
 )
+from ingest.job_records import Failure, JobKind
 from ingest.parsing.errors import ParseError
 from retrieval.errors import (
     EncoderUnavailableError,

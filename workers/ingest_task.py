@@ -16,10 +16,11 @@ from typing import BinaryIO
 from ingest.chunking import chunk_text, left_out_rows
 from ingest.chunks import Chunk
 from ingest.digests import Digest, version_of
-from ingest.documents import QUICK_BYTES, Document, IngestReport, Job, Version, VersionState
+from ingest.documents import Document, IngestReport, Version, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
+from ingest.job_records import QUICK_BYTES, Job
 from ingest.originals import require_uploaded_bytes
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked

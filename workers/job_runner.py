@@ -11,9 +11,9 @@ import structlog
 from opentelemetry.trace import Span, SpanKind
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
 from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.faultpoints import reach
+from ingest.job_records import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
 from ingest.tracing import span
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask

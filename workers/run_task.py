@@ -12,9 +12,9 @@ import structlog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
-from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
+from ingest.job_records import Job
 from ingest.quotas import nanodollars
 from ingest.runs import Entry, Run, Spent
 from ingest.works import UsedVersions

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Job, Lane
 from ingest.errors import CatalogUnavailableError
+from ingest.job_records import Job, Lane
 from workers.worker_deps import Stopping
 
 FIRST_TRY_SECONDS = 10.0

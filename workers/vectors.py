@@ -14,8 +14,9 @@ import numpy as np
 
 from ingest.catalog.catalog import Catalog
 from ingest.chunks import Chunk, context_line
-from ingest.documents import Document, JobKind, Version, chunk_id
+from ingest.documents import Document, Version, chunk_id
 from ingest.faultpoints import reach
+from ingest.job_records import JobKind
 from ingest.layout import Layout
 from ingest.texts import Texts, byte_spans
 from ingest.tracing import span

@@ -20,9 +20,10 @@ from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, do
 from api.problems import problem
 from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
-from ingest.documents import DocumentChange, JobKind, ListOrder, Priority
+from ingest.documents import DocumentChange, ListOrder
 from ingest.errors import DocumentNotFoundError, LeadlineError
 from ingest.identity import Principal
+from ingest.job_records import JobKind, Priority
 from ingest.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.metadata import require_readers
 

@@ -22,9 +22,10 @@ from api.openai.vector_stores import (
 from api.services import Services
 from api.wire import sendable_text
 from ingest.batches import BatchProgress
-from ingest.documents import JobKind, ListOrder
+from ingest.documents import ListOrder
 from ingest.errors import BatchNotFoundError, DocumentStateError
 from ingest.identity import Principal
+from ingest.job_records import JobKind
 from ingest.listing import DocumentFilter, ListPlace
 from ingest.metadata import require_metadata
 

@@ -19,9 +19,9 @@ from api.routes.collections import require_manageable
 from api.services import Services
 from api.wire import sendable
 from ingest.collections import CollectionSettings
-from ingest.documents import JobKind
 from ingest.filters import conditions
 from ingest.identity import Principal, Scope
+from ingest.job_records import JobKind
 from ingest.metadata import require_metadata
 from retrieval.requests import Also, Mode, Rewrite, SearchRequest
 from retrieval.rewriting import RewritingSearcher

@@ -27,7 +27,7 @@ from api.slack.notice import Notice
 from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
-from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
+from ingest.documents import IN_PROGRESS, VersionState
 from ingest.errors import (
     CatalogUnavailableError,
     DocumentNotFoundError,
@@ -38,6 +38,7 @@ from ingest.errors import (
 from ingest.faultpoints import reach
 from ingest.identity import SLACK_KEY, Principal
 from ingest.intake import TEMPORARY, UploadRequest
+from ingest.job_records import Failure, JobKind
 from ingest.quotas import StorageQuotaExceededError
 from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState

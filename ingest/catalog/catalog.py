@@ -53,7 +53,6 @@ from ingest.documents import (
     Deletion,
     Document,
     DocumentChange,
-    Job,
     Version,
     VersionState,
 )
@@ -61,6 +60,7 @@ from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import Conditions
 from ingest.identity import Principal
+from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.quotas import Account

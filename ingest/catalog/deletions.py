@@ -17,8 +17,9 @@ from ingest.catalog.records import Deleted, contained, read_document, version_of
 from ingest.catalog.tables import deletions, document_attributes, documents, jobs, metadata, versions
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
-from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
+from ingest.documents import Deletion, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
+from ingest.job_records import JobKind
 from ingest.webhooks import EventType
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.

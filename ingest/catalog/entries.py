@@ -28,8 +28,9 @@ from ingest.catalog.quotas import Rules
 from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
 from ingest.catalog.tables import documents, staged_entries, versions
 from ingest.catalog.versions import replace_document, version_row
-from ingest.documents import Document, Job, JobKind, Priority, Version, VersionState, entry_id, ingest_lane, version_id
+from ingest.documents import Document, Version, VersionState, entry_id, version_id
 from ingest.entries import Entry
+from ingest.job_records import Job, JobKind, Priority, ingest_lane
 from ingest.layout import Omission, OmissionKind
 from ingest.layout_json import omissions_json
 from ingest.quotas import Account, StorageQuotaExceededError

@@ -9,8 +9,9 @@ from sqlalchemy import Engine, Row, Select, delete, func, select
 
 from ingest.catalog.database import portions, read, upsert, write
 from ingest.catalog.tables import documents, index_copies, index_states, jobs, versions
-from ingest.documents import JobKind, VersionState
+from ingest.documents import VersionState
 from ingest.generations import CopiesState, IndexState, SearchableVersion
+from ingest.job_records import JobKind
 
 _UNFINISHED = ("queued", "running")
 

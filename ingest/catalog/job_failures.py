@@ -11,7 +11,8 @@ from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.outbox import publish
 from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, versions
-from ingest.documents import MAKING, Failure, Job, JobKind, VersionState
+from ingest.documents import VersionState
+from ingest.job_records import MAKING, Failure, Job, JobKind
 from ingest.runs import RunState
 from ingest.webhooks import EventType
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, s
 from ingest.catalog.database import clock, put, upsert
 from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
 from ingest.catalog.tables import jobs, pauses, turns
-from ingest.documents import ALL_LANES, Job, JobKind, Lane, Priority
+from ingest.job_records import ALL_LANES, Job, JobKind, Lane, Priority
 from ingest.tracing import traceparent
 
 # A job that was running so often when its process was killed is taken for the cause.

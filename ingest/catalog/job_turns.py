@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from ingest.catalog.database import clock
 from ingest.catalog.tables import jobs, tenants, turns, versions
-from ingest.documents import Job, JobKind, Lane, Priority
+from ingest.job_records import Job, JobKind, Lane, Priority
 
 # Kinds whose jobs wait in lanes, and the one whose jobs may become slow.
 _WITH_LANES = frozenset({JobKind.INGEST, JobKind.EMBED})

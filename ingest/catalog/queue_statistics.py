@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tu
 from ingest.catalog.database import upsert
 from ingest.catalog.job_turns import tenants_in_turn
 from ingest.catalog.tables import jobs, paces, pauses, versions
-from ingest.documents import IN_PROGRESS, Document, Job, JobKind, Lane
+from ingest.documents import IN_PROGRESS, Document
+from ingest.job_records import Job, JobKind, Lane
 from ingest.progress import Pace, Progress, Queue, Turn, progress_of
 
 _SLOT_SECONDS = 5

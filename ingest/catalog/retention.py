@@ -26,7 +26,7 @@ from ingest.catalog.tables import (
     webhook_deliveries,
     work_versions,
 )
-from ingest.documents import JobKind
+from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import to_finish
 from ingest.works import ROUTE

@@ -32,9 +32,9 @@ from ingest.catalog.tables import (
     tenants,
     users,
 )
-from ingest.documents import JobKind
 from ingest.errors import LeaseLostError
 from ingest.identity import SLACK_KEY, Principal, Scope
+from ingest.job_records import JobKind
 from ingest.runs import RunState
 from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES

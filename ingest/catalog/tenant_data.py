@@ -29,8 +29,8 @@ from ingest.catalog.tables import (
     webhooks,
 )
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
-from ingest.documents import JobKind
 from ingest.errors import TenantNotFoundError
+from ingest.job_records import JobKind
 from ingest.runs import RunState
 from ingest.tenant_export import ExportedOriginal, write_export
 

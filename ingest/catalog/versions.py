@@ -39,16 +39,14 @@ from ingest.documents import (
     DocumentChange,
     EmbedReport,
     IngestReport,
-    Job,
-    JobKind,
     Version,
     VersionState,
     document_id,
-    ingest_lane,
     version_id,
 )
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.identity import Principal
+from ingest.job_records import Job, JobKind, ingest_lane
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 from ingest.webhooks import EventType

@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.documents import EmbedReport, Failure, JobKind, VersionState
+from ingest.documents import EmbedReport, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
+from ingest.job_records import Failure, JobKind
 from ingest.listing import DocumentFilter
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed

@@ -14,7 +14,7 @@ from ingest.catalog.database import open_database, write
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import audit, audit_chain
-from ingest.documents import JobKind
+from ingest.job_records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once
 from tests.support.postgres import disposed
 

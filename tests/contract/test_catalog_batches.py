@@ -7,8 +7,9 @@ from ingest.batches import Batch, BatchProgress, BatchState
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Failure, JobKind, VersionState
+from ingest.documents import VersionState
 from ingest.errors import BatchNotFoundError, BatchStateError, LeaseLostError
+from ingest.job_records import Failure, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, searchable
 
 BROKEN = Failure("no_text", "It is a scan.", "Run OCR.")

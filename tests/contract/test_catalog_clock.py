@@ -12,7 +12,7 @@ from ingest.catalog.database import now, open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import turns
-from ingest.documents import Failure, JobKind
+from ingest.job_records import Failure, JobKind
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed
 

@@ -15,7 +15,7 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata
 from ingest.catalog.tables import runs as run_rows
-from ingest.documents import JobKind
+from ingest.job_records import JobKind
 from ingest.runs import RunRequest
 from ingest.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable

@@ -9,7 +9,8 @@ from ingest.batches import Batch
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import JobKind, VersionState
+from ingest.documents import VersionState
+from ingest.job_records import JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, searchable, wake
 
 

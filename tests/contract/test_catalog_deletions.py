@@ -8,8 +8,9 @@ from sqlalchemy import Engine, text
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import Deleted
-from ingest.documents import Deletion, JobKind, VersionState
+from ingest.documents import Deletion, VersionState
 from ingest.errors import DocumentNotFoundError
+from ingest.job_records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once, embedded, searchable, wake
 
 

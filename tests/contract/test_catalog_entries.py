@@ -13,9 +13,10 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.tables import staged_entries
-from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, Job, JobKind, VersionState
+from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
+from ingest.job_records import Job, JobKind
 from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.quotas import Account, Quota

@@ -7,8 +7,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Failure, JobKind, VersionState
+from ingest.documents import VersionState
 from ingest.generations import CopiesState, GenerationState, IndexState
+from ingest.job_records import Failure, JobKind
 from tests.support.catalogs import arrive, embedded, finish_ingest, searchable
 
 

@@ -6,8 +6,9 @@ from sqlalchemy import Engine, select
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as job_rows
-from ingest.documents import FIRST_TRIES, QUICK_BYTES, Job, JobKind, Lane, Priority, VersionState
+from ingest.documents import VersionState
 from ingest.errors import LeaseLostError
+from ingest.job_records import FIRST_TRIES, QUICK_BYTES, Job, JobKind, Lane, Priority
 from tests.support.catalogs import accept, finish_ingest, lapse
 
 LARGE = QUICK_BYTES + 1

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.grants import Grants
 from ingest.catalog.jobs import Jobs
-from ingest.documents import DocumentChange, Failure, JobKind, ListOrder, VersionState
+from ingest.documents import DocumentChange, ListOrder, VersionState
 from ingest.identity import Role
+from ingest.job_records import Failure, JobKind
 from ingest.listing import START, DocumentFilter
 from tests.support.catalogs import arrival, arrive, embedded, searchable
 

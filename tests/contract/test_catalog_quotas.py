@@ -21,8 +21,9 @@ from ingest.catalog.quotas import Granted, Quotas, Rules
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import api_keys, documents, stored_content, versions
-from ingest.documents import Document, Failure, JobKind, VersionState
+from ingest.documents import Document, VersionState
 from ingest.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
+from ingest.job_records import Failure, JobKind
 from ingest.quotas import NANODOLLARS, Account, Quota, QuotaExceededError, Spending, StorageQuotaExceededError
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
 from tests.support.catalogs import arrival, at_once, embedded, lapse, searchable

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Document, EmbedReport, Failure, Job, JobKind, VersionState
+from ingest.documents import Document, EmbedReport, VersionState
 from ingest.errors import (
     DocumentNotFoundError,
     DocumentStateError,
@@ -14,6 +14,7 @@ from ingest.errors import (
     LeaseLostError,
     PreconditionFailedError,
 )
+from ingest.job_records import Failure, Job, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, finish_ingest, searchable
 
 REASON = Failure("parser_limit", "Too slow.")

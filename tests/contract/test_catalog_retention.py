@@ -17,8 +17,8 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import work_versions
 from ingest.conversations import KeptAnswer
-from ingest.documents import JobKind
 from ingest.errors import BatchNotFoundError, RunNotFoundError
+from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import Entry, RunRequest, RunState
 from ingest.works import Work

@@ -15,7 +15,6 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import runs as run_rows
-from ingest.documents import Failure, Job, JobKind
 from ingest.errors import (
     IdempotencyKeyReusedError,
     KeyRevokedError,
@@ -27,6 +26,7 @@ from ingest.errors import (
     VersionInUseError,
 )
 from ingest.identity import Scope
+from ingest.job_records import Failure, Job, JobKind
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 

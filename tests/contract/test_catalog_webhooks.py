@@ -25,9 +25,10 @@ from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
 from ingest.catalog.webhooks import Webhooks
 from ingest.conversations import KeptAnswer
-from ingest.documents import EmbedReport, Failure, IngestReport, JobKind
+from ingest.documents import EmbedReport, IngestReport
 from ingest.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.feedback import Rating, Verdict
+from ingest.job_records import Failure, JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest
 from ingest.webhooks import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook

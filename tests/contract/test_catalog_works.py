@@ -16,9 +16,9 @@ from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.conversations import KeptAnswer
-from ingest.documents import Job, JobKind
 from ingest.errors import LeaseLostError, SourceGoneError
 from ingest.feedback import Rating, Verdict
+from ingest.job_records import Job, JobKind
 from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.works import ROUTE, Work

@@ -36,10 +36,11 @@ from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.redaction import Redaction
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
-from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
+from ingest.documents import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.errors import DocumentNotFoundError
 from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
+from ingest.job_records import Job, JobKind
 from ingest.layout import markdown_layout
 from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown

@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.console_logging import configure_logging
 from ingest.catalog.runs import Runs
-from ingest.documents import Job, JobKind
+from ingest.job_records import Job, JobKind
 from ingest.runs import RunRequest
 from tests.support.service import running
 from tests.support.worker_fixture import WorkerFixture, no

@@ -16,9 +16,10 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.listing_rows import listing_query, listing_row
 from ingest.catalog.tables import document_listing
 from ingest.catalog.tables import jobs as jobs_table
-from ingest.documents import Document, EmbedReport, IngestReport, Job, JobKind, Priority
+from ingest.documents import Document, EmbedReport, IngestReport
 from ingest.errors import LeaseLostError
 from ingest.files import StoredFile
+from ingest.job_records import Job, JobKind, Priority
 
 
 def migrated_sqlite(path: Path) -> str:

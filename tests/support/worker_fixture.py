@@ -10,8 +10,9 @@ from ingest.catalog.database import open_database
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
-from ingest.documents import Document, JobKind, VersionState
+from ingest.documents import Document, VersionState
 from ingest.intake import Intake, Replaces, UploadRequest
+from ingest.job_records import JobKind
 from ingest.layout import markdown_layout
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from ingest.documents import JobKind
+from ingest.job_records import JobKind
 
 LOOK = "leadline.look"
 SWEEP = "leadline.sweep"

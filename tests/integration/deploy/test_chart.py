@@ -25,7 +25,7 @@ from api.settings import Settings
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, write
 from ingest.catalog.jobs import RUNS_PER_TENANT, Jobs
-from ingest.documents import Failure, JobKind
+from ingest.job_records import Failure, JobKind
 from tests.support.catalogs import accept, wake
 from tests.support.deployment import (
     API_PATHS,

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingest import faultpoints
-from ingest.documents import Document, JobKind
+from ingest.documents import Document
 from ingest.errors import GenerationChangedError, GenerationStateError
 from ingest.generations import GenerationState
+from ingest.job_records import JobKind
 from retrieval import build
 from retrieval.encoders import Encoders
 from retrieval.errors import IndexMismatchError

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from ingest.catalog.tables import jobs as job_rows
-from ingest.documents import JobKind, VersionState
+from ingest.documents import VersionState
+from ingest.job_records import JobKind
 from retrieval import build
 from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.catalogs import wake

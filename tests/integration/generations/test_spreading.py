@@ -10,8 +10,9 @@ from typing import ClassVar
 import pytest
 from qdrant_client import QdrantClient
 
-from ingest.documents import Document, JobKind
+from ingest.documents import Document
 from ingest.errors import GenerationStateError
+from ingest.job_records import JobKind
 from retrieval import build
 from retrieval.embedding import UNRELATED, Embedded, HashingEmbedder
 from retrieval.generations import IndexStore

@@ -7,9 +7,10 @@ import pytest
 
 from ingest.catalog.batches import Batches
 from ingest.catalog.quotas import Quotas
-from ingest.documents import Document, DocumentChange, JobKind, VersionState
+from ingest.documents import Document, DocumentChange, VersionState
 from ingest.errors import DocumentNotFoundError, StorageFullError
 from ingest.intake import Replaces, UploadRequest
+from ingest.job_records import JobKind
 from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox

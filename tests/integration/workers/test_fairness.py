@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Row, select
 
 from ingest.catalog.tables import jobs
-from ingest.documents import Document, JobKind, Lane, VersionState
+from ingest.documents import Document, VersionState
+from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from tests.support import poison

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import ALL_LANES, Failure, Job, JobKind, Lane, VersionState
+from ingest.documents import VersionState
 from ingest.errors import CatalogUnavailableError
+from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.catalogs import lapse

@@ -6,7 +6,8 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from api.slack.file_messages import Seen, files_message
-from ingest.documents import Document, Failure, Version, VersionState
+from ingest.documents import Document, Version, VersionState
+from ingest.job_records import Failure
 from ingest.layout import Omission, OmissionKind
 from ingest.progress import Progress
 from ingest.slack_files import Audience, FileState, SharedFile

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from ingest.batches import Batch, BatchProgress, BatchState, Tally
 from ingest.catalog.queue_statistics import pace_of
-from ingest.documents import JobKind, Version, VersionState
+from ingest.documents import Version, VersionState
+from ingest.job_records import JobKind
 from ingest.progress import Pace, Queue, Turn, batch_paused, batch_seconds_left, fraction, seconds_left
 
 LIFE = [

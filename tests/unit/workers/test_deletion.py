@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import JobKind, VersionState
+from ingest.documents import VersionState
 from ingest.errors import LeaseLostError
+from ingest.job_records import JobKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.table_store import RecordTables
 from retrieval.errors import IndexUnavailableError

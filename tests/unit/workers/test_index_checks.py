@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import Document, JobKind, VersionState
+from ingest.documents import Document, VersionState
 from ingest.generations import IndexState, SearchableVersion
+from ingest.job_records import JobKind
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import Presence

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import Document, Job, JobKind, VersionState
+from ingest.documents import Document, VersionState
 from ingest.errors import LeaseLostError
+from ingest.job_records import Job, JobKind
 from ingest.layout import Layout, OmissionKind, TableSpan
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument

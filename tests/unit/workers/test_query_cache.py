@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from ingest.catalog.catalog import Catalog
-from ingest.documents import Document, JobKind
+from ingest.documents import Document
 from ingest.errors import LeadlineError
+from ingest.job_records import JobKind
 from retrieval.query_cache import CachedSearcher
 from retrieval.requests import Mode, SearchRequest
 from retrieval.search import Searcher

@@ -12,7 +12,7 @@ from ingest.catalog.jobs import Jobs, pause_seconds
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import runs as run_rows
-from ingest.documents import Job, JobKind
+from ingest.job_records import Job, JobKind
 from ingest.runs import Run, RunRequest, RunState
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingest.chunks import Chunk
-from ingest.documents import Document, JobKind, VersionState
+from ingest.documents import Document, VersionState
 from ingest.intake import UploadRequest
+from ingest.job_records import JobKind
 from ingest.layout import Layout, TableSpan
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder
 from retrieval.generations import OpenGeneration
