@@ -1,4 +1,4 @@
-"""Records of jobs: their kinds, the lanes they wait in, their priorities, and why one failed."""
+"""Records of jobs and queues: kinds of jobs, lanes, priorities, why a job failed, and the pace of a queue."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -92,3 +92,21 @@ class Job:
     generation: int = 0
     lane: Lane = Lane.QUICK
     trace: str | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Jobs that end for a tenant per second of work, and their chunks."""
+
+    jobs_per_second: float
+    chunks_per_second: float
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A tenant's jobs of a kind. `pace` is None if too little was done lately to measure it."""
+
+    queued: int = 0
+    running: int = 0
+    pace: Pace | None = None
+    paused: bool = False

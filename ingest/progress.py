@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.documents import IN_PROGRESS, Version, VersionState
-from ingest.job_records import JobKind
+from ingest.job_records import JobKind, Queue
 
 # Indexing for BM25 takes about a twentieth of the time of an ingest; the rest is embedding.
 _LEXICAL_SHARE = 0.05
@@ -14,24 +14,6 @@ _FRACTIONS = {
     VersionState.CHUNKING: 0.02,
     VersionState.INDEXING: 0.03,
 }
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Jobs that end for a tenant per second of work, and their chunks."""
-
-    jobs_per_second: float
-    chunks_per_second: float
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A tenant's jobs of a kind. `pace` is None if too little was done lately to measure it."""
-
-    queued: int = 0
-    running: int = 0
-    pace: Pace | None = None
-    paused: bool = False
 
 
 @dataclass(frozen=True)

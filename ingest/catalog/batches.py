@@ -24,8 +24,8 @@ from ingest.catalog.versions import cancel_versions
 from ingest.documents import IN_PROGRESS, VersionState
 from ingest.errors import BatchNotFoundError, BatchStateError
 from ingest.feed import Announce, to_nobody
-from ingest.job_records import Failure, JobKind
-from ingest.progress import Queue, batch_paused, batch_seconds_left, fraction
+from ingest.job_records import Failure, JobKind, Queue
+from ingest.progress import batch_paused, batch_seconds_left, fraction
 
 
 class Batches:

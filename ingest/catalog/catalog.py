@@ -23,10 +23,10 @@ from ingest.catalog.database import (
     write,
 )
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
+from ingest.catalog.document_progress import document_progress
 from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.listing import Listing
-from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
     COUNTED_TOKENS,

@@ -12,9 +12,7 @@ from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tu
 from ingest.catalog.database import upsert
 from ingest.catalog.job_turns import tenants_in_turn
 from ingest.catalog.tables import jobs, paces, pauses, versions
-from ingest.documents import IN_PROGRESS, Document
-from ingest.job_records import Job, JobKind, Lane
-from ingest.progress import Pace, Progress, Queue, Turn, progress_of
+from ingest.job_records import Job, JobKind, Lane, Pace, Queue
 
 _SLOT_SECONDS = 5
 _WINDOW_SECONDS = 120
@@ -62,26 +60,6 @@ def _is_before(priority: int, lane: str | None, identifier: int) -> ColumnElemen
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
     own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
     return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
-
-
-def document_progress(connection: Connection, document: Document) -> Progress:
-    """Tell how far a document's latest version is, with its place in the queue and an estimate."""
-    version = document.version
-    if version.state not in IN_PROGRESS:
-        return progress_of(version)
-    row = connection.execute(
-        select(jobs.c.kind, jobs.c.attempt)
-        .where(
-            jobs.c.version_id == version.id,
-            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED]),
-            jobs.c.state.in_(["queued", "running"]),
-        )
-        .order_by(jobs.c.id)
-    ).first()
-    if row is None:  # it has ended meanwhile
-        return progress_of(version)
-    turn = Turn(JobKind(row.kind), row.attempt, position(connection, version.id))
-    return progress_of(version, turn, tenant_queues(connection, document.tenant_id))
 
 
 def tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, Queue]:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from ingest.batches import Batch, BatchProgress, BatchState, Tally
 from ingest.catalog.queue_statistics import pace_of
 from ingest.documents import Version, VersionState
-from ingest.job_records import JobKind
-from ingest.progress import Pace, Queue, Turn, batch_paused, batch_seconds_left, fraction, seconds_left
+from ingest.job_records import JobKind, Pace, Queue
+from ingest.progress import Turn, batch_paused, batch_seconds_left, fraction, seconds_left
 
 LIFE = [
     VersionState.ACCEPTED,
