@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 from ingest.audit import Action
 from ingest.batches import Batch
 from ingest.catalog import deletions
+from ingest.catalog.attributes import meets
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
 from ingest.catalog.database import (
@@ -24,7 +25,7 @@ from ingest.catalog.database import (
 )
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
 from ingest.catalog.document_progress import document_progress
-from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
+from ingest.catalog.document_scope import Readers, closed_collections, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.listing import Listing
 from ingest.catalog.quotas import UNLIMITED, Rules

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
 from ingest.audit import Action
+from ingest.catalog.attributes import write_attributes
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_entries, lock_batches_of
 from ingest.catalog.database import lock_documents, lock_tenant, portions
 from ingest.catalog.deletions import delete_entries
-from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
+from ingest.catalog.document_scope import Readers, open_to, write_readers
 from ingest.catalog.job_queue import queue_jobs
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.quotas import Rules

@@ -24,9 +24,10 @@ from sqlalchemy import (
     update,
 )
 
+from ingest.catalog.attributes import meets
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import json_text, lock_derived, now, portions, read, write
-from ingest.catalog.document_scope import Readers, meets, open_to, owned_by
+from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.keys import current_principal
 from ingest.catalog.outbox import publish
 from ingest.catalog.quota_rows import charge, day_of, settle_run

@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
+from ingest.catalog.attributes import write_attributes
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.digests import record_digests
 from ingest.catalog.document_rights import require_readers_right
-from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
+from ingest.catalog.document_scope import Readers, open_to, write_readers
 from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.listing_rows import relist

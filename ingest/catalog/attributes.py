@@ -1,0 +1,76 @@
+"""Metadata of documents in rows of their own, and conditions in SQL that read them."""
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select
+
+from ingest.catalog.database import portions
+from ingest.catalog.tables import document_attributes, documents
+from ingest.filters import AnyOf, Condition, Conditions, attribute_name, attribute_values
+
+_COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+def meets(tenant_id: str, conditions: Conditions, *, by_document: bool = False) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions on `documents`: the tenant's documents whose metadata meets each of `conditions`.
+
+    Each is a subquery over an index, so its cost grows with the values that it finds; with `by_document` it is asked
+    of each document, which is quicker for a few documents.
+    """
+    for condition in conditions:
+        if isinstance(condition, AnyOf):
+            some = (and_(*meets(tenant_id, each, by_document=by_document)) for each in condition.alternatives)
+            yield or_(*some)
+        else:
+            yield from _meets(tenant_id, condition, by_document)
+
+
+def _meets(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
+    column = document_attributes.c
+
+    def having(values: Select[tuple[str]]) -> ColumnElement[bool]:
+        return (
+            values.where(column.document_id == documents.c.id).exists() if by_document else documents.c.id.in_(values)
+        )
+
+    values = select(column.document_id).where(column.name == attribute_name(condition.attribute))
+    if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
+        values = values.where(column.tenant_id == tenant_id)
+    if condition.none_of:
+        yield ~having(values.where(column.value_key.in_(condition.none_of)))
+    if condition.one_of is not None or condition.bounds:
+        found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
+        for comparison, bound, is_instant in condition.bounds:
+            compared = column.instant if is_instant else column.number
+            found = found.where(_COMPARE[comparison](compared, bound))
+        yield having(found)
+
+
+def write_attributes(
+    connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
+) -> None:
+    """Write the rows that `meets` reads, the same for these documents."""
+    values = list(attribute_values(attributes))
+    for some in portions(identifiers):
+        connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
+        rows = [
+            {
+                "tenant_id": tenant_id,
+                "document_id": identifier,
+                "name": value.name,
+                "value_key": value.key,
+                "number": value.number,
+                "instant": value.instant,
+            }
+            for identifier in some
+            for value in values
+        ]
+        if rows:
+            connection.execute(insert(document_attributes), rows)
