@@ -5,10 +5,7 @@ from pathlib import Path
 from ingest.blob_settings import BlobSettings
 from ingest.blobs import BlobStore, DirectoryBlobs
 from ingest.errors import BlobKeyError, BlobStoreRefusedError
-from ingest.sealing import NoSealRecord, SealRecord
-
-# A note in the folder or bucket that says that files are sealed; without a key they would be read as garbage.
-SEALED_NOTE = "SEALED"
+from ingest.sealing import SEALED_NOTE, NoSealRecord, SealRecord
 
 
 def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:

@@ -21,7 +21,6 @@ from typing import BinaryIO, cast
 
 from cryptography.exceptions import InvalidTag
 
-from ingest.blob_stores import SEALED_NOTE
 from ingest.blobs import BlobStore, Incoming, LocalRoom, blocks_of
 from ingest.errors import BlobChangedError, BlobKeyError
 from ingest.keyring import KeyRing
@@ -35,7 +34,7 @@ from ingest.sealed_format import (
     is_sealed,
     key_id_in,
 )
-from ingest.sealing import NoSealRecord, Sealing, SealRecord
+from ingest.sealing import SEALED_NOTE, NoSealRecord, Sealing, SealRecord
 
 # What `leadline blobs` counts and seals anew.
 SEALED_KINDS = ("original", "text", "tables", "quarantine")

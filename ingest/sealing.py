@@ -6,6 +6,9 @@ The record is in the catalog, because whoever can write the files could change a
 from enum import StrEnum
 from typing import Protocol
 
+# A note in the folder or bucket that says that files are sealed; without a key they would be read as garbage.
+SEALED_NOTE = "SEALED"
+
 
 class Sealing(StrEnum):
     """The formats that are read, and the one that new files get."""

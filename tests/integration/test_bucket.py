@@ -19,7 +19,7 @@ from api.index_access import open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.blob_stores import SEALED_NOTE, open_blobs
+from ingest.blob_stores import open_blobs
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
@@ -37,7 +37,7 @@ from ingest.object_blobs import open_bucket
 from ingest.restore import RestoredParts, restore
 from ingest.sealed_blobs import SealedBlobs
 from ingest.sealed_format import MAGIC, is_sealed
-from ingest.sealing import NoSealRecord
+from ingest.sealing import SEALED_NOTE, NoSealRecord
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
 from tests.support.cluster import wait_until
