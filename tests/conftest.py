@@ -158,8 +158,13 @@ def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is spent on one day of UTC, also where midnight comes in the middle of the test."""
     today = quota_rows.day_of(time.time())
-    for module in ("quota_rows", "quotas", "run_log", "slack_rows"):
-        monkeypatch.setattr(f"ingest.catalog.{module}.day_of", lambda _: today)
+    for module in (
+        "ingest.catalog.quota_rows",
+        "ingest.catalog.quotas",
+        "ingest.catalog.run_log",
+        "ingest.catalog.slack_rows",
+    ):
+        monkeypatch.setattr(f"{module}.day_of", lambda _: today)
 
 
 @pytest.fixture(scope="session")

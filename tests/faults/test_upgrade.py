@@ -30,7 +30,7 @@ from tests.support.valkey import running_valkey
 from tests.support.vector_servers import vector_server
 
 _ROOT = Path(__file__).parents[2]
-_MIGRATIONS = "ingest/catalog/migrations/versions"
+_MIGRATIONS = "migrations/versions"  # the end of their folder, which has moved between releases
 _BETWEEN = 1  # migrations between the two releases, at least
 _CLIENTS = 3
 _PAUSE_SECONDS = 0.2  # between the rounds of a client, so that the others have a processor
@@ -48,19 +48,21 @@ def git(*arguments: str) -> bytes:
 
 
 def migrations(tree: Path) -> set[str]:
-    return {path.name for path in (tree / _MIGRATIONS).glob("*.py")}
+    return {path.name for path in tree.glob(f"ingest/**/{_MIGRATIONS}/*.py")}
 
 
 def newest_migrations() -> list[str]:
     """The files of this release's migrations, the newest first."""
     config = Config()
-    config.set_main_option("script_location", str(_ROOT / _MIGRATIONS).removesuffix("/versions"))
+    (folder,) = _ROOT.glob(f"ingest/**/{_MIGRATIONS}")
+    config.set_main_option("script_location", str(folder.parent))
     return [Path(script.path).name for script in ScriptDirectory.from_config(config).walk_revisions()]
 
 
 def unpacked(folder: Path, *, without: str) -> Path:
     """The tree of the commit before the one that added a migration."""
-    added = git("log", "--diff-filter=A", "--format=%H", "--", f"{_MIGRATIONS}/{without}").decode().split()
+    where = f":(glob)ingest/**/{_MIGRATIONS}/{without}"  # the oldest of what is found: a move adds the file, too
+    added = git("log", "--diff-filter=A", "--format=%H", "--", where).decode().split()
     if not added:
         pytest.skip(f"the history does not reach back to the migration {without}")
     with tarfile.open(fileobj=BytesIO(git("archive", f"{added[-1]}^"))) as archive:

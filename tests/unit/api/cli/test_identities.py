@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
+from ingest.catalog import database
 from ingest.identity import Principal, Role, Scope
 
 Leadline = Callable[..., str]
@@ -97,6 +98,6 @@ def test_collections_are_granted_and_opened_by_command(leadline: Leadline, tmp_p
 
 def test_the_schema_is_brought_to_this_release_as_a_step_of_its_own(leadline: Leadline, tmp_path: Path) -> None:
     assert not (tmp_path / "catalog.sqlite").exists()
-    head = ScriptDirectory("ingest/catalog/migrations").get_current_head()
+    head = ScriptDirectory(str(Path(database.__file__).parent / "migrations")).get_current_head()
     assert f"schema {head}" in leadline("migrate")
     assert (tmp_path / "catalog.sqlite").exists()
