@@ -22,7 +22,7 @@ from api.answer_schemas import AnswerOut
 from api.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.event_schemas import ANSWER_EVENTS
 from api.problems import CLIENT_CLOSED_REQUEST, internal, problem
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.answers import Answer, as_json
 from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
 from rlm.runs.bodies import cell_body

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
 from api.threads import Threads
-from ingest.errors import InputError
-from ingest.inbound import check_text, read_json
+from ingest.storage.errors import InputError
+from ingest.storage.inbound import check_text, read_json
 
 MAX_URL_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 32 * 1024

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.middleware import CALLER
-from ingest.ballast import Ballast
-from ingest.errors import StorageFullError
+from ingest.storage.ballast import Ballast
+from ingest.storage.errors import StorageFullError
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Requests that end something or take it away, besides those of the method DELETE.

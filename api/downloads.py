@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from ingest.blobs import BlobStore
-from ingest.errors import BlobChangedError, ContentChangedError, OriginalLostError
+from ingest.storage.errors import BlobChangedError, ContentChangedError, OriginalLostError
 
 _TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

@@ -29,8 +29,8 @@ from api.admission import credential
 from api.bounds import brings_files
 from api.middleware import CALLER
 from api.threads import Threads
-from ingest.catalog.idempotency import LEASE_SECONDS, Claim, IdempotencyKeys
-from ingest.errors import IdempotencyKeyReusedError, InputError, LeadlineError
+from ingest.storage.errors import IdempotencyKeyReusedError, InputError, LeadlineError
+from ingest.storage.idempotency import LEASE_SECONDS, Claim, IdempotencyKeys
 
 log = structlog.get_logger(__name__)
 

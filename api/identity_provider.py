@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from api.oidc_settings import OidcSettings
 from api.services import Tokens
 from ingest.catalog.identities import Identities
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 
 class IdentityProviderSettingsError(LeadlineError):

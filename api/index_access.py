@@ -23,9 +23,9 @@ from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
-from ingest.errors import DataFolderBusyError, GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
+from ingest.storage.errors import DataFolderBusyError, GenerationStateError
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

@@ -17,9 +17,9 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
-from ingest.errors import CatalogUnavailableError
 from ingest.installation import Installation, mark, mark_of, tie
 from ingest.quarantine import Quarantine
+from ingest.storage.errors import CatalogUnavailableError
 from retrieval import build
 from retrieval.generations import IndexStore
 from workers.settings import ClusterSettings

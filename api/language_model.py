@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from api.settings import Helper, ServedModel, Settings
-from ingest.bounded_replies import ReplyTooLargeError, get_short
+from retrieval.bounded_replies import ReplyTooLargeError, get_short
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.errors import LanguageModelUnavailableError

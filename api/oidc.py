@@ -20,10 +20,10 @@ from jwt import PyJWKClient
 
 from api.oidc_settings import OidcSettings
 from api.problems import IdentityProviderUnavailableError
-from ingest.bounded_replies import ReplyTooLargeError, get_short
 from ingest.catalog.identities import Identities
-from ingest.errors import LeadlineError, TenantNotFoundError
 from ingest.identity import MAX_NAME_CHARS, Principal, Scope
+from ingest.storage.errors import LeadlineError, TenantNotFoundError
+from retrieval.bounded_replies import ReplyTooLargeError, get_short
 
 log = structlog.get_logger(__name__)
 

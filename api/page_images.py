@@ -4,10 +4,10 @@ import threading
 from pathlib import Path
 
 from api.problems import TooManyRequestsError
-from ingest.errors import PageNotFoundError
 from ingest.parsing.page_images import has_page_images
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation, ParserLimits
+from ingest.storage.errors import PageNotFoundError
 
 _LIMITS = ParserLimits(cpu_seconds=20, wall_seconds=30.0)
 _WAIT_SECONDS = 10.0

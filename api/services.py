@@ -9,7 +9,6 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.ballast import Ballast
 from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
@@ -19,7 +18,6 @@ from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
-from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
@@ -30,13 +28,15 @@ from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
-from ingest.errors import LeadlineError, StorageFullError
 from ingest.feed import Feed
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
+from ingest.storage.ballast import Ballast
+from ingest.storage.errors import LeadlineError, StorageFullError
+from ingest.storage.idempotency import IdempotencyKeys
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.errors import IndexLostError

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.problems import IdentityProviderUnavailableError, problem
-from ingest.errors import CatalogUnavailableError, LeadlineError
 from ingest.identity import Principal
+from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
 # Errors that a stream waits out, with heartbeats.

@@ -5,7 +5,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 # A tenant counts as active for so long after its last request, so that others keep away from its share.
 _ACTIVE_SECONDS = 5.0

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from ingest.blobs import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
-from ingest.digests import key_of, sha256_of_file, version_of
-from ingest.errors import BackupError, BlobChangedError, BlobKeyError
+from ingest.storage.digests import key_of, sha256_of_file, version_of
+from ingest.storage.errors import BackupError, BlobChangedError, BlobKeyError
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
 KINDS = ("original", "text", "tables")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ingest.blob_settings import BlobSettings
 from ingest.blobs import BlobStore, DirectoryBlobs
-from ingest.errors import BlobKeyError, BlobStoreRefusedError
-from ingest.sealing import SEALED_NOTE, NoSealRecord, SealRecord
+from ingest.storage.errors import BlobKeyError, BlobStoreRefusedError
+from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, SealRecord
 
 
 def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:

@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ingest.errors import (
+from ingest.storage.errors import (
     BlobNameError,
     EmptyUploadError,
     StorageFullError,

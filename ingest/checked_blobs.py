@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import BinaryIO
 
 from ingest.blobs import Blobs
-from ingest.digests import BLOCK_BYTES, Digest, DigestRecords, file_of, version_of
-from ingest.errors import BlobChangedError, ContentChangedError, TextLostError
+from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, file_of, version_of
+from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _VERSIONS_KEPT = 2048
 # A version is made again at most when its index is repaired. Upkeep adds digests to versions of earlier releases.

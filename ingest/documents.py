@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ingest.digests import Digest
 from ingest.entries import Entry
 from ingest.job_records import Failure, Job
 from ingest.layout import Omission
+from ingest.storage.digests import Digest
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 

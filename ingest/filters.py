@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ingest.errors import FilterError
+from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
 # Of all conditions together: each value is a parameter of one SQL statement.

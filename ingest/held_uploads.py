@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from ingest.blobs import Incoming
 from ingest.catalog.catalog import Accepted
-from ingest.errors import UploadError
 from ingest.intake import Intake, Upload, UploadRequest
+from ingest.storage.errors import UploadError
 
 Outcome = tuple[str, Accepted | UploadError]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
+from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
 # For so long the old secret of a rotated key goes on to work.

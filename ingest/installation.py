@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.blobs import BlobStore, fsync_path
-from ingest.errors import InstallationMismatchError, RestoreUnfinishedError
+from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
 if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library
     from ingest.catalog.installation import InstallationRecord

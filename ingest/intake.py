@@ -13,7 +13,16 @@ from ingest.catalog.document_scope import Readers
 from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import VersionState
-from ingest.errors import (
+from ingest.faultpoints import reach
+from ingest.files import StoredFile
+from ingest.identity import OPEN, CollectionAccess
+from ingest.job_records import Failure, Priority
+from ingest.parsing.charsets import HEAD_BYTES
+from ingest.parsing.containers import OLE, ZIP
+from ingest.parsing.registry import FORMATS
+from ingest.parsing.sniff import sniff, sniff_container
+from ingest.quotas import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
+from ingest.storage.errors import (
     BacklogFullError,
     BatchNotFoundError,
     BatchStateError,
@@ -28,16 +37,7 @@ from ingest.errors import (
     UploadError,
     UploadTooLargeError,
 )
-from ingest.faultpoints import reach
-from ingest.files import StoredFile
-from ingest.identity import OPEN, CollectionAccess
-from ingest.inbound import check_metadata, check_text
-from ingest.job_records import Failure, Priority
-from ingest.parsing.charsets import HEAD_BYTES
-from ingest.parsing.containers import OLE, ZIP
-from ingest.parsing.registry import FORMATS
-from ingest.parsing.sniff import sniff, sniff_container
-from ingest.quotas import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
+from ingest.storage.inbound import check_metadata, check_text
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload

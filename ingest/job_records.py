@@ -79,7 +79,7 @@ class Job:
     """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
 
     `generation` is the generation of the index that the job writes to; its state must be the same at the commit.
-    `trace` is the span in which the job was queued (`ingest.tracing.traceparent`).
+    `trace` is the span in which the job was queued (`ingest.storage.instrumentation.traceparent`).
     """
 
     id: int

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ingest.documents import Document, DocumentChange
-from ingest.errors import MetadataError
-from ingest.inbound import MAX_METADATA_BYTES, check_metadata
+from ingest.storage.errors import MetadataError
+from ingest.storage.inbound import MAX_METADATA_BYTES, check_metadata
 
 MAX_METADATA_VALUES = 1_000
 MAX_READERS = 200

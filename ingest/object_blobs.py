@@ -19,7 +19,7 @@ from obstore.store import S3Store
 
 from ingest.blob_settings import BlobSettings
 from ingest.blobs import BLOCK_BYTES, Incoming, LocalRoom, translating_out_of_room
-from ingest.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
+from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ingest.digests import sha256_of_file
 from ingest.documents import Version
-from ingest.errors import ContentChangedError
+from ingest.storage.digests import sha256_of_file
+from ingest.storage.errors import ContentChangedError
 
 
 def require_uploaded_bytes(path: Path, version: Version) -> None:

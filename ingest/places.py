@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.errors import ContentChangedError
 from ingest.layout import Place, PlaceKind
+from ingest.storage.errors import ContentChangedError
 from ingest.tables import RecordTable
 from ingest.texts import Texts
 

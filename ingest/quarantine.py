@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.blobs import BlobStore
-from ingest.errors import ContentChangedError
+from ingest.storage.errors import ContentChangedError
 
 _FOLDER = "quarantine"
 _MANIFEST = "manifest"

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Literal
 
-from ingest.errors import CatalogError, UploadError
+from ingest.storage.errors import CatalogError, UploadError
 
 NANODOLLARS = 1_000_000_000
 # The largest number that both databases hold.

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ingest.checked_blobs import CheckedBlobs
-from ingest.digests import DigestRecords
-from ingest.errors import BlobChangedError, ContentChangedError
 from ingest.sealed_blobs import SEALED_KINDS, SealedBlobs
-from ingest.sealing import Sealing
+from ingest.storage.digests import DigestRecords
+from ingest.storage.errors import BlobChangedError, ContentChangedError
+from ingest.storage.sealing import Sealing
 
 # Kinds of files whose digests the catalog has.
 _DIGESTED = frozenset({"text", "tables"})

@@ -14,10 +14,10 @@ from ingest.blobs import BlobStore, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, contents_of
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
-from ingest.errors import BackupError
 from ingest.installation import RESTORING, mark
 from ingest.sealed_blobs import SealedBlobs
-from ingest.sealing import Sealing
+from ingest.storage.errors import BackupError
+from ingest.storage.sealing import Sealing
 
 _READ_BYTES = 1024 * 1024
 

@@ -17,10 +17,10 @@ import structlog
 from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.uploads import PartialUpload, Uploads
-from ingest.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
 from ingest.intake import TEMPORARY, Intake, Upload, UploadRequest
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.quotas import Account
+from ingest.storage.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
 
 log = structlog.get_logger(__name__)
 

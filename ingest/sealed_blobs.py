@@ -22,7 +22,6 @@ from typing import BinaryIO, cast
 from cryptography.exceptions import InvalidTag
 
 from ingest.blobs import BlobStore, Incoming, LocalRoom, blocks_of
-from ingest.errors import BlobChangedError, BlobKeyError
 from ingest.keyring import KeyRing
 from ingest.sealed_format import (
     FRAME_BYTES,
@@ -34,7 +33,8 @@ from ingest.sealed_format import (
     is_sealed,
     key_id_in,
 )
-from ingest.sealing import SEALED_NOTE, NoSealRecord, Sealing, SealRecord
+from ingest.storage.errors import BlobChangedError, BlobKeyError
+from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, Sealing, SealRecord
 
 # What `leadline blobs` counts and seals anew.
 SEALED_KINDS = ("original", "text", "tables", "quarantine")

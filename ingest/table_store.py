@@ -12,8 +12,8 @@ from typing import Any
 
 from ingest.blobs import Blobs
 from ingest.checked_blobs import CheckedBlobs
-from ingest.digests import Digest, DigestRecords, file_of
-from ingest.errors import ContentChangedError
+from ingest.storage.digests import Digest, DigestRecords, file_of
+from ingest.storage.errors import ContentChangedError
 from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile
 
 

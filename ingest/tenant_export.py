@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import IO, Any
 
-from ingest.errors import ContentChangedError
+from ingest.storage.errors import ContentChangedError
 
 FORMAT = 1
 

@@ -13,10 +13,10 @@ from typing import Any
 from ingest.blobs import Blobs
 from ingest.checked_blobs import CheckedBlobs
 from ingest.chunks import Chunk
-from ingest.digests import Digest, DigestRecords
 from ingest.layout import NO_LAYOUT, Layout, page_places
 from ingest.layout_json import layout_json, read_layout
 from ingest.positions import Positions
+from ingest.storage.digests import Digest, DigestRecords
 
 _STRIDE = 1024
 

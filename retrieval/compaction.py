@@ -15,7 +15,7 @@ from typing import Self
 
 import structlog
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.errors import IndexUnavailableError
 from retrieval.live_shard import LiveShard, Observer
 from retrieval.resident_memory import mapped_bytes

@@ -21,7 +21,7 @@ RetrievalError
 
 from collections.abc import Sequence
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 
 class RetrievalError(LeadlineError):

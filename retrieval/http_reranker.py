@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from ingest.bounded_replies import ReplyTooLargeError, bound_replies
+from retrieval.bounded_replies import ReplyTooLargeError, bound_replies
 from retrieval.errors import (
     RerankerError,
     RerankerOutputError,

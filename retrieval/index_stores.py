@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.blobs import fsync_path
-from ingest.errors import InstallationMismatchError
 from ingest.installation import Installation, mismatch, read_mark, write_mark
+from ingest.storage.errors import InstallationMismatchError
 from retrieval.copies import Copies, NewCopy
 from retrieval.errors import IndexRefusedError
 from retrieval.generations import Presence, Size

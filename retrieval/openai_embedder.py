@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 import openai
 
-from ingest.bounded_replies import ReplyTooLargeError, bound_replies
+from retrieval.bounded_replies import ReplyTooLargeError, bound_replies
 from retrieval.embedding import DenseVector, Embedded, unit_vectors
 from retrieval.encoder_specs import EncoderSpec, prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError

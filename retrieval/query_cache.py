@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from ingest.places import Location
-from ingest.tracing import span
+from ingest.storage.instrumentation import span
 from retrieval.clock import Clock
 from retrieval.metrics import note_search
 from retrieval.requests import SearchRequest

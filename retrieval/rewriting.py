@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.requests import Also, Mode, Rewrite, SearchRequest, check
 from retrieval.search import Searches, SearchResult
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from ingest.catalog.catalog import Visible
 from ingest.chunks import Chunk, context_line
-from ingest.errors import ContentChangedError
 from ingest.filters import conditions
 from ingest.places import Location, Places, TableRows
+from ingest.storage.errors import ContentChangedError
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, Show, choose

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import structlog
 
-from ingest.ballast import NEEDED_BYTES
-from ingest.errors import StorageFullError
+from ingest.storage.ballast import NEEDED_BYTES
+from ingest.storage.errors import StorageFullError
 from retrieval.shard_folder import is_written_once
 
 log = structlog.get_logger(__name__)

@@ -29,7 +29,7 @@ AnswerError
 
 from typing import ClassVar
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 
 class AnswerError(LeadlineError):

@@ -7,8 +7,8 @@ import structlog
 
 from ingest.blobs import BlobStore
 from ingest.catalog.digests import ContentDigests, Lacking
-from ingest.digests import Digest
-from ingest.errors import ContentChangedError
+from ingest.storage.digests import Digest
+from ingest.storage.errors import ContentChangedError
 from ingest.table_store import RecordTables
 from ingest.texts import positions_key, text_keys
 

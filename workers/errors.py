@@ -2,7 +2,9 @@
 
 from enum import Enum
 
-from ingest.errors import (
+from ingest.job_records import Failure, JobKind
+from ingest.parsing.errors import ParseError
+from ingest.storage.errors import (
     BlobStoreError,
     CatalogUnavailableError,
     DocumentNotFoundError,
@@ -19,8 +21,6 @@ from ingest.errors import (
     UploadError,
     VersionInUseError,
 )
-from ingest.job_records import Failure, JobKind
-from ingest.parsing.errors import ParseError
 from retrieval.errors import (
     EncoderUnavailableError,
     IndexLostError,

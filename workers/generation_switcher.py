@@ -6,8 +6,8 @@ Each step may be repeated, also by another process after this one was killed in 
 from collections.abc import Callable, Sequence
 
 from ingest.catalog.generations import GenerationRecords, incomplete
-from ingest.errors import GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
+from ingest.storage.errors import GenerationStateError
 from retrieval.encoders import EncoderChoice
 
 # Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.

@@ -15,10 +15,10 @@ import structlog
 from ingest.blobs import BlobStore
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
-from ingest.digests import version_of
-from ingest.errors import InstallationMismatchError
 from ingest.installation import require_tied
 from ingest.quarantine import Quarantine, UpkeepLimits
+from ingest.storage.digests import version_of
+from ingest.storage.errors import InstallationMismatchError
 from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations

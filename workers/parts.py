@@ -37,7 +37,7 @@ from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
 from ingest.quotas import Quota
-from ingest.sealing import SealRecord
+from ingest.storage.sealing import SealRecord
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ingest.errors import IngestError
+from ingest.storage.errors import IngestError
 
 
 class StepTimeoutError(IngestError):

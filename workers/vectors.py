@@ -18,8 +18,8 @@ from ingest.documents import Document, Version, chunk_id
 from ingest.faultpoints import reach
 from ingest.job_records import JobKind
 from ingest.layout import Layout
+from ingest.storage.instrumentation import span
 from ingest.texts import Texts, byte_spans
-from ingest.tracing import span
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import DenseVector
 from retrieval.generations import OpenGeneration

@@ -10,7 +10,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.chunks import Chunk
 from ingest.documents import Document, Version, VersionState
-from ingest.errors import ContentChangedError, DocumentNotFoundError
+from ingest.storage.errors import ContentChangedError, DocumentNotFoundError
 from ingest.texts import Texts
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, Scope

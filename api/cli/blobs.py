@@ -16,8 +16,8 @@ from ingest.audit import Action
 from ingest.blob_settings import BlobSettings
 from ingest.blob_stores import open_blobs
 from ingest.blobs import BlobStore
-from ingest.errors import BlobKeyError
-from ingest.sealing import Sealing
+from ingest.storage.errors import BlobKeyError
+from ingest.storage.sealing import Sealing
 
 if TYPE_CHECKING:
     from api.embedded import OpenCatalog

@@ -15,7 +15,7 @@ from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
 from ingest.conversations import NEW_CONVERSATION
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.requests import StrategyName
 
 _HISTORY_LINES = 1000

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from api.settings import Settings
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from workers.settings import ClusterSettings
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)

@@ -23,7 +23,7 @@ from api.cli.stages import Watch, watch_stages
 from api.client import Client, ServiceError
 from api.client.operations import Priority
 from api.schemas import UploadedOut
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 _UPLOADS_AT_ONCE = 4
 _NAME_CHARS = 200

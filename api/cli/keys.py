@@ -11,8 +11,8 @@ from rich.table import Table
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import IN_DEFAULT, Tenant, shown, span, tenant_id
 from ingest.catalog.keys import ApiKey
-from ingest.errors import KeyNotFoundError
 from ingest.identity import Scope
+from ingest.storage.errors import KeyNotFoundError
 
 app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 

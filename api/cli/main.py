@@ -11,8 +11,8 @@ from rich.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.deferred import Target, group_of
 from ingest.audit import acting, command_line
-from ingest.errors import LeadlineError
-from ingest.permissions import make_new_files_private
+from ingest.storage.errors import LeadlineError
+from ingest.storage.permissions import make_new_files_private
 
 # In the order of `leadline --help`, which imports none of them.
 COMMANDS = {

@@ -15,7 +15,7 @@ from api.sizing.constants import Gpu, read_constants
 from api.sizing.memory import GIB, MemoryPlan, ServerOptions, plan_memory, read_profile
 from api.sizing.models import find_model, model_names
 from api.sizing.service import Plan, Wanted, make_plan
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 app = typer.Typer(help="Say what documents, questions and models take, before a machine is rented.")
 

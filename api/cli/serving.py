@@ -18,7 +18,7 @@ from api.bounds import MAX_HEADER_BYTES
 from api.cli.http_protocol import Connections, bounded_protocol
 from api.main import create_app
 from api.services import Services
-from ingest.errors import DataFolderBusyError
+from ingest.storage.errors import DataFolderBusyError
 
 # How long a thread keeps the interpreter while others wait for it, a tenth of Python's own: the event loop wakes up for
 # every request and every probe, and waited for each working thread in turn. Measured under three times what the service

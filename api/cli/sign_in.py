@@ -10,7 +10,7 @@ from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
 from api.portal.links import browser_address, own_key, sign_in_link
-from ingest.errors import KeyStateError
+from ingest.storage.errors import KeyStateError
 
 
 def sign_in(

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 
 class ServiceError(LeadlineError):

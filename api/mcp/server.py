@@ -30,14 +30,14 @@ from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
 from api.middleware import CALLER
 from api.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.services import Services
-from ingest.errors import (
+from ingest.identity import Principal
+from ingest.storage.errors import (
     CollectionNotFoundError,
     ConversationNotFoundError,
     DocumentNotFoundError,
     LeadlineError,
     RunNotFoundError,
 )
-from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
 

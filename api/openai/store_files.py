@@ -8,12 +8,12 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.collections import Collection
 from ingest.documents import Document, DocumentChange
-from ingest.errors import StoredFileNotFoundError, UploadError
 from ingest.files import StoredFile
 from ingest.identity import Principal
 from ingest.intake import UploadRequest
 from ingest.job_records import PRIORITIES, Failure, JobKind, Priority
 from ingest.metadata import require_metadata
+from ingest.storage.errors import StoredFileNotFoundError, UploadError
 
 
 def readable_store(served: Services, caller: Principal, identifier: str) -> Collection:

@@ -12,8 +12,8 @@ from ingest.batches import BatchProgress, BatchState
 from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.collections import Collection
 from ingest.documents import IN_PROGRESS, Document, VersionState
-from ingest.errors import EmptyUploadError, LeadlineError
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
+from ingest.storage.errors import EmptyUploadError, LeadlineError
 from retrieval.requests import MAX_QUERY_CHARS
 from retrieval.rewriting import MAX_QUERIES
 

@@ -24,8 +24,8 @@ from api.portal.links import own_address
 from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError, status_of
 from api.services import Services
-from ingest.errors import LeadlineError
 from ingest.identity import Principal, Scope
+from ingest.storage.errors import LeadlineError
 
 router = APIRouter(include_in_schema=False)
 

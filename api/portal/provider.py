@@ -18,8 +18,8 @@ import structlog
 from api.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.services import Services, Tokens
 from api.settings import Settings
-from ingest.bounded_replies import ReplyTooLargeError, get_short, post_short
 from ingest.identity import Principal
+from retrieval.bounded_replies import ReplyTooLargeError, get_short, post_short
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from api.access import Caller, HealthThreads, Served
 from api.problems import STATUS, ApiError
 from api.status_schemas import PartOut, ReadinessOut, StatusOut
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 router = APIRouter(tags=["health"])
 

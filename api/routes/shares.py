@@ -13,7 +13,7 @@ from api.run_schemas import RunEventPage
 from api.services import Services
 from api.share_schemas import SharedOut, ShareIn, ShareOut, SharePage
 from api.sharing import is_closed, shared_run, shared_turns
-from ingest.errors import ShareNotFoundError, SharingOffError
+from ingest.storage.errors import ShareNotFoundError, SharingOffError
 
 router = APIRouter(prefix="/v1", tags=["shares"])
 

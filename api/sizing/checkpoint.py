@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 _BF16_BYTES = 2.0
 _BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}

@@ -11,7 +11,7 @@ SlackError
 
 from typing import ClassVar
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 
 class SealError(LeadlineError):

@@ -28,13 +28,6 @@ from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.errors import (
-    CatalogUnavailableError,
-    DocumentNotFoundError,
-    LeadlineError,
-    LeaseLostError,
-    UploadTooLargeError,
-)
 from ingest.faultpoints import reach
 from ingest.identity import SLACK_KEY, Principal
 from ingest.intake import TEMPORARY, UploadRequest
@@ -42,6 +35,13 @@ from ingest.job_records import Failure, JobKind
 from ingest.quotas import StorageQuotaExceededError
 from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
+from ingest.storage.errors import (
+    CatalogUnavailableError,
+    DocumentNotFoundError,
+    LeadlineError,
+    LeaseLostError,
+    UploadTooLargeError,
+)
 
 log = structlog.get_logger(__name__)
 

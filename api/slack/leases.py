@@ -12,7 +12,7 @@ import structlog
 from api.services import Services
 from api.threads import Threads
 from ingest.catalog.slack_rows import LEASE_SECONDS
-from ingest.errors import CatalogUnavailableError, LeaseLostError
+from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 
 log = structlog.get_logger(__name__)
 

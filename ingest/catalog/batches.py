@@ -22,10 +22,10 @@ from ingest.catalog.records import Accepted, version_of
 from ingest.catalog.tables import batch_entries, batches, documents, versions
 from ingest.catalog.versions import cancel_versions
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.errors import BatchNotFoundError, BatchStateError
 from ingest.feed import Announce, to_nobody
 from ingest.job_records import Failure, JobKind, Queue
 from ingest.progress import batch_paused, batch_seconds_left, fraction
+from ingest.storage.errors import BatchNotFoundError, BatchStateError
 
 
 class Batches:

@@ -47,7 +47,6 @@ from ingest.catalog.records import (
 from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import read_by_a_run
-from ingest.digests import Digest
 from ingest.documents import (
     COLLECTABLE_STATES,
     SEARCHABLE_STATES,
@@ -57,7 +56,6 @@ from ingest.documents import (
     Version,
     VersionState,
 )
-from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import Conditions
 from ingest.identity import Principal
@@ -65,6 +63,8 @@ from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.quotas import Account
+from ingest.storage.digests import Digest
+from ingest.storage.errors import VersionInUseError
 
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from ingest.catalog.database import insert_new
 from ingest.catalog.tables import collections
-from ingest.errors import CollectionNotFoundError
+from ingest.storage.errors import CollectionNotFoundError
 
 
 def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:

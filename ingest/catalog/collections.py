@@ -25,9 +25,9 @@ from ingest.catalog.tables import (
 )
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
-from ingest.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
 from ingest.feed import Announce, to_nobody
 from ingest.identity import Role, checked_subject
+from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
 
 _DELETED_AT_ONCE = 500
 _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "runs_redacted", "replies_removed")

@@ -15,8 +15,8 @@ from ingest.catalog.document_scope import Readers, owned_by, withheld_documents
 from ingest.catalog.tables import answers, conversations, runs, work_versions
 from ingest.catalog.works import gone_of, note_versions
 from ingest.conversations import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
-from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
 from ingest.redaction import redacted_answer
+from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
 from ingest.works import Work
 
 _TITLE_CHARS = 200

@@ -15,8 +15,8 @@ from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, 
 from ingest.catalog.database import clock, open_database, read, sqlite_url, write
 from ingest.catalog.digests import digests_of
 from ingest.catalog.tables import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
-from ingest.digests import Digest, key_of
 from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.storage.digests import Digest, key_of
 from ingest.texts import positions_key, text_keys
 
 _AT_ONCE = 1_000

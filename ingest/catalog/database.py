@@ -51,7 +51,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest.catalog.tables import corpus_versions, documents, jobs, metadata, tenants
-from ingest.errors import (
+from ingest.storage.errors import (
     CatalogAccessError,
     CatalogDamagedError,
     CatalogLimitError,

@@ -18,8 +18,8 @@ from ingest.catalog.tables import deletions, document_attributes, documents, job
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, Version, VersionState, deletion_id
-from ingest.errors import DocumentNotFoundError
 from ingest.job_records import JobKind
+from ingest.storage.errors import DocumentNotFoundError
 from ingest.webhooks import EventType
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, i
 
 from ingest.catalog.database import insert_new, portions, read, write
 from ingest.catalog.tables import content_digests, documents, jobs, versions
-from ingest.digests import BLOCK_BYTES, Digest, file_of, version_of
 from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.job_records import Job, JobKind
+from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, version_of
 
 CHANGED = Counter("leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"])
 # Every version with digests has one of its text.

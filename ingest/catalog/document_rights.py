@@ -1,8 +1,8 @@
 """Who may change the readers of a document: its uploader, and admins of its collection or its tenant."""
 
 from ingest.documents import Document
-from ingest.errors import NotUploaderError
 from ingest.identity import Principal
+from ingest.storage.errors import NotUploaderError
 
 
 def require_readers_right(document: Document, caller: Principal | None) -> None:

@@ -14,9 +14,9 @@ from ingest.catalog.outbox import publish
 from ingest.catalog.tables import answers, feedback
 from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
-from ingest.errors import FeedbackInvalidError, FeedbackNotFoundError
 from ingest.feedback import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
 from ingest.redaction import WITHHELD
+from ingest.storage.errors import FeedbackInvalidError, FeedbackNotFoundError
 from ingest.webhooks import EventType
 
 

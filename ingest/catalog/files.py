@@ -20,10 +20,10 @@ from ingest.catalog.document_scope import open_to, owned_by
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.tables import documents, files, versions
-from ingest.errors import StoredFileNotFoundError
 from ingest.files import ASSISTANTS, NamedFile, StoredFile
 from ingest.identity import Principal
 from ingest.quotas import Account
+from ingest.storage.errors import StoredFileNotFoundError
 
 _AT_ONCE = 100
 _COLUMNS = [field.name for field in fields(StoredFile)]

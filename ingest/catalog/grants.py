@@ -12,8 +12,8 @@ from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.catalog.tables import collection_grants, collections, document_listing
-from ingest.errors import GrantNotFoundError, LastGrantError
 from ingest.identity import Principal, Role, checked_subject
+from ingest.storage.errors import GrantNotFoundError, LastGrantError
 
 GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
     collection_grants.c.tenant_id == bindparam("tenant_id")

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 
 from ingest.catalog.database import insert_new, portions, read, upsert, write
 from ingest.catalog.tables import blob_sealing, documents, installation, notices, versions
-from ingest.sealing import Sealing
+from ingest.storage.sealing import Sealing
 
 _ROW = 1
 

@@ -13,7 +13,7 @@ from ingest.catalog.database import clock, put, upsert
 from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
 from ingest.catalog.tables import jobs, pauses, turns
 from ingest.job_records import ALL_LANES, Job, JobKind, Lane, Priority
-from ingest.tracing import traceparent
+from ingest.storage.instrumentation import traceparent
 
 # A job that was running so often when its process was killed is taken for the cause.
 _MAX_INTERRUPTIONS = 20

@@ -35,9 +35,9 @@ from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.tables import documents, jobs, pauses, versions
 from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
-from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
 from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
+from ingest.storage.errors import LeaseLostError
 
 MAX_ATTEMPTS = 3
 # Runs of a tenant at once; each may have many requests in flight at the language model.

@@ -18,8 +18,8 @@ from ingest.catalog.last_use import LastUse
 from ingest.catalog.quota_rows import copy_limits
 from ingest.catalog.tables import api_keys, tenants, users
 from ingest.catalog.users import read_user
-from ingest.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
 from ingest.identity import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.storage.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
 
 _PREFIX = "ll"
 

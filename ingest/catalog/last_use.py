@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, update
 
 from ingest.catalog.database import write
 from ingest.catalog.tables import api_keys
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 BETWEEN_SECONDS = 60.0
 _MOST_WAITING = 1_000

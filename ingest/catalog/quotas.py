@@ -36,7 +36,6 @@ from ingest.catalog.quota_rows import (
     sums_of,
 )
 from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
-from ingest.errors import TenantNotFoundError
 from ingest.quotas import (
     DOLLARS,
     NANODOLLARS,
@@ -49,6 +48,7 @@ from ingest.quotas import (
     StorageQuotaExceededError,
     UsageDay,
 )
+from ingest.storage.errors import TenantNotFoundError
 
 # Places and reserved amounts come back when some answer ends; nothing tells when.
 _SOON_SECONDS = 10.0

@@ -11,9 +11,9 @@ from ingest.catalog.database import portions
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Version, VersionState
-from ingest.errors import DocumentNotFoundError
 from ingest.job_records import Failure, Priority
 from ingest.layout_json import read_omissions
+from ingest.storage.errors import DocumentNotFoundError
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))

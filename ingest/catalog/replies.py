@@ -12,7 +12,7 @@ from ingest.catalog.audit import record
 from ingest.catalog.database import lock_derived, portions, read, upsert, write
 from ingest.catalog.tables import replies
 from ingest.catalog.works import note_versions
-from ingest.errors import IngestError
+from ingest.storage.errors import IngestError
 from ingest.works import Work
 
 log = structlog.get_logger(__name__)

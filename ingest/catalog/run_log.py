@@ -35,13 +35,19 @@ from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
-from ingest.errors import KeyRevokedError, LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
 from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
 from ingest.identity import SLACK_KEY
 from ingest.job_records import Failure, Job, JobKind
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
+from ingest.storage.errors import (
+    KeyRevokedError,
+    LeaseLostError,
+    LogEntryTooLargeError,
+    RunNotFoundError,
+    SourceGoneError,
+)
 from ingest.webhooks import EventType
 from ingest.works import Work
 

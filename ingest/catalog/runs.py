@@ -17,10 +17,10 @@ from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.run_log import end_run, read_run, resume_run, run_of, run_query
 from ingest.catalog.tables import answers, documents, jobs, reservations, run_documents, run_events, runs
 from ingest.catalog.works import inherit_versions
-from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
 from ingest.job_records import JobKind, Priority
 from ingest.runs import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
+from ingest.storage.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 
 MAX_WAITING = 1000
 

@@ -21,9 +21,9 @@ from ingest.catalog.run_log import read_run
 from ingest.catalog.tables import shares
 from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
-from ingest.errors import ShareNotFoundError
 from ingest.feedback import Share
 from ingest.redaction import answer_for_reader, without_route
+from ingest.storage.errors import ShareNotFoundError
 from ingest.works import ROUTE
 
 _ID_BYTES = 24

@@ -32,12 +32,12 @@ from ingest.catalog.tables import (
     tenants,
     users,
 )
-from ingest.errors import LeaseLostError
 from ingest.identity import SLACK_KEY, Principal, Scope
 from ingest.job_records import JobKind
 from ingest.runs import RunState
 from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
+from ingest.storage.errors import LeaseLostError
 
 # A question waits for the files of its own message for so long.
 _FILES_SECONDS = 600.0

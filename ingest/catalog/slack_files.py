@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
 from ingest.catalog.tables import documents, slack_files, slack_seen, slack_shares, slack_threads
-from ingest.errors import LeaseLostError
 from ingest.job_records import Failure
 from ingest.slack_files import (
     OPEN_SHARES,
@@ -28,6 +27,7 @@ from ingest.slack_files import (
     SharedFile,
     ShareState,
 )
+from ingest.storage.errors import LeaseLostError
 
 
 class SlackFiles:

@@ -45,7 +45,8 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# One row: how far the files are sealed; see `ingest.sealing`. A copy of a catalog has other files, so it is not copied.
+# One row: how far the files are sealed; see `ingest.storage.sealing`. A copy of a catalog has other files, so it is not
+# copied.
 blob_sealing = Table(
     "blob_sealing",
     metadata,
@@ -72,9 +73,9 @@ notices = Table(
 )
 
 # Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a name of
-# `ingest.digests.file_of`; `blocks` is empty for a file of one block. `fence` is that of the ingest job that wrote the
-# files: the previous release may ingest a version again without updating these rows, and they are then out of date.
-# There is no foreign key, because the previous release removes versions and knows nothing of these rows.
+# `ingest.storage.digests.file_of`; `blocks` is empty for a file of one block. `fence` is that of the ingest job that
+# wrote the files: the previous release may ingest a version again without updating these rows, and they are then out of
+# date. There is no foreign key, because the previous release removes versions and knows nothing of these rows.
 content_digests = Table(
     "content_digests",
     metadata,

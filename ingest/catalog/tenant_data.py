@@ -29,9 +29,9 @@ from ingest.catalog.tables import (
     webhooks,
 )
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
-from ingest.errors import TenantNotFoundError
 from ingest.job_records import JobKind
 from ingest.runs import RunState
+from ingest.storage.errors import TenantNotFoundError
 from ingest.tenant_export import ExportedOriginal, write_export
 
 _DOCUMENTS_AT_ONCE = 20

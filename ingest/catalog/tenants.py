@@ -11,8 +11,8 @@ from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.tables import tenants
-from ingest.errors import NameTakenError, TenantNotFoundError
 from ingest.identity import checked_name
+from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,14 @@ from sqlalchemy import ColumnElement, Engine, Row, delete, func, insert, select,
 from ingest.catalog.database import lock_tenant, portions, read, write
 from ingest.catalog.quotas import Rules, storage_exceeded
 from ingest.catalog.tables import uploads
-from ingest.errors import BacklogFullError, LeaseLostError, UploadNotFoundError, UploadOffsetError, UploadTakenError
 from ingest.quotas import Account, Quota
+from ingest.storage.errors import (
+    BacklogFullError,
+    LeaseLostError,
+    UploadNotFoundError,
+    UploadOffsetError,
+    UploadTakenError,
+)
 
 KEPT_SECONDS = 24 * 3_600.0
 # Longer than a silent client is waited for, and than a writer goes without saying how far it is.

@@ -15,8 +15,8 @@ from ingest.catalog.audit import record
 from ingest.catalog.database import read, write
 from ingest.catalog.session_rows import count_sessions, end_sessions
 from ingest.catalog.tables import api_keys, tenants, users
-from ingest.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 from ingest.identity import Scope, checked_name
+from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,11 @@ from ingest.documents import (
     document_id,
     version_id,
 )
-from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.identity import Principal
 from ingest.job_records import Job, JobKind, ingest_lane
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
+from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.webhooks import EventType
 
 # An answer that is being written when its document is replaced may still read the old version.

@@ -16,7 +16,7 @@ from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.outbox import message
 from ingest.catalog.tables import webhook_deliveries as deliveries
 from ingest.catalog.tables import webhooks
-from ingest.errors import WebhookNotFoundError, WebhooksFullError
+from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.webhooks import (
     MAX_WEBHOOKS,
     ROTATION_SECONDS,

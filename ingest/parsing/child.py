@@ -28,7 +28,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import LeadlineError, StorageFullError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
@@ -41,6 +40,7 @@ from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, table_spans
 from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
+from ingest.storage.errors import LeadlineError, StorageFullError
 
 # Loaded once here, and not by each document's process.
 _LIBRARIES = (

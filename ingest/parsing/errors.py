@@ -1,6 +1,6 @@
 """Errors of parsing: the type is unsupported, the document cannot be read, or a limit was met."""
 
-from ingest.errors import IngestError, UploadError
+from ingest.storage.errors import IngestError, UploadError
 
 
 class UnsupportedTypeError(UploadError):

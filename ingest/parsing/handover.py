@@ -10,8 +10,6 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import InputError
-from ingest.inbound import check_text
 from ingest.layout import Layout, Omission
 from ingest.layout_json import LayoutError, layout_json, omissions_json, read_layout, read_omissions
 from ingest.parsing.entries import clean_path
@@ -22,6 +20,8 @@ from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.positions import Positions, PositionsError
 from ingest.properties import read_properties
+from ingest.storage.errors import InputError
+from ingest.storage.inbound import check_text
 
 # What a document's process answers if it has to read pictures, and may not.
 RECOGNITION_NEEDED = "recognition_needed"

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.errors import PageNotFoundError
 from ingest.parsing.ocr.images import IMAGE_TYPES, page_of_image
+from ingest.storage.errors import PageNotFoundError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

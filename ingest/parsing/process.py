@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import IngestError
+from ingest.storage.errors import IngestError
 
 # -I: no environment variable and no file in the working folder changes what the child imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.child")

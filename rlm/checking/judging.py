@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.passages import Passage
 from rlm.answers import Check, Sentence
 from rlm.cancelling import not_cancelled

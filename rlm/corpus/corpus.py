@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
 from ingest.chunks import Chunk
-from ingest.errors import ContentChangedError
 from ingest.filters import Conditions, conditions
 from ingest.places import Location, Places
+from ingest.storage.errors import ContentChangedError
 from ingest.table_store import RecordTables
 from ingest.tables import RecordTable, Row
 from ingest.texts import TextMap, Texts

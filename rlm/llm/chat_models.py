@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
-from ingest.bounded_replies import ReplyTooLargeError, bound_async_replies, too_large
+from retrieval.bounded_replies import ReplyTooLargeError, bound_async_replies, too_large
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelError,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
-from ingest.tracing import Value, span
+from ingest.storage.instrumentation import Value, span
 from rlm.llm.budgets import Usage
 
 # Calls and answers take from a tenth of a second to an hour.

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.llm.budgets import FREE, Price
 
 StructuredOutput = Literal["json_schema", "json_object", "none"]

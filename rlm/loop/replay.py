@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.cancelling import not_cancelled
 from rlm.checking.markers import sentence_spans
 from rlm.errors import RunCancelledError

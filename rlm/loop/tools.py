@@ -7,7 +7,7 @@ from functools import wraps
 from itertools import combinations, islice
 from typing import Any, TypeVar
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.errors import QueryError
 from rlm.corpus.corpus import Corpus, handle_of, outline, passages_in
 from rlm.corpus.grep import count_matches, grep

@@ -22,7 +22,7 @@ from pydantic_monty import (
     NameLookupSnapshot,
 )
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
 from rlm.metrics import CELL_SECONDS, CELLS

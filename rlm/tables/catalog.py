@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice, takewhile
 from typing import Any
 
-from ingest.errors import ContentChangedError
+from ingest.storage.errors import ContentChangedError
 from ingest.table_profiles import VALUE_CHARS, cut, kept, merged, profile_of, written
 from ingest.table_store import RecordTables
 from ingest.tables import PROPERTY_COLUMNS, Column, ColumnProfile, ColumnType, RecordTable

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from api.cli.console_logging import configure_logging
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.llm.budgets import Limits
 from rlm.requests import StrategyName
 from tests.benchmark.results import Row, print_rows, print_sums, summarize

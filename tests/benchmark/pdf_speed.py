@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 from pypdfium2 import PdfDocument, PdfiumError
 
-from ingest.errors import LeadlineError
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.pdf.characters import page_frame, read_words
 from ingest.parsing.pdf.content import PageContent
+from ingest.storage.errors import LeadlineError
 from tests.benchmark.figures import AsJson, print_figures
 
 Folder = Annotated[Path, typer.Argument(help="A folder with PDF files.", exists=True, file_okay=False)]

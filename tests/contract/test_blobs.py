@@ -11,12 +11,12 @@ import pytest
 from ingest.blob_settings import BlobSettings
 from ingest.blob_stores import open_blobs
 from ingest.blobs import BLOCK_BYTES, BlobStore, DirectoryBlobs
-from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
 from ingest.keyring import KeyRing, new_key
 from ingest.quarantine import Quarantine
 from ingest.sealed_blobs import SealedBlobs
 from ingest.sealed_format import FRAME_BYTES
-from ingest.sealing import NoSealRecord
+from ingest.storage.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
+from ingest.storage.sealing import NoSealRecord
 from tests.support.s3_server import bucket_settings, s3_server
 
 LARGE = secrets.token_bytes(2 * BLOCK_BYTES + 12_345)

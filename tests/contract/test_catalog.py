@@ -10,9 +10,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.job_records import Failure, JobKind
 from ingest.listing import DocumentFilter
+from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed
 

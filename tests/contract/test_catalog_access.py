@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, DocumentChange, VersionState
-from ingest.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from ingest.filters import conditions
 from ingest.identity import Principal, Scope
+from ingest.storage.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from tests.support.catalogs import arrival, arrive, searchable
 from tests.support.metadata_model import matches
 

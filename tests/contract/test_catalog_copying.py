@@ -17,7 +17,7 @@ from ingest.catalog.tables import metadata
 from ingest.catalog.tables import runs as run_rows
 from ingest.job_records import JobKind
 from ingest.runs import RunRequest
-from ingest.sealing import Sealing
+from ingest.storage.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable
 
 

@@ -8,9 +8,9 @@ from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import content_digests
 from ingest.catalog.tables import jobs as job_table
-from ingest.digests import BLOCK_BYTES, Digest
 from ingest.documents import IngestReport
 from ingest.job_records import JobKind
+from ingest.storage.digests import BLOCK_BYTES, Digest
 from tests.support.catalogs import accept, searchable
 
 LONG = b"word " * BLOCK_BYTES

@@ -15,11 +15,11 @@ from ingest.catalog.quotas import Quotas
 from ingest.catalog.tables import staged_entries
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
-from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.job_records import Job, JobKind
 from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.quotas import Account, Quota
+from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded
 
 

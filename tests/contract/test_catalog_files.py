@@ -12,8 +12,13 @@ from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.grants import Grants
 from ingest.catalog.leftovers import Leftovers
 from ingest.collections import CollectionSettings
-from ingest.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, StoredFileNotFoundError
 from ingest.identity import Principal, Role, Scope
+from ingest.storage.errors import (
+    CollectionNotFoundError,
+    NameTakenError,
+    PreconditionFailedError,
+    StoredFileNotFoundError,
+)
 from tests.support.catalogs import RemovedBlobs, accept, arrival, stored
 
 ANN = Principal("ann", "x", "ann", user=None, scopes=frozenset({Scope.READ, Scope.WRITE}))

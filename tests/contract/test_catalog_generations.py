@@ -9,9 +9,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.errors import GenerationChangedError, GenerationStateError, LeaseLostError
 from ingest.generations import BuildProgress, Generation, GenerationState
 from ingest.job_records import Failure, Job, JobKind
+from ingest.storage.errors import GenerationChangedError, GenerationStateError, LeaseLostError
 from tests.support.catalogs import arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 
 OLD, NEW = ("old/8", "words", 8), ("new/16", "words", 16)

@@ -13,7 +13,8 @@ from ingest.catalog.grants import Grants
 from ingest.catalog.identities import Identities
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import api_keys
-from ingest.errors import (
+from ingest.identity import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
+from ingest.storage.errors import (
     DocumentNotFoundError,
     GrantNotFoundError,
     KeyNotFoundError,
@@ -24,7 +25,6 @@ from ingest.errors import (
     TenantNotFoundError,
     UserNotFoundError,
 )
-from ingest.identity import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
 from tests.support.catalogs import arrive
 
 READ = frozenset({Scope.READ})

@@ -12,8 +12,8 @@ from ingest.catalog.database import open_database, write
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import versions
-from ingest.errors import DocumentNotFoundError
 from ingest.job_records import JobKind
+from ingest.storage.errors import DocumentNotFoundError
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed
 

@@ -22,10 +22,10 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import api_keys, documents, stored_content, versions
 from ingest.documents import Document, VersionState
-from ingest.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
 from ingest.job_records import Failure, JobKind
 from ingest.quotas import NANODOLLARS, Account, Quota, QuotaExceededError, Spending, StorageQuotaExceededError
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
+from ingest.storage.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
 from tests.support.catalogs import arrival, at_once, embedded, lapse, searchable
 
 KEY, OTHER = Account("ann", "k1"), Account("ann", "k2")

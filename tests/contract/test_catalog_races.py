@@ -11,8 +11,8 @@ from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.job_records import JobKind
+from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, at_once, finish_ingest
 from tests.support.postgres import disposed
 

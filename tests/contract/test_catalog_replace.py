@@ -7,14 +7,14 @@ import pytest
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, EmbedReport, VersionState
-from ingest.errors import (
+from ingest.job_records import Failure, Job, JobKind
+from ingest.storage.errors import (
     DocumentNotFoundError,
     DocumentStateError,
     IncompleteVersionError,
     LeaseLostError,
     PreconditionFailedError,
 )
-from ingest.job_records import Failure, Job, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, finish_ingest, searchable
 
 REASON = Failure("parser_limit", "Too slow.")

@@ -15,7 +15,10 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import runs as run_rows
-from ingest.errors import (
+from ingest.identity import Scope
+from ingest.job_records import Failure, Job, JobKind
+from ingest.runs import Entry, Run, RunRequest, RunState, Spent
+from ingest.storage.errors import (
     IdempotencyKeyReusedError,
     KeyRevokedError,
     LeaseLostError,
@@ -25,9 +28,6 @@ from ingest.errors import (
     RunStateError,
     VersionInUseError,
 )
-from ingest.identity import Scope
-from ingest.job_records import Failure, Job, JobKind
-from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
 AWAY = Failure("language_model_unavailable", "It is away.")

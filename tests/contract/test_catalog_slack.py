@@ -8,9 +8,9 @@ from ingest.catalog.database import write
 from ingest.catalog.runs import Runs
 from ingest.catalog.slack import Slack
 from ingest.catalog.tables import jobs
-from ingest.errors import LeaseLostError
 from ingest.runs import RunRequest
 from ingest.slack import Asked, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.storage.errors import LeaseLostError
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC
 

@@ -11,9 +11,9 @@ from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tables import slack_files
-from ingest.errors import LeaseLostError
 from ingest.slack import Asked, Surface, Workspace
 from ingest.slack_files import Audience, FileShare, FileState, Shared, SharedFile, ShareState
+from ingest.storage.errors import LeaseLostError
 from tests.support.catalogs import arrival
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC

@@ -26,9 +26,9 @@ from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
 from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
-from ingest.errors import TenantNotFoundError
 from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
+from ingest.storage.errors import TenantNotFoundError
 from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 

@@ -26,11 +26,11 @@ from ingest.catalog.tenant_rows import exported_rows
 from ingest.catalog.webhooks import Webhooks
 from ingest.conversations import KeptAnswer
 from ingest.documents import EmbedReport, IngestReport
-from ingest.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.feedback import Rating, Verdict
 from ingest.job_records import Failure, JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest
+from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.webhooks import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
 from tests.support.catalogs import arrive
 

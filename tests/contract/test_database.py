@@ -20,7 +20,7 @@ from ingest.catalog.database import insert_new, json_text, migrate, open_databas
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata, tenant_deletions, tenants
-from ingest.errors import (
+from ingest.storage.errors import (
     CatalogAccessError,
     CatalogLimitError,
     CatalogSchemaError,

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from ingest.catalog.database import FrequentQuery, open_database, read, sqlite_url, write
 from ingest.catalog.tables import tenants, users
-from ingest.errors import CatalogUnavailableError
+from ingest.storage.errors import CatalogUnavailableError
 
 WHEN = select(tenants.c.created_at).where(tenants.c.id == bindparam("tenant_id"))
 

@@ -9,8 +9,8 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.tables import installation
-from ingest.errors import InstallationMismatchError
 from ingest.installation import MARK, read_mark, refuse_foreign, require_tied, tie
+from ingest.storage.errors import InstallationMismatchError
 from tests.support.catalogs import accept, at_once
 
 

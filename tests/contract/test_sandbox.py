@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingest.errors import CatalogUnavailableError
+from ingest.storage.errors import CatalogUnavailableError
 from rlm.errors import RunCancelledError, SandboxLostError
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits, Session, Tool, ToolError

@@ -22,8 +22,8 @@ from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.chunks import context_line
 from ingest.documents import VersionState
-from ingest.errors import DataFolderBusyError
 from ingest.listing import DocumentFilter
+from ingest.storage.errors import DataFolderBusyError
 from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.compaction import UpkeepPolicy

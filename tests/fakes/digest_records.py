@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from ingest.digests import Digest, file_of, version_of
+from ingest.storage.digests import Digest, file_of, version_of
 
 
 class DigestRecordsHere:

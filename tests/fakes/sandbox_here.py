@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import SandboxLostError
 from rlm.sandbox.lowering import PRELUDE, lower, shim_source

@@ -19,7 +19,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from ingest.blobs import DirectoryBlobs
-from ingest.errors import StorageFullError
+from ingest.storage.errors import StorageFullError
 from tests.support.service import running
 
 disk = Path(sys.argv[1])
@@ -67,7 +67,7 @@ import sys
 from pathlib import Path
 from api.embedded import open_embedded
 from api.settings import Settings
-from ingest.errors import StorageReadOnlyError
+from ingest.storage.errors import StorageReadOnlyError
 from retrieval.embedding import HashingEmbedder
 
 try:
@@ -83,8 +83,8 @@ import sys
 from pathlib import Path
 from api.embedded import open_embedded, owned
 from api.settings import Settings
-from ingest.ballast import Ballast
-from ingest.errors import StorageFullError
+from ingest.storage.ballast import Ballast
+from ingest.storage.errors import StorageFullError
 from retrieval.embedding import HashingEmbedder
 
 disk = Path(sys.argv[1])

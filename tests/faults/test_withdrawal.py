@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ingest.documents import Document, VersionState
-from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.installation import MARK
 from ingest.job_records import Job, JobKind
+from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no

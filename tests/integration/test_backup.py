@@ -22,9 +22,9 @@ from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.documents import VersionState
-from ingest.errors import BackupError, RestoreUnfinishedError
 from ingest.installation import read_mark, tie
 from ingest.restore import Restored, RestoredParts, restore
+from ingest.storage.errors import BackupError, RestoreUnfinishedError
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only

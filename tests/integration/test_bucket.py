@@ -24,7 +24,12 @@ from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
-from ingest.errors import (
+from ingest.keyring import new_key
+from ingest.object_blobs import open_bucket
+from ingest.restore import RestoredParts, restore
+from ingest.sealed_blobs import SealedBlobs
+from ingest.sealed_format import MAGIC, is_sealed
+from ingest.storage.errors import (
     BlobChangedError,
     BlobKeyError,
     BlobStoreError,
@@ -32,12 +37,7 @@ from ingest.errors import (
     BlobStoreUnavailableError,
     InstallationMismatchError,
 )
-from ingest.keyring import new_key
-from ingest.object_blobs import open_bucket
-from ingest.restore import RestoredParts, restore
-from ingest.sealed_blobs import SealedBlobs
-from ingest.sealed_format import MAGIC, is_sealed
-from ingest.sealing import SEALED_NOTE, NoSealRecord
+from ingest.storage.sealing import SEALED_NOTE, NoSealRecord
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
 from tests.support.cluster import wait_until

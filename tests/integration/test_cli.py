@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ingest.permissions import list_wider_paths
+from ingest.storage.permissions import list_wider_paths
 
 LEADLINE = [sys.executable, "-c", "from api.cli.main import main; main()"]
 

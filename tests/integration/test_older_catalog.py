@@ -11,8 +11,8 @@ from api.cli.doctor import _installation
 from api.client import Client
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
-from ingest.errors import InstallationMismatchError
 from ingest.quarantine import Quarantine
+from ingest.storage.errors import InstallationMismatchError
 from tests.support.service import running
 
 _TWO_DAYS = 2 * 86_400.0

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from tests.benchmark.speed import app as speed
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import LeadlineError
 from ingest.parsing.pdf import parse_pdf
+from ingest.storage.errors import LeadlineError
 from tests.oracle.markdown_scores import f1, median_of, relations, scores, tables
 from tests.support.drawn_pdfs import BOLD, Drawing, filled_lines
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import InputError, LeadlineError, UploadError
 from ingest.parsing.errors import ParseError
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import EntryRoom, FoundEntry, ParserLimits, Unpacking
+from ingest.storage.errors import InputError, LeadlineError, UploadError
 from tests.support.hostile import CANARY, Hostile
 from tests.support.hostile.all_files import HOSTILE_FILES
 from tests.support.parsing import assert_still_parses

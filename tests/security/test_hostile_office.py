@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import LeadlineError
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODT, PPTX
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.registry import parser_for
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
+from ingest.storage.errors import LeadlineError
 from tests.support.office_files import cell, docx, epub, odf, paragraph, pptx, root, shape, table
 from tests.support.parsing import assert_still_parses, parse
 from tests.support.samples import SAMPLES

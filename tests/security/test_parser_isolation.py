@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import IngestError
 from ingest.parsing.errors import ParseError
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
+from ingest.storage.errors import IngestError
 from tests.support.hostile_parsers import COMMAND
 from tests.support.parsing import assert_still_parses, parse_as
 

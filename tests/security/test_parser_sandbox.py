@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import IngestError, LeadlineError
 from ingest.parsing.errors import DamagedDocumentError, ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.handover import ENTRIES_FILE, HandoverError, read_document, write_document
 from ingest.parsing.sandbox import ParserSandbox, hand_over
 from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking
+from ingest.storage.errors import IngestError, LeadlineError
 from tests.support.hostile_parsers import COMMAND, SLEEPER
 from tests.support.parsing import assert_still_parses, parse_as
 

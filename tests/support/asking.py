@@ -26,7 +26,6 @@ from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
-from ingest.catalog.idempotency import IdempotencyKeys
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.quotas import Quotas
@@ -37,6 +36,7 @@ from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.places import Location
+from ingest.storage.idempotency import IdempotencyKeys
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from ingest.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers

@@ -17,9 +17,9 @@ from ingest.catalog.listing_rows import listing_query, listing_row
 from ingest.catalog.tables import document_listing
 from ingest.catalog.tables import jobs as jobs_table
 from ingest.documents import Document, EmbedReport, IngestReport
-from ingest.errors import LeaseLostError
 from ingest.files import StoredFile
 from ingest.job_records import Job, JobKind, Priority
+from ingest.storage.errors import LeaseLostError
 
 
 def migrated_sqlite(path: Path) -> str:

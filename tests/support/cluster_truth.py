@@ -6,9 +6,9 @@ from functools import lru_cache
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
-from ingest.errors import DocumentNotFoundError
 from ingest.layout import markdown_layout
 from ingest.normalize import normalize
+from ingest.storage.errors import DocumentNotFoundError
 from ingest.texts import Texts
 from tests.support.cluster import Cluster
 

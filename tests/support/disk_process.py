@@ -9,7 +9,7 @@ from api.cli.serving import end_process, serve
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.embedding import HashingEmbedder
 
 SETTINGS = {"llm": "none", "port": 0, "min_free_bytes": 96 << 20, "ballast_bytes": 64 << 20}

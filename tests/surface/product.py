@@ -37,9 +37,9 @@ from api.settings import Settings
 from ingest.catalog.database import latest_revision
 from ingest.catalog.tables import metadata
 from ingest.chunking import chunker_fingerprint
-from ingest.errors import LeadlineError
 from ingest.job_records import JobKind
 from ingest.parsing.registry import FORMATS
+from ingest.storage.errors import LeadlineError
 from ingest.webhooks import TEST, EventType
 from retrieval import build
 from retrieval.bm25 import Bm25Encoder

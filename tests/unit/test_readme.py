@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 import api.main  # noqa: F401 - every error of the API
 from api.problems import status_of
 from api.settings import Settings
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check
 from rlm.events import Drafted, Event
 from rlm.llm.profiles import ProfileFileError

@@ -9,9 +9,9 @@ import pytest
 
 from ingest import faultpoints
 from ingest.documents import Document
-from ingest.errors import GenerationChangedError, GenerationStateError
 from ingest.generations import GenerationState
 from ingest.job_records import JobKind
+from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from retrieval import build
 from retrieval.encoders import Encoders
 from retrieval.errors import IndexMismatchError

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingest.catalog.leftovers import Leftovers
-from ingest.errors import InstallationMismatchError
 from ingest.installation import Installation
 from ingest.quarantine import UpkeepLimits
+from ingest.storage.errors import InstallationMismatchError
 from retrieval.generations import IndexStore
 from retrieval.index_stores import FolderStore, ServerStore
 from tests.support.generations_fixture import WHALE, GenerationsFixture

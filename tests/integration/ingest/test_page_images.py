@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ingest.errors import PageNotFoundError
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.storage.errors import PageNotFoundError
 from tests.support.pdf_files import pdf
 
 

@@ -10,7 +10,7 @@ def test_processes_make_files_and_folders_that_only_their_user_can_read_and_so_d
     tmp_path: Path,
 ) -> None:
     program = (
-        "import pathlib, subprocess, sys; from ingest.permissions import make_new_files_private;"
+        "import pathlib, subprocess, sys; from ingest.storage.permissions import make_new_files_private;"
         "make_new_files_private(); pathlib.Path('own').touch(); pathlib.Path('folder').mkdir();"
         "subprocess.run([sys.executable, '-c', 'import pathlib; pathlib.Path(\"child\").touch()'], check=True)"
     )

@@ -8,7 +8,6 @@ import pytest
 from ingest.catalog.batches import Batches
 from ingest.catalog.quotas import Quotas
 from ingest.documents import Document, DocumentChange, VersionState
-from ingest.errors import DocumentNotFoundError, StorageFullError
 from ingest.intake import Replaces, UploadRequest
 from ingest.job_records import JobKind
 from ingest.layout import OmissionKind
@@ -16,6 +15,7 @@ from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.quotas import Account, Quota
+from ingest.storage.errors import DocumentNotFoundError, StorageFullError
 from tests.support.catalogs import wake
 from tests.support.containers import message, zip_of
 from tests.support.worker_fixture import WorkerFixture, no

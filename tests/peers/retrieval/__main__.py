@@ -17,7 +17,7 @@ from rich.table import Table
 
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.build import encoder_files
 from retrieval.evaluation.runs import DEPTH, Evaluation, Run, save
 from retrieval.models.store import ModelStore

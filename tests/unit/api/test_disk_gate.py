@@ -6,8 +6,8 @@ import pytest
 
 from api.disk_gate import DiskGate
 from api.middleware import CALLER
-from ingest.ballast import NEEDED_BYTES, Ballast
-from ingest.errors import StorageFullError
+from ingest.storage.ballast import NEEDED_BYTES, Ballast
+from ingest.storage.errors import StorageFullError
 
 
 class Disk(Ballast):

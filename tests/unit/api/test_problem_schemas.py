@@ -12,7 +12,7 @@ from api.problem_schemas import ProblemOut
 from api.problems import MEDIA_TYPE, ProblemHandlers, problem
 from api.services import Services
 from api.settings import Settings
-from ingest.errors import RunNotFoundError
+from ingest.storage.errors import RunNotFoundError
 
 _ROUTES = ("/v1/answers", "/v1/conversations", "/v1/runs")
 

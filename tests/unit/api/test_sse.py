@@ -8,8 +8,8 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from api import sse
-from ingest.errors import CatalogUnavailableError
 from ingest.identity import Principal, Scope
+from ingest.storage.errors import CatalogUnavailableError
 from tests.support.callers import always
 
 CALLER = Principal("ann", "k", "a test", scopes=frozenset({Scope.READ}))

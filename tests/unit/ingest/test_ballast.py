@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.ballast import NEEDED_BYTES, Ballast
+from ingest.storage.ballast import NEEDED_BYTES, Ballast
 
 MIB = 1024**2
 SIZE = 4 * NEEDED_BYTES

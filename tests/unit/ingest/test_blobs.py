@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.blobs import DirectoryBlobs, translating_out_of_room
-from ingest.errors import (
+from ingest.storage.errors import (
     BlobNameError,
     EmptyUploadError,
     StorageFullError,

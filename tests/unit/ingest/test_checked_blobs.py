@@ -8,8 +8,8 @@ import pytest
 
 from ingest.blobs import DirectoryBlobs
 from ingest.checked_blobs import CheckedBlobs
-from ingest.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
-from ingest.errors import ContentChangedError, TextLostError
+from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
+from ingest.storage.errors import ContentChangedError, TextLostError
 from tests.fakes.digest_records import DigestRecordsHere
 
 KEY = "text/ab/abcd.txt"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.destinations import Destinations
-from ingest.errors import DestinationRefusedError
+from ingest.storage.errors import DestinationRefusedError
 
 PUBLIC = Destinations()
 

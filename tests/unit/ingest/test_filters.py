@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import FilterError
 from ingest.filters import (
     MAX_CONDITIONS,
     MAX_VALUES,
@@ -14,6 +13,7 @@ from ingest.filters import (
     conditions,
     value_key,
 )
+from ingest.storage.errors import FilterError
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.quotas import Quotas
-from ingest.errors import BacklogFullError, BatchNotFoundError, UploadError
 from ingest.held_uploads import HeldUploads
 from ingest.intake import Intake, UploadRequest
 from ingest.quotas import Account, Quota, StorageQuotaExceededError
+from ingest.storage.errors import BacklogFullError, BatchNotFoundError, UploadError
 from tests.support.catalogs import migrated_sqlite
 
 REQUEST = UploadRequest("ann", "default", "unnamed")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import InputError
-from ingest.inbound import MAX_DEPTH, check_text, read_json, read_metadata
+from ingest.storage.errors import InputError
+from ingest.storage.inbound import MAX_DEPTH, check_text, read_json, read_metadata
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.permissions import list_wider_paths
+from ingest.storage.permissions import list_wider_paths
 
 
 def private(home: Path) -> Path:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from ingest.blobs import DirectoryBlobs
-from ingest.errors import BlobChangedError, BlobKeyError
 from ingest.keyring import KeyRing, new_key
 from ingest.quarantine import Quarantine
 from ingest.resealing import reseal_all
 from ingest.sealed_blobs import FileFormat, SealedBlobs
 from ingest.sealed_format import FRAME_BYTES, MAGIC, UNBOUND_MAGIC
-from ingest.sealing import NoSealRecord, Sealing
+from ingest.storage.errors import BlobChangedError, BlobKeyError
+from ingest.storage.sealing import NoSealRecord, Sealing
 from tests.fakes.digest_records import DigestRecordsHere
 
 ONE, TWO = "text/ab/one.txt", "text/cd/two.txt"

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.errors import LeadlineError
 from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX, container_type
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
@@ -28,6 +27,7 @@ from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Cell
+from ingest.storage.errors import LeadlineError
 from tests.support.workbooks import WRITERS, Sheet, written, xlsb, xlsb_number, xlsb_shared_string, xlsx
 from tests.support.zip_files import unzipped, zipped
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import LeadlineError
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import DEFAULT_ZIP_LIMITS, ZipLimits, open_zip, read_entry
+from ingest.storage.errors import LeadlineError
 from tests.support.zip_files import zipped
 
 _SMALL = ZipLimits(entries=3, total_bytes=50_000, ratio=10, ratio_free_bytes=1_000)

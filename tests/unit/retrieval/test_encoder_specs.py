@@ -3,7 +3,7 @@
 import pytest
 
 from api.cli.environment import read_settings
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 from retrieval.encoder_specs import is_described, parse_spec
 
 

@@ -10,9 +10,9 @@ import pytest
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Visible
 from ingest.chunks import Chunk
-from ingest.errors import FilterError
 from ingest.filters import Condition, Conditions
 from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
+from ingest.storage.errors import FilterError
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter
 from retrieval.bm25 import Bm25Encoder

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.ballast import NEEDED_BYTES
-from ingest.errors import StorageFullError
+from ingest.storage.ballast import NEEDED_BYTES
+from ingest.storage.errors import StorageFullError
 from retrieval.index import Scope
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.shard_room import AllocatedRoom

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import VersionState
-from ingest.errors import LeaseLostError
 from ingest.job_records import JobKind
 from ingest.parsing.errors import DamagedDocumentError
+from ingest.storage.errors import LeaseLostError
 from ingest.table_store import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book

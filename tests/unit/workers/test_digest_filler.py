@@ -7,7 +7,7 @@ from sqlalchemy import delete
 
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.tables import content_digests
-from ingest.errors import ContentChangedError, TextLostError
+from ingest.storage.errors import ContentChangedError, TextLostError
 from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from tests.support.books import book

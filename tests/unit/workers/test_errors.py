@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import api.cli.client  # noqa: F401 - defines errors of the edge
 from api.problems import STATUS, ApiError
-from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.parsing.errors import DamagedDocumentError
+from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from rlm.errors import LanguageModelRestingError, LanguageModelTimeoutError, UnpricedModelError
 from workers.errors import OUTCOMES, Outcome, failure, outcome

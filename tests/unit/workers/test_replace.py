@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ingest.documents import VersionState
-from ingest.errors import IncompleteVersionError, PreconditionFailedError
 from ingest.intake import Replaces, UploadRequest
 from ingest.job_records import JobKind
+from ingest.storage.errors import IncompleteVersionError, PreconditionFailedError
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.vectors import chunk_texts

@@ -11,9 +11,9 @@ from sqlalchemy import update
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.tables import jobs as job_table
 from ingest.documents import VersionState
-from ingest.errors import ContentChangedError, LeaseLostError
 from ingest.job_records import JobKind
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.errors import ContentChangedError, LeaseLostError
 from ingest.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book

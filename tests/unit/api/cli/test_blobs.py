@@ -13,7 +13,7 @@ from ingest.blob_stores import open_blobs
 from ingest.blobs import DirectoryBlobs
 from ingest.keyring import new_key
 from ingest.sealed_blobs import SealedBlobs
-from ingest.sealing import NoSealRecord, Sealing
+from ingest.storage.sealing import NoSealRecord, Sealing
 from tests.support.catalogs import migrated_sqlite
 
 KEYS = "text/ab/one.txt", "original/cd/two"

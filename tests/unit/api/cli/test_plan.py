@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.errors import LeadlineError
+from ingest.storage.errors import LeadlineError
 
 PROFILES = Path(__file__).parents[4] / "deploy" / "vllm" / "profiles"
 MODEL = "Qwen/Qwen3-30B-A3B-Instruct-2507-FP8"

@@ -10,8 +10,8 @@ from api.cli.environment import SettingsError
 from api.cli.main import app
 from api.embedded import open_catalog
 from api.services import DEFAULT_TENANT
-from ingest.errors import KeyStateError
 from ingest.identity import TENANT_SCOPES, Scope
+from ingest.storage.errors import KeyStateError
 
 
 def link(*words: str) -> str:

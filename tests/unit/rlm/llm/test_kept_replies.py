@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from ingest.catalog.replies import StoredReply
-from ingest.errors import CatalogUnavailableError
+from ingest.storage.errors import CatalogUnavailableError
 from rlm.errors import (
     LanguageModelRefusedError,
     RunCancelledError,

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from ingest.errors import CatalogUnavailableError, LeaseLostError
+from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.passages import Passage

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import LeaseLostError
 from ingest.runs import Run, Spent
+from ingest.storage.errors import LeaseLostError
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ingest.errors import LeaseLostError
 from ingest.runs import Entry
+from ingest.storage.errors import LeaseLostError
 from rlm.runs.attempt import LogWriter
 from tests.fakes.memory_log import MemoryLog
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ingest.errors import InputError
+from ingest.storage.errors import InputError
 
 MAX_DEPTH = 32
 # Of metadata of a document, which is shown whole in every listing.

@@ -1,7 +1,7 @@
 """The root of every error Leadline raises on purpose.
 
 LeadlineError
-├── ingest.errors       IngestError: errors of documents, uploads and the catalog; below it those of
+├── ingest.storage.errors       IngestError: errors of documents, uploads and the catalog; below it those of
 │                       ingest.parsing.errors and of ingest.quotas
 ├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
 └── rlm.errors          AnswerError: errors of the language model and of questions

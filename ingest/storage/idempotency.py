@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, delete, select, update
 
 from ingest.catalog.database import insert_new, write
 from ingest.catalog.tables import idempotency_keys as keys
-from ingest.errors import IdempotencyKeyReusedError, RequestUnderWayError
+from ingest.storage.errors import IdempotencyKeyReusedError, RequestUnderWayError
 
 KEPT_SECONDS = 24 * 3_600.0
 LEASE_SECONDS = 60.0
