@@ -13,7 +13,6 @@ from ingest.catalog.document_scope import Readers
 from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import VersionState
-from ingest.faultpoints import reach
 from ingest.files import StoredFile
 from ingest.identity import OPEN, CollectionAccess
 from ingest.job_records import Failure, Priority
@@ -38,6 +37,7 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 from ingest.storage.inbound import check_metadata, check_text
+from ingest.storage.instrumentation import reach
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload

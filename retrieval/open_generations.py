@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import structlog
 
-from ingest.faultpoints import reach
 from ingest.generations import Generation, GenerationState
 from ingest.installation import mismatch
 from ingest.storage.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
+from ingest.storage.instrumentation import reach
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders

@@ -10,8 +10,8 @@ import structlog
 
 from ingest.catalog.catalog import Catalog
 from ingest.documents import Document
-from ingest.faultpoints import reach
 from ingest.storage.errors import LeadlineError
+from ingest.storage.instrumentation import reach
 from retrieval.generations import Generations
 from retrieval.index import IndexWriter
 

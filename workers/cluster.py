@@ -13,7 +13,6 @@ import structlog
 
 from ingest.blob_stores import open_blobs
 from ingest.catalog.jobs import Jobs
-from ingest.faultpoints import reach
 from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
@@ -21,6 +20,7 @@ from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.quotas import Quota
 from ingest.resumable import expire_uploads
 from ingest.retention import Retention
+from ingest.storage.instrumentation import reach
 from ingest.webhooks import WebhookSettings
 from retrieval import build
 from retrieval.encoders import Encoders

@@ -7,9 +7,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.document_scope import Readers
 from ingest.catalog.redaction import Redaction
 from ingest.documents import Deletion, Version, VersionState
-from ingest.faultpoints import reach
 from ingest.job_records import Job
 from ingest.storage.errors import LeadlineError
+from ingest.storage.instrumentation import reach
 from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations

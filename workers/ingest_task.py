@@ -17,14 +17,13 @@ from ingest.chunking import chunk_text, left_out_rows
 from ingest.chunks import Chunk
 from ingest.documents import Document, IngestReport, Version, VersionState
 from ingest.entries import Entry
-from ingest.faultpoints import reach
 from ingest.job_records import QUICK_BYTES, Job
 from ingest.originals import require_uploaded_bytes
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.storage.digests import Digest, version_of
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
-from ingest.storage.instrumentation import span
+from ingest.storage.instrumentation import reach, span
 from ingest.tables import named_tables
 from ingest.texts import VersionText
 from retrieval.bm25 import SparseEncoder

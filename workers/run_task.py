@@ -12,11 +12,11 @@ import structlog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
-from ingest.faultpoints import reach
 from ingest.job_records import Job
 from ingest.quotas import nanodollars
 from ingest.runs import Entry, Run, Spent
 from ingest.storage.errors import LeadlineError, LeaseLostError
+from ingest.storage.instrumentation import reach
 from ingest.works import UsedVersions
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError, RunPausedError

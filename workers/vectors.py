@@ -15,10 +15,9 @@ import numpy as np
 from ingest.catalog.catalog import Catalog
 from ingest.chunks import Chunk, context_line
 from ingest.documents import Document, Version, chunk_id
-from ingest.faultpoints import reach
 from ingest.job_records import JobKind
 from ingest.layout import Layout
-from ingest.storage.instrumentation import span
+from ingest.storage.instrumentation import reach, span
 from ingest.texts import Texts, byte_spans
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import DenseVector

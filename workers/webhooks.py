@@ -11,8 +11,8 @@ from standardwebhooks import Webhook as Signer
 
 from ingest.catalog.outbox import Outbox
 from ingest.destinations import Destination, Destinations
-from ingest.faultpoints import reach
 from ingest.storage.errors import DestinationRefusedError
+from ingest.storage.instrumentation import reach
 from ingest.webhooks import Due, Outcome, WebhookSettings
 
 log = structlog.get_logger(__name__)

@@ -29,13 +29,13 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS
-from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
 from ingest.job_records import PRIORITIES, JobKind
 from ingest.metadata import MAX_READERS
 from ingest.quotas import QuotaExceededError
 from ingest.storage.errors import DocumentNotFoundError, UploadError
+from ingest.storage.instrumentation import reach
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 

@@ -28,7 +28,6 @@ from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.faultpoints import reach
 from ingest.identity import SLACK_KEY, Principal
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.job_records import Failure, JobKind
@@ -42,6 +41,7 @@ from ingest.storage.errors import (
     LeaseLostError,
     UploadTooLargeError,
 )
+from ingest.storage.instrumentation import reach
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ import structlog
 
 from api.services import Services
 from ingest.catalog.slack import Slack
-from ingest.faultpoints import reach
 from ingest.slack import Asked, SlackQuestion, Surface, Workspace
 from ingest.slack_files import Shared, SharedFile
 from ingest.storage.errors import LeadlineError, RunNotFoundError
+from ingest.storage.instrumentation import reach
 
 log = structlog.get_logger(__name__)
 

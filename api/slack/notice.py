@@ -10,9 +10,9 @@ from api.slack.messages import Message
 from api.slack.web import SlackWeb
 from api.threads import Threads
 from ingest.catalog.slack_files import SlackFiles
-from ingest.faultpoints import reach
 from ingest.slack import Workspace
 from ingest.slack_files import FileShare
+from ingest.storage.instrumentation import reach
 
 EVENT_TYPE = "leadline_files"
 # How far Slack's clock may be behind ours.

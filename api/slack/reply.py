@@ -14,8 +14,8 @@ from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableErro
 from api.slack.messages import Message, moved_message, plainer
 from api.slack.web import SlackWeb
 from ingest.catalog.slack import Slack
-from ingest.faultpoints import reach
 from ingest.slack import SlackQuestion, Workspace
+from ingest.storage.instrumentation import reach
 
 log = structlog.get_logger(__name__)
 

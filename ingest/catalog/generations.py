@@ -20,10 +20,10 @@ from ingest.catalog.database import insert_new, read, upsert, write
 from ingest.catalog.records import version_of
 from ingest.catalog.tables import documents, generations, index_states, jobs, versions
 from ingest.documents import SEARCHABLE_STATES, Version, VersionState
-from ingest.faultpoints import reach
 from ingest.generations import BuildProgress, Generation, GenerationState
 from ingest.job_records import Failure, JobKind, Priority
 from ingest.storage.errors import GenerationStateError
+from ingest.storage.instrumentation import reach
 
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 from ingest.catalog.database import lock_derived, scrub, write
 from ingest.catalog.tables import answers, deletions, feedback, jobs, replies, run_events, runs, versions, work_versions
 from ingest.catalog.works import gone_of, mark_gone
-from ingest.faultpoints import reach
 from ingest.job_records import JobKind
 from ingest.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
+from ingest.storage.instrumentation import reach
 from ingest.works import ROUTE
 
 _WORKS_AT_ONCE = 20

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from ingest.catalog.records import ActiveDocument
-from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
+from ingest.storage.instrumentation import reach
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import ActiveDocuments

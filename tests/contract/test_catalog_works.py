@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest import faultpoints
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
@@ -20,6 +19,7 @@ from ingest.feedback import Rating, Verdict
 from ingest.job_records import Job, JobKind
 from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
+from ingest.storage import instrumentation as faultpoints
 from ingest.storage.errors import LeaseLostError, SourceGoneError
 from ingest.works import ROUTE, Work
 from tests.support.catalogs import arrive

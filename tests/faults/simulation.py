@@ -37,7 +37,6 @@ from ingest.catalog.redaction import Redaction
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, VersionState, chunk_id
-from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
 from ingest.job_records import Job, JobKind
 from ingest.layout import markdown_layout
@@ -46,6 +45,7 @@ from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.quarantine import UpkeepLimits
 from ingest.storage.errors import DocumentNotFoundError
+from ingest.storage.instrumentation import arm, reach
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import HashingEmbedder

@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from ingest import faultpoints
+from ingest.storage import instrumentation as faultpoints
 from tests.support.fault_points import (
     FAULT_POINTS,
     RUN_FAULT_POINTS,

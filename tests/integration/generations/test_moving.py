@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest import faultpoints
 from ingest.documents import Document
 from ingest.generations import GenerationState
 from ingest.job_records import JobKind
+from ingest.storage import instrumentation as faultpoints
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from retrieval import build
 from retrieval.encoders import Encoders
