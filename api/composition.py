@@ -11,7 +11,6 @@ from api.metering import open_meter
 from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
-from ingest.catalog.database import open_database, ping
 from ingest.catalog.identities import Identities
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
@@ -19,6 +18,7 @@ from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
+from ingest.storage.db.database import open_database, ping
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.table_store import RecordTables
 from retrieval.models.store import ModelStore

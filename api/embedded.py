@@ -23,7 +23,6 @@ from ingest.blob_stores import open_blobs
 from ingest.blobs import translating_out_of_room
 from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
@@ -39,6 +38,7 @@ from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.ballast import Ballast
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from retrieval import build
 from retrieval.embedding import Embedder

@@ -16,7 +16,6 @@ from api.installation_access import open_installation
 from api.settings import Settings
 from ingest.blob_stores import open_blobs
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
@@ -25,6 +24,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
 from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
 from ingest.texts import Texts
 from retrieval import build

@@ -11,7 +11,6 @@ from ingest.blob_stores import open_blobs
 from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
@@ -19,6 +18,7 @@ from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import Installation, mark, mark_of, tie
 from ingest.quarantine import Quarantine
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import CatalogUnavailableError
 from retrieval import build
 from retrieval.generations import IndexStore

@@ -11,7 +11,6 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import UsageByCollection
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import FileRemoval, Files
@@ -37,6 +36,7 @@ from ingest.feed import Feed
 from ingest.installation import Installation, tie
 from ingest.quarantine import UpkeepLimits
 from ingest.quotas import Quota
+from ingest.storage.db.database import open_database
 from ingest.storage.sealing import SealRecord
 from ingest.texts import Texts
 from retrieval import build

@@ -105,7 +105,7 @@ def migrate() -> None:
 
     Every process does so when it starts; as a step of its own it has failed before any process was replaced.
     """
-    from ingest.catalog.database import latest_revision
+    from ingest.storage.db.database import latest_revision
 
     with catalog_named():
         Console().print(f"The catalog has schema {latest_revision()}, which is this release's.", highlight=False)

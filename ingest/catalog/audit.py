@@ -26,8 +26,8 @@ from ingest.audit import (
     acting_now,
     entry_hash,
 )
-from ingest.catalog.database import before_commit, insert_new, read, write
-from ingest.catalog.tables import audit, audit_chain
+from ingest.storage.db.database import before_commit, insert_new, read, write
+from ingest.storage.db.schema import audit, audit_chain
 
 _CHAIN = audit_chain.c.id == 1
 _TEXT_CHARS = 200

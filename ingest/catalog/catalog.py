@@ -14,15 +14,6 @@ from ingest.catalog import deletions
 from ingest.catalog.attributes import meets
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
-from ingest.catalog.database import (
-    CORPUS_VERSION,
-    FrequentQuery,
-    bump_corpus_versions,
-    insert_new,
-    portions,
-    read,
-    write,
-)
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
 from ingest.catalog.document_progress import document_progress
 from ingest.catalog.document_scope import Readers, closed_collections, open_to
@@ -44,7 +35,6 @@ from ingest.catalog.records import (
     readers_of,
     version_of,
 )
-from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import read_by_a_run
 from ingest.documents import (
@@ -63,6 +53,16 @@ from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.quotas import Account
+from ingest.storage.db.database import (
+    CORPUS_VERSION,
+    FrequentQuery,
+    bump_corpus_versions,
+    insert_new,
+    portions,
+    read,
+    write,
+)
+from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
 from ingest.storage.errors import VersionInUseError
 

@@ -4,8 +4,8 @@ import time
 
 from sqlalchemy import Connection, select
 
-from ingest.catalog.database import insert_new
-from ingest.catalog.tables import collections
+from ingest.storage.db.database import insert_new
+from ingest.storage.db.schema import collections
 from ingest.storage.errors import CollectionNotFoundError
 
 

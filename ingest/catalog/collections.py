@@ -11,10 +11,14 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import collection_exists
-from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.catalog.deletions import delete_documents
 from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
-from ingest.catalog.tables import (
+from ingest.collections import Collection, CollectionDeletion, CollectionSettings
+from ingest.documents import VersionState
+from ingest.feed import Announce, to_nobody
+from ingest.identity import Role, checked_subject
+from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
+from ingest.storage.db.schema import (
     collection_deletions,
     collection_grants,
     collections,
@@ -23,10 +27,6 @@ from ingest.catalog.tables import (
     documents,
     versions,
 )
-from ingest.collections import Collection, CollectionDeletion, CollectionSettings
-from ingest.documents import VersionState
-from ingest.feed import Announce, to_nobody
-from ingest.identity import Role, checked_subject
 from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
 
 _DELETED_AT_ONCE = 500

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_derived, lock_tenant, read, write
 from ingest.catalog.document_scope import Readers, owned_by, withheld_documents
-from ingest.catalog.tables import answers, conversations, runs, work_versions
 from ingest.catalog.works import gone_of, note_versions
 from ingest.conversations import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.redaction import redacted_answer
+from ingest.storage.db.database import lock_derived, lock_tenant, read, write
+from ingest.storage.db.schema import answers, conversations, runs, work_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
 from ingest.works import Work
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
-from ingest.catalog.database import clock, open_database, read, sqlite_url, write
 from ingest.catalog.digests import digests_of
-from ingest.catalog.tables import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
 from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.storage.db.database import clock, open_database, read, sqlite_url, write
+from ingest.storage.db.schema import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
 from ingest.storage.digests import Digest, key_of
 from ingest.texts import positions_key, text_keys
 

@@ -15,14 +15,14 @@ from sqlalchemy import union_all as union
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import require_collection
-from ingest.catalog.database import lock_tenant, portions, read, scrub, write
 from ingest.catalog.document_scope import open_to, owned_by
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.quotas import UNLIMITED, Rules
-from ingest.catalog.tables import documents, files, versions
 from ingest.files import ASSISTANTS, NamedFile, StoredFile
 from ingest.identity import Principal
 from ingest.quotas import Account
+from ingest.storage.db.database import lock_tenant, portions, read, scrub, write
+from ingest.storage.db.schema import documents, files, versions
 from ingest.storage.errors import StoredFileNotFoundError
 
 _AT_ONCE = 100

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from ingest.catalog.tables import generations, index_states
 from ingest.generations import Generation, GenerationState
 from ingest.job_records import Job, JobKind
+from ingest.storage.db.schema import generations, index_states
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
 
 # The generation of a job that writes to none, or of a catalog that has none.

@@ -16,12 +16,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, 
 from ingest.audit import Action
 from ingest.catalog import generation_rows
 from ingest.catalog.audit import record
-from ingest.catalog.database import insert_new, read, upsert, write
 from ingest.catalog.records import version_of
-from ingest.catalog.tables import documents, generations, index_states, jobs, versions
 from ingest.documents import SEARCHABLE_STATES, Version, VersionState
 from ingest.generations import BuildProgress, Generation, GenerationState
 from ingest.job_records import Failure, JobKind, Priority
+from ingest.storage.db.database import insert_new, read, upsert, write
+from ingest.storage.db.schema import documents, generations, index_states, jobs, versions
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.instrumentation import reach
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import ensure_collection
-from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
-from ingest.catalog.tables import collection_grants, collections, document_listing
 from ingest.identity import Principal, Role, checked_subject
+from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
+from ingest.storage.db.schema import collection_grants, collections, document_listing
 from ingest.storage.errors import GrantNotFoundError, LastGrantError
 
 GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, delete, func, select
 
-from ingest.catalog.database import portions, read, upsert, write
-from ingest.catalog.tables import documents, index_copies, index_states, jobs, versions
 from ingest.documents import VersionState
 from ingest.generations import CopiesState, IndexState, SearchableVersion
 from ingest.job_records import JobKind
+from ingest.storage.db.database import portions, read, upsert, write
+from ingest.storage.db.schema import documents, index_copies, index_states, jobs, versions
 
 _UNFINISHED = ("queued", "running")
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from ingest.catalog.database import insert_new, portions, read, upsert, write
-from ingest.catalog.tables import blob_sealing, documents, installation, notices, versions
+from ingest.storage.db.database import insert_new, portions, read, upsert, write
+from ingest.storage.db.schema import blob_sealing, documents, installation, notices, versions
 from ingest.storage.sealing import Sealing
 
 _ROW = 1

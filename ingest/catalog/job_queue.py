@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
-from ingest.catalog.database import clock, put, upsert
 from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
-from ingest.catalog.tables import jobs, pauses, turns
 from ingest.job_records import ALL_LANES, Job, JobKind, Lane, Priority
+from ingest.storage.db.database import clock, put, upsert
+from ingest.storage.db.schema import jobs, pauses, turns
 from ingest.storage.instrumentation import traceparent
 
 # A job that was running so often when its process was killed is taken for the cause.

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, 
 from ingest.audit import Action
 from ingest.catalog import generation_rows
 from ingest.catalog.audit import record
-from ingest.catalog.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
 from ingest.catalog.job_failures import fail_target, requeue_lapsed
@@ -32,11 +31,12 @@ from ingest.catalog.queue_statistics import (
     waiting_by_tenant,
 )
 from ingest.catalog.quotas import UNLIMITED, Rules
-from ingest.catalog.tables import documents, jobs, pauses, versions
 from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
 from ingest.feed import Announce, to_nobody
 from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
+from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
+from ingest.storage.db.schema import documents, jobs, pauses, versions
 from ingest.storage.errors import LeaseLostError
 
 MAX_ATTEMPTS = 3

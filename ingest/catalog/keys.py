@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import FrequentQuery, lock_tenant, read, write
 from ingest.catalog.grants import GRANTS, granted_by, with_collections
 from ingest.catalog.last_use import LastUse
 from ingest.catalog.quota_rows import copy_limits
-from ingest.catalog.tables import api_keys, tenants, users
 from ingest.catalog.users import read_user
 from ingest.identity import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.storage.db.database import FrequentQuery, lock_tenant, read, write
+from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
 
 _PREFIX = "ll"

@@ -6,8 +6,8 @@ import threading
 import structlog
 from sqlalchemy import Engine, event, update
 
-from ingest.catalog.database import write
-from ingest.catalog.tables import api_keys
+from ingest.storage.db.database import write
+from ingest.storage.db.schema import api_keys
 from ingest.storage.errors import LeadlineError
 
 BETWEEN_SECONDS = 60.0

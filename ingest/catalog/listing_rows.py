@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, delete, select, tuple_, update
 
-from ingest.catalog.database import portions, upsert
-from ingest.catalog.tables import document_listing, documents, versions
 from ingest.documents import VersionState
+from ingest.storage.db.database import portions, upsert
+from ingest.storage.db.schema import document_listing, documents, versions
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, or_, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import clock, json_text, now, upsert, write
-from ingest.catalog.tables import webhook_deliveries as deliveries
-from ingest.catalog.tables import webhooks
+from ingest.storage.db.database import clock, json_text, now, upsert, write
+from ingest.storage.db.schema import webhook_deliveries as deliveries
+from ingest.storage.db.schema import webhooks
 from ingest.webhooks import RETRY_SECONDS, DeliveryState, Due, EventType, Outcome
 
 # Retries of many messages to one address are spread by so much.

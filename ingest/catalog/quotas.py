@@ -17,9 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from ingest.audit import Action
-from ingest.catalog import database
 from ingest.catalog.audit import record
-from ingest.catalog.database import insert_new, lock_tenant, put, read, write
 from ingest.catalog.quota_rows import (
     AT_ONCE,
     SPENT,
@@ -35,7 +33,6 @@ from ingest.catalog.quota_rows import (
     sums,
     sums_of,
 )
-from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.quotas import (
     DOLLARS,
     NANODOLLARS,
@@ -48,6 +45,9 @@ from ingest.quotas import (
     StorageQuotaExceededError,
     UsageDay,
 )
+from ingest.storage.db import database
+from ingest.storage.db.database import insert_new, lock_tenant, put, read, write
+from ingest.storage.db.schema import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.storage.errors import TenantNotFoundError
 
 # Places and reserved amounts come back when some answer ends; nothing tells when.

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
-from ingest.catalog.database import portions
 from ingest.catalog.document_scope import Readers, open_to
-from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Version, VersionState
 from ingest.job_records import Failure, Priority
 from ingest.layout_json import read_omissions
+from ingest.storage.db.database import portions
+from ingest.storage.db.schema import documents, versions
 from ingest.storage.errors import DocumentNotFoundError
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.

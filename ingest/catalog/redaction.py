@@ -6,11 +6,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 
-from ingest.catalog.database import lock_derived, scrub, write
-from ingest.catalog.tables import answers, deletions, feedback, jobs, replies, run_events, runs, versions, work_versions
 from ingest.catalog.works import gone_of, mark_gone
 from ingest.job_records import JobKind
 from ingest.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
+from ingest.storage.db.database import lock_derived, scrub, write
+from ingest.storage.db.schema import (
+    answers,
+    deletions,
+    feedback,
+    jobs,
+    replies,
+    run_events,
+    runs,
+    versions,
+    work_versions,
+)
 from ingest.storage.instrumentation import reach
 from ingest.works import ROUTE
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_derived, portions, read, upsert, write
-from ingest.catalog.tables import replies
 from ingest.catalog.works import note_versions
+from ingest.storage.db.database import lock_derived, portions, read, upsert, write
+from ingest.storage.db.schema import replies
 from ingest.storage.errors import IngestError
 from ingest.works import Work
 

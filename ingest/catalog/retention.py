@@ -7,11 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
 from ingest.catalog.audit import Audit
-from ingest.catalog.database import scrub, write
 from ingest.catalog.run_log import resume_run, run_of, run_query
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.catalog.tables import (
+from ingest.job_records import JobKind
+from ingest.retention import Retention
+from ingest.runs import to_finish
+from ingest.storage.db.database import scrub, write
+from ingest.storage.db.schema import (
     answers,
     batch_entries,
     batches,
@@ -26,9 +29,6 @@ from ingest.catalog.tables import (
     webhook_deliveries,
     work_versions,
 )
-from ingest.job_records import JobKind
-from ingest.retention import Retention
-from ingest.runs import to_finish
 from ingest.works import ROUTE
 
 _DAY_SECONDS = 24 * 3600.0

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.tables import sessions
+from ingest.storage.db.schema import sessions
 
 SESSION, TICKET = "session", "ticket"
 

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import read, write
 from ingest.catalog.grants import with_collections
 from ingest.catalog.keys import live_principal
 from ingest.catalog.session_rows import SESSION, TICKET, end_sessions
-from ingest.catalog.tables import sessions, tenants
 from ingest.identity import Principal, Scope
+from ingest.storage.db.database import read, write
+from ingest.storage.db.schema import sessions, tenants
 
 LIFETIME_SECONDS = 7 * 86_400.0
 IDLE_SECONDS = 24 * 3_600.0

@@ -16,10 +16,15 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, fu
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import read, upsert, write
 from ingest.catalog.grants import with_collections
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.catalog.tables import (
+from ingest.identity import SLACK_KEY, Principal, Scope
+from ingest.job_records import JobKind
+from ingest.runs import RunState
+from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.slack_files import OPEN_SHARES
+from ingest.storage.db.database import read, upsert, write
+from ingest.storage.db.schema import (
     jobs,
     runs,
     slack_channels,
@@ -32,11 +37,6 @@ from ingest.catalog.tables import (
     tenants,
     users,
 )
-from ingest.identity import SLACK_KEY, Principal, Scope
-from ingest.job_records import JobKind
-from ingest.runs import RunState
-from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
-from ingest.slack_files import OPEN_SHARES
 from ingest.storage.errors import LeaseLostError
 
 # A question waits for the files of its own message for so long.

@@ -14,9 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
-from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.catalog.tables import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.job_records import Failure
 from ingest.slack_files import (
     OPEN_SHARES,
@@ -27,6 +25,8 @@ from ingest.slack_files import (
     SharedFile,
     ShareState,
 )
+from ingest.storage.db.database import insert_new, read, write
+from ingest.storage.db.schema import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.storage.errors import LeaseLostError
 
 

@@ -13,10 +13,13 @@ from sqlalchemy import Engine, delete, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import Audit, record
-from ingest.catalog.database import bump_corpus_versions, insert_new, read, scrub, write
 from ingest.catalog.deletions import delete_document
 from ingest.catalog.files import FileRemoval
-from ingest.catalog.tables import (
+from ingest.catalog.tenant_rows import exported_rows, remove_rows
+from ingest.job_records import JobKind
+from ingest.runs import RunState
+from ingest.storage.db.database import bump_corpus_versions, insert_new, read, scrub, write
+from ingest.storage.db.schema import (
     api_keys,
     documents,
     files,
@@ -28,9 +31,6 @@ from ingest.catalog.tables import (
     versions,
     webhooks,
 )
-from ingest.catalog.tenant_rows import exported_rows, remove_rows
-from ingest.job_records import JobKind
-from ingest.runs import RunState
 from ingest.storage.errors import TenantNotFoundError
 from ingest.tenant_export import ExportedOriginal, write_export
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Table, delete, select, tuple_
 
-from ingest.catalog.database import read, write
-from ingest.catalog.tables import (
+from ingest.storage.db.database import read, write
+from ingest.storage.db.schema import (
     audit,
     content_digests,
     gone_versions,

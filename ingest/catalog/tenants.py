@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import insert_new, read, write
-from ingest.catalog.tables import tenants
 from ingest.identity import checked_name
+from ingest.storage.db.database import insert_new, read, write
+from ingest.storage.db.schema import tenants
 from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
 

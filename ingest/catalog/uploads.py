@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, delete, func, insert, select, update
 
-from ingest.catalog.database import lock_tenant, portions, read, write
 from ingest.catalog.quotas import Rules, storage_exceeded
-from ingest.catalog.tables import uploads
 from ingest.quotas import Account, Quota
+from ingest.storage.db.database import lock_tenant, portions, read, write
+from ingest.storage.db.schema import uploads
 from ingest.storage.errors import (
     BacklogFullError,
     LeaseLostError,

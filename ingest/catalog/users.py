@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import read, write
 from ingest.catalog.session_rows import count_sessions, end_sessions
-from ingest.catalog.tables import api_keys, tenants, users
 from ingest.identity import Scope, checked_name
+from ingest.storage.db.database import read, write
+from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.attributes import write_attributes
 from ingest.catalog.collection_rows import ensure_collection
-from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.digests import record_digests
 from ingest.catalog.document_rights import require_readers_right
 from ingest.catalog.document_scope import Readers, open_to, write_readers
@@ -33,7 +32,6 @@ from ingest.catalog.records import (
     read_document,
     read_version,
 )
-from ingest.catalog.tables import documents, jobs, versions
 from ingest.documents import (
     IN_PROGRESS,
     Document,
@@ -49,6 +47,8 @@ from ingest.identity import Principal
 from ingest.job_records import Job, JobKind, ingest_lane
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
+from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
+from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.webhooks import EventType
 

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.outbox import message
-from ingest.catalog.tables import webhook_deliveries as deliveries
-from ingest.catalog.tables import webhooks
+from ingest.storage.db.database import lock_tenant, read, write
+from ingest.storage.db.schema import webhook_deliveries as deliveries
+from ingest.storage.db.schema import webhooks
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.webhooks import (
     MAX_WEBHOOKS,

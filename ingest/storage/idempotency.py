@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, select, update
 
-from ingest.catalog.database import insert_new, write
-from ingest.catalog.tables import idempotency_keys as keys
+from ingest.storage.db.database import insert_new, write
+from ingest.storage.db.schema import idempotency_keys as keys
 from ingest.storage.errors import IdempotencyKeyReusedError, RequestUnderWayError
 
 KEPT_SECONDS = 24 * 3_600.0

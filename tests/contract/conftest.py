@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
+from ingest.storage.db.database import open_database
 from tests.support.catalogs import require_true_listing
 from tests.support.postgres import disposed
 

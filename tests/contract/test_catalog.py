@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
 from ingest.job_records import Failure, JobKind
 from ingest.listing import DocumentFilter
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import now, open_database
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.tables import jobs as job_rows
-from ingest.catalog.tables import turns
 from ingest.job_records import Failure, JobKind
+from ingest.storage.db.database import now, open_database
+from ingest.storage.db.schema import jobs as job_rows
+from ingest.storage.db.schema import turns
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed
 

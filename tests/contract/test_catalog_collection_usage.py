@@ -6,9 +6,9 @@ from sqlalchemy import Engine, insert
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import CollectionUsage, UsageByCollection
-from ingest.catalog.database import write
-from ingest.catalog.tables import answers, runs, work_versions
 from ingest.documents import Document
+from ingest.storage.db.database import write
+from ingest.storage.db.schema import answers, runs, work_versions
 from tests.support.catalogs import arrive
 
 RUN: dict[str, Any] = {

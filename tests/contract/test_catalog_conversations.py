@@ -8,7 +8,6 @@ from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
@@ -17,6 +16,7 @@ from ingest.conversations import CellRanges, Exchange, KeptAnswer, RowRanges, ra
 from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest, RunState
+from ingest.storage.db.database import open_database
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
 from tests.support.catalogs import arrive, at_once
 from tests.support.postgres import disposed

@@ -6,10 +6,10 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.tables import content_digests
-from ingest.catalog.tables import jobs as job_table
 from ingest.documents import IngestReport
 from ingest.job_records import JobKind
+from ingest.storage.db.schema import content_digests
+from ingest.storage.db.schema import jobs as job_table
 from ingest.storage.digests import BLOCK_BYTES, Digest
 from tests.support.catalogs import accept, searchable
 

@@ -12,13 +12,13 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
-from ingest.catalog.tables import staged_entries
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
 from ingest.job_records import Job, JobKind
 from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.quotas import Account, Quota
+from ingest.storage.db.schema import staged_entries
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded
 

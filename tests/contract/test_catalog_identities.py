@@ -12,8 +12,8 @@ from ingest.catalog.document_scope import Readers
 from ingest.catalog.grants import Grants
 from ingest.catalog.identities import Identities
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.tables import api_keys
 from ingest.identity import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
+from ingest.storage.db.schema import api_keys
 from ingest.storage.errors import (
     DocumentNotFoundError,
     GrantNotFoundError,

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import read
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
-from ingest.catalog.tables import slack_files
 from ingest.slack import Asked, Surface, Workspace
 from ingest.slack_files import Audience, FileShare, FileState, Shared, SharedFile, ShareState
+from ingest.storage.db.database import read
+from ingest.storage.db.schema import slack_files
 from ingest.storage.errors import LeaseLostError
 from tests.support.catalogs import arrival
 

@@ -21,13 +21,13 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import metadata, tenants
 from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
 from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
+from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.errors import TenantNotFoundError
 from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake

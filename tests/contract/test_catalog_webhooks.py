@@ -11,16 +11,12 @@ from ingest.audit import Action
 from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import keep_answer
-from ingest.catalog.database import read, write
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.outbox import Outbox, publish
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import jobs as job_rows
-from ingest.catalog.tables import webhook_deliveries as rows
-from ingest.catalog.tables import webhooks as webhook_rows
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
 from ingest.catalog.webhooks import Webhooks
@@ -30,6 +26,10 @@ from ingest.feedback import Rating, Verdict
 from ingest.job_records import Failure, JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest
+from ingest.storage.db.database import read, write
+from ingest.storage.db.schema import jobs as job_rows
+from ingest.storage.db.schema import webhook_deliveries as rows
+from ingest.storage.db.schema import webhooks as webhook_rows
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.webhooks import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
 from tests.support.catalogs import arrive

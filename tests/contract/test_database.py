@@ -14,12 +14,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-import ingest.catalog.database
+import ingest.storage.db.database
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import insert_new, json_text, migrate, open_database, sqlite_url, write
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import metadata, tenant_deletions, tenants
+from ingest.storage.db.database import insert_new, json_text, migrate, open_database, sqlite_url, write
+from ingest.storage.db.schema import metadata, tenant_deletions, tenants
 from ingest.storage.errors import (
     CatalogAccessError,
     CatalogLimitError,
@@ -56,7 +56,7 @@ def differences(engine: Engine) -> list[object]:
 
 def to_revision(engine: Engine, revision: str) -> None:
     config = Config()
-    folder = Path(ingest.catalog.database.__file__).parent / "migrations"
+    folder = Path(ingest.storage.db.database.__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
     with write(engine) as connection:
         config.attributes["connection"] = connection

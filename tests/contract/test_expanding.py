@@ -12,8 +12,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
-from ingest.catalog import database
-from ingest.catalog.database import open_database, sqlite_url
+from ingest.storage.db import database
+from ingest.storage.db.database import open_database, sqlite_url
 
 Schema = dict[str, dict[str, dict[str, Any]]]
 

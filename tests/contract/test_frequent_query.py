@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import bindparam, select
 
-from ingest.catalog.database import FrequentQuery, open_database, read, sqlite_url, write
-from ingest.catalog.tables import tenants, users
+from ingest.storage.db.database import FrequentQuery, open_database, read, sqlite_url, write
+from ingest.storage.db.schema import tenants, users
 from ingest.storage.errors import CatalogUnavailableError
 
 WHEN = select(tenants.c.created_at).where(tenants.c.id == bindparam("tenant_id"))

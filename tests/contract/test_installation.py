@@ -8,8 +8,8 @@ from sqlalchemy import Engine, delete
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.tables import installation
 from ingest.installation import MARK, read_mark, refuse_foreign, require_tied, tie
+from ingest.storage.db.schema import installation
 from ingest.storage.errors import InstallationMismatchError
 from tests.support.catalogs import accept, at_once
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.catalog.database import open_database
 from ingest.catalog.replies import Replies, StoredReply
+from ingest.storage.db.database import open_database
 from rlm.llm.cache import ReplyCache
 from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support.postgres import Postgres, disposed

@@ -25,10 +25,10 @@ from sqlalchemy import Engine, delete, select
 
 from api.cli.console_logging import configure_logging
 from api.services import DEFAULT_TENANT
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import replies, run_events
 from ingest.runs import ENDED_STATES, Run, RunRequest, RunState
+from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.schema import replies, run_events
 from rlm.llm.port import SubCall, SubReply
 from rlm.runs.bodies import call_hash
 from tests.fakes.rule_subcalls import RuleSubCalls

@@ -29,12 +29,10 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog import jobs as jobs_module
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.redaction import Redaction
-from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.intake import Intake, UploadRequest
@@ -44,6 +42,8 @@ from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.quarantine import UpkeepLimits
+from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.instrumentation import arm, reach
 from ingest.texts import Texts

@@ -7,9 +7,9 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from ingest.catalog.tables import jobs
 from ingest.documents import VersionState
 from ingest.job_records import JobKind, Lane
+from ingest.storage.db.schema import jobs
 from tests.support.books import book
 from tests.support.cluster import Cluster, Part, running_cluster, wait_until
 from tests.support.poison import WALL_SECONDS, hanging_parsers, poison

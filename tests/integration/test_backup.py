@@ -18,12 +18,12 @@ from ingest.backup import MANIFEST, Manifest, make_backup, read_manifest, verify
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.documents import VersionState
 from ingest.installation import read_mark, tie
 from ingest.restore import Restored, RestoredParts, restore
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from api.services import Services
-from ingest.catalog.database import sqlite_url
+from ingest.storage.db.database import sqlite_url
 from rlm.llm.budgets import Limits
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import listening, running

@@ -21,7 +21,6 @@ from api.settings import Settings
 from ingest.backup import make_backup, verify_backup, verify_contents
 from ingest.blob_stores import open_blobs
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.keyring import new_key
@@ -29,6 +28,7 @@ from ingest.object_blobs import open_bucket
 from ingest.restore import RestoredParts, restore
 from ingest.sealed_blobs import SealedBlobs
 from ingest.sealed_format import MAGIC, is_sealed
+from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import (
     BlobChangedError,
     BlobKeyError,

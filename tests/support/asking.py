@@ -23,7 +23,6 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
 from ingest.catalog.identities import Identities
@@ -36,6 +35,7 @@ from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
 from ingest.feed import LocalFeed
 from ingest.places import Location
+from ingest.storage.db.database import open_database
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from ingest.texts import TextMap

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine
 
-from ingest.catalog.database import open_database
+from ingest.storage.db.database import open_database
 
 # A crash of the test's own server need not be survived, and every commit would wait for the disk.
 _UNSAFE_AND_QUICK = ("fsync", "full_page_writes", "synchronous_commit")

@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from standardwebhooks import Webhook as Verifier
 
-from ingest.catalog.database import open_database
 from ingest.catalog.outbox import Outbox
+from ingest.storage.db.database import open_database
 from ingest.webhooks import WebhookSettings
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import arm_from_environment

@@ -6,7 +6,6 @@ from pathlib import Path
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Catalog
-from ingest.catalog.database import open_database
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
@@ -16,6 +15,7 @@ from ingest.job_records import JobKind
 from ingest.layout import markdown_layout
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.db.database import open_database
 from ingest.texts import Texts
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake

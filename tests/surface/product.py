@@ -34,11 +34,11 @@ from api.main import create_app
 from api.mcp.tools import INSTRUCTIONS, TOOLS
 from api.problems import internal, status_of
 from api.settings import Settings
-from ingest.catalog.database import latest_revision
-from ingest.catalog.tables import metadata
 from ingest.chunking import chunker_fingerprint
 from ingest.job_records import JobKind
 from ingest.parsing.registry import FORMATS
+from ingest.storage.db.database import latest_revision
+from ingest.storage.db.schema import metadata
 from ingest.storage.errors import LeadlineError
 from ingest.webhooks import TEST, EventType
 from retrieval import build

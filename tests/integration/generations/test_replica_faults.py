@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ingest.catalog.tables import jobs as job_rows
 from ingest.documents import VersionState
 from ingest.job_records import JobKind
+from ingest.storage.db.schema import jobs as job_rows
 from retrieval import build
 from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.catalogs import wake

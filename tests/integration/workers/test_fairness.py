@@ -12,11 +12,11 @@ import psutil
 import pytest
 from sqlalchemy import Row, select
 
-from ingest.catalog.tables import jobs
 from ingest.documents import Document, VersionState
 from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
+from ingest.storage.db.schema import jobs
 from tests.support import poison
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import WorkerFixture

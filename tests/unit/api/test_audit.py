@@ -13,8 +13,8 @@ from api.settings import Settings
 from api.settings_record import record_settings
 from ingest.audit import Action
 from ingest.catalog.audit import Audit, AuditFilter
-from ingest.catalog.database import write
-from ingest.catalog.tables import audit
+from ingest.storage.db.database import write
+from ingest.storage.db.schema import audit
 from tests.support.asking import asked_api
 
 

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, DocumentChange
+from ingest.storage.db.database import open_database
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from tests.support.catalogs import arrive, migrated_sqlite, searchable

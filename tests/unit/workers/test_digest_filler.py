@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete
 
 from ingest.catalog.digests import ContentDigests
-from ingest.catalog.tables import content_digests
+from ingest.storage.db.schema import content_digests
 from ingest.storage.errors import ContentChangedError, TextLostError
 from ingest.table_store import RecordTables
 from ingest.texts import Texts

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import update
 
 from ingest.catalog.digests import ContentDigests
-from ingest.catalog.tables import jobs as job_table
 from ingest.documents import VersionState
 from ingest.job_records import JobKind
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.db.schema import jobs as job_table
 from ingest.storage.errors import ContentChangedError, LeaseLostError
 from ingest.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError

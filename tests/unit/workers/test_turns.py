@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ingest.catalog.tables import jobs
 from ingest.job_records import QUICK_BYTES, Job, JobKind, Lane
+from ingest.storage.db.schema import jobs
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, PutBack, Turn

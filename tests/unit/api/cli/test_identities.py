@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
-from ingest.catalog import database
 from ingest.identity import Principal, Role, Scope
+from ingest.storage.db import database
 
 Leadline = Callable[..., str]
 

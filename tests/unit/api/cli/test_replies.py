@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.replies import Replies, StoredReply
+from ingest.storage.db.database import open_database, sqlite_url
 from tests.support.postgres import disposed
 
 

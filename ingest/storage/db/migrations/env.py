@@ -1,8 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection that `ingest.catalog.database` passes in."""
+"""Alembic's entry: runs the migrations on the connection that `ingest.storage.db.database` passes in."""
 
 from alembic import context
 
-from ingest.catalog.tables import metadata
+from ingest.storage.db.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():

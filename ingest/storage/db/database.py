@@ -50,7 +50,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ingest.catalog.tables import corpus_versions, documents, jobs, metadata, tenants
+from ingest.storage.db.schema import corpus_versions, documents, jobs, metadata, tenants
 from ingest.storage.errors import (
     CatalogAccessError,
     CatalogDamagedError,
