@@ -9,7 +9,7 @@ from itertools import chain
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from ingest.blobs import BlobStore
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import BlobChangedError, ContentChangedError, OriginalLostError
 
 _TYPE = "application/octet-stream"

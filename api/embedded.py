@@ -19,8 +19,6 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.blob_stores import open_blobs
-from ingest.blobs import translating_out_of_room
 from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.digests import ContentDigests
@@ -33,13 +31,15 @@ from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantData
-from ingest.feed import LocalFeed
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.ballast import Ballast
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.store import translating_out_of_room
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
+from ingest.storage.feed.feed import LocalFeed
 from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders, only

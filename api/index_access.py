@@ -14,7 +14,6 @@ from functools import partial
 from api.embedded import owned, owner
 from api.installation_access import open_installation
 from api.settings import Settings
-from ingest.blob_stores import open_blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
@@ -24,6 +23,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
 from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
+from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
 from ingest.texts import Texts

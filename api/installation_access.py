@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from api.embedded import owned
 from api.settings import Settings
 from ingest.audit import Action
-from ingest.blob_stores import open_blobs
-from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.digests import ContentDigests
@@ -17,7 +15,9 @@ from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import Installation, mark, mark_of, tie
-from ingest.quarantine import Quarantine
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.quarantine import Quarantine
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import CatalogUnavailableError
 from retrieval import build

@@ -9,7 +9,6 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -28,14 +27,15 @@ from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
-from ingest.feed import Feed
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import LeadlineError, StorageFullError
+from ingest.storage.feed.feed import Feed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version as release_of
 from pathlib import Path
 
-from ingest.blobs import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.catalog.copying import CatalogCopies, Content, contents_of
+from ingest.storage.blobs.store import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.storage.digests import key_of, sha256_of_file, version_of
 from ingest.storage.errors import BackupError, BlobChangedError, BlobKeyError
 

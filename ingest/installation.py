@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.blobs import BlobStore, fsync_path
+from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
 if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.document_scope import Readers
@@ -21,6 +20,7 @@ from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff, sniff_container
 from ingest.quotas import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
+from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import (
     BacklogFullError,
     BatchNotFoundError,

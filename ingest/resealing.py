@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ingest.checked_blobs import CheckedBlobs
-from ingest.sealed_blobs import SEALED_KINDS, SealedBlobs
+from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.sealed import SEALED_KINDS, SealedBlobs
 from ingest.storage.digests import DigestRecords
 from ingest.storage.errors import BlobChangedError, ContentChangedError
 from ingest.storage.sealing import Sealing

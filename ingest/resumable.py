@@ -14,12 +14,12 @@ from typing import Any
 
 import structlog
 
-from ingest.blobs import BlobStore, Incoming
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.uploads import PartialUpload, Uploads
 from ingest.intake import TEMPORARY, Intake, Upload, UploadRequest
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.quotas import Account
+from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
 
 log = structlog.get_logger(__name__)

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ingest.blobs import Blobs
-from ingest.checked_blobs import CheckedBlobs
+from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords, file_of
 from ingest.storage.errors import ContentChangedError
 from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ingest.blobs import Blobs
-from ingest.checked_blobs import CheckedBlobs
 from ingest.chunks import Chunk
 from ingest.layout import NO_LAYOUT, Layout, page_places
 from ingest.layout_json import layout_json, read_layout
 from ingest.positions import Positions
+from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
 
 _STRIDE = 1024

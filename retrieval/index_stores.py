@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.blobs import fsync_path
 from ingest.installation import Installation, mismatch, read_mark, write_mark
+from ingest.storage.blobs.store import fsync_path
 from ingest.storage.errors import InstallationMismatchError
 from retrieval.copies import Copies, NewCopy
 from retrieval.errors import IndexRefusedError

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from ingest.blobs import fsync_path
+from ingest.storage.blobs.store import fsync_path
 from retrieval.errors import IndexLostError, IndexUnavailableError
 
 _CURRENT = "CURRENT"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import structlog
 
-from ingest.blob_stores import open_blobs
 from ingest.catalog.jobs import Jobs
 from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
@@ -20,6 +19,7 @@ from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.quotas import Quota
 from ingest.resumable import expire_uploads
 from ingest.retention import Retention
+from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.instrumentation import reach
 from ingest.webhooks import WebhookSettings
 from retrieval import build
@@ -79,7 +79,7 @@ def open_parts(
         log.warning(settings.vector_server_warning)
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     # Commands such as `leadline backup` import this module also where the extra `cluster` is not installed.
-    from ingest.redis_feed import RedisFeed
+    from ingest.storage.feed.redis_feed import RedisFeed
 
     with ExitStack() as stack:
         feed = RedisFeed(settings.redis_url.get_secret_value())

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
-from ingest.blobs import BlobStore
 from ingest.catalog.digests import ContentDigests, Lacking
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import Digest
 from ingest.storage.errors import ContentChangedError
 from ingest.table_store import RecordTables

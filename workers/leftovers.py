@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from ingest.blobs import BlobStore
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import require_tied
-from ingest.quarantine import Quarantine, UpkeepLimits
+from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import version_of
 from ingest.storage.errors import InstallationMismatchError
 from ingest.table_store import RecordTables

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.blobs import BlobStore
 from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -32,11 +31,12 @@ from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.uploads import Uploads
 from ingest.catalog.webhooks import Webhooks
-from ingest.feed import Feed
 from ingest.installation import Installation, tie
-from ingest.quarantine import UpkeepLimits
 from ingest.quotas import Quota
+from ingest.storage.blobs.quarantine import UpkeepLimits
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
+from ingest.storage.feed.feed import Feed
 from ingest.storage.sealing import SealRecord
 from ingest.texts import Texts
 from retrieval import build

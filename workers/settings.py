@@ -7,8 +7,8 @@ from pydantic import Field, SecretStr
 
 from ingest.blob_settings import BlobSettings
 from ingest.parsing.settings import ParserSettings
-from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
+from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.vector_server_settings import VectorServerSettings

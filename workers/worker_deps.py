@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ingest.blobs import BlobStore
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
+from ingest.storage.blobs.store import BlobStore
 from ingest.table_store import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations

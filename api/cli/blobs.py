@@ -14,14 +14,14 @@ from api.cli.cluster import catalog_named, cluster_named
 from api.cli.environment import read_settings
 from ingest.audit import Action
 from ingest.blob_settings import BlobSettings
-from ingest.blob_stores import open_blobs
-from ingest.blobs import BlobStore
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import BlobKeyError
 from ingest.storage.sealing import Sealing
 
 if TYPE_CHECKING:
     from api.embedded import OpenCatalog
-    from ingest.sealed_blobs import FileFormat, SealedBlobs
+    from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
 app = typer.Typer(no_args_is_help=True, help="Show where files are kept, make keys that seal them, and seal them anew.")
 
@@ -32,7 +32,7 @@ _NAMED = 10
 @app.command()
 def show() -> None:
     """Show where files are kept, how they are sealed, and what to do; ends with 1 if some are refused."""
-    from ingest.sealed_blobs import FileFormat, SealedBlobs
+    from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
     with _opened() as (opened, blobs):
         keys = {kind: list(blobs.keys(kind)) for kind in _KINDS}
@@ -52,7 +52,7 @@ def show() -> None:
 @app.command()
 def key() -> None:
     """Print a new key for LEADLINE_BLOB_KEYS: put it before those that are there, then run `reseal`."""
-    from ingest.keyring import new_key
+    from ingest.storage.blobs.keyring import new_key
 
     typer.echo(new_key())
 
@@ -74,7 +74,7 @@ def reseal(
     be taken out, and files that are not sealed, or not bound to their names, are refused.
     """
     from ingest.resealing import reseal_all
-    from ingest.sealed_blobs import SealedBlobs
+    from ingest.storage.blobs.sealed import SealedBlobs
 
     with _opened() as (opened, blobs):
         if not isinstance(blobs, SealedBlobs):
@@ -96,7 +96,7 @@ def reseal(
 
 def _advise(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
     """Print what to do; return false if files are refused."""
-    from ingest.sealed_blobs import FileFormat
+    from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
     unbound = [key for key, each in formats.items() if each in (FileFormat.PLAIN, FileFormat.UNBOUND)]

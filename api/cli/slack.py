@@ -76,7 +76,7 @@ def link(tenant: Tenant = IN_DEFAULT) -> None:
 @app.command()
 def key() -> None:
     """Print a new key for LEADLINE_SLACK_TOKEN_KEYS: put it before those that are there, then run `reseal`."""
-    from ingest.keyring import new_key
+    from ingest.storage.blobs.keyring import new_key
 
     typer.echo(new_key())
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from api.cli.cluster import catalog_named
 from api.cli.environment import read_settings
-from ingest.blob_stores import open_blobs
+from ingest.storage.blobs.opening import open_blobs
 
 Name = Annotated[str, typer.Argument(help="The tenant's name or id.")]
 

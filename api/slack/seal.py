@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from api.slack.errors import SealError
-from ingest.keyring import KeyRing
+from ingest.storage.blobs.keyring import KeyRing
 
 
 class Seal:

@@ -20,12 +20,12 @@ from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
 from ingest.catalog.versions import cancel_versions
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.feed import Announce, to_nobody
 from ingest.job_records import Failure, JobKind, Queue
 from ingest.progress import batch_paused, batch_seconds_left, fraction
 from ingest.storage.db.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
 from ingest.storage.db.schema import batch_entries, batches, documents, versions
 from ingest.storage.errors import BatchNotFoundError, BatchStateError
+from ingest.storage.feed.feed import Announce, to_nobody
 
 
 class Batches:

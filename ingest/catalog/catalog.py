@@ -46,7 +46,6 @@ from ingest.documents import (
     Version,
     VersionState,
 )
-from ingest.feed import Announce, to_nobody
 from ingest.filters import Conditions
 from ingest.identity import Principal
 from ingest.job_records import Job
@@ -65,6 +64,7 @@ from ingest.storage.db.database import (
 from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
 from ingest.storage.errors import VersionInUseError
+from ingest.storage.feed.feed import Announce, to_nobody
 
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 

@@ -15,7 +15,6 @@ from ingest.catalog.deletions import delete_documents
 from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
-from ingest.feed import Announce, to_nobody
 from ingest.identity import Role, checked_subject
 from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.storage.db.schema import (
@@ -28,6 +27,7 @@ from ingest.storage.db.schema import (
     versions,
 )
 from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
+from ingest.storage.feed.feed import Announce, to_nobody
 
 _DELETED_AT_ONCE = 500
 _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "runs_redacted", "replies_removed")

@@ -33,11 +33,11 @@ from ingest.catalog.queue_statistics import (
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
-from ingest.feed import Announce, to_nobody
 from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
 from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.storage.db.schema import documents, jobs, pauses, versions
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.feed.feed import Announce, to_nobody
 
 MAX_ATTEMPTS = 3
 # Runs of a tenant at once; each may have many requests in flight at the language model.

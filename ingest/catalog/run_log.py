@@ -33,7 +33,6 @@ from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
-from ingest.feed import Announce, to_nobody
 from ingest.filters import conditions
 from ingest.identity import SLACK_KEY
 from ingest.job_records import Failure, Job, JobKind
@@ -48,6 +47,7 @@ from ingest.storage.errors import (
     RunNotFoundError,
     SourceGoneError,
 )
+from ingest.storage.feed.feed import Announce, to_nobody
 from ingest.webhooks import EventType
 from ingest.works import Work
 

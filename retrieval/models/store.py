@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ingest.blobs import fsync_path
+from ingest.storage.blobs.store import fsync_path
 from retrieval.errors import ModelFileError, ModelHashError, ModelMissingError
 from retrieval.models.manifest import ModelFile, model_files
 

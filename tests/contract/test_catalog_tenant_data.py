@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ingest.audit import Action
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -27,6 +26,7 @@ from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.errors import TenantNotFoundError
 from ingest.works import Work

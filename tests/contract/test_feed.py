@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from ingest.feed import Feed, LocalFeed
-from ingest.redis_feed import RedisFeed
+from ingest.storage.feed.feed import Feed, LocalFeed
+from ingest.storage.feed.redis_feed import RedisFeed
 from tests.support.valkey import Valkey, running_valkey
 
 

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, update
 
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog import jobs as jobs_module
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
@@ -41,7 +40,8 @@ from ingest.layout import markdown_layout
 from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
-from ingest.quarantine import UpkeepLimits
+from ingest.storage.blobs.quarantine import UpkeepLimits
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.errors import DocumentNotFoundError

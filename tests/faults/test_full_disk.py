@@ -18,7 +18,7 @@ SIZE = "96m"
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ingest.blobs import DirectoryBlobs
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import StorageFullError
 from tests.support.service import running
 

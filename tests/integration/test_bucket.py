@@ -19,15 +19,15 @@ from api.index_access import open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.blob_stores import open_blobs
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
-from ingest.keyring import new_key
-from ingest.object_blobs import open_bucket
 from ingest.restore import RestoredParts, restore
-from ingest.sealed_blobs import SealedBlobs
-from ingest.sealed_format import MAGIC, is_sealed
+from ingest.storage.blobs.bucket import open_bucket
+from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.sealed import SealedBlobs
+from ingest.storage.blobs.sealed_format import MAGIC, is_sealed
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import (
     BlobChangedError,

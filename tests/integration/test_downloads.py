@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from api.services import DEFAULT_TENANT, Services
-from ingest.blobs import BLOCK_BYTES
-from ingest.keyring import new_key
+from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.store import BLOCK_BYTES
 from tests.support.cluster import wait_until
 from tests.support.service import listening, running
 

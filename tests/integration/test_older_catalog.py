@@ -10,8 +10,8 @@ import pytest
 from api.cli.doctor import _installation
 from api.client import Client
 from api.settings import Settings
-from ingest.blobs import DirectoryBlobs
-from ingest.quarantine import Quarantine
+from ingest.storage.blobs.quarantine import Quarantine
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import InstallationMismatchError
 from tests.support.service import running
 

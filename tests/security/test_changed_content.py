@@ -17,10 +17,10 @@ import pytest
 from api.language_model import RemoteLanguageModel
 from api.services import DEFAULT_TENANT, Services
 from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.blobs import BlobStore, DirectoryBlobs
 from ingest.catalog.copying import CatalogCopies
-from ingest.keyring import new_key
-from ingest.object_blobs import open_bucket
+from ingest.storage.blobs.bucket import open_bucket
+from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

@@ -33,9 +33,9 @@ from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.webhooks import Webhooks
-from ingest.feed import LocalFeed
 from ingest.places import Location
 from ingest.storage.db.database import open_database
+from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from ingest.texts import TextMap

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from api.services import Services
-from ingest.blobs import DirectoryBlobs
+from ingest.storage.blobs.store import DirectoryBlobs
 
 
 def blob_path(services: Services, key: str) -> Path:

@@ -20,13 +20,13 @@ import httpx
 from sqlalchemy import Engine, func, select
 
 from api.services import DEFAULT_TENANT
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.installation import tie
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import jobs as job_rows
 from retrieval import build

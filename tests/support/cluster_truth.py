@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
-from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
 from ingest.layout import markdown_layout
 from ingest.normalize import normalize
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.texts import Texts
 from tests.support.cluster import Cluster

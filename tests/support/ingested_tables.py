@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import Parser
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.table_store import RecordTables
 from ingest.tables import named_tables
 from ingest.texts import Texts, VersionText

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.digests import ContentDigests
@@ -15,6 +14,7 @@ from ingest.job_records import JobKind
 from ingest.layout import markdown_layout
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.texts import Texts
 from retrieval.embedding import Embedded, HashingEmbedder

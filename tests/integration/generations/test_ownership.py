@@ -8,7 +8,7 @@ import pytest
 
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import Installation
-from ingest.quarantine import UpkeepLimits
+from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.errors import InstallationMismatchError
 from retrieval.generations import IndexStore
 from retrieval.index_stores import FolderStore, ServerStore

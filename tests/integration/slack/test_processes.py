@@ -11,7 +11,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from api.main import create_app
 from api.slack.installing import install_link
 from api.slack.seal import Seal
-from ingest.keyring import new_key
+from ingest.storage.blobs.keyring import new_key
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour

@@ -14,7 +14,7 @@ from api.rendering import inert_markdown, inert_mrkdwn
 from api.slack.intake import plain_question
 from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal
-from ingest.keyring import new_key
+from ingest.storage.blobs.keyring import new_key
 from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, answer_json
 from tests.fakes.scripted_answers import answer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.blobs import DirectoryBlobs, translating_out_of_room
+from ingest.storage.blobs.store import DirectoryBlobs, translating_out_of_room
 from ingest.storage.errors import (
     BlobNameError,
     EmptyUploadError,

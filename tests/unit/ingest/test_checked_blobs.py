@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.blobs import DirectoryBlobs
-from ingest.checked_blobs import CheckedBlobs
+from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, key_of, version_of
 from ingest.storage.errors import ContentChangedError, TextLostError
 from tests.fakes.digest_records import DigestRecordsHere

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.quotas import Quotas
 from ingest.held_uploads import HeldUploads
 from ingest.intake import Intake, UploadRequest
 from ingest.quotas import Account, Quota, StorageQuotaExceededError
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.errors import BacklogFullError, BatchNotFoundError, UploadError
 from tests.support.catalogs import migrated_sqlite

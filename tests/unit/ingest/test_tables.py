@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingest.blobs import DirectoryBlobs
 from ingest.parsing import table_files
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.table_store import RecordTables
 from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, Row, TableProfile, named_tables
 from tests.support.record_tables import found_in, parsed_from

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.chunks import Chunk
 from ingest.layout import Layout, page_places
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.texts import Texts, VersionText, byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Visible
 from ingest.chunks import Chunk
 from ingest.filters import Condition, Conditions
 from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import FilterError
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from ingest.catalog.leftovers import Leftovers
 from ingest.documents import VersionState
 from ingest.installation import MARK
-from ingest.quarantine import Quarantine, UpkeepLimits
+from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.db.schema import unknown_versions
 from ingest.table_store import RecordTables
 from tests.support.books import book

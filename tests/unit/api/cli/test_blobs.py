@@ -9,10 +9,10 @@ from typer.testing import CliRunner, Result
 from api.cli.blobs import app
 from api.embedded import open_catalog
 from api.settings import Settings
-from ingest.blob_stores import open_blobs
-from ingest.blobs import DirectoryBlobs
-from ingest.keyring import new_key
-from ingest.sealed_blobs import SealedBlobs
+from ingest.storage.blobs.keyring import new_key
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.sealed import SealedBlobs
+from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.sealing import NoSealRecord, Sealing
 from tests.support.catalogs import migrated_sqlite
 

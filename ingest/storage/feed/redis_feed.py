@@ -13,7 +13,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ingest.feed import LocalFeed, Wake
+from ingest.storage.feed.feed import LocalFeed, Wake
 
 _KEY = "leadline:changes:{}"
 _FIELD = "document"

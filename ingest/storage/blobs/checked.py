@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import BinaryIO
 
-from ingest.blobs import Blobs
+from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, file_of, version_of
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 

@@ -1,9 +1,9 @@
 """Blobs that are sealed: what the store holds cannot be read, or changed unnoticed, without one of the keys.
 
-`ingest.sealed_format` has the format. A file of the format before, or one from before there was a key, is read until
-the catalog records that every file is bound to its name; from then on it is refused, because whoever can write the
-store could have put it there. Keys without a slash are notes of the store itself, and not sealed; nor are uploads that
-are not finished.
+`ingest.storage.blobs.sealed_format` has the format. A file of the format before, or one from before there was a key, is
+read until the catalog records that every file is bound to its name; from then on it is refused, because whoever can
+write the store could have put it there. Keys without a slash are notes of the store itself, and not sealed; nor are
+uploads that are not finished.
 """
 
 import hashlib
@@ -21,9 +21,8 @@ from typing import BinaryIO, cast
 
 from cryptography.exceptions import InvalidTag
 
-from ingest.blobs import BlobStore, Incoming, LocalRoom, blocks_of
-from ingest.keyring import KeyRing
-from ingest.sealed_format import (
+from ingest.storage.blobs.keyring import KeyRing
+from ingest.storage.blobs.sealed_format import (
     FRAME_BYTES,
     HEAD_BYTES,
     SEALED_FRAME_BYTES,
@@ -33,6 +32,7 @@ from ingest.sealed_format import (
     is_sealed,
     key_id_in,
 )
+from ingest.storage.blobs.store import BlobStore, Incoming, LocalRoom, blocks_of
 from ingest.storage.errors import BlobChangedError, BlobKeyError
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, Sealing, SealRecord
 

@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Per
 from obstore.store import S3Store
 
 from ingest.blob_settings import BlobSettings
-from ingest.blobs import BLOCK_BYTES, Incoming, LocalRoom, translating_out_of_room
+from ingest.storage.blobs.store import BLOCK_BYTES, Incoming, LocalRoom, translating_out_of_room
 from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:

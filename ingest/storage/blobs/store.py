@@ -1,7 +1,8 @@
 """Bytes by key: uploaded originals, normalized texts and their maps.
 
 The port of what stores and reads them is `Blobs`, and that of what keeps them all `BlobStore`. `DirectoryBlobs` keeps
-each key in a file under one folder that can be moved; `ingest.object_blobs` and `ingest.sealed_blobs` are others.
+each key in a file under one folder that can be moved; `ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`
+are others.
 """
 
 import errno

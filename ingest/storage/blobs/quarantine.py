@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.blobs import BlobStore
+from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import ContentChangedError
 
 _FOLDER = "quarantine"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ingest.blob_settings import BlobSettings
-from ingest.blobs import BlobStore, DirectoryBlobs
+from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
 from ingest.storage.errors import BlobKeyError, BlobStoreRefusedError
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, SealRecord
 
@@ -19,8 +19,8 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
     if settings.blob_keys is None:
         require_unsealed(blobs)
         return blobs
-    from ingest.keyring import BadKeyError, KeyRing
-    from ingest.sealed_blobs import SealedBlobs
+    from ingest.storage.blobs.keyring import BadKeyError, KeyRing
+    from ingest.storage.blobs.sealed import SealedBlobs
 
     try:
         ring = KeyRing.read(settings.blob_keys.get_secret_value())
@@ -49,7 +49,7 @@ def _open_plain(settings: BlobSettings, home: Path, min_free_bytes: int) -> Blob
     if settings.blobs == "folder":
         return DirectoryBlobs(home / "blobs", min_free_bytes=min_free_bytes)
     try:
-        from ingest.object_blobs import open_bucket
+        from ingest.storage.blobs.bucket import open_bucket
     except ImportError as error:
         raise BlobStoreRefusedError(
             f"{settings.blobs} needs a library that is not installed.", hint="pip install 'leadline[s3]'"

@@ -1,0 +1,1 @@
+"""Blobs: files by key in a folder or a bucket, sealed if a key is configured."""

@@ -1,0 +1,1 @@
+"""The feed: messages from one process to others, in this process or through Redis."""
