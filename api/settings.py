@@ -11,11 +11,11 @@ from pydantic_settings import SettingsConfigDict
 from api.edge_settings import EdgeSettings
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
-from ingest.blob_settings import BlobSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
+from ingest.storage.blobs.store import BlobSettings
 from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K

@@ -5,10 +5,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
-from ingest.blob_settings import BlobSettings
 from ingest.parsing.settings import ParserSettings
 from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
+from ingest.storage.blobs.store import BlobSettings
 from ingest.webhooks import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.vector_server_settings import VectorServerSettings

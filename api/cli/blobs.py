@@ -13,9 +13,8 @@ from rich.progress import Progress
 from api.cli.cluster import catalog_named, cluster_named
 from api.cli.environment import read_settings
 from ingest.audit import Action
-from ingest.blob_settings import BlobSettings
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.blobs.store import BlobStore
+from ingest.storage.blobs.store import BlobSettings, BlobStore
 from ingest.storage.errors import BlobKeyError
 from ingest.storage.sealing import Sealing
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.blob_settings import BlobSettings
 from ingest.storage.blobs.keyring import KeyRing, new_key
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.sealed import SealedBlobs
 from ingest.storage.blobs.sealed_format import FRAME_BYTES
-from ingest.storage.blobs.store import BLOCK_BYTES, BlobStore, DirectoryBlobs
+from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, BlobStore, DirectoryBlobs
 from ingest.storage.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
 from ingest.storage.sealing import NoSealRecord
 from tests.support.s3_server import bucket_settings, s3_server

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from moto.server import ThreadedMotoServer
 
-from ingest.blob_settings import BlobSettings
+from ingest.storage.blobs.store import BlobSettings
 
 BUCKET = "leadline-test"
 

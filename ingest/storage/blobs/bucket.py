@@ -17,8 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from ingest.blob_settings import BlobSettings
-from ingest.storage.blobs.store import BLOCK_BYTES, Incoming, LocalRoom, translating_out_of_room
+from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, Incoming, LocalRoom, translating_out_of_room
 from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from ingest.blob_settings import BlobSettings
-from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
+from ingest.storage.blobs.store import BlobSettings, BlobStore, DirectoryBlobs
 from ingest.storage.errors import BlobKeyError, BlobStoreRefusedError
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord, SealRecord
 
