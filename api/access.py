@@ -17,7 +17,7 @@ from api.services import Services
 from api.threads import Threads
 from api.turns import Place, Turns
 from ingest.identity import Principal, Scope
-from ingest.quotas import Account
+from ingest.storage.quotas.records import Account
 
 _bearer = HTTPBearer(
     auto_error=False,

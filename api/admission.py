@@ -16,8 +16,8 @@ from api.middleware import CALLER
 from api.portal.cookies import SessionCookie, require_own
 from api.problems import UnauthorizedError
 from api.turns import Turns
-from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
+from ingest.storage.audit.records import Actor, ActorKind, identify
 
 PLACE, SESSION = "leadline.place", "leadline.session"
 # Finds the caller again, by the credential of the request, for what stays open: `api.current_caller`.

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from api.wire import Wire, instant
-from ingest.audit import ActorKind, AuditEntry, Verification
+from ingest.storage.audit.records import ActorKind, AuditEntry, Verification
 
 
 class ActorOut(Wire):

@@ -19,14 +19,12 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.catalog.audit import Audit
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_usage import UsageByChannel
@@ -34,12 +32,14 @@ from ingest.catalog.tenant_data import TenantData
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
+from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import translating_out_of_room
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
+from ingest.storage.quotas.store import Quotas
 from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders, only

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from api.embedded import owned
 from api.settings import Settings
-from ingest.audit import Action
-from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
@@ -15,6 +13,8 @@ from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import Installation, mark, mark_of, tie
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import BlobStore

@@ -59,7 +59,7 @@ from api.threads import Threads
 from api.turns import Turns
 from api.unknown import refuse_unknown_parameters
 from ingest.identity import Principal
-from ingest.quotas import Standing
+from ingest.storage.quotas.records import Standing
 
 if TYPE_CHECKING:
     from api.slack.app import SlackApp

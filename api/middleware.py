@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, internal
-from ingest.audit import Actor, ActorKind, acting
 from ingest.identity import Principal
+from ingest.storage.audit.records import Actor, ActorKind, acting
 from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.wire import QuotaOut, sendable
-from ingest import quotas
 from ingest.parsing import errors as parsing
 from ingest.storage import errors as ingest
 from ingest.storage.errors import InputError, LeadlineError
+from ingest.storage.quotas import records as quotas
 from retrieval import errors as retrieval
 from rlm import errors as rlm
 from rlm.llm.profiles import ProfileFileError

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware import CALLER
 from ingest.identity import Principal
-from ingest.quotas import NANODOLLARS, Quota, Standing
+from ingest.storage.quotas.records import NANODOLLARS, Quota, Standing
 
 _STANDINGS = "quota_standings"
 _WINDOWS = {"minute": 60, "day": 86_400}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from api.wire import QuotaOut, Wire
-from ingest.quotas import NANODOLLARS, Quota, UsageDay
+from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 
 
 class QuotasOut(Wire):

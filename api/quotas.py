@@ -11,10 +11,10 @@ import structlog
 
 from api.request_rates import RequestRates
 from ingest import runs
-from ingest.catalog.quota_rows import Kind
-from ingest.catalog.quotas import Granted, Quotas, exceeded
-from ingest.quotas import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
 from ingest.storage.errors import LeadlineError
+from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
+from ingest.storage.quotas.rows import Kind
+from ingest.storage.quotas.store import Granted, Quotas, exceeded
 from retrieval.requests import Rewrite
 from rlm.errors import BudgetExhaustedError
 from rlm.estimates import UNASKED_DOLLARS

@@ -8,7 +8,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from ingest.quotas import Account, Quota, Standing
+from ingest.storage.quotas.records import Account, Quota, Standing
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from api.run_schemas import MoreIn
 from api.services import Services
 from ingest.identity import Principal
 from ingest.job_records import JobKind
-from ingest.quotas import Account
 from ingest.runs import Resumption, Run, to_finish
+from ingest.storage.quotas.records import Account
 from rlm.llm.budgets import Limits
 from rlm.requests import Wanted
 from rlm.runs.bodies import limits_body, limits_of

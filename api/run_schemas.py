@@ -11,8 +11,8 @@ from pydantic import Field
 from api.answer_schemas import AnswerOut, CoverageOut
 from api.schemas import Reason
 from api.wire import Wire, instant
-from ingest.quotas import NANODOLLARS
 from ingest.runs import Run, RunEvent, RunState
+from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import as_json
 
 # Shown characters of a sub-call's reply; the log has all of it, for resuming.

@@ -9,7 +9,6 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import UsageByCollection
@@ -25,18 +24,19 @@ from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
-from ingest.catalog.webhooks import Webhooks
 from ingest.documents import Deletion
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
 from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
+from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.feed.feed import Feed
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.webhooks.store import Webhooks
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.errors import IndexLostError

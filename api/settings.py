@@ -12,11 +12,11 @@ from api.edge_settings import EdgeSettings
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
 from ingest.parsing.settings import ParserSettings
-from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
-from ingest.webhooks import WebhookSettings
+from ingest.storage.quotas.records import parse_quotas
+from ingest.storage.webhooks.records import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.reranker import AUTO, parse_reranker

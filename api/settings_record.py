@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from ingest.audit import Action
-from ingest.catalog.audit import Audit, AuditFilter
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, AuditFilter
 
 # Digits of a secret's digest: enough to see that it changed, and too few to find it by trying.
 _DIGEST_DIGITS = 4

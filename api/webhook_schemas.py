@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from api.wire import Wire, instant
-from ingest.webhooks import Delivery, DeliveryState, EventType, Webhook
+from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType, Webhook
 
 _URL_CHARS = 2_000
 

@@ -9,7 +9,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.document_scope import Readers
-from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import VersionState
 from ingest.files import StoredFile
@@ -19,7 +18,6 @@ from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff, sniff_container
-from ingest.quotas import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
 from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import (
     BacklogFullError,
@@ -38,6 +36,8 @@ from ingest.storage.errors import (
 )
 from ingest.storage.inbound import check_metadata, check_text
 from ingest.storage.instrumentation import reach
+from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
+from ingest.storage.quotas.store import Quotas, storage_exceeded
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload

@@ -18,9 +18,9 @@ from ingest.catalog.catalog import Accepted
 from ingest.catalog.uploads import PartialUpload, Uploads
 from ingest.intake import TEMPORARY, Intake, Upload, UploadRequest
 from ingest.parsing.charsets import HEAD_BYTES
-from ingest.quotas import Account
 from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
+from ingest.storage.quotas.records import Account
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.job_records import Failure
-from ingest.quotas import Account
+from ingest.storage.quotas.records import Account
 
 _FINISHING_SECONDS = 30.0
 

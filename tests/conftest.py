@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from api.cli.console_logging import LineHandler
 from api.settings import Settings
-from ingest.catalog import quota_rows
+from ingest.storage.quotas import rows as quota_rows
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.llm.local.process import LocalModelProcess
@@ -159,8 +159,8 @@ def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is spent on one day of UTC, also where midnight comes in the middle of the test."""
     today = quota_rows.day_of(time.time())
     for module in (
-        "ingest.catalog.quota_rows",
-        "ingest.catalog.quotas",
+        "ingest.storage.quotas.rows",
+        "ingest.storage.quotas.store",
         "ingest.catalog.run_log",
         "ingest.catalog.slack_rows",
     ):

@@ -16,12 +16,12 @@ from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
-from ingest.quotas import Quota
 from ingest.resumable import expire_uploads
 from ingest.retention import Retention
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.instrumentation import reach
-from ingest.webhooks import WebhookSettings
+from ingest.storage.quotas.records import Quota
+from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build
 from retrieval.encoders import Encoders
 from retrieval.models.store import ModelStore

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import UsageByCollection
@@ -19,8 +18,6 @@ from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.outbox import Outbox
-from ingest.catalog.quotas import Quotas
 from ingest.catalog.redaction import Redaction
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
@@ -30,14 +27,17 @@ from ingest.catalog.shares import Shares
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.uploads import Uploads
-from ingest.catalog.webhooks import Webhooks
 from ingest.installation import Installation, tie
-from ingest.quotas import Quota
+from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
 from ingest.storage.feed.feed import Feed
+from ingest.storage.quotas.records import Quota
+from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
+from ingest.storage.webhooks.outbox import Outbox
+from ingest.storage.webhooks.store import Webhooks
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

@@ -13,10 +13,10 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
 from ingest.job_records import Job
-from ingest.quotas import nanodollars
 from ingest.runs import Entry, Run, Spent
 from ingest.storage.errors import LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
+from ingest.storage.quotas.records import nanodollars
 from ingest.works import UsedVersions
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError, RunPausedError

@@ -9,7 +9,7 @@ from ingest.parsing.settings import ParserSettings
 from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
-from ingest.webhooks import WebhookSettings
+from ingest.storage.webhooks.records import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.vector_server_settings import VectorServerSettings
 

@@ -9,11 +9,11 @@ import httpx
 import structlog
 from standardwebhooks import Webhook as Signer
 
-from ingest.catalog.outbox import Outbox
-from ingest.destinations import Destination, Destinations
 from ingest.storage.errors import DestinationRefusedError
 from ingest.storage.instrumentation import reach
-from ingest.webhooks import Due, Outcome, WebhookSettings
+from ingest.storage.webhooks.destinations import Destination, Destinations
+from ingest.storage.webhooks.outbox import Outbox
+from ingest.storage.webhooks.records import Due, Outcome, WebhookSettings
 
 log = structlog.get_logger(__name__)
 

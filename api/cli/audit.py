@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.cluster import catalog_named
-from ingest.audit import Anchor, AuditEntry
-from ingest.catalog.audit import AuditFilter
+from ingest.storage.audit.records import Anchor, AuditEntry
+from ingest.storage.audit.store import AuditFilter
 from ingest.storage.errors import LeadlineError
 
 app = typer.Typer(help="List, verify and export the log of who did what, and when.", no_args_is_help=True)

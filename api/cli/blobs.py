@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from api.cli.cluster import catalog_named, cluster_named
 from api.cli.environment import read_settings
-from ingest.audit import Action
+from ingest.storage.audit.records import Action
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import BlobSettings, BlobStore
 from ingest.storage.errors import BlobKeyError

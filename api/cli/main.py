@@ -10,7 +10,7 @@ from rich.console import Console
 
 from api.cli.console_logging import configure_logging
 from api.cli.deferred import Target, group_of
-from ingest.audit import acting, command_line
+from ingest.storage.audit.records import acting, command_line
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
 

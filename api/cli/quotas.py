@@ -12,7 +12,7 @@ from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError
 from api.embedded import OpenCatalog
 from api.services import DEFAULT_TENANT
-from ingest.quotas import Account, Quota, Standing, UsageDay
+from ingest.storage.quotas.records import Account, Quota, Standing, UsageDay
 
 app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)
 

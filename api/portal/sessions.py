@@ -1,8 +1,8 @@
 """Begins a session for whoever was admitted, by a key, a link or the identity provider."""
 
 from api.services import Services
-from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
+from ingest.storage.audit.records import Actor, ActorKind, identify
 
 
 def begin_session(served: Services, caller: Principal) -> str:

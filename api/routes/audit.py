@@ -11,9 +11,9 @@ from api.access import Admin, Served
 from api.audit_schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
-from ingest.audit import Anchor
-from ingest.catalog.audit import AuditFilter
 from ingest.identity import Principal
+from ingest.storage.audit.records import Anchor
+from ingest.storage.audit.store import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 

@@ -33,9 +33,9 @@ from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
 from ingest.job_records import PRIORITIES, JobKind
 from ingest.metadata import MAX_READERS
-from ingest.quotas import QuotaExceededError
 from ingest.storage.errors import DocumentNotFoundError, UploadError
 from ingest.storage.instrumentation import reach
+from ingest.storage.quotas.records import QuotaExceededError
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 

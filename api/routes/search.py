@@ -10,7 +10,7 @@ from api.asking import require_collections
 from api.search_schemas import SearchIn, SearchOut
 from api.services import Services
 from ingest.identity import Scope
-from ingest.quotas import Account
+from ingest.storage.quotas.records import Account
 from retrieval.requests import Rewrite, SearchRequest
 from retrieval.rewriting import RewritingSearcher
 

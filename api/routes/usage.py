@@ -23,7 +23,7 @@ from api.quota_schemas import (
 from api.services import Services
 from api.wire import QuotaOut
 from ingest.identity import Scope
-from ingest.quotas import Account
+from ingest.storage.quotas.records import Account
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 

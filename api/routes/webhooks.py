@@ -16,8 +16,8 @@ from api.webhook_schemas import (
     WebhookList,
     WebhookOut,
 )
-from ingest.destinations import Destinations
-from ingest.webhooks import DeliveryState
+from ingest.storage.webhooks.destinations import Destinations
+from ingest.storage.webhooks.records import DeliveryState
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

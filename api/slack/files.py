@@ -31,7 +31,6 @@ from ingest.documents import IN_PROGRESS, VersionState
 from ingest.identity import SLACK_KEY, Principal
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.job_records import Failure, JobKind
-from ingest.quotas import StorageQuotaExceededError
 from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 from ingest.storage.errors import (
@@ -42,6 +41,7 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 from ingest.storage.instrumentation import reach
+from ingest.storage.quotas.records import StorageQuotaExceededError
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
-from ingest.audit import Action
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
-from ingest.catalog.audit import record
 from ingest.catalog.deletions import delete_forsaken_entries
 from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.queue_statistics import tenant_queues
@@ -22,6 +20,8 @@ from ingest.catalog.versions import cancel_versions
 from ingest.documents import IN_PROGRESS, VersionState
 from ingest.job_records import Failure, JobKind, Queue
 from ingest.progress import batch_paused, batch_seconds_left, fraction
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
 from ingest.storage.db.schema import batch_entries, batches, documents, versions
 from ingest.storage.errors import BatchNotFoundError, BatchStateError

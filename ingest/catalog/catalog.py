@@ -8,18 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
-from ingest.audit import Action
 from ingest.batches import Batch
 from ingest.catalog import deletions
 from ingest.catalog.attributes import meets
-from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
 from ingest.catalog.document_progress import document_progress
 from ingest.catalog.document_scope import Readers, closed_collections, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.listing import Listing
-from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
     COUNTED_TOKENS,
     Accepted,
@@ -51,7 +48,8 @@ from ingest.identity import Principal
 from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
-from ingest.quotas import Account
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import (
     CORPUS_VERSION,
     FrequentQuery,
@@ -65,6 +63,8 @@ from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
 from ingest.storage.errors import VersionInUseError
 from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.quotas.records import Account
+from ingest.storage.quotas.store import UNLIMITED, Rules
 
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 

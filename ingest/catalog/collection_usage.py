@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Engine, Float, Select, cast, func, literal, select, union_all
 
 from ingest.catalog.document_scope import owned_by
-from ingest.quotas import NANODOLLARS
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import answers, documents, runs, versions, work_versions
+from ingest.storage.quotas.records import NANODOLLARS
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or_, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import collection_exists
 from ingest.catalog.deletions import delete_documents
 from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
 from ingest.identity import Role, checked_subject
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.storage.db.schema import (
     collection_deletions,

@@ -6,21 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.listing_rows import relist
-from ingest.catalog.outbox import publish
-from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, contained, read_document, version_of
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, Version, VersionState, deletion_id
 from ingest.job_records import JobKind
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_jobs, portions
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.webhooks import EventType
+from ingest.storage.quotas.rows import give_back_stored
+from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.records import EventType
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
 _REMOVAL_SECONDS = 10.0

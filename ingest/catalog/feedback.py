@@ -9,7 +9,6 @@ from sqlalchemy import Engine, Row, delete, func, insert, select, update
 
 from ingest.catalog.conversations import require_answer
 from ingest.catalog.document_scope import Readers
-from ingest.catalog.outbox import publish
 from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
 from ingest.feedback import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
@@ -17,7 +16,8 @@ from ingest.redaction import WITHHELD
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import answers, feedback
 from ingest.storage.errors import FeedbackInvalidError, FeedbackNotFoundError
-from ingest.webhooks import EventType
+from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.records import EventType
 
 
 class Feedback:

@@ -12,18 +12,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, literal, null, or_, select, update
 from sqlalchemy import union_all as union
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import require_collection
 from ingest.catalog.document_scope import open_to, owned_by
-from ingest.catalog.quota_rows import give_back_stored
-from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.files import ASSISTANTS, NamedFile, StoredFile
 from ingest.identity import Principal
-from ingest.quotas import Account
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, portions, read, scrub, write
 from ingest.storage.db.schema import documents, files, versions
 from ingest.storage.errors import StoredFileNotFoundError
+from ingest.storage.quotas.records import Account
+from ingest.storage.quotas.rows import give_back_stored
+from ingest.storage.quotas.store import UNLIMITED, Rules
 
 _AT_ONCE = 100
 _COLUMNS = [field.name for field in fields(StoredFile)]

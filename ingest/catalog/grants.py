@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.collection_rows import ensure_collection
 from ingest.identity import Principal, Role, checked_subject
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.storage.db.schema import collection_grants, collections, document_listing
 from ingest.storage.errors import GrantNotFoundError, LastGrantError

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, Row, select, update
 
 from ingest.catalog.job_queue import lock_running, queue_job, requeue
 from ingest.catalog.listing_rows import relist_state
-from ingest.catalog.outbox import publish
 from ingest.catalog.run_log import end_run
 from ingest.documents import VersionState
 from ingest.job_records import MAKING, Failure, Job, JobKind
 from ingest.runs import RunState
 from ingest.storage.db.database import clock, now
 from ingest.storage.db.schema import jobs, versions
-from ingest.webhooks import EventType
+from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.records import EventType
 
 _DOCUMENT = ("document", "Split it or export it again and upload that")
 _SUBJECTS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}

@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
-from ingest.audit import Action
 from ingest.catalog import generation_rows
-from ingest.catalog.audit import record
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
 from ingest.catalog.job_failures import fail_target, requeue_lapsed
@@ -30,14 +28,16 @@ from ingest.catalog.queue_statistics import (
     unembedded_chunks,
     waiting_by_tenant,
 )
-from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
 from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.storage.db.schema import documents, jobs, pauses, versions
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.quotas.store import UNLIMITED, Rules
 
 MAX_ATTEMPTS = 3
 # Runs of a tenant at once; each may have many requests in flight at the language model.

@@ -10,16 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.grants import GRANTS, granted_by, with_collections
 from ingest.catalog.last_use import LastUse
-from ingest.catalog.quota_rows import copy_limits
 from ingest.catalog.users import read_user
 from ingest.identity import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import FrequentQuery, lock_tenant, read, write
 from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
+from ingest.storage.quotas.rows import copy_limits
 
 _PREFIX = "ll"
 

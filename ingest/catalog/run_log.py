@@ -28,15 +28,12 @@ from ingest.catalog.attributes import meets
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.keys import current_principal
-from ingest.catalog.outbox import publish
-from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
 from ingest.identity import SLACK_KEY
 from ingest.job_records import Failure, Job, JobKind
-from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
 from ingest.storage.db.database import json_text, lock_derived, now, portions, read, write
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
@@ -48,7 +45,10 @@ from ingest.storage.errors import (
     SourceGoneError,
 )
 from ingest.storage.feed.feed import Announce, to_nobody
-from ingest.webhooks import EventType
+from ingest.storage.quotas.records import Account, Spending
+from ingest.storage.quotas.rows import charge, day_of, settle_run
+from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.records import EventType
 from ingest.works import Work
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, func, select
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.schema import sessions
 
 SESSION, TICKET = "session", "ticket"

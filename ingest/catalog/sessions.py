@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.grants import with_collections
 from ingest.catalog.keys import live_principal
 from ingest.catalog.session_rows import SESSION, TICKET, end_sessions
 from ingest.identity import Principal, Scope
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, write
 from ingest.storage.db.schema import sessions, tenants
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
-from ingest.catalog.quota_rows import day_of, sums
 from ingest.storage.db.database import insert_new, upsert
 from ingest.storage.db.schema import slack_days, slack_seen
+from ingest.storage.quotas.rows import day_of, sums
 
 LEASE_SECONDS = 30.0
 

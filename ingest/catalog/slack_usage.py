@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Engine, Row, func, literal, select, union
 
 from ingest.identity import SLACK_KEY
-from ingest.quotas import NANODOLLARS
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import slack_days, usage_days
+from ingest.storage.quotas.records import NANODOLLARS
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import IO
 
 from sqlalchemy import Engine, delete, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import Audit, record
 from ingest.catalog.deletions import delete_document
 from ingest.catalog.files import FileRemoval
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
 from ingest.job_records import JobKind
 from ingest.runs import RunState
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, record
 from ingest.storage.db.database import bump_corpus_versions, insert_new, read, scrub, write
 from ingest.storage.db.schema import (
     api_keys,

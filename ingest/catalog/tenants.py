@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.identity import checked_name
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import insert_new, read, write
 from ingest.storage.db.schema import tenants
 from ingest.storage.errors import NameTakenError, TenantNotFoundError

@@ -13,8 +13,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, delete, func, insert, select, update
 
-from ingest.catalog.quotas import Rules, storage_exceeded
-from ingest.quotas import Account, Quota
 from ingest.storage.db.database import lock_tenant, portions, read, write
 from ingest.storage.db.schema import uploads
 from ingest.storage.errors import (
@@ -24,6 +22,8 @@ from ingest.storage.errors import (
     UploadOffsetError,
     UploadTakenError,
 )
+from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.quotas.store import Rules, storage_exceeded
 
 KEPT_SECONDS = 24 * 3_600.0
 # Longer than a silent client is waited for, and than a writer goes without saying how far it is.

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
 from ingest.catalog.session_rows import count_sessions, end_sessions
 from ingest.identity import Scope, checked_name
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, write
 from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError

@@ -21,8 +21,6 @@ from ingest.catalog.document_scope import Readers, open_to, write_readers
 from ingest.catalog.files import require_source
 from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.listing_rows import relist
-from ingest.catalog.outbox import publish
-from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
     Accepted,
     Arrival,
@@ -50,7 +48,9 @@ from ingest.metadata import merged, require_own_sight
 from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
 from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
-from ingest.webhooks import EventType
+from ingest.storage.quotas.rows import give_back_stored
+from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.records import EventType
 
 # An answer that is being written when its document is replaced may still read the old version.
 _READERS_GRACE_SECONDS = 60.0

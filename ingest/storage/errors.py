@@ -2,7 +2,7 @@
 
 LeadlineError
 ├── ingest.storage.errors       IngestError: errors of documents, uploads and the catalog; below it those of
-│                       ingest.parsing.errors and of ingest.quotas
+│                       ingest.parsing.errors and of ingest.storage.quotas.records
 ├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
 └── rlm.errors          AnswerError: errors of the language model and of questions
 

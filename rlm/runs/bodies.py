@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ingest.quotas import nanodollars
 from ingest.runs import Entry, RunState, Spent
+from ingest.storage.quotas.records import nanodollars
 from retrieval.passages import Passage
 from rlm.answers import Answer
 from rlm.errors import RunCancelledError

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from ingest.audit import Action, Actor, ActorKind, Anchor, AuditEntry, acting, entry_hash, identify
-from ingest.catalog.audit import Audit, AuditFilter, record
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.job_records import JobKind
+from ingest.storage.audit.records import Action, Actor, ActorKind, Anchor, AuditEntry, acting, entry_hash, identify
+from ingest.storage.audit.store import Audit, AuditFilter, record
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import audit, audit_chain
 from tests.support.catalogs import arrival, arrive, at_once

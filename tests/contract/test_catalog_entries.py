@@ -11,15 +11,15 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.quotas import Quotas
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
 from ingest.job_records import Job, JobKind
 from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
-from ingest.quotas import Account, Quota
 from ingest.storage.db.schema import staged_entries
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.quotas.store import Quotas
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded
 
 

@@ -16,16 +16,23 @@ from sqlalchemy import Engine, func, insert, select
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.quotas import Granted, Quotas, Rules
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.documents import Document, VersionState
 from ingest.job_records import Failure, JobKind
-from ingest.quotas import NANODOLLARS, Account, Quota, QuotaExceededError, Spending, StorageQuotaExceededError
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import api_keys, documents, stored_content, versions
 from ingest.storage.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
+from ingest.storage.quotas.records import (
+    NANODOLLARS,
+    Account,
+    Quota,
+    QuotaExceededError,
+    Spending,
+    StorageQuotaExceededError,
+)
+from ingest.storage.quotas.store import Granted, Quotas, Rules
 from tests.support.catalogs import arrival, at_once, embedded, lapse, searchable
 
 KEY, OTHER = Account("ann", "k1"), Account("ann", "k2")

@@ -5,8 +5,6 @@ import time
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.audit import Action
-from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -19,6 +17,8 @@ from ingest.conversations import KeptAnswer
 from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import Entry, RunRequest, RunState
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit
 from ingest.storage.db.schema import work_versions
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
 from ingest.works import Work

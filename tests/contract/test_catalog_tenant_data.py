@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.audit import Action
-from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
@@ -26,6 +24,8 @@ from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.errors import TenantNotFoundError

@@ -7,31 +7,31 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.outbox import Outbox, publish
 from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
-from ingest.catalog.webhooks import Webhooks
 from ingest.conversations import KeptAnswer
 from ingest.documents import EmbedReport, IngestReport
 from ingest.feedback import Rating, Verdict
 from ingest.job_records import Failure, JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import read, write
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.db.schema import webhooks as webhook_rows
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
-from ingest.webhooks import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
+from ingest.storage.webhooks.outbox import Outbox, publish
+from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
+from ingest.storage.webhooks.store import Webhooks
 from tests.support.catalogs import arrive
 
 ALL = tuple(EventType)

@@ -10,7 +10,7 @@ from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, 
 
 from api.services import DEFAULT_TENANT
 from ingest.job_records import JobKind
-from ingest.quotas import Account, Quota
+from ingest.storage.quotas.records import Account, Quota
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour
 

@@ -17,7 +17,7 @@ from api.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.identity import Scope
 from ingest.job_records import JobKind
-from ingest.quotas import Account, Quota, Spending
+from ingest.storage.quotas.records import Account, Quota, Spending
 from tests.fakes.callable_chat import Answer, CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.integration.test_api import WHALE, upload

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.request_rates import RequestRates
-from ingest.quotas import Account
+from ingest.storage.quotas.records import Account
 from tests.support.catalogs import at_once
 from tests.support.valkey import Valkey, running_valkey
 

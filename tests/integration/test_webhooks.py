@@ -18,11 +18,11 @@ from sqlalchemy import Engine, update
 
 from api.client import Client, RefusedError
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.outbox import Outbox, publish
-from ingest.catalog.webhooks import Webhooks
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import webhook_deliveries as rows
-from ingest.webhooks import Delivery, DeliveryState, EventType
+from ingest.storage.webhooks.outbox import Outbox, publish
+from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType
+from ingest.storage.webhooks.store import Webhooks
 from tests.support.catalogs import migrated_sqlite
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import VARIABLE, FaultFolder

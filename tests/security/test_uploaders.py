@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.audit import AuditFilter
 from ingest.identity import Role
+from ingest.storage.audit.store import AuditFilter
 from tests.support.cluster import wait_until
 from tests.support.people import People, asked_by_people
 from tests.support.service import running

@@ -18,7 +18,6 @@ from api.quotas import Meter
 from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
-from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
@@ -27,16 +26,17 @@ from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.catalog.webhooks import Webhooks
 from ingest.places import Location
+from ingest.storage.audit.store import Audit
 from ingest.storage.db.database import open_database
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.quotas.store import Quotas
+from ingest.storage.webhooks.store import Webhooks
 from ingest.tables import Column, ColumnType, RecordTable, Row
 from ingest.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers

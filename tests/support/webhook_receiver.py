@@ -11,9 +11,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from standardwebhooks import Webhook as Verifier
 
-from ingest.catalog.outbox import Outbox
 from ingest.storage.db.database import open_database
-from ingest.webhooks import WebhookSettings
+from ingest.storage.webhooks.outbox import Outbox
+from ingest.storage.webhooks.records import WebhookSettings
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import arm_from_environment
 from tests.support.serving import serving

@@ -40,7 +40,7 @@ from ingest.parsing.registry import FORMATS
 from ingest.storage.db.database import latest_revision
 from ingest.storage.db.schema import metadata
 from ingest.storage.errors import LeadlineError
-from ingest.webhooks import TEST, EventType
+from ingest.storage.webhooks.records import TEST, EventType
 from retrieval import build
 from retrieval.bm25 import Bm25Encoder
 from retrieval.models.store import ModelStore

@@ -749,7 +749,7 @@ stored_content = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
-# Addresses that are told of events; see `ingest.webhooks`. A secret signs, so that it is kept as it is.
+# Addresses that are told of events; see `ingest.storage.webhooks.records`. A secret signs, so that it is kept as it is.
 webhooks = Table(
     "webhooks",
     metadata,
@@ -836,7 +836,7 @@ tenant_deletions = Table(
     Column("deleted_at", Float, nullable=False),
 )
 
-# The audit log: one chain of hashes; see `ingest.catalog.audit`.
+# The audit log: one chain of hashes; see `ingest.storage.audit.store`.
 audit = Table(
     "audit",
     metadata,

@@ -9,10 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.quota_rows import add_usage
 from ingest.identity import Scope
-from ingest.quotas import Account, Quota
 from ingest.storage.db.database import write
+from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.quotas.rows import add_usage
 from tests.support.browser import Portal, portal
 from tests.support.portal_pages import serious
 

@@ -10,7 +10,7 @@ from api.client import Client
 from api.portal.links import own_key
 from api.services import DEFAULT_TENANT, Services
 from ingest.job_records import JobKind
-from ingest.quotas import Account, Quota
+from ingest.storage.quotas.records import Account, Quota
 from rlm.events import Completed
 from tests.support.browser import Portal
 from tests.support.portal_pages import (

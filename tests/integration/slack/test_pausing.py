@@ -11,11 +11,11 @@ import pytest
 from api.slack.messages import GO_AHEAD
 from api.slack.waiting import FINISH, GO_ON, STOP
 from ingest.catalog.retention import Expiry
-from ingest.quotas import Account, Quota
 from ingest.retention import Retention
 from ingest.runs import Run, RunState
 from ingest.slack import ChannelSettings, QuestionState
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.quotas.records import Account, Quota
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP

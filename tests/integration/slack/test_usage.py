@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.catalog import quota_rows
 from ingest.identity import Scope
+from ingest.storage.quotas import rows as quota_rows
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER
 from tests.support.slack_posts import BOT

@@ -11,8 +11,8 @@ from api.cli.main import app
 from api.embedded import open_catalog
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.audit import Action
-from ingest.catalog.audit import Audit, AuditFilter
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import audit
 from tests.support.asking import asked_api

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.destinations import Destinations
 from ingest.storage.errors import DestinationRefusedError
+from ingest.storage.webhooks.destinations import Destinations
 
 PUBLIC = Destinations()
 

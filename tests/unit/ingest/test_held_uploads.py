@@ -9,13 +9,13 @@ import pytest
 
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.quotas import Quotas
 from ingest.held_uploads import HeldUploads
 from ingest.intake import Intake, UploadRequest
-from ingest.quotas import Account, Quota, StorageQuotaExceededError
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.errors import BacklogFullError, BatchNotFoundError, UploadError
+from ingest.storage.quotas.records import Account, Quota, StorageQuotaExceededError
+from ingest.storage.quotas.store import Quotas
 from tests.support.catalogs import migrated_sqlite
 
 REQUEST = UploadRequest("ann", "default", "unnamed")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ingest.quotas import NANODOLLARS, Quota, nanodollars, parse_quotas
+from ingest.storage.quotas.records import NANODOLLARS, Quota, nanodollars, parse_quotas
 
 
 def test_quotas_are_written_as_people_count() -> None:

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
-from ingest.quotas import Account, Spending
+from ingest.storage.quotas.records import Account, Spending
 
 command = CliRunner()
 

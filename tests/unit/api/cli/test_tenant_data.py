@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
-from ingest.catalog.audit import AuditFilter
+from ingest.storage.audit.store import AuditFilter
 
 
 def test_a_tenant_is_exported_to_a_new_file_and_deleted_only_by_who_types_its_name(tmp_path: Path) -> None:

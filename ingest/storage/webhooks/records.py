@@ -12,7 +12,7 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.destinations import Destinations
+from ingest.storage.webhooks.destinations import Destinations
 
 # Seconds from one try to the next: the example schedule of the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)

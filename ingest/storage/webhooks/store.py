@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
-from ingest.catalog.outbox import message
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
-from ingest.webhooks import (
+from ingest.storage.webhooks.outbox import message
+from ingest.storage.webhooks.records import (
     MAX_WEBHOOKS,
     ROTATION_SECONDS,
     TEST,

@@ -16,9 +16,25 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
-from ingest.catalog.quota_rows import (
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
+from ingest.storage.db import database
+from ingest.storage.db.database import insert_new, lock_tenant, put, read, write
+from ingest.storage.db.schema import quota_limits, reservations, stored_content, tenants, usage_days
+from ingest.storage.errors import TenantNotFoundError
+from ingest.storage.quotas.records import (
+    DOLLARS,
+    NANODOLLARS,
+    TOKENS,
+    Account,
+    Quota,
+    QuotaExceededError,
+    Spending,
+    Standing,
+    StorageQuotaExceededError,
+    UsageDay,
+)
+from ingest.storage.quotas.rows import (
     AT_ONCE,
     SPENT,
     TENANT,
@@ -33,22 +49,6 @@ from ingest.catalog.quota_rows import (
     sums,
     sums_of,
 )
-from ingest.quotas import (
-    DOLLARS,
-    NANODOLLARS,
-    TOKENS,
-    Account,
-    Quota,
-    QuotaExceededError,
-    Spending,
-    Standing,
-    StorageQuotaExceededError,
-    UsageDay,
-)
-from ingest.storage.db import database
-from ingest.storage.db.database import insert_new, lock_tenant, put, read, write
-from ingest.storage.db.schema import quota_limits, reservations, stored_content, tenants, usage_days
-from ingest.storage.errors import TenantNotFoundError
 
 # Places and reserved amounts come back when some answer ends; nothing tells when.
 _SOON_SECONDS = 10.0

@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, or_, select, update
 
-from ingest.audit import Action
-from ingest.catalog.audit import record
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
 from ingest.storage.db.database import clock, json_text, now, upsert, write
 from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
-from ingest.webhooks import RETRY_SECONDS, DeliveryState, Due, EventType, Outcome
+from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryState, Due, EventType, Outcome
 
 # Retries of many messages to one address are spread by so much.
 _JITTER = 0.1

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, insert, literal, select, true, update
 
-from ingest.quotas import DOLLARS, TOKENS, Account, Quota, Spending
 from ingest.storage.db.database import now, upsert
 from ingest.storage.db.schema import api_keys, quota_limits, reservations, stored_content, usage_days
+from ingest.storage.quotas.records import DOLLARS, TOKENS, Account, Quota, Spending
 
 Kind = Literal["answer", "run", "rewrite"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 
-from ingest.audit import (
+from ingest.storage.audit.records import (
     GENESIS,
     Action,
     Actor,
@@ -47,8 +47,8 @@ def record(
 ) -> None:
     """Append an entry to the log with the transaction, which `write` opened; `subject` is `kind:id` of the object.
 
-    Who did it comes from `ingest.audit.acting`. `details` are ids, names of things and figures; texts in them are cut
-    to 200 characters. Raises `TypeError` for what is not JSON.
+    Who did it comes from `ingest.storage.audit.records.acting`. `details` are ids, names of things and figures; texts
+    in them are cut to 200 characters. Raises `TypeError` for what is not JSON.
     """
     now = acting_now()
     entry = AuditEntry(

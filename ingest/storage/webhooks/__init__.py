@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, the events that they ask for, and the outbox of deliveries. Nothing here sends."""
