@@ -16,7 +16,7 @@ from api.problems import ScopeMissingError, UnauthorizedError
 from api.services import Services
 from api.threads import Threads
 from api.turns import Place, Turns
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.quotas.records import Account
 
 _bearer = HTTPBearer(

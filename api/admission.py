@@ -16,7 +16,7 @@ from api.middleware import CALLER
 from api.portal.cookies import SessionCookie, require_own
 from api.problems import UnauthorizedError
 from api.turns import Turns
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, identify
 
 PLACE, SESSION = "leadline.place", "leadline.session"

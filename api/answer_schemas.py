@@ -10,7 +10,7 @@ from api.answer_forms import Form
 from api.wire import Wire
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from rlm.answers import AnswerStatus, Check
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerScope, Message, StrategyName, Wanted

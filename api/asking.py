@@ -11,7 +11,7 @@ from api.idempotency import ClaimedRequest
 from api.rendering import render_answer
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import AnswerNotFoundError, IngestError
 from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from api.wire import Wire, instant
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
-from ingest.identity import Principal, Role
 from ingest.metadata import require_metadata
+from ingest.storage.accounts.records import Principal, Role
 from rlm.requests import StrategyName
 
 _METADATA_HELP = "Texts, numbers and booleans for programs, as documents have them."

@@ -24,7 +24,6 @@ from ingest.catalog.digests import ContentDigests
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_usage import UsageByChannel
@@ -32,6 +31,7 @@ from ingest.catalog.tenant_data import TenantData
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs

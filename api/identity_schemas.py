@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
 from api.wire import Wire, instant
-from ingest.identity import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
+from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
 
 if TYPE_CHECKING:
-    from ingest.catalog.grants import Grant
-    from ingest.catalog.keys import ApiKey
-    from ingest.catalog.tenants import Tenant
-    from ingest.catalog.users import User, UserAccess
+    from ingest.storage.accounts.grants import Grant
+    from ingest.storage.accounts.keys import ApiKey
+    from ingest.storage.accounts.tenants import Tenant
+    from ingest.storage.accounts.users import User, UserAccess
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
 _MAX_GROUPS = 1_000

@@ -58,7 +58,7 @@ from api.settings import Settings
 from api.threads import Threads
 from api.turns import Turns
 from api.unknown import refuse_unknown_parameters
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import Standing
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.identity import TENANT_SCOPES, Scope
+from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
 # Signatures by private keys only: RFC 7518, section 3.1, and EdDSA of RFC 8037.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware import CALLER
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import NANODOLLARS, Quota, Standing
 
 _STANDINGS = "quota_standings"

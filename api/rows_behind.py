@@ -7,7 +7,7 @@ from api.conversation_schemas import RowOut
 from api.problems import BadRequestError
 from api.services import Services
 from ingest.conversations import ITS_SECTIONS, KeptAnswer, RowRanges
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from rlm.answers import as_json
 from rlm.corpus.corpus import section_spans
 

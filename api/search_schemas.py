@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from api.wire import Wire
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
 
 if TYPE_CHECKING:

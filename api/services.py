@@ -18,7 +18,6 @@ from ingest.catalog.feedback import Feedback
 from ingest.catalog.files import Files
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
@@ -27,9 +26,10 @@ from ingest.catalog.slack_usage import UsageByChannel
 from ingest.documents import Deletion
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
-from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
+from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.store import BlobStore

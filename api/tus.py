@@ -15,9 +15,9 @@ from api.access import Writer
 from api.problems import TUS_VERSION as VERSION
 from api.problems import ApiError, BadRequestError
 from ingest.catalog.uploads import PartialUpload
-from ingest.identity import Principal
 from ingest.intake import UploadRequest
 from ingest.job_records import Priority
+from ingest.storage.accounts.records import Principal
 from ingest.storage.inbound import check_text
 
 EXTENSIONS = "creation,expiration,checksum,termination"

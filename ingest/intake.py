@@ -8,16 +8,16 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
-from ingest.catalog.document_scope import Readers
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import VersionState
 from ingest.files import StoredFile
-from ingest.identity import OPEN, CollectionAccess
 from ingest.job_records import Failure, Priority
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff, sniff_container
+from ingest.storage.accounts.access import Readers
+from ingest.storage.accounts.records import OPEN, CollectionAccess
 from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import (
     BacklogFullError,

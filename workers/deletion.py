@@ -3,10 +3,10 @@
 import structlog
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.document_scope import Readers
 from ingest.catalog.redaction import Redaction
 from ingest.documents import Deletion, Version, VersionState
 from ingest.job_records import Job
+from ingest.storage.accounts.access import Readers
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.errors import LeadlineError
 from ingest.storage.instrumentation import reach

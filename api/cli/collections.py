@@ -9,7 +9,7 @@ from rich.table import Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
-from ingest.identity import Role
+from ingest.storage.accounts.records import Role
 
 app = typer.Typer(help="List collections, and say who may use them.", no_args_is_help=True)
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import IN_DEFAULT, Tenant, shown, span, tenant_id
-from ingest.catalog.keys import ApiKey
-from ingest.identity import Scope
+from ingest.storage.accounts.keys import ApiKey
+from ingest.storage.accounts.records import Scope
 from ingest.storage.errors import KeyNotFoundError
 
 app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)

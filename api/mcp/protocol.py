@@ -12,7 +12,7 @@ from api.mcp.places import PATH, Places
 from api.mcp.server import make_server
 from api.services import Services
 from api.settings import Settings
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 
 
 class KeyVerifier(TokenVerifier):

@@ -30,7 +30,7 @@ from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
 from api.middleware import CALLER
 from api.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.services import Services
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import (
     CollectionNotFoundError,
     ConversationNotFoundError,

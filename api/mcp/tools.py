@@ -30,7 +30,7 @@ from api.mcp.schemas import (
     UploadedFileOut,
 )
 from api.services import Services
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 
 INSTRUCTIONS = """Documents of the user's organization, with answers whose sentences were checked against them.
 For a question, call `ask`: it reads, answers and checks in one step, and its citations say where each sentence stands.

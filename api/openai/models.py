@@ -12,7 +12,7 @@ from fastapi import Request
 
 from api.problems import ApiError
 from api.services import Services
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from rlm.requests import StrategyName
 
 BASE = "leadline"

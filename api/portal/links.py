@@ -8,8 +8,8 @@ from starlette.types import Scope as RequestScope
 
 from api.portal.cookies import header
 from api.settings import Settings
-from ingest.catalog.keys import ApiKey, ApiKeys
-from ingest.identity import TENANT_SCOPES, Scope
+from ingest.storage.accounts.keys import ApiKey, ApiKeys
+from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
 _NAME = "portal"
 _EVERYWHERE = {"0.0.0.0", "::"}

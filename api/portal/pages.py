@@ -24,7 +24,7 @@ from api.portal.links import own_address
 from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError, status_of
 from api.services import Services
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
 
 router = APIRouter(include_in_schema=False)

@@ -18,7 +18,7 @@ import structlog
 from api.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.services import Services, Tokens
 from api.settings import Settings
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from retrieval.bounded_replies import ReplyTooLargeError, get_short, post_short
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,7 @@
 """Begins a session for whoever was admitted, by a key, a link or the identity provider."""
 
 from api.services import Services
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, identify
 
 

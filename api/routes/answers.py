@@ -22,7 +22,7 @@ from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.rows_behind import parts_behind, rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 

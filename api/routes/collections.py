@@ -18,8 +18,8 @@ from api.identity_schemas import GrantList, GrantOut, RoleIn
 from api.preconditions import etag, matching
 from api.services import Services
 from ingest.collections import Collection
-from ingest.identity import Principal, Role
 from ingest.job_records import JobKind
+from ingest.storage.accounts.records import Principal, Role
 from ingest.storage.errors import CollectionNotFoundError, RoleMissingError
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])

@@ -26,10 +26,10 @@ from api.services import Services
 from api.wire import sendable_text
 from ingest.documents import Version as StoredVersion
 from ingest.documents import VersionState
-from ingest.identity import Principal
 from ingest.originals import require_uploaded_bytes
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.positions import Box, Cell, Positions, joined_boxes
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentStateError, TableNotFoundError
 from ingest.tables import RecordTable
 

@@ -9,7 +9,7 @@ from api.access import Admin, Anybody, Served, missing_scope
 from api.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn
 from api.problems import ApiError
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 
 
 class KeyNeedsUserError(ApiError):

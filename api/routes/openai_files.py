@@ -17,9 +17,9 @@ from api.quota_headers import tell
 from api.services import Services
 from api.wire import sendable_text
 from ingest.files import StoredFile
-from ingest.identity import Principal
 from ingest.intake import UploadRequest
 from ingest.job_records import JobKind
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])

@@ -9,7 +9,7 @@ from api.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, mis
 from api.asking import require_collections
 from api.search_schemas import SearchIn, SearchOut
 from api.services import Services
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
 from retrieval.requests import Rewrite, SearchRequest
 from retrieval.rewriting import RewritingSearcher

@@ -16,7 +16,7 @@ from api.portal.sessions import begin_session
 from api.problems import UnauthorizedError
 from api.services import Services
 from api.wire import Wire, instant
-from ingest.identity import Principal
+from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])
 

@@ -20,9 +20,9 @@ from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestErro
 from api.quota_headers import tell
 from api.services import Services
 from api.threads import Threads
-from ingest.identity import Principal
 from ingest.job_records import JobKind
 from ingest.resumable import UploadWriter
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import UploadOffsetError
 
 router = APIRouter(prefix="/v1/uploads", tags=["documents"])

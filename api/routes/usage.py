@@ -22,7 +22,7 @@ from api.quota_schemas import (
 )
 from api.services import Services
 from api.wire import QuotaOut
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
 
 router = APIRouter(prefix="/v1", tags=["usage"])

@@ -22,7 +22,7 @@ from api.portal.links import own_address, own_key, sign_in_link
 from api.routes.keys import require_right
 from api.services import Services
 from api.wire import instant
-from ingest.catalog.users import User
+from ingest.storage.accounts.users import User
 
 router = APIRouter(prefix="/v1", tags=["users"])
 

@@ -29,9 +29,9 @@ from api.slack.waiting import ask_what_to_do
 from api.slack.web import OpenWeb
 from api.threads import Threads
 from ingest.conversations import NEW_CONVERSATION
-from ingest.identity import Principal
 from ingest.runs import Run, RunState
 from ingest.slack import QuestionState, SlackQuestion, Surface
+from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, ConversationNotFoundError, LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
 from rlm.errors import BudgetExhaustedError

@@ -10,8 +10,8 @@ from api.slack.errors import SlackRefusedError
 from api.slack.web import SlackWeb
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.identity import Principal, Scope
 from ingest.slack import Surface, Workspace
+from ingest.storage.accounts.records import Principal, Scope
 
 log = structlog.get_logger(__name__)
 

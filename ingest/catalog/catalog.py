@@ -14,7 +14,6 @@ from ingest.catalog.attributes import meets
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
 from ingest.catalog.digests import forget_digests, having_digests, record_digests
 from ingest.catalog.document_progress import document_progress
-from ingest.catalog.document_scope import Readers, closed_collections, open_to
 from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.catalog.listing import Listing
 from ingest.catalog.records import (
@@ -44,10 +43,11 @@ from ingest.documents import (
     VersionState,
 )
 from ingest.filters import Conditions
-from ingest.identity import Principal
 from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
+from ingest.storage.accounts.access import Readers, closed_collections, open_to
+from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import (

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Float, Select, cast, func, literal, select, union_all
 
-from ingest.catalog.document_scope import owned_by
+from ingest.storage.accounts.access import owned_by
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import answers, documents, runs, versions, work_versions
 from ingest.storage.quotas.records import NANODOLLARS

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or
 
 from ingest.catalog.collection_rows import collection_exists
 from ingest.catalog.deletions import delete_documents
-from ingest.catalog.document_scope import Readers, closed_collections, listed_for, open_to, owned_by
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
-from ingest.identity import Role, checked_subject
+from ingest.storage.accounts.access import Readers, closed_collections, listed_for, open_to, owned_by
+from ingest.storage.accounts.records import Role, checked_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.records import Deleted, contained, read_document, version_of
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, Version, VersionState, deletion_id
 from ingest.job_records import JobKind
+from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_jobs, portions

@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, select, up
 from ingest.catalog.attributes import write_attributes
 from ingest.catalog.batches import enter_entries, lock_batches_of
 from ingest.catalog.deletions import delete_entries
-from ingest.catalog.document_scope import Readers, open_to, write_readers
 from ingest.catalog.job_queue import queue_jobs
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
@@ -29,6 +28,7 @@ from ingest.entries import Entry
 from ingest.job_records import Job, JobKind, Priority, ingest_lane
 from ingest.layout import Omission, OmissionKind
 from ingest.layout_json import omissions_json
+from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_tenant, portions

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, ins
 from sqlalchemy import union_all as union
 
 from ingest.catalog.collection_rows import require_collection
-from ingest.catalog.document_scope import open_to, owned_by
 from ingest.files import ASSISTANTS, NamedFile, StoredFile
-from ingest.identity import Principal
+from ingest.storage.accounts.access import open_to, owned_by
+from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, portions, read, scrub, write

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from ingest.catalog.grants import Grants
-from ingest.catalog.keys import ApiKeys
-from ingest.catalog.sessions import Sessions
-from ingest.catalog.tenants import Tenants
-from ingest.catalog.users import Users
+from ingest.storage.accounts.grants import Grants
+from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.accounts.sessions import Sessions
+from ingest.storage.accounts.tenants import Tenants
+from ingest.storage.accounts.users import Users
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
-from ingest.catalog.document_scope import Readers, open_to
 from ingest.documents import Deletion, Document, Version, VersionState
 from ingest.job_records import Failure, Priority
 from ingest.layout_json import read_omissions
+from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.db.database import portions
 from ingest.storage.db.schema import documents, versions
 from ingest.storage.errors import DocumentNotFoundError

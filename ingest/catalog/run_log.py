@@ -26,15 +26,15 @@ from sqlalchemy import (
 
 from ingest.catalog.attributes import meets
 from ingest.catalog.conversations import keep_answer
-from ingest.catalog.document_scope import Readers, open_to, owned_by
-from ingest.catalog.keys import current_principal
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
-from ingest.identity import SLACK_KEY
 from ingest.job_records import Failure, Job, JobKind
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
+from ingest.storage.accounts.access import Readers, open_to, owned_by
+from ingest.storage.accounts.keys import current_principal
+from ingest.storage.accounts.records import SLACK_KEY
 from ingest.storage.db.database import json_text, lock_derived, now, portions, read, write
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.storage.errors import (

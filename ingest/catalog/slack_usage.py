@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, literal, select, union
 
-from ingest.identity import SLACK_KEY
+from ingest.storage.accounts.records import SLACK_KEY
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import slack_days, usage_days
 from ingest.storage.quotas.records import NANODOLLARS

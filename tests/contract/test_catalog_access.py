@@ -13,7 +13,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, DocumentChange, VersionState
 from ingest.filters import conditions
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from tests.support.catalogs import arrival, arrive, searchable
 from tests.support.metadata_model import matches

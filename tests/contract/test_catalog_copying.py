@@ -10,10 +10,10 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import copy_catalog
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.job_records import JobKind
 from ingest.runs import RunRequest
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows

@@ -9,10 +9,10 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.collections import Collections
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.files import FileRemoval, Files
-from ingest.catalog.grants import Grants
 from ingest.catalog.leftovers import Leftovers
 from ingest.collections import CollectionSettings
-from ingest.identity import Principal, Role, Scope
+from ingest.storage.accounts.grants import Grants
+from ingest.storage.accounts.records import Principal, Role, Scope
 from ingest.storage.errors import (
     CollectionNotFoundError,
     NameTakenError,

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.document_scope import Readers
-from ingest.catalog.grants import Grants
 from ingest.catalog.identities import Identities
-from ingest.catalog.keys import ApiKeys
-from ingest.identity import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
+from ingest.storage.accounts.access import Readers
+from ingest.storage.accounts.grants import Grants
+from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.accounts.records import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
 from ingest.storage.db.schema import api_keys
 from ingest.storage.errors import (
     DocumentNotFoundError,

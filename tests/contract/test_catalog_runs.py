@@ -13,9 +13,9 @@ from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.identity import Scope
 from ingest.job_records import Failure, Job, JobKind
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
+from ingest.storage.accounts.records import Scope
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.errors import (

@@ -14,7 +14,6 @@ from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -24,6 +23,7 @@ from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs

@@ -16,8 +16,8 @@ from sqlalchemy import Engine, text
 
 import ingest.storage.db.database
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import insert_new, json_text, migrate, open_database, sqlite_url, write
 from ingest.storage.db.schema import metadata, tenant_deletions, tenants
 from ingest.storage.errors import (

@@ -14,7 +14,7 @@ import pytest
 
 from api.cli.client import running_url
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.keys import ApiKeys
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, sqlite_url
 from tests.support.books import book
 from tests.support.scripted_openai import scripted_openai

@@ -9,7 +9,7 @@ import pytest
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import Role, Scope
+from ingest.storage.accounts.records import Role, Scope
 from tests.support.cluster import wait_until
 from tests.support.people import asked_by_people
 from tests.support.service import running

@@ -18,8 +18,8 @@ from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.retention import Expiry
-from ingest.identity import TENANT_SCOPES, Scope
 from ingest.retention import Retention
+from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 from ingest.storage.db.database import open_database, read, sqlite_url
 from ingest.storage.db.schema import idempotency_keys
 from ingest.storage.idempotency import LEASE_SECONDS, IdempotencyKeys

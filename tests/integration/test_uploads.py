@@ -18,8 +18,8 @@ from tusclient.client import TusClient
 
 from api.services import DEFAULT_TENANT, Services
 from ingest.catalog.uploads import LEASE_SECONDS, Uploads
-from ingest.identity import Scope
 from ingest.resumable import expire_uploads
+from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota
 from tests.support.blob_paths import blob_path
 from tests.support.cluster import wait_until

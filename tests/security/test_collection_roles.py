@@ -8,7 +8,7 @@ import pytest
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import TENANT_SCOPES, Role, Scope
+from ingest.storage.accounts.records import TENANT_SCOPES, Role, Scope
 from tests.support.cluster import wait_until
 from tests.support.service import running
 

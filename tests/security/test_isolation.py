@@ -16,7 +16,7 @@ import pytest
 from api.client import Client
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import TENANT_SCOPES, Role, Scope
+from ingest.storage.accounts.records import TENANT_SCOPES, Role, Scope
 from tests.security.test_scopes import PUBLIC, declared
 from tests.support.cluster import wait_until
 from tests.support.routes import api_routes

@@ -14,7 +14,7 @@ from api.oidc import OidcTokens
 from api.oidc_settings import OidcSettings
 from api.problems import IdentityProviderUnavailableError
 from ingest.catalog.identities import Identities
-from ingest.identity import Role, Scope
+from ingest.storage.accounts.records import Role, Scope
 from tests.support.asking import AskedApi, asked_api
 from tests.support.issuer import AUDIENCE, Issuer, rsa_key, running_issuer
 

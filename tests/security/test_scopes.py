@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from api.access import Requires
 from api.main import create_app
-from ingest.identity import Role, Scope
+from ingest.storage.accounts.records import Role, Scope
 from tests.support.asking import AskedApi, asked_api
 from tests.support.routes import api_routes
 

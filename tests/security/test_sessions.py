@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.portal.pages import HEADERS
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from tests.security.test_scopes import PUBLIC
 from tests.support.asking import AskedApi, asked_api
 from tests.support.routes import api_routes

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import Role
+from ingest.storage.accounts.records import Role
 from ingest.storage.audit.store import AuditFilter
 from tests.support.cluster import wait_until
 from tests.support.people import People, asked_by_people

@@ -1,7 +1,7 @@
 """Callers of requests, for tests of what stays open."""
 
 from api.current_caller import CurrentCaller
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 
 
 def always(caller: Principal, scope: Scope = Scope.READ) -> CurrentCaller:

@@ -24,8 +24,8 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.installation import tie
+from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import jobs as job_rows

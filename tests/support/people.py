@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 
 _ALL = (Scope.READ, Scope.WRITE, Scope.ASK)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, Searched, TableRows
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed, Delta

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from ingest.storage.db.database import write
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.rows import add_usage

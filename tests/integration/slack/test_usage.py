@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas import rows as quota_rows
 from tests.integration.slack.conftest import Workspace
 from tests.support.harbour import KEEPER

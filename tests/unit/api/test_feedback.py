@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.feedback import Rating, Verdict
-from ingest.identity import Scope
+from ingest.storage.accounts.records import Scope
 from tests.support.asking import AskedApi, asked_api
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from api import sse
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import CatalogUnavailableError
 from tests.support.callers import always
 

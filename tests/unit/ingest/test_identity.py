@@ -1,4 +1,4 @@
-from ingest.identity import Principal, Scope
+from ingest.storage.accounts.records import Principal, Scope
 
 
 def test_an_admin_that_is_no_user_sees_every_document_and_nobody_else_does() -> None:

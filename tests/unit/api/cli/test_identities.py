@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
-from ingest.identity import Principal, Role, Scope
+from ingest.storage.accounts.records import Principal, Role, Scope
 from ingest.storage.db import database
 
 Leadline = Callable[..., str]

@@ -10,7 +10,7 @@ from api.cli.environment import SettingsError
 from api.cli.main import app
 from api.embedded import open_catalog
 from api.services import DEFAULT_TENANT
-from ingest.identity import TENANT_SCOPES, Scope
+from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 from ingest.storage.errors import KeyStateError
 
 

@@ -14,7 +14,7 @@ from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from ingest.identity import TENANT_SCOPES
+from ingest.storage.accounts.records import TENANT_SCOPES
 from retrieval.embedding import HashingEmbedder
 
 

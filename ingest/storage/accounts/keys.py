@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
-from ingest.catalog.grants import GRANTS, granted_by, with_collections
 from ingest.catalog.last_use import LastUse
-from ingest.catalog.users import read_user
-from ingest.identity import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.storage.accounts.grants import GRANTS, granted_by, with_collections
+from ingest.storage.accounts.records import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
+from ingest.storage.accounts.users import read_user
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import FrequentQuery, lock_tenant, read, write

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
 from ingest.catalog.collection_rows import ensure_collection
-from ingest.identity import Principal, Role, checked_subject
+from ingest.storage.accounts.records import Principal, Role, checked_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from ingest.identity import checked_name
+from ingest.storage.accounts.records import checked_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import insert_new, read, write

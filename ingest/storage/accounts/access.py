@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
 
-from ingest.identity import EVERY_COLLECTION
+from ingest.storage.accounts.records import EVERY_COLLECTION
 from ingest.storage.db.database import portions
 from ingest.storage.db.schema import collection_grants, document_listing, document_readers, documents
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest.catalog.session_rows import count_sessions, end_sessions
-from ingest.identity import Scope, checked_name
+from ingest.storage.accounts.records import Scope, checked_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, write

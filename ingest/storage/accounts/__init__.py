@@ -1,0 +1,1 @@
+"""Accounts: tenants, users, keys, sessions and grants, and which documents each may read."""
