@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or_, select, update
 
-from ingest.catalog.collection_rows import collection_exists
 from ingest.catalog.deletions import delete_documents
 from ingest.collections import Collection, CollectionDeletion, CollectionSettings
 from ingest.documents import VersionState
 from ingest.storage.accounts.access import Readers, closed_collections, listed_for, open_to, owned_by
+from ingest.storage.accounts.grants import collection_exists
 from ingest.storage.accounts.records import Role, checked_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, literal, null, or_, select, update
 from sqlalchemy import union_all as union
 
-from ingest.catalog.collection_rows import require_collection
 from ingest.files import ASSISTANTS, NamedFile, StoredFile
 from ingest.storage.accounts.access import open_to, owned_by
+from ingest.storage.accounts.grants import require_collection
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.attributes import write_attributes
-from ingest.catalog.collection_rows import ensure_collection
 from ingest.catalog.digests import record_digests
 from ingest.catalog.document_rights import require_readers_right
 from ingest.catalog.files import require_source
@@ -44,6 +43,7 @@ from ingest.job_records import Job, JobKind, ingest_lane
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 from ingest.storage.accounts.access import Readers, open_to, write_readers
+from ingest.storage.accounts.grants import ensure_collection
 from ingest.storage.accounts.records import Principal
 from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
 from ingest.storage.db.schema import documents, jobs, versions

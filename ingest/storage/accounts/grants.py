@@ -7,13 +7,30 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
-from ingest.catalog.collection_rows import ensure_collection
 from ingest.storage.accounts.records import Principal, Role, checked_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
-from ingest.storage.db.database import bump_corpus_versions, lock_tenant, put, read, write
+from ingest.storage.db.database import bump_corpus_versions, insert_new, lock_tenant, put, read, write
 from ingest.storage.db.schema import collection_grants, collections, document_listing
-from ingest.storage.errors import GrantNotFoundError, LastGrantError
+from ingest.storage.errors import CollectionNotFoundError, GrantNotFoundError, LastGrantError
+
+
+def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:
+    """Make the collection unless it is there; the tenant is locked."""
+    if not collection_exists(connection, tenant_id, name):
+        insert_new(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
+
+
+def collection_exists(connection: Connection, tenant_id: str, name: str) -> bool:
+    here = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name == name)
+    return connection.execute(here).first() is not None
+
+
+def require_collection(connection: Connection, tenant_id: str, name: str) -> None:
+    """Raise `CollectionNotFoundError` unless the tenant has the collection."""
+    if not collection_exists(connection, tenant_id, name):
+        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+
 
 GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
     collection_grants.c.tenant_id == bindparam("tenant_id")

@@ -2,15 +2,17 @@
 
 import hashlib
 import hmac
+import queue
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
+import structlog
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, event, insert, select, update
 
-from ingest.catalog.last_use import LastUse
 from ingest.storage.accounts.grants import GRANTS, granted_by, with_collections
 from ingest.storage.accounts.records import ROTATION_GRACE_SECONDS, TENANT_SCOPES, Principal, Scope, checked_name
 from ingest.storage.accounts.users import read_user
@@ -18,8 +20,66 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import FrequentQuery, lock_tenant, read, write
 from ingest.storage.db.schema import api_keys, tenants, users
-from ingest.storage.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
+from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
+
+BETWEEN_SECONDS = 60.0
+_MOST_WAITING = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class LastUse:
+    """Written by a thread of its own, which begins with the first use; what cannot be written is left out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._noted: dict[str, float] = {}
+        self._waiting: queue.Queue[tuple[str, float] | None] = queue.Queue(_MOST_WAITING)
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self._pool = engine.pool
+        event.listen(engine, "engine_disposed", lambda _: self.close())
+
+    def note(self, key_id: str, written_at: float | None, at: float) -> None:
+        """Have this use recorded, if the catalog and this process know of none within the last minute."""
+        with self._lock:
+            known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
+            if at - known < BETWEEN_SECONDS or self._is_closed:
+                return
+            if len(self._noted) >= _MOST_WAITING:
+                self._noted.clear()
+            self._noted[key_id] = at
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="last-use", daemon=True)
+                self._thread.start()
+        try:
+            self._waiting.put_nowait((key_id, at))
+        except queue.Full:
+            log.debug("the last use of a key was not recorded", key=key_id)
+
+    def close(self) -> None:
+        """Record nothing more; a write under way ends first."""
+        with self._lock:
+            thread, self._thread, self._is_closed = self._thread, None, True
+        if thread is not None:
+            self._waiting.queue.clear()
+            self._waiting.put(None)
+            thread.join()
+            self._pool.dispose()  # a write that was under way has given its connection back to a pool that is left
+
+    def _write(self) -> None:
+        while (use := self._waiting.get()) is not None:
+            key_id, at = use
+            self._pool = self._engine.pool
+            older = api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < at)
+            try:
+                with write(self._engine) as connection:
+                    connection.execute(update(api_keys).where(api_keys.c.id == key_id, older).values(last_used_at=at))
+            except LeadlineError as error:
+                log.debug("the last use of a key was not recorded", key=key_id, error=repr(error))
+
 
 _PREFIX = "ll"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from ingest.catalog.session_rows import SESSION, TICKET, end_sessions
 from ingest.storage.accounts.grants import with_collections
 from ingest.storage.accounts.keys import live_principal
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.accounts.users import SESSION, TICKET, end_sessions
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, write

@@ -7,16 +7,38 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ingest.catalog.session_rows import count_sessions, end_sessions
 from ingest.storage.accounts.records import Scope, checked_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, write
-from ingest.storage.db.schema import api_keys, tenants, users
+from ingest.storage.db.schema import api_keys, sessions, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
+
+SESSION, TICKET = "session", "ticket"
+
+
+def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
+    """End an owner's sessions and tickets; returns how many."""
+    of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
+    ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
+    record(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
+    return ended
+
+
+def count_sessions(connection: Connection, tenant_id: str, owners: Collection[str], now: float) -> dict[str, int]:
+    """Count the live sessions of each owner."""
+    live = (
+        sessions.c.tenant_id == tenant_id,
+        sessions.c.owner.in_(list(owners)),
+        sessions.c.purpose == SESSION,
+        sessions.c.ends_at > now,
+        sessions.c.used_at + sessions.c.idle_seconds > now,
+    )
+    rows = connection.execute(select(sessions.c.owner, func.count()).where(*live).group_by(sessions.c.owner)).all()
+    return {row[0]: row[1] for row in rows}
 
 
 @dataclass(frozen=True)
