@@ -9,7 +9,7 @@ from api.schemas import Reason
 from api.wire import Wire, instant
 from ingest.batches import BatchFailure, BatchProgress, BatchState
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 
 class BatchIn(Wire):

@@ -20,7 +20,7 @@ from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
 from ingest.storage.db.database import open_database, ping
 from ingest.storage.idempotency import IdempotencyKeys
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
 from retrieval.search import Searcher

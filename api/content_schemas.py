@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
 from api.wire import Wire
-from ingest.layout import Layout
-from ingest.tables import ColumnType, RecordTable, Row
+from ingest.storage.tables.types import ColumnType, RecordTable, Row
+from ingest.storage.texts.layout import Layout
 from rlm.answers import as_json
 
 

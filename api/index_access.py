@@ -26,7 +26,7 @@ from ingest.installation import tie
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
-from ingest.texts import Texts
+from ingest.storage.texts.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
 from retrieval.copies import Copies, CopyRepair

@@ -19,7 +19,7 @@ from api.access import Served
 from api.problems import UnauthorizedError
 from api.services import Services
 from ingest.generations import CopiesState, IndexState
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
 REQUESTS = Counter("leadline_http_requests", "Requests, by route and status.", ["method", "route", "status"])

@@ -15,10 +15,10 @@ from api.unknown import repeated_name, unknown_name
 from ingest.catalog.catalog import Accepted
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
-from ingest.job_records import PRIORITIES, Priority
 from ingest.metadata import require_metadata, require_own_sight, require_readers
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, read_json, read_metadata
+from ingest.storage.queue.records import PRIORITIES, Priority
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000

@@ -23,7 +23,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from api.answer_forms import Cited, Form
 from api.answer_schemas import AnswerOut
-from ingest.normalize import visible
+from ingest.storage.texts.normalize import visible
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _TAGS = {

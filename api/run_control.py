@@ -6,9 +6,9 @@ from typing import Any
 from api.problems import BadRequestError
 from api.run_schemas import MoreIn
 from api.services import Services
-from ingest.job_records import JobKind
 from ingest.runs import Resumption, Run, to_finish
 from ingest.storage.accounts.records import Principal
+from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account
 from rlm.llm.budgets import Limits
 from rlm.requests import Wanted

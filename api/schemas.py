@@ -8,9 +8,9 @@ from pydantic import Field
 
 from api.wire import Wire, instant
 from ingest.documents import Deletion, Document, DocumentChange, VersionState
-from ingest.layout import OmissionKind
 from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
+from ingest.storage.texts.layout import OmissionKind
 
 
 class Reason(Wire):

@@ -36,9 +36,9 @@ from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.feed.feed import Feed
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.tables.types import RecordTable, Row
+from ingest.storage.texts.texts import Texts
 from ingest.storage.webhooks.store import Webhooks
-from ingest.tables import RecordTable, Row
-from ingest.texts import Texts
 from retrieval.errors import IndexLostError
 from retrieval.query_cache import CachedSearcher
 from rlm.events import Event
@@ -74,7 +74,7 @@ class Tokens(Protocol):
 
 
 class RecordReader(Protocol):
-    """Reads the records of tables, as `ingest.table_store.RecordTables` does."""
+    """Reads the records of tables, as `ingest.storage.tables.store.RecordTables` does."""
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
 

@@ -9,9 +9,9 @@ from api.run_schemas import RunWithAnswerOut
 from api.services import Services
 from ingest.conversations import KeptAnswer
 from ingest.feedback import Share
-from ingest.job_records import Failure
 from ingest.runs import Run
 from ingest.storage.accounts.records import Principal
+from ingest.storage.queue.records import Failure
 
 _FAILED = "The reason is withheld: a document of the run is closed to you."
 

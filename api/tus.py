@@ -16,9 +16,9 @@ from api.problems import TUS_VERSION as VERSION
 from api.problems import ApiError, BadRequestError
 from ingest.catalog.uploads import PartialUpload
 from ingest.intake import UploadRequest
-from ingest.job_records import Priority
 from ingest.storage.accounts.records import Principal
 from ingest.storage.inbound import check_text
+from ingest.storage.queue.records import Priority
 
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"

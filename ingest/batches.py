@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.job_records import Failure, JobKind
+from ingest.storage.queue.records import Failure, JobKind
 
 _BEFORE_SEARCHABLE = frozenset(
     {VersionState.ACCEPTED, VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING}

@@ -14,9 +14,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ingest.chunks import DEFAULT_MAX_CHARS, Chunk
-from ingest.layout import Layout, Omission, OmissionKind, TableSpan
-from ingest.positions import Positions
+from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
+from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
+from ingest.storage.texts.positions import Positions
 
 # Of a document's tables, together. With lines as long as this one they are embedded in minutes on two cores.
 INDEXED_ROWS = 100_000

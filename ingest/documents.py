@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.entries import Entry
-from ingest.job_records import Failure, Job
-from ingest.layout import Omission
 from ingest.storage.digests import Digest
+from ingest.storage.queue.records import Failure, Job
+from ingest.storage.texts.layout import Omission
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 

@@ -11,7 +11,6 @@ from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import VersionState
 from ingest.files import StoredFile
-from ingest.job_records import Failure, Priority
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
@@ -36,6 +35,7 @@ from ingest.storage.errors import (
 )
 from ingest.storage.inbound import check_metadata, check_text
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import Failure, Priority
 from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
 from ingest.storage.quotas.store import Quotas, storage_exceeded
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any, cast
 
-from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
+from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 
 _NAME_CHARS = 1_000
 _DETAIL_CHARS = 2_000

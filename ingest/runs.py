@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ingest.job_records import Failure
+from ingest.storage.queue.records import Failure
 from ingest.storage.quotas.records import Account
 
 _FINISHING_SECONDS = 30.0

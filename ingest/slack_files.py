@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.job_records import Failure
+from ingest.storage.queue.records import Failure
 
 NOTHING_SAID = Failure("", "")
 

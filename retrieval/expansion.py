@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ingest.chunks import Chunk
+from ingest.storage.texts.chunks import Chunk
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Templates of plain words ("USER:", "### Response:") have no tokens that could be
 
 import regex
 
-from ingest.normalize import visible
+from ingest.storage.texts.normalize import visible
 
 # How long the name of a token may be that is recognised by its form alone.
 _NAME = "{1,80}"

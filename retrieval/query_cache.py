@@ -16,8 +16,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from ingest.places import Location
 from ingest.storage.instrumentation import span
+from ingest.storage.tables.places import Location
 from retrieval.clock import Clock
 from retrieval.metrics import note_search
 from retrieval.requests import SearchRequest

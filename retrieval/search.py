@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ingest.catalog.catalog import Visible
-from ingest.chunks import Chunk, context_line
 from ingest.filters import conditions
-from ingest.places import Location, Places, TableRows
 from ingest.storage.errors import ContentChangedError
-from ingest.texts import Texts
+from ingest.storage.tables.places import Location, Places, TableRows
+from ingest.storage.texts.chunks import Chunk, context_line
+from ingest.storage.texts.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, Show, choose
 from retrieval.clock import Clock

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ingest.chunks import DEFAULT_MAX_CHARS, Chunk
+from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.works import UsedVersions
 from retrieval.expansion import widen
 from retrieval.passages import Passage

@@ -10,7 +10,7 @@ import re
 import secrets
 from datetime import date
 
-from ingest.chunks import context_line
+from ingest.storage.texts.chunks import context_line
 from retrieval.model_text import neutral
 from retrieval.passages import Passage
 

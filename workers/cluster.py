@@ -12,7 +12,6 @@ from pathlib import Path
 import structlog
 
 from ingest.catalog.jobs import Jobs
-from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
@@ -20,6 +19,7 @@ from ingest.resumable import expire_uploads
 from ingest.retention import Retention
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import JobKind, Lane
 from ingest.storage.quotas.records import Quota
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build

@@ -5,13 +5,13 @@ import structlog
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.redaction import Redaction
 from ingest.documents import Deletion, Version, VersionState
-from ingest.job_records import Job
 from ingest.storage.accounts.access import Readers
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.errors import LeadlineError
 from ingest.storage.instrumentation import reach
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.queue.records import Job
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from retrieval.generations import Generations
 from workers.worker_deps import WorkerDeps
 

@@ -9,8 +9,8 @@ from ingest.catalog.digests import ContentDigests, Lacking
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import Digest
 from ingest.storage.errors import ContentChangedError
-from ingest.table_store import RecordTables
-from ingest.texts import positions_key, text_keys
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import positions_key, text_keys
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ingest.documents import EmbedReport, VersionState
-from ingest.job_records import Job, JobKind
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import Job, JobKind
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexWriter
 from workers.vectors import Portion, VectorWriter, Written

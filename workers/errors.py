@@ -2,7 +2,6 @@
 
 from enum import Enum
 
-from ingest.job_records import Failure, JobKind
 from ingest.parsing.errors import ParseError
 from ingest.storage.errors import (
     BlobStoreError,
@@ -21,6 +20,7 @@ from ingest.storage.errors import (
     UploadError,
     VersionInUseError,
 )
+from ingest.storage.queue.records import Failure, JobKind
 from retrieval.errors import (
     EncoderUnavailableError,
     IndexLostError,

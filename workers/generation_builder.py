@@ -13,7 +13,7 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
 from ingest.generations import GenerationState
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from retrieval.generations import Generations
 from workers.job_runner import JobRunner
 from workers.reembed_task import ReembedTask

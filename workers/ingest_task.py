@@ -14,18 +14,18 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import chunk_text, left_out_rows
-from ingest.chunks import Chunk
 from ingest.documents import Document, IngestReport, Version, VersionState
 from ingest.entries import Entry
-from ingest.job_records import QUICK_BYTES, Job
 from ingest.originals import require_uploaded_bytes
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.storage.digests import Digest, version_of
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.instrumentation import reach, span
-from ingest.tables import named_tables
-from ingest.texts import VersionText
+from ingest.storage.queue.records import QUICK_BYTES, Job
+from ingest.storage.tables.types import named_tables
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.texts import VersionText
 from retrieval.bm25 import SparseEncoder
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, IndexWriter, SparseVector

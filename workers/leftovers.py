@@ -19,8 +19,8 @@ from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import version_of
 from ingest.storage.errors import InstallationMismatchError
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from retrieval.generations import Generations
 from retrieval.index import Index
 

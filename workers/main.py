@@ -18,8 +18,8 @@ from celery.exceptions import Reject
 from celery.worker import state
 from kombu.exceptions import OperationalError
 
-from ingest.job_records import JobKind
 from ingest.storage.errors import LeadlineError
+from ingest.storage.queue.records import JobKind
 from retrieval import languages
 from workers.cluster import (
     OpenAnswers,

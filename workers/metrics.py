@@ -8,7 +8,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 _LONG = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -36,9 +36,9 @@ from ingest.storage.feed.feed import Feed
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
+from ingest.storage.texts.texts import Texts
 from ingest.storage.webhooks.outbox import Outbox
 from ingest.storage.webhooks.store import Webhooks
-from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
 from retrieval.encoders import Encoders

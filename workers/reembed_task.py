@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ingest.documents import IN_PROGRESS, Version, VersionState
-from ingest.job_records import Failure, Job, JobKind
 from ingest.storage.errors import IncompleteVersionError, TextLostError
 from ingest.storage.instrumentation import reach
-from ingest.texts import TextMap
+from ingest.storage.queue.records import Failure, Job, JobKind
+from ingest.storage.texts.texts import TextMap
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk
 from retrieval.languages import SAMPLE_CHARS, language_of

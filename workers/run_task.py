@@ -12,10 +12,10 @@ import structlog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
-from ingest.job_records import Job
 from ingest.runs import Entry, Run, Spent
 from ingest.storage.errors import LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import Job
 from ingest.storage.quotas.records import nanodollars
 from ingest.works import UsedVersions
 from rlm.answers import kept_answer

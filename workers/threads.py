@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from ingest.catalog.jobs import Jobs
-from ingest.job_records import JobKind, Lane
+from ingest.storage.queue.records import JobKind, Lane
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from ingest.catalog.jobs import Jobs
-from ingest.job_records import Job, Lane
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.queue.records import Job, Lane
 from workers.worker_deps import Stopping
 
 FIRST_TRY_SECONDS = 10.0

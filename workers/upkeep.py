@@ -10,8 +10,8 @@ import structlog
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import JobKind
 from retrieval.index import IndexWriter
 
 # The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.

@@ -13,12 +13,12 @@ from pathlib import PurePath
 import numpy as np
 
 from ingest.catalog.catalog import Catalog
-from ingest.chunks import Chunk, context_line
 from ingest.documents import Document, Version, chunk_id
-from ingest.job_records import JobKind
-from ingest.layout import Layout
 from ingest.storage.instrumentation import reach, span
-from ingest.texts import Texts, byte_spans
+from ingest.storage.queue.records import JobKind
+from ingest.storage.texts.chunks import Chunk, context_line
+from ingest.storage.texts.layout import Layout
+from ingest.storage.texts.texts import Texts, byte_spans
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import DenseVector
 from retrieval.generations import OpenGeneration

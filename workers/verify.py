@@ -8,10 +8,10 @@ import numpy as np
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
-from ingest.chunks import Chunk
 from ingest.documents import Document, Version, VersionState
 from ingest.storage.errors import ContentChangedError, DocumentNotFoundError
-from ingest.texts import Texts
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.texts import Texts
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, Scope
 from workers.vectors import chunk_texts, indexed_chunks

@@ -6,8 +6,8 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
 from ingest.storage.blobs.store import BlobStore
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from retrieval.generations import Generations
 
 

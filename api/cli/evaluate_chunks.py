@@ -13,10 +13,10 @@ from rich.table import Table
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from ingest.chunking import chunk_text
-from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.installation import Installation
-from ingest.layout import NO_LAYOUT, markdown_layout
-from ingest.normalize import normalize
+from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
+from ingest.storage.texts.layout import NO_LAYOUT, markdown_layout
+from ingest.storage.texts.normalize import normalize
 from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
 from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
 from retrieval.evaluation.passages import Part, open_placed

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.cluster import catalog_named
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 app = typer.Typer(help="Show what waits; pause and resume a kind of work.", no_args_is_help=True)
 

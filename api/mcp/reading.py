@@ -27,11 +27,11 @@ from api.routes.contents import shown_version
 from api.services import Services
 from ingest.documents import ListOrder
 from ingest.intake import UploadRequest
-from ingest.job_records import PRIORITIES, JobKind
 from ingest.listing import DocumentFilter, ListPlace
 from ingest.metadata import require_metadata
-from ingest.normalize import visible
 from ingest.storage.accounts.records import Principal
+from ingest.storage.queue.records import PRIORITIES, JobKind
+from ingest.storage.texts.normalize import visible
 from retrieval.requests import SearchRequest
 
 

@@ -13,7 +13,7 @@ from api.schemas import DocumentOut, Reason
 from api.wire import Wire
 from ingest.documents import Document, VersionState
 from ingest.metadata import MAX_READERS
-from ingest.normalize import visible
+from ingest.storage.texts.normalize import visible
 from retrieval.requests import MAX_QUERY_CHARS
 from retrieval.search import Hit
 from rlm.requests import StrategyName

@@ -10,10 +10,10 @@ from ingest.collections import Collection
 from ingest.documents import Document, DocumentChange
 from ingest.files import StoredFile
 from ingest.intake import UploadRequest
-from ingest.job_records import PRIORITIES, Failure, JobKind, Priority
 from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import StoredFileNotFoundError, UploadError
+from ingest.storage.queue.records import PRIORITIES, Failure, JobKind, Priority
 
 
 def readable_store(served: Services, caller: Principal, identifier: str) -> Collection:

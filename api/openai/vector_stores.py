@@ -9,11 +9,11 @@ from api.openai.asked import Lenient
 from api.problems import BadRequestError
 from api.wire import sendable
 from ingest.batches import BatchProgress, BatchState
-from ingest.chunks import DEFAULT_MAX_CHARS
 from ingest.collections import Collection
 from ingest.documents import IN_PROGRESS, Document, VersionState
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
 from ingest.storage.errors import EmptyUploadError, LeadlineError
+from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
 from retrieval.requests import MAX_QUERY_CHARS
 from retrieval.rewriting import MAX_QUERIES
 

@@ -12,8 +12,8 @@ from api.current_caller import CurrentCaller, Follower
 from api.cursors import decode_cursor, encode_cursor
 from api.idempotency import claimed
 from api.services import Services
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Principal
+from ingest.storage.queue.records import JobKind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

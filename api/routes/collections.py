@@ -18,9 +18,9 @@ from api.identity_schemas import GrantList, GrantOut, RoleIn
 from api.preconditions import etag, matching
 from api.services import Services
 from ingest.collections import Collection
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Principal, Role
 from ingest.storage.errors import CollectionNotFoundError, RoleMissingError
+from ingest.storage.queue.records import JobKind
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 

@@ -28,10 +28,10 @@ from ingest.documents import Version as StoredVersion
 from ingest.documents import VersionState
 from ingest.originals import require_uploaded_bytes
 from ingest.parsing.page_images import MAX_WIDTH
-from ingest.positions import Box, Cell, Positions, joined_boxes
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentStateError, TableNotFoundError
-from ingest.tables import RecordTable
+from ingest.storage.tables.types import RecordTable
+from ingest.storage.texts.positions import Box, Cell, Positions, joined_boxes
 
 router = APIRouter(prefix="/v1/documents/{document_id}", tags=["documents"])
 

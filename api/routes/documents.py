@@ -30,11 +30,11 @@ from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS
 from ingest.intake import Replaces, UploadRequest
-from ingest.job_records import PRIORITIES, JobKind
 from ingest.metadata import MAX_READERS
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, UploadError
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import PRIORITIES, JobKind
 from ingest.storage.quotas.records import QuotaExceededError
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])

@@ -21,11 +21,11 @@ from api.problems import problem
 from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
 from ingest.documents import DocumentChange, ListOrder
-from ingest.job_records import JobKind, Priority
 from ingest.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.metadata import require_readers
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, LeadlineError
+from ingest.storage.queue.records import JobKind, Priority
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 

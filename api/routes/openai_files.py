@@ -18,9 +18,9 @@ from api.services import Services
 from api.wire import sendable_text
 from ingest.files import StoredFile
 from ingest.intake import UploadRequest
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
+from ingest.storage.queue.records import JobKind
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 

@@ -23,11 +23,11 @@ from api.services import Services
 from api.wire import sendable_text
 from ingest.batches import BatchProgress
 from ingest.documents import ListOrder
-from ingest.job_records import JobKind
 from ingest.listing import DocumentFilter, ListPlace
 from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError
+from ingest.storage.queue.records import JobKind
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 

@@ -20,9 +20,9 @@ from api.services import Services
 from api.wire import sendable
 from ingest.collections import CollectionSettings
 from ingest.filters import conditions
-from ingest.job_records import JobKind
 from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.queue.records import JobKind
 from retrieval.requests import Also, Mode, Rewrite, SearchRequest
 from retrieval.rewriting import RewritingSearcher
 

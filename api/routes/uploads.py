@@ -20,10 +20,10 @@ from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestErro
 from api.quota_headers import tell
 from api.services import Services
 from api.threads import Threads
-from ingest.job_records import JobKind
 from ingest.resumable import UploadWriter
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import UploadOffsetError
+from ingest.storage.queue.records import JobKind
 
 router = APIRouter(prefix="/v1/uploads", tags=["documents"])
 

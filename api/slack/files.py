@@ -29,7 +29,6 @@ from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
 from ingest.documents import IN_PROGRESS, VersionState
 from ingest.intake import TEMPORARY, UploadRequest
-from ingest.job_records import Failure, JobKind
 from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 from ingest.storage.accounts.records import SLACK_KEY, Principal
@@ -41,6 +40,7 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import StorageQuotaExceededError
 
 log = structlog.get_logger(__name__)

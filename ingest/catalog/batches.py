@@ -13,11 +13,9 @@ from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, sele
 
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
 from ingest.catalog.deletions import delete_forsaken_entries
-from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
 from ingest.catalog.versions import cancel_versions
 from ingest.documents import IN_PROGRESS, VersionState
-from ingest.job_records import Failure, JobKind, Queue
 from ingest.progress import batch_paused, batch_seconds_left, fraction
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.audit.records import Action
@@ -26,6 +24,8 @@ from ingest.storage.db.database import bump_corpus_versions, lock_documents, loc
 from ingest.storage.db.schema import batch_entries, batches, documents, versions
 from ingest.storage.errors import BatchNotFoundError, BatchStateError
 from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.queue.records import Failure, JobKind, Queue
+from ingest.storage.queue.statistics import tenant_queues
 
 
 class Batches:

@@ -43,7 +43,6 @@ from ingest.documents import (
     VersionState,
 )
 from ingest.filters import Conditions
-from ingest.job_records import Job
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.progress import Progress
 from ingest.storage.accounts.access import Readers, closed_collections, open_to
@@ -63,6 +62,7 @@ from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
 from ingest.storage.errors import VersionInUseError
 from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.queue.records import Job
 from ingest.storage.quotas.records import Account
 from ingest.storage.quotas.store import UNLIMITED, Rules
 

@@ -17,7 +17,7 @@ from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.storage.db.database import clock, open_database, read, sqlite_url, write
 from ingest.storage.db.schema import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
 from ingest.storage.digests import Digest, key_of
-from ingest.texts import positions_key, text_keys
+from ingest.storage.texts.texts import positions_key, text_keys
 
 _AT_ONCE = 1_000
 # The content of these versions is removed, unless they are still their documents' active ones.

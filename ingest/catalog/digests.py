@@ -9,10 +9,10 @@ from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, or_, select
 
 from ingest.documents import SEARCHABLE_STATES, VersionState
-from ingest.job_records import Job, JobKind
 from ingest.storage.db.database import insert_new, portions, read, write
 from ingest.storage.db.schema import content_digests, documents, jobs, versions
 from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, version_of
+from ingest.storage.queue.records import Job, JobKind
 
 CHANGED = Counter("leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"])
 # Every version with digests has one of its text.

@@ -2,11 +2,11 @@
 
 from sqlalchemy import Connection, select
 
-from ingest.catalog.queue_statistics import position, tenant_queues
 from ingest.documents import IN_PROGRESS, Document
-from ingest.job_records import JobKind
 from ingest.progress import Progress, Turn, progress_of
 from ingest.storage.db.schema import jobs
+from ingest.storage.queue.records import JobKind
+from ingest.storage.queue.statistics import position, tenant_queues
 
 
 def document_progress(connection: Connection, document: Document) -> Progress:

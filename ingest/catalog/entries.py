@@ -19,22 +19,22 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, select, up
 from ingest.catalog.attributes import write_attributes
 from ingest.catalog.batches import enter_entries, lock_batches_of
 from ingest.catalog.deletions import delete_entries
-from ingest.catalog.job_queue import queue_jobs
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.records import Arrival, contained, document_of, document_query, read_document, read_version
 from ingest.catalog.versions import replace_document, version_row
 from ingest.documents import Document, Version, VersionState, entry_id, version_id
 from ingest.entries import Entry
-from ingest.job_records import Job, JobKind, Priority, ingest_lane
-from ingest.layout import Omission, OmissionKind
 from ingest.layout_json import omissions_json
 from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_tenant, portions
 from ingest.storage.db.schema import documents, staged_entries, versions
+from ingest.storage.queue.queue import queue_jobs
+from ingest.storage.queue.records import Job, JobKind, Priority, ingest_lane
 from ingest.storage.quotas.records import Account, StorageQuotaExceededError
 from ingest.storage.quotas.store import Rules
+from ingest.storage.texts.layout import Omission, OmissionKind
 
 CONTAINER_ATTRIBUTE = "container"
 """The member of an entry's metadata that names its container."""

@@ -17,13 +17,13 @@ from ingest.catalog import generation_rows
 from ingest.catalog.records import version_of
 from ingest.documents import SEARCHABLE_STATES, Version, VersionState
 from ingest.generations import BuildProgress, Generation, GenerationState
-from ingest.job_records import Failure, JobKind, Priority
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import insert_new, read, upsert, write
 from ingest.storage.db.schema import documents, generations, index_states, jobs, versions
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import Failure, JobKind, Priority
 
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, Row, Select, delete, func, select
 
 from ingest.documents import VersionState
 from ingest.generations import CopiesState, IndexState, SearchableVersion
-from ingest.job_records import JobKind
 from ingest.storage.db.database import portions, read, upsert, write
 from ingest.storage.db.schema import documents, index_copies, index_states, jobs, versions
+from ingest.storage.queue.records import JobKind
 
 _UNFINISHED = ("queued", "running")
 

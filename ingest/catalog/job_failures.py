@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from ingest.catalog.job_queue import lock_running, queue_job, requeue
 from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.run_log import end_run
 from ingest.documents import VersionState
-from ingest.job_records import MAKING, Failure, Job, JobKind
 from ingest.runs import RunState
 from ingest.storage.db.database import clock, now
 from ingest.storage.db.schema import jobs, versions
+from ingest.storage.queue.queue import lock_running, queue_job, requeue
+from ingest.storage.queue.records import MAKING, Failure, Job, JobKind
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 

@@ -11,7 +11,16 @@ from ingest.catalog import generation_rows
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
 from ingest.catalog.job_failures import fail_target, requeue_lapsed
-from ingest.catalog.job_queue import (
+from ingest.catalog.listing_rows import relist_state
+from ingest.catalog.versions import make_ready, make_searchable
+from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record
+from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
+from ingest.storage.db.schema import documents, jobs, pauses, versions
+from ingest.storage.errors import LeaseLostError
+from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.queue.queue import (
     any_waiting,
     claim_jobs,
     claimable_jobs,
@@ -19,24 +28,15 @@ from ingest.catalog.job_queue import (
     queue_job,
     requeue_running,
 )
-from ingest.catalog.job_turns import find_kept_waiting, has_quick_job, should_give_way
-from ingest.catalog.listing_rows import relist_state
-from ingest.catalog.queue_statistics import (
+from ingest.storage.queue.records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
+from ingest.storage.queue.statistics import (
     paused_kinds,
     position,
     record_pace,
     unembedded_chunks,
     waiting_by_tenant,
 )
-from ingest.catalog.versions import make_ready, make_searchable
-from ingest.documents import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
-from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane, embed_lane
-from ingest.storage.audit.records import Action
-from ingest.storage.audit.store import record
-from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
-from ingest.storage.db.schema import documents, jobs, pauses, versions
-from ingest.storage.errors import LeaseLostError
-from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.queue.turns import find_kept_waiting, has_quick_job, should_give_way
 from ingest.storage.quotas.store import UNLIMITED, Rules
 
 MAX_ATTEMPTS = 3

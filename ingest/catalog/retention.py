@@ -9,7 +9,6 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 from ingest.catalog.run_log import resume_run, run_of, run_query
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import to_finish
 from ingest.storage.audit.store import Audit
@@ -29,6 +28,7 @@ from ingest.storage.db.schema import (
     webhook_deliveries,
     work_versions,
 )
+from ingest.storage.queue.records import JobKind
 from ingest.works import ROUTE
 
 _DAY_SECONDS = 24 * 3600.0

@@ -30,7 +30,6 @@ from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.filters import conditions
-from ingest.job_records import Failure, Job, JobKind
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.accounts.keys import current_principal
@@ -45,6 +44,7 @@ from ingest.storage.errors import (
     SourceGoneError,
 )
 from ingest.storage.feed.feed import Announce, to_nobody
+from ingest.storage.queue.records import Failure, Job, JobKind
 from ingest.storage.quotas.records import Account, Spending
 from ingest.storage.quotas.rows import charge, day_of, settle_run
 from ingest.storage.webhooks.outbox import publish

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.job_records import JobKind
 from ingest.runs import RunState
 from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
@@ -38,6 +37,7 @@ from ingest.storage.db.schema import (
     users,
 )
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.queue.records import JobKind
 
 # A question waits for the files of its own message for so long.
 _FILES_SECONDS = 600.0

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.job_records import Failure
 from ingest.slack_files import (
     OPEN_SHARES,
     Audience,
@@ -28,6 +27,7 @@ from ingest.slack_files import (
 from ingest.storage.db.database import insert_new, read, write
 from ingest.storage.db.schema import documents, slack_files, slack_seen, slack_shares, slack_threads
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.queue.records import Failure
 
 
 class SlackFiles:

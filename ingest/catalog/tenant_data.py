@@ -14,7 +14,6 @@ from sqlalchemy import Engine, delete, select, update
 from ingest.catalog.deletions import delete_document
 from ingest.catalog.files import FileRemoval
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
-from ingest.job_records import JobKind
 from ingest.runs import RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, record
@@ -32,6 +31,7 @@ from ingest.storage.db.schema import (
     webhooks,
 )
 from ingest.storage.errors import TenantNotFoundError
+from ingest.storage.queue.records import JobKind
 from ingest.tenant_export import ExportedOriginal, write_export
 
 _DOCUMENTS_AT_ONCE = 20

@@ -17,7 +17,6 @@ from ingest.catalog.attributes import write_attributes
 from ingest.catalog.digests import record_digests
 from ingest.catalog.document_rights import require_readers_right
 from ingest.catalog.files import require_source
-from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.listing_rows import relist
 from ingest.catalog.records import (
     Accepted,
@@ -39,7 +38,6 @@ from ingest.documents import (
     document_id,
     version_id,
 )
-from ingest.job_records import Job, JobKind, ingest_lane
 from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 from ingest.storage.accounts.access import Readers, open_to, write_readers
@@ -48,6 +46,8 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
 from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
+from ingest.storage.queue.queue import queue_job, queue_jobs
+from ingest.storage.queue.records import Job, JobKind, ingest_lane
 from ingest.storage.quotas.rows import give_back_stored
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType

@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from unicodedata import category
 
-from ingest.tables import ColumnType
+from ingest.storage.tables.types import ColumnType
 
 # Digits that DuckDB keeps in eight bytes, and fraction digits that let two numbers be multiplied without overflow.
 _DECIMAL_DIGITS = 18

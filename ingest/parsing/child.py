@@ -28,7 +28,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
@@ -41,6 +40,7 @@ from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, table_spans
 from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
 from ingest.storage.errors import LeadlineError, StorageFullError
+from ingest.storage.texts.layout import Omission, OmissionKind
 
 # Loaded once here, and not by each document's process.
 _LIBRARIES = (

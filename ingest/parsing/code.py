@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.layout import Heading, Layout, Omission, OmissionKind
 from ingest.parsing.text import parse_plain
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind
 
 _TOP_LEVEL = "top level"
 _NAME_CHARS = 120

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ingest.tables import MSG
+from ingest.storage.tables.types import MSG
 
 ZIP = "application/zip"
 OLE = "application/x-ole-storage"

@@ -10,13 +10,13 @@ from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Literal
 
-from ingest.layout import Layout
 from ingest.parsing.cells import ColumnTyping
 from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS, FoundTable, TableRow, table_spans, unique_names
 from ingest.parsing.text import normalized_file
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Cell, Positions, PositionsBuilder
-from ingest.tables import ColumnType
+from ingest.storage.tables.types import ColumnType
+from ingest.storage.texts.layout import Layout
+from ingest.storage.texts.positions import Cell, Positions, PositionsBuilder
 
 DELIMITED_PARSER = "delimited-6"
 _DELIMITERS = "\t;|,"

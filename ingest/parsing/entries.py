@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.layout import OmissionKind
-from ingest.normalize import normalize
 from ingest.parsing.errors import ParserLimitError, UnsupportedTypeError
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.normalize import normalize
 
 _PATH_CHARS = 500
 _PART_CHARS = 200

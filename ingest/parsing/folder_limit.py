@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from ingest.normalize import normalize_title
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryRoom
+from ingest.storage.texts.normalize import normalize_title
 
 # A file takes a block of the disk at least, so that the limit bounds the number of files, too.
 _BLOCK_BYTES = 4_096

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 from lxml import etree
 
-from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.html_tree import ROW_PARTS, drop_surroundings, drop_unseen, has_text, parse_tree
 from ingest.parsing.mathml import linear_mathml
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 _NUMBER_DIGITS = 6
 _BLOCKS = frozenset(

@@ -7,11 +7,11 @@ from itertools import dropwhile
 
 from lxml import etree
 
-from ingest.layout import OmissionKind
 from ingest.parsing.charsets import decode
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 # What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
 _MAX_DEPTH = 100

@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.chunks import DEFAULT_MAX_CHARS
-from ingest.layout import Omission, OmissionKind
 from ingest.parsing.charsets import decode
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.json_reading import Json, Number, elements, lines, skip, value_at, values
@@ -25,7 +23,9 @@ from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, table_spans
 from ingest.parsing.text import NO_TEXT_HINT, normalized_file, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
-from ingest.positions import Cell
+from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
+from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.texts.positions import Cell
 
 JSON_PARSER = "json-3"
 _DEEPEST = "The JSON is nested too deeply."

@@ -20,17 +20,25 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.layout import OmissionKind
-from ingest.normalize import normalize_title
 from ingest.parsing.charsets import decode
 from ingest.parsing.entries import EntryFolder
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
+from ingest.parsing.properties import written_time
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-from ingest.properties import written_time
-from ingest.tables import EML, MAIL_DATE, MAIL_DATE_UTC, MAIL_RECIPIENTS, MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_SUBJECT
+from ingest.storage.tables.types import (
+    EML,
+    MAIL_DATE,
+    MAIL_DATE_UTC,
+    MAIL_RECIPIENTS,
+    MAIL_SENDER,
+    MAIL_SENDER_ADDRESS,
+    MAIL_SUBJECT,
+)
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.normalize import normalize_title
 
 # Only the checker of types knows that a message has parameters.
 if TYPE_CHECKING:

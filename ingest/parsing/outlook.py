@@ -30,7 +30,7 @@ from ingest.parsing.mail import (
 from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-from ingest.tables import EML
+from ingest.storage.tables.types import EML
 
 if TYPE_CHECKING:
     from oxmsg import Message as OutlookMessage

@@ -24,7 +24,7 @@ from ingest.parsing.sheets.values import WORKBOOK_PARSER
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
-from ingest.tables import EML, MSG
+from ingest.storage.tables.types import EML, MSG
 
 ParserFunction = Callable[[Path], ParsedDocument]
 # Of containers: takes the file, the folder for its entries, and the room for them.

@@ -9,12 +9,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 RTF_PARSER = "rtf-2"
 

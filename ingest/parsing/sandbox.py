@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
 from ingest.parsing.errors import (
     DamagedDocumentError,
@@ -37,6 +36,7 @@ from ingest.parsing.types import (
     unwatched,
 )
 from ingest.storage.errors import IngestError, LeadlineError, PageNotFoundError, StorageFullError
+from ingest.storage.texts.normalize import normalize_title
 
 _MESSAGE_CHARS = 1_000
 _PAGE_IMAGE_BYTES = 64_000_000

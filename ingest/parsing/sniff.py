@@ -10,7 +10,7 @@ from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.containers import DOC, MBOX, OLE, OLE_MARK, PPT, ZIP, ZIP_MARK, ZIPPED_DOCUMENT, container_type
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
-from ingest.tables import EML
+from ingest.storage.tables.types import EML
 
 PDF = "application/pdf"
 HTML = "text/html"

@@ -18,7 +18,7 @@ from typing import Any
 from ingest.parsing.cells import CellType, ColumnTyping
 from ingest.parsing.plain_files import open_plain_file, read_plain_file
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
-from ingest.tables import Column, ColumnType, ParsedTable
+from ingest.storage.tables.types import Column, ColumnType, ParsedTable
 
 MAX_TABLES = 1_000
 LIST_FILE = "tables.json"
@@ -136,7 +136,10 @@ def _listed(table: _Typed) -> dict[str, Any]:
 
 
 def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
-    from ingest.parquet import profile_of_rows, rows_to_parquet  # only here: documents without tables load no engine
+    from ingest.storage.tables.parquet import (  # only here: documents without tables load no engine
+        profile_of_rows,
+        rows_to_parquet,
+    )
 
     name, count, start, end = listed["name"], listed["rows"], listed["start"], listed["end"]
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]

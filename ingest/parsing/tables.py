@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingest.layout import TableSpan
-from ingest.tables import ROW_NUMBER
+from ingest.storage.tables.types import ROW_NUMBER
+from ingest.storage.texts.layout import TableSpan
 
 MAX_COLUMNS = 1_000
 NAME_CHARS = 100

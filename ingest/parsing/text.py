@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from ingest.layout import Omission, OmissionKind, heading_title, markdown_layout
-from ingest.normalize import count_invisible, normalize, normalize_title
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, repaired, turns_binary
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.texts.layout import Omission, OmissionKind, heading_title, markdown_layout
+from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
 
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"

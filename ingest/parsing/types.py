@@ -6,10 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ingest.layout import NO_LAYOUT, Layout, Omission
 from ingest.parsing.tables import FoundTable
-from ingest.positions import Positions
-from ingest.tables import ParsedTable
+from ingest.storage.tables.types import ParsedTable
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, Omission
+from ingest.storage.texts.positions import Positions
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ParsedDocument:
     reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
     `omissions` what of the file is not in the text. `found` are the tables as a parser left them that knows where their
     rows are; they are typed and become `tables` before the document leaves the parser's process. `entries` are the
-    files in a container. `properties` are what the file says of itself, by the names in `ingest.tables`.
+    files in a container. `properties` are what the file says of itself, by the names in `ingest.storage.tables.types`.
     """
 
     text: str

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, dropwhile
 
-from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
-from ingest.normalize import count_invisible, normalize, normalize_title
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Box, Cell, PositionsBuilder
+from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
+from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
+from ingest.storage.texts.positions import Box, Cell, PositionsBuilder
 
 Position = Box | Cell
 _DEEPEST_MARK = 6

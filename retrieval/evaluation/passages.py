@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ingest.normalize import normalize
+from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import Run
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import product
 
-from ingest.places import Location
+from ingest.storage.tables.places import Location
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
-from ingest.normalize import is_invisible
+from ingest.storage.texts.normalize import is_invisible
 
 Span = tuple[int, int]
 

@@ -13,13 +13,13 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
-from ingest.chunks import Chunk
 from ingest.filters import Conditions, conditions
-from ingest.places import Location, Places
 from ingest.storage.errors import ContentChangedError
-from ingest.table_store import RecordTables
-from ingest.tables import RecordTable, Row
-from ingest.texts import TextMap, Texts
+from ingest.storage.tables.places import Location, Places
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import RecordTable, Row
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.texts import TextMap, Texts
 from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, zip_longest
 
-from ingest.parquet import quoted_literal
-from ingest.table_profiles import CUT, VALUE_CHARS, cut
-from ingest.tables import Column, ColumnProfile, ColumnType
+from ingest.storage.tables.parquet import quoted_literal
+from ingest.storage.tables.profiles import CUT, VALUE_CHARS, cut
+from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import one_line
 
 # A prompt has room for so much about tables, or for more if its model reads much. Columns come first, but take no

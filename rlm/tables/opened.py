@@ -10,9 +10,9 @@ from itertools import accumulate, groupby
 from pathlib import Path
 
 from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
-from ingest.parquet import quoted_literal, quoted_name
-from ingest.table_store import RecordTables
-from ingest.tables import ColumnType, Row
+from ingest.storage.tables.parquet import quoted_literal, quoted_name
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import ColumnType, Row
 from retrieval.passages import Passage
 from rlm.answers import TableRows
 from rlm.checking.quotes import QuotedText

@@ -16,8 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from ingest.parquet import quoted_literal
-from ingest.tables import ColumnType
+from ingest.storage.tables.parquet import quoted_literal
+from ingest.storage.tables.types import ColumnType
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 

@@ -28,8 +28,8 @@ from typing import Any
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
 from ingest.conversations import ranges_of
-from ingest.parquet import quoted_name, read_csv_call
-from ingest.tables import ROW_NUMBER
+from ingest.storage.tables.parquet import quoted_name, read_csv_call
+from ingest.storage.tables.types import ROW_NUMBER
 from rlm.tables.quantities import quantities
 from rlm.tables.sql_syntax import SqlNotOneSelectError, behind, parse, require_select, selected, traced
 

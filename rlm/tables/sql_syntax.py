@@ -11,7 +11,7 @@ from typing import Any
 
 import _duckdb as duckdb
 
-from ingest.tables import ROW_NUMBER
+from ingest.storage.tables.types import ROW_NUMBER
 
 # The table functions that make tables from their arguments alone.
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})

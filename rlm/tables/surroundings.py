@@ -5,8 +5,8 @@ They say what no cell says: that figures are in millions, as of which day, what 
 
 from collections.abc import Sequence
 
-from ingest.table_profiles import CUT, cut
-from ingest.tables import RecordTable
+from ingest.storage.tables.profiles import CUT, cut
+from ingest.storage.tables.types import RecordTable
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.tables.description import Surroundings
 

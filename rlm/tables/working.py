@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ingest.table_store import RecordTables
-from ingest.tables import ROW_NUMBER, ColumnType
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import ROW_NUMBER, ColumnType
 from retrieval.embedding import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ingest.chunking import chunk_text
-from ingest.chunks import context_line
-from ingest.layout import markdown_layout
+from ingest.storage.texts.chunks import context_line
+from ingest.storage.texts.layout import markdown_layout
 from retrieval.build import embedded_encoder
 from retrieval.models.store import ModelStore
 

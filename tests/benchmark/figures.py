@@ -14,7 +14,7 @@ from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
 from ingest.documents import VersionState
 from ingest.listing import DocumentFilter
-from ingest.texts import Texts
+from ingest.storage.texts.texts import Texts
 from retrieval.errors import QueryError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]

@@ -21,7 +21,7 @@ from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.service import Wanted, make_plan
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from rlm.corpus.corpus import open_corpus
 from rlm.corpus.grep import count_matches
 from rlm.requests import AnswerScope

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.job_records import Failure, JobKind
 from ingest.listing import DocumentFilter
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed
 

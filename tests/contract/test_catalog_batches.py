@@ -8,8 +8,8 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
-from ingest.job_records import Failure, JobKind
 from ingest.storage.errors import BatchNotFoundError, BatchStateError, LeaseLostError
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, searchable
 
 BROKEN = Failure("no_text", "It is a scan.", "Run OCR.")

@@ -13,11 +13,11 @@ from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.conversations import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
-from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest, RunState
 from ingest.storage.db.database import open_database
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
+from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive, at_once
 from tests.support.postgres import disposed
 

@@ -11,12 +11,12 @@ from ingest.catalog.copying import copy_catalog
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.runs import Runs
-from ingest.job_records import JobKind
 from ingest.runs import RunRequest
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows
+from ingest.storage.queue.records import JobKind
 from ingest.storage.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable
 

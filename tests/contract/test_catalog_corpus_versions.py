@@ -10,7 +10,7 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, searchable, wake
 
 

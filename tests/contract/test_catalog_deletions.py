@@ -9,8 +9,8 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.records import Deleted
 from ingest.documents import Deletion, VersionState
-from ingest.job_records import JobKind
 from ingest.storage.errors import DocumentNotFoundError
+from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once, embedded, searchable, wake
 
 

@@ -7,10 +7,10 @@ from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.documents import IngestReport
-from ingest.job_records import JobKind
 from ingest.storage.db.schema import content_digests
 from ingest.storage.db.schema import jobs as job_table
 from ingest.storage.digests import BLOCK_BYTES, Digest
+from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, searchable
 
 LONG = b"word " * BLOCK_BYTES

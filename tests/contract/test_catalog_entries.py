@@ -13,13 +13,13 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
-from ingest.job_records import Job, JobKind
-from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.storage.db.schema import staged_entries
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded
 
 

@@ -8,10 +8,10 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
 from ingest.generations import BuildProgress, Generation, GenerationState
-from ingest.job_records import Failure, Job, JobKind
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.errors import GenerationChangedError, GenerationStateError, LeaseLostError
+from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 
 OLD, NEW = ("old/8", "words", 8), ("new/16", "words", 16)

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, EmbedReport, VersionState
-from ingest.job_records import Failure, Job, JobKind
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, LeaseLostError
+from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import arrival, finish_ingest, lapse, wake
 
 CHUNKS = 2

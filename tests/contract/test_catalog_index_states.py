@@ -9,7 +9,7 @@ from ingest.catalog.index_states import IndexStates
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
 from ingest.generations import CopiesState, GenerationState, IndexState
-from ingest.job_records import Failure, JobKind
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import arrive, embedded, finish_ingest, searchable
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import DocumentChange, ListOrder, VersionState
-from ingest.job_records import Failure, JobKind
 from ingest.listing import START, DocumentFilter
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Role
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import arrival, arrive, embedded, searchable
 
 SIZES = {"Note 10": 30, "note 9": 10, "Zebra": 20, "äpfel": 20, "Ahorn": 5}

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, VersionState
-from ingest.job_records import Failure, JobKind
 from ingest.progress import Progress
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, embedded, finish_ingest, searchable
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import IngestReport, VersionState
-from ingest.job_records import Failure, Job, JobKind, Priority
 from ingest.storage.db.database import write
+from ingest.storage.queue.records import Failure, Job, JobKind, Priority
 from tests.support.catalogs import accept, arrive, embedded, finish_ingest, lapse, searchable, wake
 
 AWAY = Failure("index_unavailable", "It refused.", "Wait.")

@@ -10,9 +10,9 @@ import pytest
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.job_records import JobKind
 from ingest.storage.db.database import open_database
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, arrive, at_once, finish_ingest
 from tests.support.postgres import disposed
 

@@ -7,7 +7,6 @@ import pytest
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, EmbedReport, VersionState
-from ingest.job_records import Failure, Job, JobKind
 from ingest.storage.errors import (
     DocumentNotFoundError,
     DocumentStateError,
@@ -15,6 +14,7 @@ from ingest.storage.errors import (
     LeaseLostError,
     PreconditionFailedError,
 )
+from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, finish_ingest, searchable
 
 REASON = Failure("parser_limit", "Too slow.")

@@ -14,13 +14,13 @@ from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.conversations import KeptAnswer
-from ingest.job_records import JobKind
 from ingest.retention import Retention
 from ingest.runs import Entry, RunRequest, RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.schema import work_versions
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
+from ingest.storage.queue.records import JobKind
 from ingest.works import Work
 from tests.support.catalogs import accept, arrive
 

@@ -13,7 +13,6 @@ from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.job_records import Failure, Job, JobKind
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from ingest.storage.accounts.records import Scope
 from ingest.storage.db.schema import jobs as job_rows
@@ -28,6 +27,7 @@ from ingest.storage.errors import (
     RunStateError,
     VersionInUseError,
 )
+from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
 AWAY = Failure("language_model_unavailable", "It is away.")

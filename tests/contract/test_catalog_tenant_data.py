@@ -21,7 +21,6 @@ from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
 from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
-from ingest.job_records import JobKind
 from ingest.runs import Entry, RunRequest
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.audit.records import Action
@@ -29,6 +28,7 @@ from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.errors import TenantNotFoundError
+from ingest.storage.queue.records import JobKind
 from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 

@@ -19,7 +19,6 @@ from ingest.catalog.tenant_rows import exported_rows
 from ingest.conversations import KeptAnswer
 from ingest.documents import EmbedReport, IngestReport
 from ingest.feedback import Rating, Verdict
-from ingest.job_records import Failure, JobKind
 from ingest.retention import Retention
 from ingest.runs import RunRequest
 from ingest.storage.audit.records import Action
@@ -29,6 +28,7 @@ from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.db.schema import webhooks as webhook_rows
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
+from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish
 from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook
 from ingest.storage.webhooks.store import Webhooks

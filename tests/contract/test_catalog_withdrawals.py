@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, VersionState
-from ingest.job_records import Failure, JobKind
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, LeaseLostError
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 
 REASON = Failure("parser_limit", "Too slow.")

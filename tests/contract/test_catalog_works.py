@@ -16,11 +16,11 @@ from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.conversations import KeptAnswer
 from ingest.feedback import Rating, Verdict
-from ingest.job_records import Job, JobKind
 from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.errors import LeaseLostError, SourceGoneError
+from ingest.storage.queue.records import Job, JobKind
 from ingest.works import ROUTE, Work
 from tests.support.catalogs import arrive
 

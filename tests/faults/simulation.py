@@ -35,8 +35,6 @@ from ingest.catalog.redaction import Redaction
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.intake import Intake, UploadRequest
-from ingest.job_records import Job, JobKind
-from ingest.layout import markdown_layout
 from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
@@ -46,7 +44,9 @@ from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.instrumentation import arm, reach
-from ingest.texts import Texts
+from ingest.storage.queue.records import Job, JobKind
+from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from ingest.documents import VersionState
-from ingest.job_records import JobKind, Lane
 from ingest.storage.db.schema import jobs
+from ingest.storage.queue.records import JobKind, Lane
 from tests.support.books import book
 from tests.support.cluster import Cluster, Part, running_cluster, wait_until
 from tests.support.poison import WALL_SECONDS, hanging_parsers, poison

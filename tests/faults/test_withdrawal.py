@@ -10,8 +10,8 @@ import pytest
 
 from ingest.documents import Document, VersionState
 from ingest.installation import MARK
-from ingest.job_records import Job, JobKind
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.queue.records import Job, JobKind
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no

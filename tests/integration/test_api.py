@@ -11,7 +11,7 @@ import pytest
 
 from api.client import Client
 from api.services import Services
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from tests.support.blob_paths import blob_path
 from tests.support.events import streamed_answer
 from tests.support.pdf_files import pdf

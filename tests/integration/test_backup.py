@@ -25,7 +25,7 @@ from ingest.restore import Restored, RestoredParts, restore
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
-from ingest.texts import Texts
+from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
 from tests.integration.test_older_catalog import SUBJECTS, require_served, upload

@@ -128,8 +128,8 @@ def test_a_span_of_a_former_version_is_refused_and_says_why(client: Client) -> N
 
 
 def test_positions_go_on_where_a_page_of_them_ended(client: Client, service: tuple[Services, Client]) -> None:
-    from ingest.positions import Box, PositionsBuilder
-    from ingest.texts import VersionText
+    from ingest.storage.texts.positions import Box, PositionsBuilder
+    from ingest.storage.texts.texts import VersionText
 
     services, _ = service
     document = sent(client, "words.txt", "one two three four")

@@ -7,7 +7,14 @@ import sys
 # The base installation, with the optional packages that its libraries load where they are installed (httpx: rich).
 _BASE = "import annotated_types, anyio.to_thread, httpx, httpx_sse, pydantic, tenacity"
 _OURS = {"api", "ingest", "leadline", "retrieval", "rlm"}
-_ENGINES = {"ingest.catalog", "ingest.parsing", "ingest.parquet", "retrieval.index", "api.rendering", "api.services"}
+_ENGINES = {
+    "ingest.catalog",
+    "ingest.parsing",
+    "ingest.storage.tables.parquet",
+    "retrieval.index",
+    "api.rendering",
+    "api.services",
+}
 
 
 def loaded_by(code: str) -> set[str]:

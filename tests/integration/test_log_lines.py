@@ -12,8 +12,8 @@ import pytest
 
 from api.cli.console_logging import configure_logging
 from ingest.catalog.runs import Runs
-from ingest.job_records import Job, JobKind
 from ingest.runs import RunRequest
+from ingest.storage.queue.records import Job, JobKind
 from tests.support.service import running
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.job_runner import JobRunner

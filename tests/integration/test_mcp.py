@@ -20,8 +20,8 @@ from mcp_types import CallToolResult
 
 from api.openai.inert import inert
 from api.services import DEFAULT_TENANT
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Scope
+from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
 from tests.support.service import listening, running

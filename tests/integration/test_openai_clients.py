@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from pydantic import BaseModel, SecretStr
 
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP, Harbour, Model, harbour
 

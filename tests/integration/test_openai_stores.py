@@ -9,7 +9,7 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from api.services import DEFAULT_TENANT
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER, Harbour, Model, harbour

@@ -12,7 +12,7 @@ import pytest
 from api.cli.ingest import show_progress
 from api.client import Client
 from api.services import Services
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
 from tests.support.events import sent_events
 from tests.support.service import running

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from tests.support.service import running
 
 

@@ -15,8 +15,8 @@ import uvicorn
 from api.cli.private_service import private_server
 from api.client import Client
 from api.services import DEFAULT_TENANT, Services
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Scope
+from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota, Spending
 from tests.fakes.callable_chat import Answer, CallableChat
 from tests.fakes.loaded_model import LoadedModel

@@ -17,8 +17,8 @@ from rich.table import Table
 from api.settings import Settings
 from ingest.chunking import chunk_text
 from ingest.installation import Installation
-from ingest.layout import markdown_layout
-from ingest.normalize import normalize
+from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.normalize import normalize
 from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
 from retrieval.evaluation.chunks import Cutter, find_chunks, index_chunks, judge_chunks
 from retrieval.evaluation.passages import open_placed

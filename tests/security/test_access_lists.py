@@ -16,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.services import Services
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel

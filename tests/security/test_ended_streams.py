@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from api.services import DEFAULT_TENANT
-from ingest.job_records import JobKind
 from ingest.storage.accounts.records import Scope
+from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until
 from tests.support.facades import FACADES
 from tests.support.harbour import Harbour, Model, harbour

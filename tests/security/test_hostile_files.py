@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ingest.layout import page_places
 from ingest.parsing.errors import (
     DamagedDocumentError,
     EncryptedDocumentError,
@@ -18,6 +17,7 @@ from ingest.parsing.errors import (
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import page_places
 from tests.support.parsing import assert_still_parses, parse, parse_as
 from tests.support.pdf_files import pdf
 

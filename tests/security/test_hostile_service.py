@@ -14,8 +14,8 @@ import pytest
 from api.services import DEFAULT_TENANT, Services
 from ingest.documents import Document, VersionState
 from ingest.intake import UploadRequest
-from ingest.job_records import JobKind
 from ingest.storage.errors import InputError, UploadError
+from ingest.storage.queue.records import JobKind
 from tests.support.hostile import CANARY
 from tests.support.hostile.all_files import HOSTILE_FILES
 from tests.support.service import running

@@ -7,9 +7,9 @@ from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
 from ingest.filters import Conditions
-from ingest.layout import markdown_layout
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering

@@ -30,15 +30,15 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
-from ingest.places import Location
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.database import open_database
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.tables.places import Location
+from ingest.storage.tables.types import Column, ColumnType, RecordTable, Row
+from ingest.storage.texts.texts import TextMap
 from ingest.storage.webhooks.store import Webhooks
-from ingest.tables import Column, ColumnType, RecordTable, Row
-from ingest.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import disposed

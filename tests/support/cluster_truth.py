@@ -5,11 +5,11 @@ from functools import lru_cache
 
 from ingest.chunking import chunk_text
 from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
-from ingest.layout import markdown_layout
-from ingest.normalize import normalize
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.texts import Texts
+from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.normalize import normalize
+from ingest.storage.texts.texts import Texts
 from tests.support.cluster import Cluster
 
 _TENANT = "default"

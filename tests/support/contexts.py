@@ -6,10 +6,10 @@ from itertools import count
 
 from ingest.catalog.catalog import Visible
 from ingest.chunking import chunk_text
-from ingest.chunks import context_line
 from ingest.filters import Conditions
-from ingest.layout import Layout, markdown_layout
-from ingest.texts import Texts, byte_spans
+from ingest.storage.texts.chunks import context_line
+from ingest.storage.texts.layout import Layout, markdown_layout
+from ingest.storage.texts.texts import Texts, byte_spans
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.index import IndexedChunk

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.chunking import chunk_text
-from ingest.layout import Layout, markdown_layout
-from ingest.parquet import rows_to_parquet
-from ingest.table_store import RecordTables
-from ingest.tables import Column, ColumnType, ParsedTable
-from ingest.texts import Texts
+from ingest.storage.tables.parquet import rows_to_parquet
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import Column, ColumnType, ParsedTable
+from ingest.storage.texts.layout import Layout, markdown_layout
+from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from tests.fakes.memory_blobs import MemoryBlobs

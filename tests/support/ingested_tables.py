@@ -8,9 +8,9 @@ from ingest.chunking import chunk_text
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import Parser
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.table_store import RecordTables
-from ingest.tables import named_tables
-from ingest.texts import Texts, VersionText
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import named_tables
+from ingest.storage.texts.texts import Texts, VersionText
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from tests.support.parsing import ParserHere

@@ -7,7 +7,7 @@ from pathlib import Path
 from ingest.parsing.registry import parser_for, tables_of
 from ingest.parsing.table_files import read_tables, write_tables
 from ingest.parsing.tables import FoundTable
-from ingest.tables import ParsedTable
+from ingest.storage.tables.types import ParsedTable
 
 
 def found_in(text: str, media_type: str = "text/plain") -> Sequence[FoundTable]:

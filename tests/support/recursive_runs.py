@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ingest.places import Location
-from ingest.table_store import RecordTables
+from ingest.storage.tables.places import Location
+from ingest.storage.tables.store import RecordTables
 from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus

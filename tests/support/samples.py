@@ -1,7 +1,7 @@
 """A small file of each type that is not text."""
 
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODS, ODT, PPTX, XLS, XLSB, XLSX
-from ingest.tables import MSG
+from ingest.storage.tables.types import MSG
 from tests.support.containers import mailbox_of, message, zip_of
 from tests.support.office_files import docx, epub, odf, paragraph, pptx, shape
 from tests.support.outlook_files import outlook_message

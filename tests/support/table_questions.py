@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from retrieval.embedding import Embedder
 from rlm.answers import Draft
 from rlm.cancelling import not_cancelled

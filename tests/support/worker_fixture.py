@@ -10,13 +10,13 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
 from ingest.documents import Document, VersionState
 from ingest.intake import Intake, Replaces, UploadRequest
-from ingest.job_records import JobKind
-from ingest.layout import markdown_layout
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
-from ingest.texts import Texts
+from ingest.storage.queue.records import JobKind
+from ingest.storage.texts.layout import markdown_layout
+from ingest.storage.texts.texts import Texts
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration

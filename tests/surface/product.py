@@ -35,11 +35,11 @@ from api.mcp.tools import INSTRUCTIONS, TOOLS
 from api.problems import internal, status_of
 from api.settings import Settings
 from ingest.chunking import chunker_fingerprint
-from ingest.job_records import JobKind
 from ingest.parsing.registry import FORMATS
 from ingest.storage.db.database import latest_revision
 from ingest.storage.db.schema import metadata
 from ingest.storage.errors import LeadlineError
+from ingest.storage.queue.records import JobKind
 from ingest.storage.webhooks.records import TEST, EventType
 from retrieval import build
 from retrieval.bm25 import Bm25Encoder

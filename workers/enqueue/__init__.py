@@ -6,7 +6,7 @@ A ring carries no information that the rows lack; a lost ring costs a delay unti
 import threading
 from typing import Protocol
 
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 
 class Doorbell(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 
 LOOK = "leadline.look"
 SWEEP = "leadline.sweep"

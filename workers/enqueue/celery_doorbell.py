@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import ring
 
 _KEPT = 1_000

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.layout import Omission, OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.ocr.allowance import left_out, take_one
 from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, Picture, is_installed
@@ -14,6 +13,7 @@ from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.pdf import PDF_PARSER
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import PageNotFoundError
+from ingest.storage.texts.layout import Omission, OmissionKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image

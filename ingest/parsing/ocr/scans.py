@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.layout import Omission, OmissionKind
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.ocr.allowance import left_out, take_one
 from ingest.parsing.ocr.recognizer import INSTALL, OCR_PARSER, is_installed
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.texts.layout import Omission, OmissionKind
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage

@@ -2,7 +2,7 @@
 
 from ingest.parsing.ocr.recognizer import Picture, recognizer
 from ingest.parsing.pdf.content import RecognizedWord
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 
 def recognized_words(picture: Picture, number: int) -> list[RecognizedWord]:

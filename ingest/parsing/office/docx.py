@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.office.charts import diagram_texts, write_chart
@@ -34,6 +33,7 @@ from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
 _TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"

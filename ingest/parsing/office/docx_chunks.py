@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ingest.layout import OmissionKind
 from ingest.parsing.charsets import HEAD_BYTES, decode
 from ingest.parsing.containers import DOCX, ZIP
 from ingest.parsing.errors import ParseError, ParserLimitError, UnsupportedTypeError
@@ -20,7 +19,8 @@ from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
 from ingest.parsing.sniff import HTML, RTF, sniff_file
 from ingest.parsing.writer import DocumentWriter
-from ingest.tables import EML
+from ingest.storage.tables.types import EML
+from ingest.storage.texts.layout import OmissionKind
 
 _MOST_CHUNKS = 1_000
 _MOST_BYTES = 200_000_000  # as one entry of an archive may have (`EntryRoom.entry_bytes`)

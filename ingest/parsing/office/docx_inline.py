@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ingest.layout import OmissionKind
 from ingest.parsing.office.docx_styles import Styles
 from ingest.parsing.office.equations import linear
 from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_on
 from ingest.parsing.office.spacing import apart, spaced
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
 _hexadecimal = re.compile(r"[0-9A-Fa-f]{1,6}")

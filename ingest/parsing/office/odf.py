@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from lxml import etree
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.mathml import linear_mathml
@@ -18,6 +17,7 @@ from ingest.parsing.office.package import Package
 from ingest.parsing.office.spacing import apart, spaced
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
+from ingest.storage.texts.layout import OmissionKind
 
 _DEEPEST = 100
 _MOST_REPEATS = 1_000

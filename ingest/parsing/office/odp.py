@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lxml import etree
 
-from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.fingerprints import ODP_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
@@ -17,7 +16,8 @@ from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
-from ingest.positions import Box
+from ingest.storage.texts.layout import OmissionKind, PlaceKind
+from ingest.storage.texts.positions import Box
 
 _NOT_READ = frozenset({"page-number", "date-time", "header"})
 _USUAL_SIZE = PageSize(28.0, 21.0)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lxml import etree
 
-from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.office.charts import diagram_texts, write_chart
@@ -22,6 +21,7 @@ from ingest.parsing.page_limit import require_pages_allowed
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.storage.texts.layout import OmissionKind, PlaceKind
 
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"

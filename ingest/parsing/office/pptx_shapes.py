@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from ingest.parsing.office.names import A, P
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 _SHAPES = (f"{P}sp", f"{P}pic", f"{P}graphicFrame", f"{P}cxnSp", f"{P}contentPart")
 _TITLES = frozenset({"title", "ctrTitle"})

@@ -5,7 +5,7 @@ Source: Nagy & Seth, "Hierarchical representation of optically scanned documents
 
 from collections.abc import Callable, Sequence
 
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 # Frames are larger than their text, so that neighbours' overlap; the middle half of each counts.
 _EDGE = 0.25

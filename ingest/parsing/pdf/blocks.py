@@ -11,7 +11,7 @@ from ingest.parsing.pdf.content import PageContent, Word, median, upright
 from ingest.parsing.pdf.grids import grid_tables
 from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows, usual_blank
 from ingest.parsing.pdf.tables import Table
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 _END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 

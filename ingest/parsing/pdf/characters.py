@@ -12,7 +12,7 @@ from pypdfium2 import PdfPage
 from ingest.parsing.pdf import pdfium
 from ingest.parsing.pdf.content import PageContent, Word
 from ingest.parsing.pdf.pdfium import TextPage
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 _INVISIBLE_MODES = (3, 7)  # text rendering modes that draw nothing (ISO 32000-1, table 106)
 _NOTHING = 0  # in place of a blank that is none

@@ -6,7 +6,7 @@ Coordinates are points from the top left corner of the page as it is shown: its 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 
 RULES_TOUCH = 3.0  # points: rules that end so near each other meet
 _SAME_RULE = 2.0  # points: rules nearer than this are one

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from pypdfium2 import PdfDocument
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
 from ingest.parsing.pdf.content import PageContent
@@ -18,6 +17,7 @@ from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
 from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
 
 _WINDOW = 128  # pages that are held at once
 _SAMPLE = 64  # pages that the type of a longer document is learned from

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from ingest.layout import PlaceKind
 from ingest.parsing.pdf.blocks import Block, PageTable
 from ingest.parsing.pdf.tables import Table, Words, cell_text, with_gaps
 from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.storage.texts.layout import PlaceKind
 
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")

@@ -19,7 +19,6 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.sheets.blocks import Block, MergedCells, SheetRow, bands, blocks
 from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
@@ -31,7 +30,8 @@ from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece, Row
 from ingest.parsing.zip_guard import open_zip
-from ingest.positions import Cell
+from ingest.storage.texts.layout import OmissionKind, PlaceKind
+from ingest.storage.texts.positions import Cell
 
 _HEAD_ROWS = 1_000  # a band that is longer is one table, whose first rows tell its columns
 _PLACED_CELLS = 200_000  # cells that have positions of their own; of those after them their rows have

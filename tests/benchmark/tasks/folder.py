@@ -5,8 +5,8 @@
     records.jsonl       one record a line, for tasks over records: document, start, end, label
     task.json           which task, size and seed made it
 
-Texts are ASCII or NFC with nothing that `ingest.normalize` would change, so a span counts the same code points in the
-file and in the service.
+Texts are ASCII or NFC with nothing that `ingest.storage.texts.normalize` would change, so a span counts the same code
+points in the file and in the service.
 """
 
 import json

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.normalize import normalize
+from ingest.storage.texts.normalize import normalize
 from tests.benchmark.__main__ import main
 from tests.benchmark.tasks.draws import Draws
 from tests.benchmark.tasks.folder import TaskFolder

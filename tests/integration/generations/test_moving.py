@@ -9,9 +9,9 @@ import pytest
 
 from ingest.documents import Document
 from ingest.generations import GenerationState
-from ingest.job_records import JobKind
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
+from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.encoders import Encoders
 from retrieval.errors import IndexMismatchError

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
 from ingest.storage.db.schema import jobs as job_rows
+from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.vector_server_settings import QdrantServerSettings
 from tests.support.catalogs import wake

@@ -11,8 +11,8 @@ import pytest
 from qdrant_client import QdrantClient
 
 from ingest.documents import Document
-from ingest.job_records import JobKind
 from ingest.storage.errors import GenerationStateError
+from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.embedding import UNRELATED, Embedded, HashingEmbedder
 from retrieval.generations import IndexStore

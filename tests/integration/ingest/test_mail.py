@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ingest.layout import OmissionKind
 from ingest.parsing.mail import unpack_eml
 from ingest.parsing.ocr.allowance import _allowance, allow
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom, Isolation, ParsedDocument, Unpacking
-from ingest.tables import EML
+from ingest.storage.tables.types import EML
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import message
 
 # Starts the parser's child on a machine whose table of media types is the file at the end of the command.

@@ -11,14 +11,14 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.ocr import allowance, images, parse_image, parse_pdf_with_scans, scans
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff, sniff_file
 from ingest.parsing.types import DEFAULT_LIMITS, ParserLimits
-from ingest.positions import Box
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.positions import Box
 from tests.support.pdf_files import pdf
 
 LINES = ("The lighthouse keeper", "wrote 1871 in her book", "before the storm came")

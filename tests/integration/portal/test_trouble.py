@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from api.client import Client
 from api.portal.links import own_key
 from api.services import DEFAULT_TENANT, Services
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from rlm.events import Completed
 from tests.support.browser import Portal

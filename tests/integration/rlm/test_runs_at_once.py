@@ -12,8 +12,8 @@ import pytest
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.filters import Conditions
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from rlm.answers import Draft
 from rlm.corpus.corpus import Corpus
 from rlm.tables.sql import SqlEngine

@@ -9,7 +9,7 @@ import pytest
 import xlsxwriter
 
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from rlm.corpus.corpus import Corpus
 from rlm.tables.sql import SqlEngine
 from tests.support.ingested_tables import ingested

@@ -13,7 +13,7 @@ from statistics import mean
 import pytest
 
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from rlm.corpus.corpus import Corpus
 from rlm.tables.sql import SqlEngine
 from tests.integration.tables.tickets import TITLE, Rows, stock, tickets, written

@@ -8,14 +8,14 @@ import pytest
 from ingest.catalog.batches import Batches
 from ingest.documents import Document, DocumentChange, VersionState
 from ingest.intake import Replaces, UploadRequest
-from ingest.job_records import JobKind
-from ingest.layout import OmissionKind
 from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.storage.errors import DocumentNotFoundError, StorageFullError
+from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.catalogs import wake
 from tests.support.containers import message, zip_of
 from tests.support.worker_fixture import WorkerFixture, no

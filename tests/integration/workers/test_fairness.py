@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import Row, select
 
 from ingest.documents import Document, VersionState
-from ingest.job_records import JobKind, Lane
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.db.schema import jobs
+from ingest.storage.queue.records import JobKind, Lane
 from tests.support import poison
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import WorkerFixture

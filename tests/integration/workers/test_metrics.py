@@ -7,7 +7,7 @@ from pathlib import Path
 
 _PARENT = """
 import multiprocessing, os, urllib.request
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from workers import metrics
 
 def child():

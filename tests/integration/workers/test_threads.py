@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from ingest.catalog.jobs import Jobs
 from ingest.documents import VersionState
-from ingest.job_records import ALL_LANES, Failure, Job, JobKind, Lane
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.queue.records import ALL_LANES, Failure, Job, JobKind, Lane
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.catalogs import lapse

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.normalize import normalize
+from ingest.storage.texts.normalize import normalize
 from retrieval.evaluation.judged import JudgedFolder, open_judged
 from retrieval.evaluation.passages import Place, PlacedQuestions, is_placed, judge_passages, open_placed
 from retrieval.evaluation.runs import Run, judge

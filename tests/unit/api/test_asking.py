@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.asking import recent
-from ingest.job_records import JobKind
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.queue.records import JobKind
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Coverage, Result, ResultTable
 from rlm.errors import LanguageModelUnavailableError

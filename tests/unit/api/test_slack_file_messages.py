@@ -7,10 +7,10 @@ from slack_sdk.models.blocks import Block
 
 from api.slack.file_messages import Seen, files_message
 from ingest.documents import Document, Version, VersionState
-from ingest.job_records import Failure
-from ingest.layout import Omission, OmissionKind
 from ingest.progress import Progress
 from ingest.slack_files import Audience, FileState, SharedFile
+from ingest.storage.queue.records import Failure
+from ingest.storage.texts.layout import Omission, OmissionKind
 
 VERSION = Version("v", "d", "ann", "a.pdf", "application/pdf", "", 1, "", VersionState.READY, pages=12)
 DOCUMENT = Document("d", 1, "ann", "slack", "a.pdf", "A", "application/pdf", VERSION, "v", 0.0)

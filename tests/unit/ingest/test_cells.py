@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsing.cells import CellType, ColumnTyping, read_date, read_timestamp
-from ingest.tables import ColumnType
+from ingest.storage.tables.types import ColumnType
 
 
 def _column(*cells: str, prefer_comma: bool = False) -> CellType:

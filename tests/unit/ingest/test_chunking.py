@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text, unindexed
-from ingest.chunks import Chunk
-from ingest.layout import Layout, TableSpan, markdown_layout, page_places
-from ingest.positions import Cell, PositionsBuilder
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.layout import Layout, TableSpan, markdown_layout, page_places
+from ingest.storage.texts.positions import Cell, PositionsBuilder
 
 LINES = st.sampled_from(
     [

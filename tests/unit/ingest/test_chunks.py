@@ -1,4 +1,4 @@
-from ingest.chunks import context_line
+from ingest.storage.texts.chunks import context_line
 
 
 def test_the_context_line_drops_consecutive_repetitions() -> None:

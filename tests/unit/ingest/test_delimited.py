@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.parsing import delimited
 from ingest.parsing.delimited import parse_delimited
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Cell
+from ingest.storage.texts.positions import Cell
 
 _WORDS = st.text("ab é\"'\n,;\t|", max_size=8)
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.office.docx import parse_docx
 from ingest.parsing.office.docx_numbering import printed_number
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.office_files import DOCX as DOCX_TYPE
 from tests.support.office_files import cell, docx, package, paragraph, relations, root, run, table
 from tests.support.zip_files import unzipped, zipped

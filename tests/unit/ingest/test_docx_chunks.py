@@ -13,11 +13,11 @@ from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
 
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.office import parse_docx
 from ingest.parsing.office.docx_chunks import ChunkRoom
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.office_files import DOCX, NAMESPACES, docx, paragraph, relations, root
 
 HTML = b"<html><head><title>x</title></head><body><h1>Tides</h1><p>The flood comes at <b>six</b>.</p></body></html>"

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.layout import OmissionKind
 from ingest.parsing.epub import parse_epub
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.office_files import epub
 from tests.support.zip_files import zipped
 

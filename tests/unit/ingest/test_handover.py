@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ingest.layout import Layout, page_places
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.handover import (
     POSITIONS_FILE,
@@ -16,7 +15,8 @@ from ingest.parsing.handover import (
     write_document,
 )
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Box, PositionsBuilder
+from ingest.storage.texts.layout import Layout, page_places
+from ingest.storage.texts.positions import Box, PositionsBuilder
 
 TREE: dict[str, list[object]] = {"headings": [], "places": [], "tables": []}
 DOCUMENT = ParsedDocument("Größe\n\n5 €", "Title", "pdf-1", layout=Layout(places=page_places((0, 7))))

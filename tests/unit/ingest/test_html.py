@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.layout import OmissionKind
-from ingest.normalize import normalize
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.html import parse_html
 from ingest.parsing.html_blocks import write_html
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.normalize import normalize
 
 
 @pytest.fixture

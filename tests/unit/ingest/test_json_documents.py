@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.layout import OmissionKind
-from ingest.normalize import normalize
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.json_documents import parse_json
 from ingest.parsing.sniff import sniff
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Cell
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.normalize import normalize
+from ingest.storage.texts.positions import Cell
 
 _VALUES: Any = st.recursive(
     st.none()

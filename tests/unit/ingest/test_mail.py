@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ingest.layout import OmissionKind
 from ingest.parsing.containers import MBOX
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.mail import unpack_eml, unpack_mbox
@@ -14,7 +13,8 @@ from ingest.parsing.ocr.allowance import RecognitionNeeded
 from ingest.parsing.outlook import unpack_msg
 from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
-from ingest.tables import EML, MSG
+from ingest.storage.tables.types import EML, MSG
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import mailbox_of, message
 from tests.support.outlook_files import outlook_message, outlook_message_in
 

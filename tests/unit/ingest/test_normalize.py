@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.normalize import normalize, normalize_title
+from ingest.storage.texts.normalize import normalize, normalize_title
 
 # Letters, marks and joiners that compose, join or vanish, far more often than chance would bring them together.
 _AWKWARD = st.text(

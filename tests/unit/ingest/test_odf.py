@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from ingest.chunking import chunk_text
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.office.odp import parse_odp
 from ingest.parsing.office.odt import parse_odt
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
 from tests.support.office_files import odf, odf_root
 
 

@@ -5,8 +5,6 @@ import docx as python_docx
 import pytest
 from PIL import Image
 
-from ingest.layout import NO_LAYOUT
-from ingest.normalize import normalize
 from ingest.parsing.child import answer
 from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
@@ -15,6 +13,8 @@ from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
 from ingest.parsing.text import parse_markdown, parse_plain, parse_text
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
+from ingest.storage.texts.layout import NO_LAYOUT
+from ingest.storage.texts.normalize import normalize
 from tests.support.samples import SAMPLES
 
 

@@ -10,12 +10,12 @@ from pypdfium2 import PdfPage
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
-from ingest.layout import OmissionKind
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.pdf.content import RecognizedWord
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Box
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.positions import Box
 from tests.support.drawn_pdfs import BOLD, HEIGHT, WIDTH, Drawing, filled_lines
 
 _PROSE = """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Box
+from ingest.storage.texts.positions import Box
 from tests.support.drawn_pdfs import BOLD, Drawing, filled_lines, shown
 
 _MARKUP = set("|-# \n")

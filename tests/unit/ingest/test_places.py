@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.layout import Layout, Omission, OmissionKind, PlaceKind, TableSpan
 from ingest.parsing.delimited import parse_delimited
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
-from ingest.places import Location, Places
-from ingest.positions import Cell
-from ingest.table_store import RecordTables
-from ingest.tables import ColumnType
-from ingest.texts import Texts, VersionText
+from ingest.storage.tables.places import Location, Places
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import ColumnType
+from ingest.storage.texts.layout import Layout, Omission, OmissionKind, PlaceKind, TableSpan
+from ingest.storage.texts.positions import Cell
+from ingest.storage.texts.texts import Texts, VersionText
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.corpora import CITIES, tables_of, tables_of_cities
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.positions import Box, Cell, PositionsBuilder
+from ingest.storage.texts.positions import Box, Cell, PositionsBuilder
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)), max_size=12))

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.layout import OmissionKind
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.office.pptx import parse_pptx
 from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Box
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.positions import Box
 from tests.support.office_files import graphic, pptx, root, shape, slide, transform
 
 

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.batches import Batch, BatchProgress, BatchState, Tally
-from ingest.catalog.queue_statistics import pace_of
 from ingest.documents import Version, VersionState
-from ingest.job_records import JobKind, Pace, Queue
 from ingest.progress import Turn, batch_paused, batch_seconds_left, fraction, seconds_left
+from ingest.storage.queue.records import JobKind, Pace, Queue
+from ingest.storage.queue.statistics import pace_of
 
 LIFE = [
     VersionState.ACCEPTED,

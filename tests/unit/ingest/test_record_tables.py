@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.normalize import normalize
 from ingest.parsing.tables import FoundTable
+from ingest.storage.texts.normalize import normalize
 from tests.support.record_tables import found_in
 
 _words = st.text("ab é\"'\n,;\t|", max_size=8).map(lambda text: normalize(text).strip())

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.layout import OmissionKind
-from ingest.normalize import normalize
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.rtf import parse_rtf
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.normalize import normalize
 
 
 @pytest.fixture

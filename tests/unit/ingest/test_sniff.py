@@ -8,7 +8,7 @@ from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
-from ingest.tables import EML
+from ingest.storage.tables.types import EML
 
 _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
 

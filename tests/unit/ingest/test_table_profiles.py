@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import parquet
-from ingest.table_profiles import MOST_COUNTED, MOST_VALUES, VALUE_CHARS, merged, profile_of, shown_rows
-from ingest.tables import ColumnProfile, ColumnType
+from ingest.storage.tables import parquet
+from ingest.storage.tables.profiles import MOST_COUNTED, MOST_VALUES, VALUE_CHARS, merged, profile_of, shown_rows
+from ingest.storage.tables.types import ColumnProfile, ColumnType
 from tests.support.record_tables import parsed_from
 
 _CELLS = st.sampled_from(["", "open", "Open", "O'Hara", "n/a", "x" * 90, "x" * 90 + "y", "two words"])

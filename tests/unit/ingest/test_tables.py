@@ -11,8 +11,8 @@ import pytest
 from ingest.parsing import table_files
 from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.table_store import RecordTables
-from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, Row, TableProfile, named_tables
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.tables.types import Column, ColumnProfile, ColumnType, ParsedTable, Row, TableProfile, named_tables
 from tests.support.record_tables import found_in, parsed_from
 
 VERSION = "0a1b2c3d"

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.chunks import Chunk
-from ingest.layout import Layout, page_places
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.texts import Texts, VersionText, byte_spans
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.layout import Layout, page_places
+from ingest.storage.texts.texts import Texts, VersionText, byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).flatmap(

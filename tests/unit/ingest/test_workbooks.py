@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 
-from ingest.layout import OmissionKind
 from ingest.parsing.containers import XLSX, container_type
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.registry import tables_of
@@ -26,8 +25,9 @@ from ingest.parsing.sheets.values import words
 from ingest.parsing.sheets.xlsx import xlsx_facts
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
-from ingest.positions import Cell
 from ingest.storage.errors import LeadlineError
+from ingest.storage.texts.layout import OmissionKind
+from ingest.storage.texts.positions import Cell
 from tests.support.workbooks import WRITERS, Sheet, written, xlsb, xlsb_number, xlsb_shared_string, xlsx
 from tests.support.zip_files import unzipped, zipped
 

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.layout import OmissionKind, PlaceKind
 from ingest.layout_json import layout_json, read_layout
-from ingest.normalize import normalize
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.writer import CellContent, DocumentWriter, Piece
-from ingest.positions import Box, Cell, Positions
+from ingest.storage.texts.layout import OmissionKind, PlaceKind
+from ingest.storage.texts.normalize import normalize
+from ingest.storage.texts.positions import Box, Cell, Positions
 
 # What moves offsets when it is normalized: marks that compose, joiners, invisible characters, line ends.
 _RAW = st.text(alphabet="ab|#\\`é\u0301\u200b\u200d\ufe0f\u202e\u0627\U0001f600\u1100\u1161\r\n\t \x00", max_size=12)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunks import Chunk
+from ingest.storage.texts.chunks import Chunk
 from retrieval.expansion import Stretch, headings_of_all, merge, widen
 
 # Six chunks of ten characters, two under the first heading and four under the second.

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ingest.catalog.catalog import Visible
-from ingest.chunks import Chunk
 from ingest.filters import Condition, Conditions
-from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import FilterError
-from ingest.texts import Texts, byte_spans
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, page_places
+from ingest.storage.texts.texts import Texts, byte_spans
 from retrieval import metadata_filter
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import DenseVector, HashingEmbedder

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.storage.errors import LeaseLostError
-from ingest.table_store import RecordTables
+from ingest.storage.queue.records import JobKind
+from ingest.storage.tables.store import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no

@@ -8,8 +8,8 @@ from sqlalchemy import delete
 from ingest.catalog.digests import ContentDigests
 from ingest.storage.db.schema import content_digests
 from ingest.storage.errors import ContentChangedError, TextLostError
-from ingest.table_store import RecordTables
-from ingest.texts import Texts
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture
 from workers.digest_filler import DigestFiller

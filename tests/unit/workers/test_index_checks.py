@@ -8,7 +8,7 @@ import pytest
 
 from ingest.documents import Document, VersionState
 from ingest.generations import IndexState, SearchableVersion
-from ingest.job_records import JobKind
+from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import Presence

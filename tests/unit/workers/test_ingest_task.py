@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import Document, VersionState
-from ingest.job_records import Job, JobKind
-from ingest.layout import Layout, OmissionKind, TableSpan
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.queue.records import Job, JobKind
+from ingest.storage.texts.layout import Layout, OmissionKind, TableSpan
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
 from workers.ingest_task import IngestTask

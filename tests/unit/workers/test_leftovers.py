@@ -12,7 +12,7 @@ from ingest.documents import VersionState
 from ingest.installation import MARK
 from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.db.schema import unknown_versions
-from ingest.table_store import RecordTables
+from ingest.storage.tables.store import RecordTables
 from tests.support.books import book
 from tests.support.record_tables import parsed_from
 from tests.support.worker_fixture import WorkerFixture

@@ -7,8 +7,8 @@ import pytest
 
 from ingest.catalog.catalog import Catalog
 from ingest.documents import Document
-from ingest.job_records import JobKind
 from ingest.storage.errors import LeadlineError
+from ingest.storage.queue.records import JobKind
 from retrieval.query_cache import CachedSearcher
 from retrieval.requests import Mode, SearchRequest
 from retrieval.search import Searcher

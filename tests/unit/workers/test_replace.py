@@ -7,8 +7,8 @@ import pytest
 
 from ingest.documents import VersionState
 from ingest.intake import Replaces, UploadRequest
-from ingest.job_records import JobKind
 from ingest.storage.errors import IncompleteVersionError, PreconditionFailedError
+from ingest.storage.queue.records import JobKind
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.vectors import chunk_texts

@@ -10,10 +10,10 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs, pause_seconds
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.job_records import Job, JobKind
 from ingest.runs import Run, RunRequest, RunState
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import runs as run_rows
+from ingest.storage.queue.records import Job, JobKind
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Event

@@ -10,11 +10,11 @@ from sqlalchemy import update
 
 from ingest.catalog.digests import ContentDigests
 from ingest.documents import VersionState
-from ingest.job_records import JobKind
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.db.schema import jobs as job_table
 from ingest.storage.errors import ContentChangedError, LeaseLostError
-from ingest.texts import Texts
+from ingest.storage.queue.records import JobKind
+from ingest.storage.texts.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no

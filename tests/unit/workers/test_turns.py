@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ingest.job_records import QUICK_BYTES, Job, JobKind, Lane
 from ingest.storage.db.schema import jobs
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
+from ingest.storage.queue.records import QUICK_BYTES, Job, JobKind, Lane
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, PutBack, Turn
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.chunks import Chunk
 from ingest.documents import Document, VersionState
 from ingest.intake import UploadRequest
-from ingest.job_records import JobKind
-from ingest.layout import Layout, TableSpan
+from ingest.storage.queue.records import JobKind
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.layout import Layout, TableSpan
 from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder
 from retrieval.generations import OpenGeneration
 from retrieval.languages import Language

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.tables import ColumnType
+from ingest.storage.tables.types import ColumnType
 from rlm.errors import RunCancelledError, SqlError, SqlLimitError, SqlRefusedError
 from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, rows_of, run_in_child
 from tests.support.record_tables import parsed_from

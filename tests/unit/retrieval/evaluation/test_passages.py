@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.normalize import normalize
+from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.passages import Part, Place, is_placed, judge_passages, open_placed, part_of
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from ingest.places import Location
+from ingest.storage.tables.places import Location
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
 from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes, quoted_evidence

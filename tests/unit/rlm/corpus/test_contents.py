@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.layout import PlaceKind, markdown_layout
 from ingest.parsing.writer import DocumentWriter
-from ingest.texts import Texts
+from ingest.storage.texts.layout import PlaceKind, markdown_layout
+from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument, outline, samples
 from rlm.corpus.handles import Handle
 from tests.fakes.memory_blobs import MemoryBlobs

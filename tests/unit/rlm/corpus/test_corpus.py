@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.catalog.records import ActiveDocument
-from ingest.texts import Texts
+from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import DocumentGoneError, UnknownHandleError

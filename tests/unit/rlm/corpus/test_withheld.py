@@ -3,8 +3,8 @@
 import pytest
 
 from ingest.chunking import chunk_text
-from ingest.layout import Layout
-from ingest.texts import Texts
+from ingest.storage.texts.layout import Layout
+from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import LOOK_SECONDS, Withheld

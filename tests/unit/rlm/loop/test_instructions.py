@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Sequence
 
-from ingest.tables import ColumnType
+from ingest.storage.tables.types import ColumnType
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.loop.environment import TimeLimit

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.tables import Column, ColumnType
-from ingest.texts import TextMap
+from ingest.storage.tables.types import Column, ColumnType
+from ingest.storage.texts.texts import TextMap
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import UnknownHandleError

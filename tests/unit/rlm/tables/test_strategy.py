@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
-from ingest.places import Location
-from ingest.table_store import RecordTables
+from ingest.storage.tables.places import Location
+from ingest.storage.tables.store import RecordTables
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import AnswerStatus
 from rlm.checking.checker import located

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.layout import Place, PlaceKind
 from ingest.storage.errors import ContentChangedError
-from ingest.tables import RecordTable
-from ingest.texts import Texts
+from ingest.storage.tables.types import RecordTable
+from ingest.storage.texts.layout import Place, PlaceKind
+from ingest.storage.texts.texts import Texts
 
 MAX_HEADER_CHARS = 2_000
 

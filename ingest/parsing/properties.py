@@ -5,8 +5,8 @@ A value is one line of text; one of a column of times is written as `2026-02-05 
 
 from datetime import datetime
 
-from ingest.normalize import normalize
-from ingest.tables import PROPERTY_COLUMNS, ColumnType
+from ingest.storage.tables.types import PROPERTY_COLUMNS, ColumnType
+from ingest.storage.texts.normalize import normalize
 
 _VALUE_CHARS = 8_000
 _types = {column.name: column.type for columns in PROPERTY_COLUMNS.values() for column in columns}

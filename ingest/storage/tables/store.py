@@ -14,7 +14,7 @@ from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords, file_of
 from ingest.storage.errors import ContentChangedError
-from ingest.tables import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile
+from ingest.storage.tables.types import Column, ColumnProfile, ColumnType, ParsedTable, RecordTable, Row, TableProfile
 
 
 class RecordTables:
@@ -71,7 +71,7 @@ class RecordTables:
 
         Raises `KeyError` for a table that there is not.
         """
-        from ingest.parquet import read_rows  # only here: whoever reads no rows loads no engine
+        from ingest.storage.tables.parquet import read_rows  # only here: whoever reads no rows loads no engine
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
@@ -127,7 +127,7 @@ class RecordTables:
             return ()
 
     def _compute_profile(self, version_id: str, index: int) -> TableProfile:
-        from ingest.parquet import read_profile  # only here, as above
+        from ingest.storage.tables.parquet import read_profile  # only here, as above
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
@@ -135,7 +135,7 @@ class RecordTables:
             return read_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
-        from ingest.parquet import read_spans  # only here, as above
+        from ingest.storage.tables.parquet import read_spans  # only here, as above
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))

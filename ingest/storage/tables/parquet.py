@@ -9,7 +9,7 @@ from typing import Any
 
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
-from ingest.table_profiles import (
+from ingest.storage.tables.profiles import (
     CELL_CHARS,
     MOST_COLUMNS,
     MOST_COUNTED,
@@ -21,7 +21,7 @@ from ingest.table_profiles import (
     shown_rows,
     written,
 )
-from ingest.tables import ROW_NUMBER, Column, ColumnProfile, ColumnType, TableProfile
+from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, ColumnType, TableProfile
 
 ROW_START, ROW_END = "_start", "_end"
 _PLACE = (ROW_NUMBER, ROW_START, ROW_END)

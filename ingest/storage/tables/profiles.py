@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from ingest.tables import ColumnProfile, ColumnType
+from ingest.storage.tables.types import ColumnProfile, ColumnType
 
 # Columns beyond these have no profile, and values beyond these are not counted one by one.
 MOST_COLUMNS = 60

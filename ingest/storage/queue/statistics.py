@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tuple_
 
-from ingest.catalog.job_turns import tenants_in_turn
-from ingest.job_records import Job, JobKind, Lane, Pace, Queue
 from ingest.storage.db.database import upsert
 from ingest.storage.db.schema import jobs, paces, pauses, versions
+from ingest.storage.queue.records import Job, JobKind, Lane, Pace, Queue
+from ingest.storage.queue.turns import tenants_in_turn
 
 _SLOT_SECONDS = 5
 _WINDOW_SECONDS = 120

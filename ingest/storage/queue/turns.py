@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from ingest.job_records import Job, JobKind, Lane, Priority
 from ingest.storage.db.database import clock
 from ingest.storage.db.schema import jobs, tenants, turns, versions
+from ingest.storage.queue.records import Job, JobKind, Lane, Priority
 
 # Kinds whose jobs wait in lanes, and the one whose jobs may become slow.
 _WITH_LANES = frozenset({JobKind.INGEST, JobKind.EMBED})

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
-from ingest.catalog.job_turns import choose_jobs, choose_one_of_few, turn_of, waiting
-from ingest.job_records import ALL_LANES, Job, JobKind, Lane, Priority
 from ingest.storage.db.database import clock, put, upsert
 from ingest.storage.db.schema import jobs, pauses, turns
 from ingest.storage.instrumentation import traceparent
+from ingest.storage.queue.records import ALL_LANES, Job, JobKind, Lane, Priority
+from ingest.storage.queue.turns import choose_jobs, choose_one_of_few, turn_of, waiting
 
 # A job that was running so often when its process was killed is taken for the cause.
 _MAX_INTERRUPTIONS = 20

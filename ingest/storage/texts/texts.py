@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ingest.chunks import Chunk
-from ingest.layout import NO_LAYOUT, Layout, page_places
 from ingest.layout_json import layout_json, read_layout
-from ingest.positions import Positions
 from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
+from ingest.storage.texts.chunks import Chunk
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, page_places
+from ingest.storage.texts.positions import Positions
 
 _STRIDE = 1024
 
@@ -27,7 +27,7 @@ class TextMap:
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
     `spans` has start, end, number of the heading path and page of each chunk. `properties` are what the file says of
-    itself (`ingest.properties`).
+    itself (`ingest.parsing.properties`).
     """
 
     characters: int

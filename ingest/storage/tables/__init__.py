@@ -1,0 +1,1 @@
+"""Record tables of documents: their columns, rows and profiles."""

@@ -1,0 +1,1 @@
+"""Normalized texts of documents, their chunks, and where each part stands."""
