@@ -24,7 +24,6 @@ from ingest.catalog.records import Arrival, contained, document_of, document_que
 from ingest.catalog.versions import replace_document, version_row
 from ingest.documents import Document, Version, VersionState, entry_id, version_id
 from ingest.entries import Entry
-from ingest.layout_json import omissions_json
 from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
@@ -34,7 +33,7 @@ from ingest.storage.queue.queue import queue_jobs
 from ingest.storage.queue.records import Job, JobKind, Priority, ingest_lane
 from ingest.storage.quotas.records import Account, StorageQuotaExceededError
 from ingest.storage.quotas.store import Rules
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.texts.layout import Omission, OmissionKind, omissions_json
 
 CONTAINER_ATTRIBUTE = "container"
 """The member of an entry's metadata that names its container."""

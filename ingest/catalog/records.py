@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
 from ingest.documents import Deletion, Document, Version, VersionState
-from ingest.layout_json import read_omissions
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.db.database import portions
 from ingest.storage.db.schema import documents, versions
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, Priority
+from ingest.storage.texts.layout import read_omissions
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))

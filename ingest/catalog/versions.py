@@ -38,7 +38,6 @@ from ingest.documents import (
     document_id,
     version_id,
 )
-from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.accounts.grants import ensure_collection
@@ -49,6 +48,7 @@ from ingest.storage.errors import DocumentStateError, IncompleteVersionError, Pr
 from ingest.storage.queue.queue import queue_job, queue_jobs
 from ingest.storage.queue.records import Job, JobKind, ingest_lane
 from ingest.storage.quotas.rows import give_back_stored
+from ingest.storage.texts.layout import omissions_json
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 

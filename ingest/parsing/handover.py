@@ -10,7 +10,6 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ingest.layout_json import LayoutError, layout_json, omissions_json, read_layout, read_omissions
 from ingest.parsing.entries import clean_path
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.plain_files import read_plain_file
@@ -20,7 +19,15 @@ from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text
-from ingest.storage.texts.layout import Layout, Omission
+from ingest.storage.texts.layout import (
+    Layout,
+    LayoutError,
+    Omission,
+    layout_json,
+    omissions_json,
+    read_layout,
+    read_omissions,
+)
 from ingest.storage.texts.positions import Positions, PositionsError
 
 # What a document's process answers if it has to read pictures, and may not.

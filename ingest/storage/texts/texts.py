@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ingest.layout_json import layout_json, read_layout
 from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import NO_LAYOUT, Layout, page_places
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, layout_json, page_places, read_layout
 from ingest.storage.texts.positions import Positions
 
 _STRIDE = 1024

@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
-from ingest.layout_json import layout_json, read_layout
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.writer import CellContent, DocumentWriter, Piece
-from ingest.storage.texts.layout import OmissionKind, PlaceKind
+from ingest.storage.texts.layout import OmissionKind, PlaceKind, layout_json, read_layout
 from ingest.storage.texts.normalize import normalize
 from ingest.storage.texts.positions import Box, Cell, Positions
 
