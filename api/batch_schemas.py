@@ -7,8 +7,8 @@ from pydantic import Field
 
 from api.schemas import Reason
 from api.wire import Wire, instant
-from ingest.batches import BatchFailure, BatchProgress, BatchState
-from ingest.documents import VersionState
+from ingest.storage.documents.batch_records import BatchFailure, BatchProgress, BatchState
+from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind
 
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from api.wire import Wire, instant
-from ingest.collections import Collection, CollectionDeletion, CollectionSettings
-from ingest.documents import VersionState
-from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal, Role
+from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
+from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
 _METADATA_HELP = "Texts, numbers and booleans for programs, as documents have them."

@@ -19,8 +19,6 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
@@ -37,6 +35,8 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import translating_out_of_room
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.quotas.store import Quotas

@@ -5,7 +5,7 @@ from typing import Any
 from api.answer_schemas import QuestionIn
 from api.services import Services
 from api.wire import Wire
-from ingest.filters import conditions
+from ingest.storage.documents.filters import conditions
 from rlm.corpus.corpus import estimated_tokens
 from rlm.estimates import at_most, unasked
 from rlm.llm.budgets import Limits

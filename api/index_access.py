@@ -14,8 +14,6 @@ from functools import partial
 from api.embedded import owned, owner
 from api.installation_access import open_installation
 from api.settings import Settings
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
@@ -25,6 +23,8 @@ from ingest.generations import BuildProgress, Generation, GenerationState, Index
 from ingest.installation import tie
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
 from ingest.storage.texts.texts import Texts
 from retrieval import build

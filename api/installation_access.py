@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from api.embedded import owned
 from api.settings import Settings
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
@@ -19,6 +18,7 @@ from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
 from retrieval import build
 from retrieval.generations import IndexStore

@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas import Reason
 from api.wire import Wire, instant
-from ingest.documents import IN_PROGRESS, Document, Version, VersionState
 from ingest.listing import DocumentFilter, ListTotal
-from ingest.metadata import MAX_READERS
+from ingest.storage.documents.metadata import MAX_READERS
+from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
 
 MOST_CHOSEN = 500
 COLLECTION_PATTERN = r"^[\w.-]+$"

@@ -12,10 +12,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from api.problems import BadRequestError
 from api.threads import Threads
 from api.unknown import repeated_name, unknown_name
-from ingest.catalog.catalog import Accepted
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
-from ingest.metadata import require_metadata, require_own_sight, require_readers
+from ingest.storage.documents.catalog import Accepted
+from ingest.storage.documents.metadata import require_metadata, require_own_sight, require_readers
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, read_json, read_metadata
 from ingest.storage.queue.records import PRIORITIES, Priority

@@ -3,8 +3,8 @@
 import re
 
 from api.problems import BadRequestError, PreconditionRequiredError
-from ingest.collections import Collection
-from ingest.documents import Document
+from ingest.storage.documents.collection_records import Collection
+from ingest.storage.documents.records import Document
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 

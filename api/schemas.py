@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.wire import Wire, instant
-from ingest.documents import Deletion, Document, DocumentChange, VersionState
-from ingest.metadata import MAX_READERS, require_readers
-from ingest.progress import Progress, progress_of
+from ingest.storage.documents.metadata import MAX_READERS, require_readers
+from ingest.storage.documents.progress import Progress, progress_of
+from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
 from ingest.storage.texts.layout import OmissionKind
 
 

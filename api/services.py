@@ -9,13 +9,9 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import UsageByCollection
-from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
-from ingest.catalog.files import Files
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.runs import Runs
@@ -23,7 +19,6 @@ from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
-from ingest.documents import Deletion
 from ingest.file_intake import FileIntake
 from ingest.generations import CopiesState, IndexState
 from ingest.intake import Intake
@@ -33,11 +28,16 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.store import BlobStore
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collections import Collections
+from ingest.storage.documents.records import Deletion
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.feed.feed import Feed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.tables.types import RecordTable, Row
 from ingest.storage.texts.texts import Texts
+from ingest.storage.uploads.files import Files
 from ingest.storage.webhooks.store import Webhooks
 from retrieval.errors import IndexLostError
 from retrieval.query_cache import CachedSearcher

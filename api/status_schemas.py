@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from api.wire import Wire
-from ingest.documents import VersionState
+from ingest.storage.documents.records import VersionState
 
 if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
-    from ingest.catalog.catalog import Total
+    from ingest.storage.documents.catalog import Total
     from retrieval.query_cache import CacheCounts
 
 

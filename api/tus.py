@@ -14,11 +14,11 @@ from api import multipart
 from api.access import Writer
 from api.problems import TUS_VERSION as VERSION
 from api.problems import ApiError, BadRequestError
-from ingest.catalog.uploads import PartialUpload
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.inbound import check_text
 from ingest.storage.queue.records import Priority
+from ingest.storage.uploads.partial import PartialUpload
 
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"

@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingest.catalog.files import Files
-from ingest.files import StoredFile, new_file_id
 from ingest.intake import Upload, UploadRequest, display_name, nearest_quota, original_key
 from ingest.storage.blobs.store import BlobStore, Incoming
 from ingest.storage.errors import UploadError
 from ingest.storage.inbound import check_text
 from ingest.storage.quotas.records import Quota, QuotaExceededError
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.uploads.files import Files
+from ingest.storage.uploads.records import StoredFile, new_file_id
 
 
 class FileIntake:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from ingest.catalog.catalog import Accepted
 from ingest.intake import Intake, Upload, UploadRequest
 from ingest.storage.blobs.store import Incoming
+from ingest.storage.documents.catalog import Accepted
 from ingest.storage.errors import UploadError
 
 Outcome = tuple[str, Accepted | UploadError]

@@ -6,11 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
-from ingest.documents import VersionState
-from ingest.files import StoredFile
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
@@ -18,6 +14,9 @@ from ingest.parsing.sniff import sniff, sniff_container
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.records import OPEN, CollectionAccess
 from ingest.storage.blobs.store import BlobStore, Incoming
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Accepted, Arrival, Catalog
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import (
     BacklogFullError,
     BatchNotFoundError,
@@ -38,6 +37,7 @@ from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Failure, Priority
 from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, Standing, StorageQuotaExceededError
 from ingest.storage.quotas.store import Quotas, storage_exceeded
+from ingest.storage.uploads.records import StoredFile
 
 _NAME_CHARS = 255
 Kept = TypeVar("Kept", covariant=True)  # what became of an upload

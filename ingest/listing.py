@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ingest.documents import VersionState
+from ingest.storage.documents.records import VersionState
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Any
 
 import structlog
 
-from ingest.catalog.catalog import Accepted
-from ingest.catalog.uploads import PartialUpload, Uploads
 from ingest.intake import TEMPORARY, Intake, Upload, UploadRequest
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.storage.blobs.store import BlobStore, Incoming
+from ingest.storage.documents.catalog import Accepted
 from ingest.storage.errors import IngestError, LeaseLostError, UploadError, UploadNotFoundError
 from ingest.storage.quotas.records import Account
+from ingest.storage.uploads.partial import PartialUpload, Uploads
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest.catalog.catalog import Visible
+from ingest.storage.documents.catalog import Visible
 from retrieval.index import IndexedChunk, IndexReader, Scope
 from retrieval.requests import SearchRequest
 

@@ -9,7 +9,7 @@ are enough. Both ways find the same.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ingest.filters import Conditions
+from ingest.storage.documents.filters import Conditions
 from retrieval.embedding import DenseVector
 from retrieval.index import IndexedChunk, IndexReader, Scope, Scored, SparseVector
 from retrieval.visibility import Visibility

@@ -56,12 +56,12 @@ class SearchRequest:
 
     `readers` are the subjects of the principal that asks; None sees every document of the tenant. `fusion` and
     `feedback` matter to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
-    `ingest.filters`. `diversity` above 0 trades relevance for difference from the hits before. `grouped` puts the hits
-    of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to as many characters of
-    its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns the reranker on or
-    off (None: as the service is set); the reranker reads the best `rerank_depth` candidates. `for_answer` says that a
-    language model reads the hits. `also` are further queries,
-    each ranked as the first is; the rankings are fused by reciprocal ranks.
+    `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from the hits before.
+    `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to
+    as many characters of its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns
+    the reranker on or off (None: as the service is set); the reranker reads the best `rerank_depth` candidates.
+    `for_answer` says that a language model reads the hits. `also` are further queries, each ranked as the first is; the
+    rankings are fused by reciprocal ranks.
     """
 
     tenant_id: str

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ingest.catalog.catalog import Visible
-from ingest.filters import conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import conditions
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.places import Location, Places, TableRows
 from ingest.storage.texts.chunks import Chunk, context_line

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ingest.catalog.catalog import Visible
-from ingest.filters import Conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Conditions
 
 # Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
 _TENANTS = 64

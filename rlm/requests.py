@@ -27,8 +27,9 @@ class StrategyName(StrEnum):
 class AnswerScope:
     """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else.
 
-    `filters` are conditions on documents' metadata, in the format of `ingest.filters`. `readers` are the subjects of
-    the principal that asks, which bind every search, corpus and tool; None sees every document of the tenant.
+    `filters` are conditions on documents' metadata, in the format of `ingest.storage.documents.filters`. `readers` are
+    the subjects of the principal that asks, which bind every search, corpus and tool; None sees every document of the
+    tenant.
     """
 
     tenant_id: str

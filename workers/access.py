@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from ingest.catalog.catalog import Catalog
-from ingest.documents import Document
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
 from ingest.storage.instrumentation import reach
 from retrieval.generations import Generations

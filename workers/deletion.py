@@ -2,11 +2,11 @@
 
 import structlog
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.redaction import Redaction
-from ingest.documents import Deletion, Version, VersionState
 from ingest.storage.accounts.access import Readers
 from ingest.storage.blobs.store import Blobs
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Deletion, Version, VersionState
 from ingest.storage.errors import LeadlineError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
-from ingest.catalog.digests import ContentDigests, Lacking
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import Digest
+from ingest.storage.documents.digests import ContentDigests, Lacking
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import positions_key, text_keys

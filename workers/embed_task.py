@@ -6,7 +6,7 @@ Every stage may be done twice: it writes first and commits under the job's fence
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ingest.documents import EmbedReport, VersionState
+from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job, JobKind

@@ -3,11 +3,11 @@
 import hashlib
 from typing import BinaryIO
 
-from ingest.documents import Version
 from ingest.entries import Entry
 from ingest.intake import fingerprint_of
 from ingest.parsing.types import FoundEntry
 from ingest.storage.blobs.store import Blobs
+from ingest.storage.documents.records import Version
 
 _BLOCK_BYTES = 256 * 1024
 _SMALL_BYTES = 1024**2

@@ -11,8 +11,8 @@ import structlog
 
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
-from ingest.documents import VersionState
 from ingest.generations import GenerationState
+from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind
 from retrieval.generations import Generations
 from workers.job_runner import JobRunner

@@ -14,12 +14,12 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import chunk_text, left_out_rows
-from ingest.documents import Document, IngestReport, Version, VersionState
 from ingest.entries import Entry
-from ingest.originals import require_uploaded_bytes
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.storage.digests import Digest, version_of
+from ingest.storage.documents.originals import require_uploaded_bytes
+from ingest.storage.documents.records import Document, IngestReport, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.instrumentation import reach, span
 from ingest.storage.queue.records import QUICK_BYTES, Job

@@ -4,14 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import UsageByCollection
-from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.feedback import Feedback
-from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.index_states import IndexStates
@@ -26,17 +21,22 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.shares import Shares
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
-from ingest.catalog.uploads import Uploads
 from ingest.installation import Installation, tie
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collections import Collections
+from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.feed.feed import Feed
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
 from ingest.storage.texts.texts import Texts
+from ingest.storage.uploads.files import FileRemoval, Files
+from ingest.storage.uploads.partial import Uploads
 from ingest.storage.webhooks.outbox import Outbox
 from ingest.storage.webhooks.store import Webhooks
 from retrieval import build

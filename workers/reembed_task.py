@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ingest.documents import IN_PROGRESS, Version, VersionState
+from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.errors import IncompleteVersionError, TextLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Failure, Job, JobKind

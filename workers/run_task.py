@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import structlog
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
 from ingest.runs import Entry, Run, Spent
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import VersionState
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import VersionState
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import JobKind
 from retrieval.index import IndexWriter

@@ -12,8 +12,8 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ingest.catalog.catalog import Catalog
-from ingest.documents import Document, Version, chunk_id
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document, Version, chunk_id
 from ingest.storage.instrumentation import reach, span
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk, context_line

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
-from ingest.documents import Document, Version, VersionState
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.errors import ContentChangedError, DocumentNotFoundError
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import Texts

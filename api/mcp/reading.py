@@ -25,11 +25,11 @@ from api.mcp.schemas import (
 from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.services import Services
-from ingest.documents import ListOrder
 from ingest.intake import UploadRequest
 from ingest.listing import DocumentFilter, ListPlace
-from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.records import ListOrder
 from ingest.storage.queue.records import PRIORITIES, JobKind
 from ingest.storage.texts.normalize import visible
 from retrieval.requests import SearchRequest

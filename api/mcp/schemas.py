@@ -11,8 +11,8 @@ from api.openai.annotations import shown_text
 from api.run_schemas import RunWithAnswerOut
 from api.schemas import DocumentOut, Reason
 from api.wire import Wire
-from ingest.documents import Document, VersionState
-from ingest.metadata import MAX_READERS
+from ingest.storage.documents.metadata import MAX_READERS
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.texts.normalize import visible
 from retrieval.requests import MAX_QUERY_CHARS
 from retrieval.search import Hit

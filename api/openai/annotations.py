@@ -12,7 +12,7 @@ from typing import Any
 from api.answer_forms import Cited
 from api.answer_schemas import AnswerOut, CitationOut
 from api.openai.inert import inert
-from ingest.files import NamedFile
+from ingest.storage.uploads.records import NamedFile
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.problems import BadRequestError
-from ingest.files import ASSISTANTS, StoredFile
+from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
 # Other purposes are for things that are done to models.
 PURPOSES = (ASSISTANTS, "user_data")

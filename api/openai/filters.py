@@ -11,7 +11,7 @@ _DEEPEST = 5
 
 
 def our_filters(given: Mapping[str, Any], depth: int = _DEEPEST) -> dict[str, Any]:
-    """Return a comparison, or several joined by `and` and `or`, in the format of `ingest.filters`.
+    """Return a comparison, or several joined by `and` and `or`, in the format of `ingest.storage.documents.filters`.
 
     Raises `BadRequestError`.
     """

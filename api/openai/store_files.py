@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from api.openai.vector_stores import StoreFileIn
 from api.problems import BadRequestError
 from api.services import Services
-from ingest.catalog.catalog import Accepted
-from ingest.collections import Collection
-from ingest.documents import Document, DocumentChange
-from ingest.files import StoredFile
 from ingest.intake import UploadRequest
-from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.catalog import Accepted
+from ingest.storage.documents.collection_records import Collection
+from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.records import Document, DocumentChange
 from ingest.storage.errors import StoredFileNotFoundError, UploadError
 from ingest.storage.queue.records import PRIORITIES, Failure, JobKind, Priority
+from ingest.storage.uploads.records import StoredFile
 
 
 def readable_store(served: Services, caller: Principal, identifier: str) -> Collection:

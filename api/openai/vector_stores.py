@@ -8,10 +8,10 @@ from pydantic import Field, field_validator
 from api.openai.asked import Lenient
 from api.problems import BadRequestError
 from api.wire import sendable
-from ingest.batches import BatchProgress, BatchState
-from ingest.collections import Collection
-from ingest.documents import IN_PROGRESS, Document, VersionState
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
+from ingest.storage.documents.batch_records import BatchProgress, BatchState
+from ingest.storage.documents.collection_records import Collection
+from ingest.storage.documents.records import IN_PROGRESS, Document, VersionState
 from ingest.storage.errors import EmptyUploadError, LeadlineError
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
 from retrieval.requests import MAX_QUERY_CHARS

@@ -17,8 +17,8 @@ from api.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import GrantList, GrantOut, RoleIn
 from api.preconditions import etag, matching
 from api.services import Services
-from ingest.collections import Collection
 from ingest.storage.accounts.records import Principal, Role
+from ingest.storage.documents.collection_records import Collection
 from ingest.storage.errors import CollectionNotFoundError, RoleMissingError
 from ingest.storage.queue.records import JobKind
 

@@ -24,11 +24,11 @@ from api.downloads import Original, download
 from api.problems import BadRequestError
 from api.services import Services
 from api.wire import sendable_text
-from ingest.documents import Version as StoredVersion
-from ingest.documents import VersionState
-from ingest.originals import require_uploaded_bytes
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.originals import require_uploaded_bytes
+from ingest.storage.documents.records import Version as StoredVersion
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DocumentStateError, TableNotFoundError
 from ingest.storage.tables.types import RecordTable
 from ingest.storage.texts.positions import Box, Cell, Positions, joined_boxes

@@ -26,12 +26,12 @@ from api.schemas import (
     UploadsOut,
 )
 from api.services import Services
-from ingest.catalog.catalog import Accepted
-from ingest.catalog.versions import require_match
-from ingest.documents import IN_PROGRESS
 from ingest.intake import Replaces, UploadRequest
-from ingest.metadata import MAX_READERS
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.catalog import Accepted
+from ingest.storage.documents.metadata import MAX_READERS
+from ingest.storage.documents.records import IN_PROGRESS
+from ingest.storage.documents.versions import require_match
 from ingest.storage.errors import DocumentNotFoundError, UploadError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import PRIORITIES, JobKind

@@ -16,11 +16,11 @@ from api.problems import BadRequestError
 from api.quota_headers import tell
 from api.services import Services
 from api.wire import sendable_text
-from ingest.files import StoredFile
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
 from ingest.storage.queue.records import JobKind
+from ingest.storage.uploads.records import StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 

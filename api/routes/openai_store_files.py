@@ -21,11 +21,11 @@ from api.openai.vector_stores import (
 )
 from api.services import Services
 from api.wire import sendable_text
-from ingest.batches import BatchProgress
-from ingest.documents import ListOrder
 from ingest.listing import DocumentFilter, ListPlace
-from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.batch_records import BatchProgress
+from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.records import ListOrder
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError
 from ingest.storage.queue.records import JobKind
 

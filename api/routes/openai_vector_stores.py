@@ -18,10 +18,10 @@ from api.problems import BadRequestError
 from api.routes.collections import require_manageable
 from api.services import Services
 from api.wire import sendable
-from ingest.collections import CollectionSettings
-from ingest.filters import conditions
-from ingest.metadata import require_metadata
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.documents.collection_records import CollectionSettings
+from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.queue.records import JobKind
 from retrieval.requests import Also, Mode, Rewrite, SearchRequest
 from retrieval.rewriting import RewritingSearcher

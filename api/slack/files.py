@@ -27,11 +27,11 @@ from api.slack.notice import Notice
 from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
-from ingest.documents import IN_PROGRESS, VersionState
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.slack import Workspace
 from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 from ingest.storage.accounts.records import SLACK_KEY, Principal
+from ingest.storage.documents.records import IN_PROGRESS, VersionState
 from ingest.storage.errors import (
     CatalogUnavailableError,
     DocumentNotFoundError,

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
-from ingest.catalog.works import gone_of, note_versions
 from ingest.conversations import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.redaction import redacted_answer
 from ingest.storage.accounts.access import Readers, owned_by, withheld_documents
@@ -16,6 +15,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_derived, lock_tenant, read, write
 from ingest.storage.db.schema import answers, conversations, runs, work_versions
+from ingest.storage.documents.works import gone_of, note_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
 from ingest.works import Work
 

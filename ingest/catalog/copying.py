@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
-from ingest.catalog.digests import digests_of
-from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.storage.db.database import clock, open_database, read, sqlite_url, write
 from ingest.storage.db.schema import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
 from ingest.storage.digests import Digest, key_of
+from ingest.storage.documents.digests import digests_of
+from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import positions_key, text_keys
 
 _AT_ONCE = 1_000

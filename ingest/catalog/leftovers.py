@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, delete, select
 
-from ingest.catalog.works import read_by_a_run
-from ingest.documents import COLLECTABLE_STATES
 from ingest.storage.db.database import insert_new, portions, read, write
 from ingest.storage.db.schema import documents, files, staged_entries, unknown_versions, versions
+from ingest.storage.documents.records import COLLECTABLE_STATES
+from ingest.storage.documents.works import read_by_a_run
 
 _AT_ONCE = 10_000
 

@@ -1,7 +1,7 @@
 """The rows of `document_listing`: a narrow one for each live document, derived from it and its latest version.
 
 Whoever changes a document or its latest version calls `relist` or `relist_state` in the same commit, as the last that
-it does with them. `ingest.catalog.listing` reads the rows.
+it does with them. `ingest.storage.documents.listing` reads the rows.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, delete, select, tuple_, update
 
-from ingest.documents import VersionState
 from ingest.storage.db.database import portions, upsert
 from ingest.storage.db.schema import document_listing, documents, versions
+from ingest.storage.documents.records import VersionState
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")

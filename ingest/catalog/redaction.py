@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 
-from ingest.catalog.works import gone_of, mark_gone
 from ingest.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
 from ingest.storage.db.database import lock_derived, scrub, write
 from ingest.storage.db.schema import (
@@ -20,6 +19,7 @@ from ingest.storage.db.schema import (
     versions,
     work_versions,
 )
+from ingest.storage.documents.works import gone_of, mark_gone
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import JobKind
 from ingest.works import ROUTE

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from ingest.catalog.works import note_versions
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_derived, portions, read, upsert, write
 from ingest.storage.db.schema import replies
+from ingest.storage.documents.works import note_versions
 from ingest.storage.errors import IngestError
 from ingest.works import Work
 

@@ -24,18 +24,18 @@ from sqlalchemy import (
     update,
 )
 
-from ingest.catalog.attributes import meets
 from ingest.catalog.conversations import keep_answer
-from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
-from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
-from ingest.filters import conditions
 from ingest.runs import Entry, Resumption, Run, RunState, Spent
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.accounts.keys import current_principal
 from ingest.storage.accounts.records import SLACK_KEY
 from ingest.storage.db.database import json_text, lock_derived, now, portions, read, write
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
+from ingest.storage.documents.attributes import meets
+from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.rows import COUNTED_TOKENS, ActiveDocument, readers_of
+from ingest.storage.documents.works import note_versions
 from ingest.storage.errors import (
     KeyRevokedError,
     LeaseLostError,

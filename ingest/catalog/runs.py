@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from ingest.catalog.run_log import end_run, read_run, resume_run, run_of, run_query
-from ingest.catalog.works import inherit_versions
 from ingest.runs import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import answers, documents, jobs, reservations, run_documents, run_events, runs
+from ingest.storage.documents.works import inherit_versions
 from ingest.storage.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.storage.feed.feed import Announce, to_nobody
 from ingest.storage.queue.queue import queue_job

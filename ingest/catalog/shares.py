@@ -14,7 +14,6 @@ from sqlalchemy import Engine, Row, delete, func, insert, select
 
 from ingest.catalog.conversations import read_conversation
 from ingest.catalog.run_log import read_run
-from ingest.catalog.works import closed_versions
 from ingest.conversations import KeptAnswer
 from ingest.feedback import Share
 from ingest.redaction import answer_for_reader, without_route
@@ -23,6 +22,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import shares
+from ingest.storage.documents.works import closed_versions
 from ingest.storage.errors import ShareNotFoundError
 from ingest.works import ROUTE
 

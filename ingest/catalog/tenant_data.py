@@ -11,8 +11,6 @@ from typing import IO
 
 from sqlalchemy import Engine, delete, select, update
 
-from ingest.catalog.deletions import delete_document
-from ingest.catalog.files import FileRemoval
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
 from ingest.runs import RunState
 from ingest.storage.audit.records import Action
@@ -30,8 +28,10 @@ from ingest.storage.db.schema import (
     versions,
     webhooks,
 )
+from ingest.storage.documents.deletions import delete_document
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.queue.records import JobKind
+from ingest.storage.uploads.files import FileRemoval
 from ingest.tenant_export import ExportedOriginal, write_export
 
 _DOCUMENTS_AT_ONCE = 20

@@ -8,7 +8,7 @@ chunks that touch an excerpt, all of them and no other: what no search of these 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ingest.documents import chunk_id
+from ingest.storage.documents.records import chunk_id
 from retrieval.bm25 import SparseEncoder
 from retrieval.clock import Clock
 from retrieval.embedding import Embedder, cosine_floor

@@ -12,8 +12,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Protocol
 
-from ingest.catalog.records import ActiveDocument
-from ingest.filters import Conditions, conditions
+from ingest.storage.documents.filters import Conditions, conditions
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.places import Location, Places
 from ingest.storage.tables.store import RecordTables

@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry, Run
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.instrumentation import reach
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
+from ingest.storage.documents.rows import ActiveDocument
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.services import DEFAULT_TENANT
-from ingest.catalog.catalog import Catalog
-from ingest.documents import VersionState
 from ingest.listing import DocumentFilter
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import VersionState
 from ingest.storage.texts.texts import Texts
 from retrieval.errors import QueryError
 

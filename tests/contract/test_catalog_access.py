@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Document, DocumentChange, VersionState
-from ingest.filters import conditions
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.records import Document, DocumentChange, VersionState
 from ingest.storage.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
 from tests.support.catalogs import arrival, arrive, searchable
 from tests.support.metadata_model import matches

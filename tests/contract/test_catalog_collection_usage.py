@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.collection_usage import CollectionUsage, UsageByCollection
-from ingest.documents import Document
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import answers, runs, work_versions
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document
 from tests.support.catalogs import arrive
 
 RUN: dict[str, Any] = {

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
@@ -16,6 +15,7 @@ from ingest.conversations import CellRanges, Exchange, KeptAnswer, RowRanges, ra
 from ingest.retention import Retention
 from ingest.runs import RunRequest, RunState
 from ingest.storage.db.database import open_database
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive, at_once

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import copy_catalog
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
@@ -16,6 +15,7 @@ from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.queue.records import JobKind
 from ingest.storage.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.records import Deleted
-from ingest.documents import Deletion, VersionState
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Deletion, VersionState
+from ingest.storage.documents.rows import Deleted
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once, embedded, searchable, wake

@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.documents import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.entries import Entry
 from ingest.listing import DocumentFilter
 from ingest.storage.db.schema import staged_entries
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document, DocumentChange, EmbedReport, IngestReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.quotas.records import Account, Quota

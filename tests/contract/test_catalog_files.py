@@ -5,20 +5,20 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.collections import Collections
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.leftovers import Leftovers
-from ingest.collections import CollectionSettings
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Principal, Role, Scope
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collection_records import CollectionSettings
+from ingest.storage.documents.collections import Collections
 from ingest.storage.errors import (
     CollectionNotFoundError,
     NameTakenError,
     PreconditionFailedError,
     StoredFileNotFoundError,
 )
+from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, arrival, stored
 
 ANN = Principal("ann", "x", "ann", user=None, scopes=frozenset({Scope.READ, Scope.WRITE}))
@@ -142,7 +142,7 @@ def test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_
 def test_a_large_collection_is_deleted_in_steps_and_with_all_its_documents(
     engine: Engine, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.catalog.collections._DELETED_AT_ONCE", 2)
+    monkeypatch.setattr("ingest.storage.documents.collections._DELETED_AT_ONCE", 2)
     for number in range(5):
         accept(catalog, f"{number}", collection="large")
     kept = accept(catalog, "kept").document

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Document, EmbedReport, VersionState
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document, EmbedReport, VersionState
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, LeaseLostError
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import arrival, finish_ingest, lapse, wake

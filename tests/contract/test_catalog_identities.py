@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.identities import Identities
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.records import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
 from ingest.storage.db.schema import api_keys
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import (
     DocumentNotFoundError,
     GrantNotFoundError,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import versions
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive

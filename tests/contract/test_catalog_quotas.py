@@ -13,15 +13,15 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
-from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.documents import Document, VersionState
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import api_keys, documents, stored_content, versions
+from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import (

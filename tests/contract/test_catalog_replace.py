@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.documents import Document, EmbedReport, VersionState
+from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.records import Document, EmbedReport, VersionState
 from ingest.storage.errors import (
     DocumentNotFoundError,
     DocumentStateError,

@@ -5,8 +5,6 @@ import time
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.replies import Replies, StoredReply
@@ -19,6 +17,8 @@ from ingest.runs import Entry, RunRequest, RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.schema import work_versions
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.works import Work

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
@@ -17,6 +16,7 @@ from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from ingest.storage.accounts.records import Scope
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import runs as run_rows
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import (
     IdempotencyKeyReusedError,
     KeyRevokedError,

@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import Engine, update
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.runs import Runs
 from ingest.catalog.slack import Slack
 from ingest.runs import RunRequest
 from ingest.slack import Asked, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import jobs
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
@@ -13,6 +12,7 @@ from ingest.slack import Asked, Surface, Workspace
 from ingest.slack_files import Audience, FileShare, FileState, Shared, SharedFile, ShareState
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import slack_files
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
 from tests.support.catalogs import arrival
 

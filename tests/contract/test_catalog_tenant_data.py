@@ -8,18 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.files import FileRemoval, Files
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
-from ingest.collections import CollectionSettings
 from ingest.conversations import KeptAnswer
 from ingest.runs import Entry, RunRequest
 from ingest.storage.accounts.keys import ApiKeys
@@ -27,8 +22,13 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collection_records import CollectionSettings
+from ingest.storage.documents.collections import Collections
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.queue.records import JobKind
+from ingest.storage.uploads.files import FileRemoval, Files
 from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 

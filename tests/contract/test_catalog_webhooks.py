@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
@@ -17,7 +16,6 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
 from ingest.conversations import KeptAnswer
-from ingest.documents import EmbedReport, IngestReport
 from ingest.feedback import Rating, Verdict
 from ingest.retention import Retention
 from ingest.runs import RunRequest
@@ -27,6 +25,8 @@ from ingest.storage.db.database import read, write
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.db.schema import webhooks as webhook_rows
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import EmbedReport, IngestReport
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish

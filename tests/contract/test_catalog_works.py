@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
@@ -19,6 +18,7 @@ from ingest.feedback import Rating, Verdict
 from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.storage import instrumentation as faultpoints
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError, SourceGoneError
 from ingest.storage.queue.records import Job, JobKind
 from ingest.works import ROUTE, Work

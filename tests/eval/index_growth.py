@@ -20,8 +20,8 @@ from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.documents import VersionState
 from ingest.listing import DocumentFilter
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DataFolderBusyError
 from ingest.storage.texts.chunks import context_line
 from retrieval.build import embedded_encoder, sparse_encoder

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.documents import chunk_id
+from ingest.storage.documents.records import chunk_id
 from retrieval.embedding import DenseVector
 from retrieval.index import IndexedChunk
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
+from ingest.storage.documents.rows import ActiveDocument
 from rlm.llm.budgets import Usage
 
 

@@ -26,14 +26,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Connection, update
 
 from ingest.catalog import jobs as jobs_module
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.redaction import Redaction
 from ingest.chunking import chunk_text
-from ingest.documents import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.intake import Intake, UploadRequest
 from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
@@ -42,6 +38,10 @@ from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import jobs as job_rows
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.instrumentation import arm, reach
 from ingest.storage.queue.records import Job, JobKind

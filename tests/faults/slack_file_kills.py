@@ -14,7 +14,7 @@ from pathlib import Path
 
 from api.cli.console_logging import configure_logging
 from api.embedded import open_catalog
-from ingest.documents import Document
+from ingest.storage.documents.records import Document
 from tests.faults.slack_kills import Killed, killed_services
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import FaultFolder

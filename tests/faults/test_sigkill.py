@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.catalog.catalog import Catalog
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.catalog import Catalog
 from retrieval.openvino_embedder import DIMENSION
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.books import shelf

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from api.cli.client import running_url
-from ingest.catalog.catalog import Catalog
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.catalog import Catalog
 from tests.support.books import book
 from tests.support.scripted_openai import scripted_openai
 

@@ -7,8 +7,8 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from ingest.documents import VersionState
 from ingest.storage.db.schema import jobs
+from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind, Lane
 from tests.support.books import book
 from tests.support.cluster import Cluster, Part, running_cluster, wait_until

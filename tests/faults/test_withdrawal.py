@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ingest.documents import Document, VersionState
 from ingest.installation import MARK
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.queue.records import Job, JobKind
 from tests.support.books import book

@@ -24,7 +24,7 @@ from redis import Redis
 
 from api.cli.ingest import find_files
 from api.settings import Settings
-from ingest.documents import Document, VersionState
+from ingest.storage.documents.records import Document, VersionState
 from retrieval.bm25 import Bm25Encoder
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore

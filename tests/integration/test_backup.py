@@ -15,15 +15,15 @@ from api.index_access import open_index_access
 from api.settings import Settings
 from ingest import backup as backups
 from ingest.backup import MANIFEST, Manifest, make_backup, read_manifest, verify_backup, verify_contents
-from ingest.catalog.catalog import Catalog
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
-from ingest.documents import VersionState
 from ingest.installation import read_mark, tie
 from ingest.restore import Restored, RestoredParts, restore
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
 from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ingest.catalog.index_states import IndexStates
-from ingest.documents import VersionState
+from ingest.storage.documents.records import VersionState
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.postgres import Postgres

@@ -14,8 +14,8 @@ import pytest
 
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.catalog import Accepted, Arrival
 from ingest.storage.accounts.records import Role
+from ingest.storage.documents.catalog import Accepted, Arrival
 from ingest.storage.queue.records import Priority
 from tests.support.cluster import wait_until
 from tests.support.people import People

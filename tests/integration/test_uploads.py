@@ -17,10 +17,10 @@ import pytest
 from tusclient.client import TusClient
 
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.uploads import LEASE_SECONDS, Uploads
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.uploads.partial import LEASE_SECONDS, Uploads
 from tests.support.blob_paths import blob_path
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting

@@ -17,9 +17,9 @@ from fastapi import Request, Response
 from sqlalchemy import Engine, update
 
 from api.client import Client, RefusedError
-from ingest.catalog.catalog import Catalog
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import webhook_deliveries as rows
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.webhooks.outbox import Outbox, publish
 from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType
 from ingest.storage.webhooks.store import Webhooks

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from api.services import DEFAULT_TENANT, Services
-from ingest.documents import Document, VersionState
 from ingest.intake import UploadRequest
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import InputError, UploadError
 from ingest.storage.queue.records import JobKind
 from tests.support.hostile import CANARY

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from ingest.catalog.catalog import Visible
-from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
-from ingest.filters import Conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Conditions
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts

@@ -18,12 +18,8 @@ from api.quotas import Meter
 from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.collections import Collections
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.feedback import Feedback
-from ingest.catalog.files import Files
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.runs import Runs
@@ -32,12 +28,16 @@ from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.database import open_database
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collections import Collections
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.types import Column, ColumnType, RecordTable, Row
 from ingest.storage.texts.texts import TextMap
+from ingest.storage.uploads.files import Files
 from ingest.storage.webhooks.store import Webhooks
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite

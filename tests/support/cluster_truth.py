@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from ingest.chunking import chunk_text
-from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
 from ingest.storage.blobs.store import DirectoryBlobs
+from ingest.storage.documents.records import COLLECTABLE_STATES, Document, VersionState, chunk_id
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.normalize import normalize

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
 
-from ingest.catalog.catalog import Visible
 from ingest.chunking import chunk_text
-from ingest.filters import Conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Conditions
 from ingest.storage.texts.chunks import context_line
 from ingest.storage.texts.layout import Layout, markdown_layout
 from ingest.storage.texts.texts import Texts, byte_spans

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.index_states import IndexStates
-from ingest.documents import Document
+from ingest.storage.documents.records import Document
 from retrieval.bm25 import Bm25Encoder
 from retrieval.encoders import EncoderChoice
 from retrieval.generations import IndexStore

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Accepted, Catalog
-from ingest.catalog.digests import ContentDigests
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
-from ingest.documents import Document, VersionState
 from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Accepted, Catalog
+from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts

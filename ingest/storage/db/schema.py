@@ -29,7 +29,8 @@ metadata = MetaData(
 )
 
 # `info={"erased_with": "document_id"}` marks a column whose text comes from the document in `document_id`. Deleting the
-# document empties such columns in the same transaction, so `ingest.catalog.deletions` does not import their features.
+# document empties such columns in the same transaction, so `ingest.storage.documents.deletions` does not import their
+# features.
 
 # Instants are seconds since the epoch (UTC): both databases compare and add them alike.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -244,7 +245,8 @@ _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
 
 # What listings go by, a narrow row for each live document with the state of its latest version: any filter and order is
-# at most one read of a tenant's rows. Kept by `ingest.catalog.listing` in the commits that change what it derives from.
+# at most one read of a tenant's rows. Kept by `ingest.storage.documents.listing` in the commits that change what it
+# derives from.
 document_listing = Table(
     "document_listing",
     metadata,
@@ -258,7 +260,7 @@ document_listing = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("has_readers", Boolean, nullable=False),
     Column("has_omissions", Boolean, nullable=False),
-    # The title or the name as it is ordered by, and both as they are searched: see `ingest.catalog.listing`.
+    # The title or the name as it is ordered by, and both as they are searched: see `ingest.storage.documents.listing`.
     Column("sort_key", _PLAIN, nullable=False),
     Column("searched", Text, nullable=False),
     sqlite_with_rowid=False,
@@ -272,7 +274,7 @@ document_readers = Table(
     Column("subject", String(256), primary_key=True),
 )
 
-# The values of documents' metadata, as filters compare them; see `ingest.filters`.
+# The values of documents' metadata, as filters compare them; see `ingest.storage.documents.filters`.
 document_attributes = Table(
     "document_attributes",
     metadata,
@@ -324,7 +326,7 @@ versions = Table(
     Index(None, "content_sha256", "tenant_id"),
 )
 
-# Entries of a container's version that become documents when it becomes active; see `ingest.catalog.entries`.
+# Entries of a container's version that become documents when it becomes active; see `ingest.storage.documents.entries`.
 staged_entries = Table(
     "staged_entries",
     metadata,
@@ -424,7 +426,7 @@ replies = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
-    # The answer or run that the call was made for; see `ingest.catalog.works`.
+    # The answer or run that the call was made for; see `ingest.storage.documents.works`.
     Column("work_id", String(64)),
     Index(None, "tenant_id", "used_at"),
     Index(None, "work_id"),

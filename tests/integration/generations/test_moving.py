@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import Document
 from ingest.generations import GenerationState
 from ingest.storage import instrumentation as faultpoints
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.queue.records import JobKind
 from retrieval import build

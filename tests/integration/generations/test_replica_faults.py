@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ingest.documents import VersionState
 from ingest.storage.db.schema import jobs as job_rows
+from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.vector_server_settings import QdrantServerSettings

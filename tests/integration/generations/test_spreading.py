@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from qdrant_client import QdrantClient
 
-from ingest.documents import Document
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.queue.records import JobKind
 from retrieval import build

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ingest.catalog.catalog import Visible
-from ingest.catalog.records import ActiveDocument
-from ingest.filters import Conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Conditions
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ingest.documents import VersionState
 from ingest.intake import UploadRequest
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.storage.documents.records import VersionState
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.requests import AnswerScope
 from rlm.tables.catalog import TableCatalog

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.catalog.batches import Batches
-from ingest.documents import Document, DocumentChange, VersionState
 from ingest.intake import Replaces, UploadRequest
 from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.records import Document, DocumentChange, VersionState
 from ingest.storage.errors import DocumentNotFoundError, StorageFullError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from sqlalchemy import Row, select
 
-from ingest.documents import Document, VersionState
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.db.schema import jobs
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.queue.records import JobKind, Lane
 from tests.support import poison
 from tests.support.cluster import wait_until

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from ingest.catalog.jobs import Jobs
-from ingest.documents import VersionState
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import ALL_LANES, Failure, Job, JobKind, Lane
 from retrieval.errors import IndexUnavailableError

@@ -6,9 +6,9 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from api.slack.file_messages import Seen, files_message
-from ingest.documents import Document, Version, VersionState
-from ingest.progress import Progress
 from ingest.slack_files import Audience, FileState, SharedFile
+from ingest.storage.documents.progress import Progress
+from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.queue.records import Failure
 from ingest.storage.texts.layout import Omission, OmissionKind
 

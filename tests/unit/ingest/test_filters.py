@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.filters import (
+from ingest.storage.documents.filters import (
     MAX_CONDITIONS,
     MAX_VALUES,
     AnyOf,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
 from ingest.held_uploads import HeldUploads
 from ingest.intake import Intake, UploadRequest
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import BacklogFullError, BatchNotFoundError, UploadError
 from ingest.storage.quotas.records import Account, Quota, StorageQuotaExceededError
 from ingest.storage.quotas.store import Quotas

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batches import Batch, BatchProgress, BatchState, Tally
-from ingest.documents import Version, VersionState
-from ingest.progress import Turn, batch_paused, batch_seconds_left, fraction, seconds_left
+from ingest.storage.documents.batch_records import Batch, BatchProgress, BatchState, Tally
+from ingest.storage.documents.progress import Turn, batch_paused, batch_seconds_left, fraction, seconds_left
+from ingest.storage.documents.records import Version, VersionState
 from ingest.storage.queue.records import JobKind, Pace, Queue
 from ingest.storage.queue.statistics import pace_of
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest.catalog.catalog import Visible
-from ingest.filters import Condition, Conditions
 from ingest.storage.blobs.store import DirectoryBlobs
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Condition, Conditions
 from ingest.storage.errors import FilterError
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, page_places

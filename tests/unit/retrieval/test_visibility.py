@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.catalog.catalog import Visible
-from ingest.filters import Conditions
+from ingest.storage.documents.catalog import Visible
+from ingest.storage.documents.filters import Conditions
 from retrieval import visibility
 from retrieval.requests import Mode
 from retrieval.search import Searcher, SearchRequest

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import VersionState
 from ingest.parsing.errors import DamagedDocumentError
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.tables.store import RecordTables

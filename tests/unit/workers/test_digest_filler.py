@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from ingest.catalog.digests import ContentDigests
 from ingest.storage.db.schema import content_digests
+from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import ContentChangedError, TextLostError
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts

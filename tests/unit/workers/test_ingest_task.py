@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import Document, VersionState
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import Layout, OmissionKind, TableSpan

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from ingest.catalog.leftovers import Leftovers
-from ingest.documents import VersionState
 from ingest.installation import MARK
 from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.db.schema import unknown_versions
+from ingest.storage.documents.records import VersionState
 from ingest.storage.tables.store import RecordTables
 from tests.support.books import book
 from tests.support.record_tables import parsed_from

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.catalog.catalog import Catalog
-from ingest.documents import Document
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
 from ingest.storage.queue.records import JobKind
 from retrieval.query_cache import CachedSearcher

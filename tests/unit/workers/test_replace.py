@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.documents import VersionState
 from ingest.intake import Replaces, UploadRequest
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import IncompleteVersionError, PreconditionFailedError
 from ingest.storage.queue.records import JobKind
 from tests.support.books import book

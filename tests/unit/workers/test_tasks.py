@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from ingest.catalog.digests import ContentDigests
-from ingest.documents import VersionState
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.db.schema import jobs as job_table
+from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import ContentChangedError, LeaseLostError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.texts import Texts

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.documents import Document, VersionState
 from ingest.intake import UploadRequest
+from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import Layout, TableSpan

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.catalog.records import ActiveDocument
+from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.corpus.handles import Handle

@@ -6,7 +6,7 @@ Conversations, answers and runs know who asked; earlier ones stay open to their 
 import sqlalchemy as sa
 from alembic import op
 
-from ingest.filters import attribute_values
+from ingest.storage.documents.filters import attribute_values
 
 revision = "0014_access_lists"
 down_revision = "0012_installation"

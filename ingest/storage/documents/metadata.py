@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ingest.documents import Document, DocumentChange
+from ingest.storage.documents.records import Document, DocumentChange
 from ingest.storage.errors import MetadataError
 from ingest.storage.inbound import MAX_METADATA_BYTES, check_metadata
 

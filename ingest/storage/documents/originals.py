@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ingest.documents import Version
 from ingest.storage.digests import sha256_of_file
+from ingest.storage.documents.records import Version
 from ingest.storage.errors import ContentChangedError
 
 

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ingest.catalog.listing_rows import relist
-from ingest.catalog.records import Deleted, contained, read_document, version_of
-from ingest.catalog.versions import withdraw
-from ingest.catalog.works import mark_gone
-from ingest.documents import Deletion, Version, VersionState, deletion_id
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_jobs, portions
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
+from ingest.storage.documents.records import Deletion, Version, VersionState, deletion_id
+from ingest.storage.documents.rows import Deleted, contained, read_document, version_of
+from ingest.storage.documents.versions import withdraw
+from ingest.storage.documents.works import mark_gone
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.rows import give_back_stored

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, select
 
-from ingest.documents import IN_PROGRESS, Document
-from ingest.progress import Progress, Turn, progress_of
 from ingest.storage.db.schema import jobs
+from ingest.storage.documents.progress import Progress, Turn, progress_of
+from ingest.storage.documents.records import IN_PROGRESS, Document
 from ingest.storage.queue.records import JobKind
 from ingest.storage.queue.statistics import position, tenant_queues
 

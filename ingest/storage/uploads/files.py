@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, literal, null, or_, select, update
 from sqlalchemy import union_all as union
 
-from ingest.files import ASSISTANTS, NamedFile, StoredFile
 from ingest.storage.accounts.access import open_to, owned_by
 from ingest.storage.accounts.grants import require_collection
 from ingest.storage.accounts.records import Principal
@@ -24,6 +23,7 @@ from ingest.storage.errors import StoredFileNotFoundError
 from ingest.storage.quotas.records import Account
 from ingest.storage.quotas.rows import give_back_stored
 from ingest.storage.quotas.store import UNLIMITED, Rules
+from ingest.storage.uploads.records import ASSISTANTS, NamedFile, StoredFile
 
 _AT_ONCE = 100
 _COLUMNS = [field.name for field in fields(StoredFile)]

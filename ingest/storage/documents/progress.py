@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ingest.documents import IN_PROGRESS, Version, VersionState
+from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.queue.records import JobKind, Queue
 
 # Indexing for BM25 takes about a twentieth of the time of an ingest; the rest is embedding.

@@ -8,9 +8,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, or_, select, update
 
-from ingest.catalog.deletions import delete_documents
-from ingest.collections import Collection, CollectionDeletion, CollectionSettings
-from ingest.documents import VersionState
 from ingest.storage.accounts.access import Readers, closed_collections, listed_for, open_to, owned_by
 from ingest.storage.accounts.grants import collection_exists
 from ingest.storage.accounts.records import Role, checked_subject
@@ -26,6 +23,9 @@ from ingest.storage.db.schema import (
     documents,
     versions,
 )
+from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
+from ingest.storage.documents.deletions import delete_documents
+from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
 from ingest.storage.feed.feed import Announce, to_nobody
 

@@ -8,43 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
-from ingest.batches import Batch
-from ingest.catalog import deletions
-from ingest.catalog.attributes import meets
-from ingest.catalog.batches import enter_accepted, lock_batch, require_open
-from ingest.catalog.digests import forget_digests, having_digests, record_digests
-from ingest.catalog.document_progress import document_progress
-from ingest.catalog.entries import count_around, failed_entries, forget_staged, staged_keys
-from ingest.catalog.listing import Listing
-from ingest.catalog.records import (
-    COUNTED_TOKENS,
-    Accepted,
-    ActiveDocument,
-    Arrival,
-    Deleted,
-    Total,
-    Visible,
-    document_of,
-    document_query,
-    read_document,
-    read_version,
-    readers_of,
-    version_of,
-)
-from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
-from ingest.catalog.works import read_by_a_run
-from ingest.documents import (
-    COLLECTABLE_STATES,
-    SEARCHABLE_STATES,
-    Deletion,
-    Document,
-    DocumentChange,
-    Version,
-    VersionState,
-)
-from ingest.filters import Conditions
 from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
-from ingest.progress import Progress
 from ingest.storage.accounts.access import Readers, closed_collections, open_to
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
@@ -60,6 +24,42 @@ from ingest.storage.db.database import (
 )
 from ingest.storage.db.schema import documents, tenants, versions
 from ingest.storage.digests import Digest
+from ingest.storage.documents import deletions
+from ingest.storage.documents.attributes import meets
+from ingest.storage.documents.batch_records import Batch
+from ingest.storage.documents.batches import enter_accepted, lock_batch, require_open
+from ingest.storage.documents.digests import forget_digests, having_digests, record_digests
+from ingest.storage.documents.document_progress import document_progress
+from ingest.storage.documents.entries import count_around, failed_entries, forget_staged, staged_keys
+from ingest.storage.documents.filters import Conditions
+from ingest.storage.documents.listing import Listing
+from ingest.storage.documents.progress import Progress
+from ingest.storage.documents.records import (
+    COLLECTABLE_STATES,
+    SEARCHABLE_STATES,
+    Deletion,
+    Document,
+    DocumentChange,
+    Version,
+    VersionState,
+)
+from ingest.storage.documents.rows import (
+    COUNTED_TOKENS,
+    Accepted,
+    ActiveDocument,
+    Arrival,
+    Deleted,
+    Total,
+    Visible,
+    document_of,
+    document_query,
+    read_document,
+    read_version,
+    readers_of,
+    version_of,
+)
+from ingest.storage.documents.versions import accept_document, cancel_latest, change_document, replace_document
+from ingest.storage.documents.works import read_by_a_run
 from ingest.storage.errors import VersionInUseError
 from ingest.storage.feed.feed import Announce, to_nobody
 from ingest.storage.queue.records import Job

@@ -9,10 +9,10 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, insert, literal, select
 
-from ingest.documents import VersionState
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.db.database import portions, upsert
 from ingest.storage.db.schema import answers, documents, gone_versions, run_documents, runs, versions, work_versions
+from ingest.storage.documents.records import VersionState
 from ingest.works import Work
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select
 
 from ingest.catalog.listing_rows import folded
-from ingest.catalog.records import document_of, document_query
-from ingest.documents import Document, ListOrder, VersionState
 from ingest.listing import EVERYTHING, START, DocumentFilter, ListPlace, ListTotal
 from ingest.storage.accounts.access import Readers, listed_for
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import batch_entries, document_listing, documents, versions
+from ingest.storage.documents.records import Document, ListOrder, VersionState
+from ingest.storage.documents.rows import document_of, document_query
 
 _BY_STATE = (
     VersionState.FAILED,

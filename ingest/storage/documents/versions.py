@@ -13,21 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
-from ingest.catalog.attributes import write_attributes
-from ingest.catalog.digests import record_digests
-from ingest.catalog.document_rights import require_readers_right
-from ingest.catalog.files import require_source
 from ingest.catalog.listing_rows import relist
-from ingest.catalog.records import (
-    Accepted,
-    Arrival,
-    contained,
-    document_of,
-    document_query,
-    read_document,
-    read_version,
-)
-from ingest.documents import (
+from ingest.storage.accounts.access import Readers, open_to, write_readers
+from ingest.storage.accounts.grants import ensure_collection
+from ingest.storage.accounts.records import Principal
+from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
+from ingest.storage.db.schema import documents, jobs, versions
+from ingest.storage.documents.attributes import write_attributes
+from ingest.storage.documents.digests import record_digests
+from ingest.storage.documents.metadata import merged, require_own_sight
+from ingest.storage.documents.records import (
     IN_PROGRESS,
     Document,
     DocumentChange,
@@ -38,17 +33,22 @@ from ingest.documents import (
     document_id,
     version_id,
 )
-from ingest.metadata import merged, require_own_sight
-from ingest.storage.accounts.access import Readers, open_to, write_readers
-from ingest.storage.accounts.grants import ensure_collection
-from ingest.storage.accounts.records import Principal
-from ingest.storage.db.database import lock_documents, lock_tenant, now, portions
-from ingest.storage.db.schema import documents, jobs, versions
+from ingest.storage.documents.rights import require_readers_right
+from ingest.storage.documents.rows import (
+    Accepted,
+    Arrival,
+    contained,
+    document_of,
+    document_query,
+    read_document,
+    read_version,
+)
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
 from ingest.storage.queue.queue import queue_job, queue_jobs
 from ingest.storage.queue.records import Job, JobKind, ingest_lane
 from ingest.storage.quotas.rows import give_back_stored
 from ingest.storage.texts.layout import omissions_json
+from ingest.storage.uploads.files import require_source
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 

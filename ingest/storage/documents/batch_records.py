@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.documents import IN_PROGRESS, VersionState
+from ingest.storage.documents.records import IN_PROGRESS, VersionState
 from ingest.storage.queue.records import Failure, JobKind
 
 _BEFORE_SEARCHABLE = frozenset(

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
-from ingest.documents import Deletion, Document, Version, VersionState
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.db.database import portions
 from ingest.storage.db.schema import documents, versions
+from ingest.storage.documents.records import Deletion, Document, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, Priority
 from ingest.storage.texts.layout import read_omissions

@@ -8,10 +8,10 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, or_, select
 
-from ingest.documents import SEARCHABLE_STATES, VersionState
 from ingest.storage.db.database import insert_new, portions, read, write
 from ingest.storage.db.schema import content_digests, documents, jobs, versions
 from ingest.storage.digests import BLOCK_BYTES, Digest, file_of, version_of
+from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.queue.records import Job, JobKind
 
 CHANGED = Counter("leadline_content_changed", "Reads of stored content that was not as it was written.", ["kind"])

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select
 
-from ingest.filters import AnyOf, Condition, Conditions, attribute_name, attribute_values
 from ingest.storage.db.database import portions
 from ingest.storage.db.schema import document_attributes, documents
+from ingest.storage.documents.filters import AnyOf, Condition, Conditions, attribute_name, attribute_values
 
 _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
     "gt": operator.gt,

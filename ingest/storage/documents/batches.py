@@ -11,17 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
-from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
-from ingest.catalog.deletions import delete_forsaken_entries
-from ingest.catalog.records import Accepted, version_of
-from ingest.catalog.versions import cancel_versions
-from ingest.documents import IN_PROGRESS, VersionState
-from ingest.progress import batch_paused, batch_seconds_left, fraction
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, lock_documents, lock_tenant, portions, read, write
 from ingest.storage.db.schema import batch_entries, batches, documents, versions
+from ingest.storage.documents.batch_records import Batch, BatchFailure, BatchProgress, BatchState, Tally
+from ingest.storage.documents.deletions import delete_forsaken_entries
+from ingest.storage.documents.progress import batch_paused, batch_seconds_left, fraction
+from ingest.storage.documents.records import IN_PROGRESS, VersionState
+from ingest.storage.documents.rows import Accepted, version_of
+from ingest.storage.documents.versions import cancel_versions
 from ingest.storage.errors import BatchNotFoundError, BatchStateError
 from ingest.storage.feed.feed import Announce, to_nobody
 from ingest.storage.queue.records import Failure, JobKind, Queue

@@ -1,7 +1,7 @@
 """Who may change the readers of a document: its uploader, and admins of its collection or its tenant."""
 
-from ingest.documents import Document
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import NotUploaderError
 
 

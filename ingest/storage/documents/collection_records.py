@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.documents import IN_PROGRESS, VersionState
+from ingest.storage.documents.records import IN_PROGRESS, VersionState
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Documents: collections, versions, metadata, batches, listings and deletions."""
