@@ -12,8 +12,8 @@ from api.rendering import render_answer
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.records import UsedVersions, new_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
-from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, StrategyName, Wanted, check_question
 

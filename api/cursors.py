@@ -5,7 +5,7 @@ import binascii
 import json
 
 from api.problems import BadRequestError
-from ingest.listing import START, ListPlace
+from ingest.storage.documents.listing import START, ListPlace
 
 _MAX_DIGITS = 18  # what fits 64 bits, whatever the digits are
 _SHOWN_CHARS = 100

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas import Reason
 from api.wire import Wire, instant
-from ingest.listing import DocumentFilter, ListTotal
+from ingest.storage.documents.listing import DocumentFilter, ListTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
 

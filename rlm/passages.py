@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from ingest.storage.documents.records import UsedVersions
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
-from ingest.works import UsedVersions
 from retrieval.expansion import widen
 from retrieval.passages import Passage
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from ingest.works import UsedVersions, new_work_id
+from ingest.storage.documents.records import UsedVersions, new_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 

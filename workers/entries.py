@@ -3,11 +3,10 @@
 import hashlib
 from typing import BinaryIO
 
-from ingest.entries import Entry
 from ingest.intake import fingerprint_of
 from ingest.parsing.types import FoundEntry
 from ingest.storage.blobs.store import Blobs
-from ingest.storage.documents.records import Version
+from ingest.storage.documents.records import Entry, Version
 
 _BLOCK_BYTES = 256 * 1024
 _SMALL_BYTES = 1024**2

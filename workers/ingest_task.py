@@ -14,12 +14,11 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import chunk_text, left_out_rows
-from ingest.entries import Entry
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, unasked
 from ingest.storage.digests import Digest, version_of
 from ingest.storage.documents.originals import require_uploaded_bytes
-from ingest.storage.documents.records import Document, IngestReport, Version, VersionState
+from ingest.storage.documents.records import Document, Entry, IngestReport, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.instrumentation import reach, span
 from ingest.storage.queue.records import QUICK_BYTES, Job

@@ -12,12 +12,12 @@ import structlog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.run_log import RunLog
 from ingest.runs import Entry, Run, Spent
+from ingest.storage.documents.records import UsedVersions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job
 from ingest.storage.quotas.records import nanodollars
-from ingest.works import UsedVersions
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError, RunPausedError
 from rlm.events import Completed, Event

@@ -26,8 +26,8 @@ from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.services import Services
 from ingest.intake import UploadRequest
-from ingest.listing import DocumentFilter, ListPlace
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.listing import DocumentFilter, ListPlace
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.queue.records import PRIORITIES, JobKind

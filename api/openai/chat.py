@@ -13,7 +13,7 @@ from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.inert import Inert
 from api.problems import openai_error
 from api.sse import DONE
-from ingest.works import new_work_id
+from ingest.storage.documents.records import new_work_id
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event
 

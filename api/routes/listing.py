@@ -20,8 +20,8 @@ from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, do
 from api.problems import problem
 from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
-from ingest.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.storage.documents.metadata import require_readers
 from ingest.storage.documents.records import DocumentChange, ListOrder
 from ingest.storage.errors import DocumentNotFoundError, LeadlineError

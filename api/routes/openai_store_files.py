@@ -21,9 +21,9 @@ from api.openai.vector_stores import (
 )
 from api.services import Services
 from api.wire import sendable_text
-from ingest.listing import DocumentFilter, ListPlace
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
+from ingest.storage.documents.listing import DocumentFilter, ListPlace
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError

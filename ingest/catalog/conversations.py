@@ -15,9 +15,9 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_derived, lock_tenant, read, write
 from ingest.storage.db.schema import answers, conversations, runs, work_versions
+from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import gone_of, note_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
-from ingest.works import Work
 
 _TITLE_CHARS = 200
 _EXCHANGES_AT_ONCE = 20

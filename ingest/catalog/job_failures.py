@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from ingest.catalog.listing_rows import relist_state
 from ingest.catalog.run_log import end_run
 from ingest.runs import RunState
 from ingest.storage.db.database import clock, now
 from ingest.storage.db.schema import jobs, versions
+from ingest.storage.documents.listing import relist_state
 from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.queue import lock_running, queue_job, requeue
 from ingest.storage.queue.records import MAKING, Failure, Job, JobKind

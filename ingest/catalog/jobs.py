@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, 
 
 from ingest.catalog import generation_rows
 from ingest.catalog.job_failures import fail_target, requeue_lapsed
-from ingest.catalog.listing_rows import relist_state
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.storage.db.schema import documents, jobs, pauses, versions
 from ingest.storage.documents.deletions import add_removed
 from ingest.storage.documents.entries import Taken, containers_among, lock_containers, stage_entries, take_entries
+from ingest.storage.documents.listing import relist_state
 from ingest.storage.documents.records import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
 from ingest.storage.documents.versions import make_ready, make_searchable
 from ingest.storage.errors import LeaseLostError

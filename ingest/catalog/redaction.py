@@ -19,10 +19,10 @@ from ingest.storage.db.schema import (
     versions,
     work_versions,
 )
+from ingest.storage.documents.records import ROUTE
 from ingest.storage.documents.works import gone_of, mark_gone
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import JobKind
-from ingest.works import ROUTE
 
 _WORKS_AT_ONCE = 20
 _EVENTS_AT_ONCE = 100

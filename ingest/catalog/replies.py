@@ -11,9 +11,9 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_derived, portions, read, upsert, write
 from ingest.storage.db.schema import replies
+from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import note_versions
 from ingest.storage.errors import IngestError
-from ingest.works import Work
 
 log = structlog.get_logger(__name__)
 

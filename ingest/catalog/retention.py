@@ -28,8 +28,8 @@ from ingest.storage.db.schema import (
     webhook_deliveries,
     work_versions,
 )
+from ingest.storage.documents.records import ROUTE
 from ingest.storage.queue.records import JobKind
-from ingest.works import ROUTE
 
 _DAY_SECONDS = 24 * 3600.0
 _AT_ONCE = 100

@@ -34,6 +34,7 @@ from ingest.storage.db.database import json_text, lock_derived, now, portions, r
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.storage.documents.attributes import meets
 from ingest.storage.documents.filters import conditions
+from ingest.storage.documents.records import Work
 from ingest.storage.documents.rows import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.storage.documents.works import note_versions
 from ingest.storage.errors import (
@@ -49,7 +50,6 @@ from ingest.storage.quotas.records import Account, Spending
 from ingest.storage.quotas.rows import charge, day_of, settle_run
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
-from ingest.works import Work
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
 # passages of 1,000 characters take up to 800 kB, and their headings seldom as much.

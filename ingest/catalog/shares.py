@@ -22,9 +22,9 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import shares
+from ingest.storage.documents.records import ROUTE
 from ingest.storage.documents.works import closed_versions
 from ingest.storage.errors import ShareNotFoundError
-from ingest.works import ROUTE
 
 _ID_BYTES = 24
 

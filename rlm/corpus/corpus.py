@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.storage.documents.filters import Conditions, conditions
+from ingest.storage.documents.records import UsedVersions, new_work_id
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.places import Location, Places
@@ -20,7 +21,6 @@ from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import RecordTable, Row
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import TextMap, Texts
-from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import Changes, nothing

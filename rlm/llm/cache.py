@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from ingest.catalog.replies import StoredReply
-from ingest.works import Work
+from ingest.storage.documents.records import Work
 from rlm.errors import LanguageModelError
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from ingest.works import UsedVersions, Work
+from ingest.storage.documents.records import UsedVersions, Work
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from api.services import DEFAULT_TENANT
-from ingest.listing import DocumentFilter
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState
 from ingest.storage.texts.texts import Texts
 from retrieval.errors import QueryError

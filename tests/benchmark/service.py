@@ -17,7 +17,7 @@ from api.client import ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from ingest.listing import DocumentFilter
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.errors import LeadlineError
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus

@@ -9,12 +9,11 @@ from sqlalchemy import Engine, select
 
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.entries import Entry
-from ingest.listing import DocumentFilter
 from ingest.storage.db.schema import staged_entries
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.records import Document, DocumentChange, EmbedReport, IngestReport, VersionState
+from ingest.storage.documents.listing import DocumentFilter
+from ingest.storage.documents.records import Document, DocumentChange, EmbedReport, Entry, IngestReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.quotas.records import Account, Quota

@@ -19,9 +19,9 @@ from ingest.storage.audit.store import Audit
 from ingest.storage.db.schema import work_versions
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import Work
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
 from ingest.storage.queue.records import JobKind
-from ingest.works import Work
 from tests.support.catalogs import accept, arrive
 
 DAY_SECONDS = 24 * 3600.0

@@ -26,10 +26,10 @@ from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.collections import Collections
+from ingest.storage.documents.records import Work
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval, Files
-from ingest.works import Work
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake
 
 # Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.

@@ -19,9 +19,9 @@ from ingest.redaction import WITHHELD
 from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.records import ROUTE, Work
 from ingest.storage.errors import LeaseLostError, SourceGoneError
 from ingest.storage.queue.records import Job, JobKind
-from ingest.works import ROUTE, Work
 from tests.support.catalogs import arrive
 
 MARK = "quagvoxle"

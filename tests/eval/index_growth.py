@@ -20,7 +20,7 @@ from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.listing import DocumentFilter
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DataFolderBusyError
 from ingest.storage.texts.chunks import context_line

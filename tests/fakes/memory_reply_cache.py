@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 
 from ingest.catalog.replies import StoredReply
-from ingest.works import Work
+from ingest.storage.documents.records import Work
 
 
 class MemoryReplyCache:

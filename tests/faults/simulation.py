@@ -31,7 +31,6 @@ from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.redaction import Redaction
 from ingest.chunking import chunk_text
 from ingest.intake import Intake, UploadRequest
-from ingest.listing import DocumentFilter
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.blobs.quarantine import UpkeepLimits
@@ -41,6 +40,7 @@ from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState, chunk_id
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.instrumentation import arm, reach

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
-from ingest.listing import EVERYTHING, DocumentFilter, ListPlace
 from ingest.storage.accounts.access import Readers, closed_collections, open_to
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
@@ -32,7 +31,7 @@ from ingest.storage.documents.digests import forget_digests, having_digests, rec
 from ingest.storage.documents.document_progress import document_progress
 from ingest.storage.documents.entries import count_around, failed_entries, forget_staged, staged_keys
 from ingest.storage.documents.filters import Conditions
-from ingest.storage.documents.listing import Listing
+from ingest.storage.documents.listing import EVERYTHING, DocumentFilter, Listing, ListPlace
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import (
     COLLECTABLE_STATES,

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ingest.catalog.listing_rows import relist
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_documents, lock_jobs, portions
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
+from ingest.storage.documents.listing import relist
 from ingest.storage.documents.records import Deletion, Version, VersionState, deletion_id
 from ingest.storage.documents.rows import Deleted, contained, read_document, version_of
 from ingest.storage.documents.versions import withdraw

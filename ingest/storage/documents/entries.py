@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
-from ingest.catalog.listing_rows import relist
-from ingest.entries import Entry
 from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
@@ -26,7 +24,8 @@ from ingest.storage.db.schema import documents, staged_entries, versions
 from ingest.storage.documents.attributes import write_attributes
 from ingest.storage.documents.batches import enter_entries, lock_batches_of
 from ingest.storage.documents.deletions import delete_entries
-from ingest.storage.documents.records import Document, Version, VersionState, entry_id, version_id
+from ingest.storage.documents.listing import relist
+from ingest.storage.documents.records import Document, Entry, Version, VersionState, entry_id, version_id
 from ingest.storage.documents.rows import Arrival, contained, document_of, document_query, read_document, read_version
 from ingest.storage.documents.versions import replace_document, version_row
 from ingest.storage.queue.queue import queue_jobs

@@ -1,15 +1,32 @@
 """Records of documents and versions, their states, and ids that come from content."""
 
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ingest.entries import Entry
 from ingest.storage.digests import Digest
 from ingest.storage.queue.records import Failure, Job
 from ingest.storage.texts.layout import Omission
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file from a container whose bytes are safe in the blobs; its document is yet to be made.
+
+    `path` is where it stands in the container, unique there; `fingerprint` names its parser and the chunker.
+    """
+
+    path: str
+    media_type: str
+    content_sha256: str
+    size_bytes: int
+    blob_key: str
+    fingerprint: str
+
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 
@@ -230,3 +247,66 @@ def chunk_id(version: str, start: int, end: int) -> str:
 
 def _derive(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+# The work of choosing how to answer has an id of its own: it sees titles and tables that the answer never reads.
+ROUTE = "/route"
+
+
+@dataclass(frozen=True)
+class Work:
+    """An answer or a run, and every version that it was given so far."""
+
+    id: str
+    versions: frozenset[str]
+
+
+def new_work_id() -> str:
+    return str(uuid.uuid4())
+
+
+class UsedVersions:
+    """Notes the versions that one answer is given, before anything that was made of them is stored.
+
+    It notes documents that could not be read, too. Safe in any thread. `earlier` are the versions that the conversation
+    before it rests on.
+    """
+
+    def __init__(self, work_id: str, earlier: Iterable[str] = ()) -> None:
+        self._id = work_id
+        self._answer = set(earlier)
+        self._route: set[str] | None = None
+        self._unreadable: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, version_ids: Iterable[str]) -> None:
+        with self._lock:
+            (self._answer if self._route is None else self._route).update(version_ids)
+
+    def note_unreadable(self, document_id: str, title: str) -> None:
+        """Note a document whose stored text was changed or is missing, so that the answer can say so."""
+        with self._lock:
+            self._unreadable[document_id] = title
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The titles of the documents that could not be read, by their ids."""
+        with self._lock:
+            return dict(self._unreadable)
+
+    @contextmanager
+    def routing(self) -> Iterator[None]:
+        """Note what is given within the block as seen for the choice of a strategy, and not for the answer."""
+        self._route = set(self._answer)
+        try:
+            yield
+        finally:
+            self._route = None
+
+    @property
+    def work(self) -> Work:
+        """Return what has been noted so far, of the stage that is under way."""
+        with self._lock:
+            if self._route is not None:
+                return Work(self._id + ROUTE, frozenset(self._route))
+            return Work(self._id, frozenset(self._answer))

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
-from ingest.catalog.listing_rows import relist
 from ingest.storage.accounts.access import Readers, open_to, write_readers
 from ingest.storage.accounts.grants import ensure_collection
 from ingest.storage.accounts.records import Principal
@@ -21,6 +20,7 @@ from ingest.storage.db.database import lock_documents, lock_tenant, now, portion
 from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.documents.attributes import write_attributes
 from ingest.storage.documents.digests import record_digests
+from ingest.storage.documents.listing import relist
 from ingest.storage.documents.metadata import merged, require_own_sight
 from ingest.storage.documents.records import (
     IN_PROGRESS,

@@ -12,8 +12,7 @@ from sqlalchemy import ColumnElement, Connection, insert, literal, select
 from ingest.storage.accounts.access import Readers, open_to
 from ingest.storage.db.database import portions, upsert
 from ingest.storage.db.schema import answers, documents, gone_versions, run_documents, runs, versions, work_versions
-from ingest.storage.documents.records import VersionState
-from ingest.works import Work
+from ingest.storage.documents.records import VersionState, Work
 
 
 def note_versions(connection: Connection, work: Work) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ingest.intake import Replaces, UploadRequest
-from ingest.listing import DocumentFilter
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document, DocumentChange, VersionState
 from ingest.storage.errors import DocumentNotFoundError, StorageFullError
 from ingest.storage.queue.records import JobKind

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from ingest.catalog.listing_rows import folded, sort_key
+from ingest.storage.documents.listing import folded, sort_key
 
 revision = "0035_document_listing"
 down_revision = "0036_slack"
