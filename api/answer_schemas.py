@@ -8,8 +8,8 @@ from pydantic import Field, computed_field, model_validator
 
 from api.answer_forms import Form
 from api.wire import Wire
-from ingest.conversations import KeptAnswer
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.records import KeptAnswer
 from ingest.storage.documents.filters import conditions
 from rlm.answers import AnswerStatus, Check
 from rlm.llm.budgets import Limits

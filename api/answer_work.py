@@ -22,8 +22,8 @@ from api.asking import Asking
 from api.current_caller import AnswersCaller, CurrentCaller
 from api.quota_headers import tell
 from api.services import Services
-from ingest.runs import Run, RunRequest
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.answers.run_records import Run, RunRequest
 from ingest.storage.queue.records import JobKind
 from rlm.answers import Answer
 from rlm.estimates import unasked

@@ -10,8 +10,8 @@ from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.idempotency import ClaimedRequest
 from api.rendering import render_answer
 from api.services import Services
-from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.records import NEW_CONVERSATION, KeptAnswer
 from ingest.storage.documents.records import UsedVersions, new_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
 from rlm.answers import Answer, kept_answer

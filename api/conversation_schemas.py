@@ -7,7 +7,7 @@ from typing import Any
 from api.answer_schemas import AnswerOut
 from api.feedback_schemas import FeedbackOut
 from api.wire import Wire, instant
-from ingest.conversations import Conversation, KeptAnswer
+from ingest.storage.answers.records import Conversation, KeptAnswer
 
 
 class RowOut(Wire):

@@ -22,7 +22,6 @@ from api.settings_record import record_settings
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.replies import Replies
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantData
@@ -30,6 +29,7 @@ from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.answers.replies import Replies
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs

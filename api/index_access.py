@@ -14,18 +14,18 @@ from functools import partial
 from api.embedded import owned, owner
 from api.installation_access import open_installation
 from api.settings import Settings
-from ingest.catalog.generations import GenerationRecords
-from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redaction
-from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
 from ingest.installation import tie
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
+from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.texts.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

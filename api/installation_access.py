@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from api.embedded import owned
 from api.settings import Settings
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.generations import GenerationRecords
-from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.leftovers import Leftovers
 from ingest.installation import Installation, mark, mark_of, tie
@@ -20,6 +18,8 @@ from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.store import GenerationRecords
 from retrieval import build
 from retrieval.generations import IndexStore
 from workers.settings import ClusterSettings

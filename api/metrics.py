@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access import Served
 from api.problems import UnauthorizedError
 from api.services import Services
-from ingest.generations import CopiesState, IndexState
+from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.queue.records import JobKind
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)

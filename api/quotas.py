@@ -10,7 +10,7 @@ from typing import Literal
 import structlog
 
 from api.request_rates import RequestRates
-from ingest import runs
+from ingest.storage.answers import run_records as runs
 from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
 from ingest.storage.quotas.rows import Kind

@@ -6,8 +6,8 @@ from itertools import islice
 from api.conversation_schemas import RowOut
 from api.problems import BadRequestError
 from api.services import Services
-from ingest.conversations import ITS_SECTIONS, KeptAnswer, RowRanges
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.records import ITS_SECTIONS, KeptAnswer, RowRanges
 from rlm.answers import as_json
 from rlm.corpus.corpus import section_spans
 

@@ -6,8 +6,8 @@ from typing import Any
 from api.problems import BadRequestError
 from api.run_schemas import MoreIn
 from api.services import Services
-from ingest.runs import Resumption, Run, to_finish
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.run_records import Resumption, Run, to_finish
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account
 from rlm.llm.budgets import Limits

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from api.answer_schemas import AnswerOut
 from api.run_schemas import RunEventOut, RunWithAnswerOut
 from api.services import Services
-from ingest.runs import Run
+from ingest.storage.answers.run_records import Run
 
 _AT_ONCE = 200
 _MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}

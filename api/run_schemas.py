@@ -11,7 +11,7 @@ from pydantic import Field
 from api.answer_schemas import AnswerOut, CoverageOut
 from api.schemas import Reason
 from api.wire import Wire, instant
-from ingest.runs import Run, RunEvent, RunState
+from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import as_json
 

@@ -9,22 +9,21 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.catalog.collection_usage import UsageByCollection
-from ingest.catalog.conversations import Conversations
-from ingest.catalog.feedback import Feedback
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.runs import Runs
-from ingest.catalog.shares import Shares
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.file_intake import FileIntake
-from ingest.generations import CopiesState, IndexState
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.runs import Runs
+from ingest.storage.answers.shares import Shares
+from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.store import BlobStore
@@ -34,6 +33,7 @@ from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.records import Deletion
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.feed.feed import Feed
+from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.tables.types import RecordTable, Row
 from ingest.storage.texts.texts import Texts

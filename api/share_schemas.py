@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from api.conversation_schemas import TurnOut
 from api.run_schemas import RunWithAnswerOut
 from api.wire import Wire, instant
-from ingest.feedback import Share
+from ingest.storage.answers.feedback_records import Share
 
 
 class ShareIn(Wire):

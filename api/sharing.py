@@ -7,10 +7,10 @@ from api.answer_schemas import cited_documents
 from api.conversation_schemas import TurnOut
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
-from ingest.conversations import KeptAnswer
-from ingest.feedback import Share
-from ingest.runs import Run
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.feedback_records import Share
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.run_records import Run
 from ingest.storage.queue.records import Failure
 
 _FAILED = "The reason is withheld: a document of the run is closed to you."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from ingest.generations import Generation
+from ingest.storage.generations.records import Generation
 from retrieval.bm25 import SparseEncoder
 from retrieval.copies import CopyStore
 from retrieval.embedding import Embedder

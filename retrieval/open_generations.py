@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import structlog
 
-from ingest.generations import Generation, GenerationState
 from ingest.installation import mismatch
 from ingest.storage.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
+from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.instrumentation import reach
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ingest.conversations import CellRanges, KeptAnswer, RowRanges, ranges_of
+from ingest.storage.answers.records import CellRanges, KeptAnswer, RowRanges, ranges_of
 from retrieval.passages import Passage
 from rlm.llm.budgets import Usage
 
@@ -214,7 +214,7 @@ class ResultTable:
 class TableRows:
     """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version.
 
-    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.conversations` for rows of no table of the file.
+    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of `ingest.storage.answers.records` for rows of no table of the file.
     """
 
     document_id: str

@@ -161,7 +161,7 @@ def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (
         "ingest.storage.quotas.rows",
         "ingest.storage.quotas.store",
-        "ingest.catalog.run_log",
+        "ingest.storage.answers.run_log",
         "ingest.catalog.slack_rows",
     ):
         monkeypatch.setattr(f"{module}.day_of", lambda _: today)

@@ -5,9 +5,9 @@ Each step may be repeated, also by another process after this one was killed in 
 
 from collections.abc import Callable, Sequence
 
-from ingest.catalog.generations import GenerationRecords, incomplete
-from ingest.generations import BuildProgress, Generation, GenerationState
 from ingest.storage.errors import GenerationStateError
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
+from ingest.storage.generations.store import GenerationRecords, incomplete
 from retrieval.encoders import EncoderChoice
 
 # Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.

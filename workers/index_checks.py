@@ -14,11 +14,11 @@ from functools import partial
 
 import structlog
 
-from ingest.catalog.generations import GenerationRecords
-from ingest.catalog.index_states import IndexStates
 from ingest.catalog.jobs import Jobs
-from ingest.generations import CopiesState, Generation, IndexState, SearchableVersion
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.records import CopiesState, Generation, IndexState, SearchableVersion
+from ingest.storage.generations.store import GenerationRecords
 from retrieval.copies import Copies
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import IndexStore, Presence

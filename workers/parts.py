@@ -4,24 +4,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.catalog.collection_usage import UsageByCollection
-from ingest.catalog.conversations import Conversations
-from ingest.catalog.feedback import Feedback
-from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
-from ingest.catalog.index_states import IndexStates
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.redaction import Redaction
-from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.catalog.shares import Shares
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.installation import Installation, tie
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.replies import Replies
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.runs import Runs
+from ingest.storage.answers.shares import Shares
+from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
@@ -31,6 +29,8 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.feed.feed import Feed
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord

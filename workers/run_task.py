@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import structlog
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.run_log import RunLog
-from ingest.runs import Entry, Run, Spent
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, Run, Spent
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import LeadlineError, LeaseLostError

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ingest.catalog.generations import GenerationRecords
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.errors import ContentChangedError, DocumentNotFoundError
+from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import Texts
 from retrieval.generations import OpenGeneration

@@ -13,7 +13,7 @@ from api.cli.client import connect, loading_language_model
 from api.cli.environment import read_settings
 from api.cli.filters import Filters, assigned
 from api.client import Client, ServiceError
-from ingest.conversations import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.requests import StrategyName, check_question
 
 Collections = Annotated[list[str] | None, typer.Option("--collection", help="Only these collections.")]

@@ -14,7 +14,7 @@ from api.cli.ask import Collections, Strategy, answered, live_answer, wait_for_l
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
-from ingest.conversations import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.errors import LeadlineError
 from rlm.requests import StrategyName
 

@@ -18,7 +18,7 @@ from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, Verified, Watch, copies_state, open_index_access
-from ingest.generations import BuildProgress, Generation, GenerationState, IndexState
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from retrieval.copies import Copies
 from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice

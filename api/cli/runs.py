@@ -15,7 +15,7 @@ from api.cli.answer_view import cell_line, clean, print_answer, short
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.client import Client
-from ingest.runs import RunState
+from ingest.storage.answers.run_records import RunState
 
 app = typer.Typer(
     help="List, show, watch, continue, finish, cancel and delete answers that are made in the background.",

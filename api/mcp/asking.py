@@ -21,8 +21,8 @@ from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run
 from api.services import Services
-from ingest.runs import Run
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.answers.run_records import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
 from rlm.requests import StrategyName
 

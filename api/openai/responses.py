@@ -17,7 +17,7 @@ from api.openai.annotations import CitedFiles, extension, file_of, response_anno
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.filters import our_filters
 from api.problems import ApiError
-from ingest.conversations import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
 # After the prefix, in ids of responses that show the search: whoever reads one later sees what was sent.

@@ -13,7 +13,7 @@ from api.conversation_schemas import ConversationOut, ConversationPage, Conversa
 from api.cursors import decode_cursor, encode_cursor
 from api.feedback_schemas import FeedbackOut
 from api.services import Services
-from ingest.feedback import FeedbackEntry
+from ingest.storage.answers.feedback_records import FeedbackEntry
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 

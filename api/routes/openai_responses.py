@@ -34,9 +34,9 @@ from api.openai.responses import (
 )
 from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.services import Services
-from ingest.conversations import NEW_CONVERSATION
-from ingest.runs import Run, RunState
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.records import NEW_CONVERSATION
+from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import AnswerNotFoundError, RunNotFoundError
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])

@@ -20,8 +20,8 @@ from api.run_control import add_to_budget, finish
 from api.run_export import EXPORTS, ExportForm, exported, exported_events
 from api.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
-from ingest.runs import Run, RunEvent, RunState
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import LeadlineError, RunStateError
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from ingest.catalog.run_log import end_run
-from ingest.runs import RunState
+from ingest.storage.answers.run_log import end_run
+from ingest.storage.answers.run_records import RunState
 from ingest.storage.db.database import clock, now
 from ingest.storage.db.schema import jobs, versions
 from ingest.storage.documents.listing import relist_state

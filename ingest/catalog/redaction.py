@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 
-from ingest.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
+from ingest.storage.answers.redaction import WITHHELD, redacted_answer, redacted_event, redacted_history, without_route
 from ingest.storage.db.database import lock_derived, scrub, write
 from ingest.storage.db.schema import (
     answers,

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
-from ingest.catalog.run_log import resume_run, run_of, run_query
 from ingest.catalog.slack import Slack
 from ingest.catalog.slack_files import SlackFiles
 from ingest.retention import Retention
-from ingest.runs import to_finish
+from ingest.storage.answers.run_log import resume_run, run_of, run_query
+from ingest.storage.answers.run_records import to_finish
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.database import scrub, write
 from ingest.storage.db.schema import (

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.runs import RunState
 from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
 from ingest.storage.accounts.grants import with_collections
 from ingest.storage.accounts.records import SLACK_KEY, Principal, Scope
+from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import read, upsert, write

@@ -12,7 +12,7 @@ from typing import IO
 from sqlalchemy import Engine, delete, select, update
 
 from ingest.catalog.tenant_rows import exported_rows, remove_rows
-from ingest.runs import RunState
+from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, record
 from ingest.storage.db.database import bump_corpus_versions, insert_new, read, scrub, write

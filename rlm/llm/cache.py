@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from ingest.catalog.replies import StoredReply
+from ingest.storage.answers.replies import StoredReply
 from ingest.storage.documents.records import Work
 from rlm.errors import LanguageModelError
 from rlm.llm.port import SubCall, SubReply

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ingest.catalog.replies import StoredReply
+from ingest.storage.answers.replies import StoredReply
 from ingest.storage.documents.records import UsedVersions
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ingest.runs import Entry, Spent
+from ingest.storage.answers.run_records import Entry, Spent
 from rlm.llm.budgets import Budget, Price, Usage
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ingest.runs import Entry, RunState, Spent
+from ingest.storage.answers.run_records import Entry, RunState, Spent
 from ingest.storage.quotas.records import nanodollars
 from retrieval.passages import Passage
 from rlm.answers import Answer

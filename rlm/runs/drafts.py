@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from ingest.runs import Entry
+from ingest.storage.answers.run_records import Entry
 
 # Pieces of a reply come many times a second; the log takes one in this time.
 _SECONDS_APART = 1.0

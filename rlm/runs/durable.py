@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from ingest.runs import Entry, Run
+from ingest.storage.answers.run_records import Entry, Run
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.instrumentation import reach
 from retrieval.passages import Passage

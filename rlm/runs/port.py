@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ingest.runs import Entry
+from ingest.storage.answers.run_records import Entry
 from ingest.storage.documents.rows import ActiveDocument
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.events import Turn

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ingest.runs import Entry, Run
+from ingest.storage.answers.run_records import Entry, Run
 from rlm.errors import BudgetExhaustedError, RunPausedError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubFailure, SubReply

@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
 
-from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
+from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.storage.tables.parquet import quoted_literal, quoted_name
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import ColumnType, Row

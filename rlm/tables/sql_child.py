@@ -27,7 +27,7 @@ from typing import Any
 
 import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
 
-from ingest.conversations import ranges_of
+from ingest.storage.answers.records import ranges_of
 from ingest.storage.tables.parquet import quoted_name, read_csv_call
 from ingest.storage.tables.types import ROW_NUMBER
 from rlm.tables.quantities import quantities

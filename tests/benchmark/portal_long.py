@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.run_log import log_entries
-from ingest.runs import Entry
+from ingest.storage.answers.run_log import log_entries
+from ingest.storage.answers.run_records import Entry
 from ingest.storage.db.database import write
 from rlm.answers import kept_answer
 from rlm.llm.chat_models import remote_chat_model

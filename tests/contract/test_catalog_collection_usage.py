@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from ingest.catalog.collection_usage import CollectionUsage, UsageByCollection
+from ingest.storage.answers.usage import CollectionUsage, UsageByCollection
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import answers, runs, work_versions
 from ingest.storage.documents.catalog import Catalog

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.conversations import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
 from ingest.retention import Retention
-from ingest.runs import RunRequest, RunState
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.records import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import RunRequest, RunState
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, select
 from ingest.catalog.copying import copy_catalog
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.runs import Runs
-from ingest.runs import RunRequest
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.answers.run_records import RunRequest
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Engine, func, insert, select
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, Run, RunRequest, RunState, Spent, Wanted
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import api_keys, documents, stored_content, versions
 from ingest.storage.documents.catalog import Accepted, Catalog

@@ -5,15 +5,15 @@ import time
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.replies import Replies, StoredReply
 from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.conversations import KeptAnswer
 from ingest.retention import Retention
-from ingest.runs import Entry, RunRequest, RunState
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.replies import Replies, StoredReply
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, RunRequest, RunState
+from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.db.schema import work_versions

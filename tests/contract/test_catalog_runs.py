@@ -10,10 +10,10 @@ from sqlalchemy import Engine, select, update
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from ingest.storage.accounts.records import Scope
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, Run, RunRequest, RunState, Spent
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import Engine, update
 
-from ingest.catalog.runs import Runs
 from ingest.catalog.slack import Slack
-from ingest.runs import RunRequest
 from ingest.slack import Asked, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.storage.answers.run_records import RunRequest
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import jobs
 from ingest.storage.documents.catalog import Catalog

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.replies import Replies, StoredReply
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
-from ingest.conversations import KeptAnswer
-from ingest.runs import Entry, RunRequest
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.replies import Replies, StoredReply
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, RunRequest
+from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs

@@ -7,18 +7,18 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.conversations import keep_answer
-from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
-from ingest.conversations import KeptAnswer
-from ingest.feedback import Rating, Verdict
 from ingest.retention import Retention
-from ingest.runs import RunRequest
+from ingest.storage.answers.conversations import keep_answer
+from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.feedback_records import Rating, Verdict
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import RunRequest
+from ingest.storage.answers.runs import Runs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import read, write

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest.catalog.conversations import Conversations
-from ingest.catalog.feedback import Feedback
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.redaction import Redacted, Redaction
-from ingest.catalog.replies import Replies, StoredReply
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.conversations import KeptAnswer
-from ingest.feedback import Rating, Verdict
-from ingest.redaction import WITHHELD
-from ingest.runs import Entry, RunRequest, RunState, Spent
 from ingest.storage import instrumentation as faultpoints
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.feedback_records import Rating, Verdict
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.redaction import WITHHELD
+from ingest.storage.answers.replies import Replies, StoredReply
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Entry, RunRequest, RunState, Spent
+from ingest.storage.answers.runs import Runs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import ROUTE, Work
 from ingest.storage.errors import LeaseLostError, SourceGoneError

@@ -15,8 +15,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 import ingest.storage.db.database
-from ingest.catalog.runs import Runs
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import insert_new, json_text, migrate, open_database, sqlite_url, write
 from ingest.storage.db.schema import metadata, tenant_deletions, tenants
 from ingest.storage.documents.catalog import Catalog

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.catalog.replies import Replies, StoredReply
+from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.db.database import open_database
 from rlm.llm.cache import ReplyCache
 from tests.fakes.memory_reply_cache import MemoryReplyCache

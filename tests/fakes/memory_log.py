@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ingest.runs import Entry
+from ingest.storage.answers.run_records import Entry
 from ingest.storage.documents.rows import ActiveDocument
 from rlm.llm.budgets import Usage
 

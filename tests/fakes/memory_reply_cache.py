@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 
-from ingest.catalog.replies import StoredReply
+from ingest.storage.answers.replies import StoredReply
 from ingest.storage.documents.records import Work
 
 

@@ -1,6 +1,6 @@
 """A run that was just begun."""
 
-from ingest.runs import Run, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunState, Spent
 
 RUN = Run(
     id="r",

@@ -25,8 +25,8 @@ from sqlalchemy import Engine, delete, select
 
 from api.cli.console_logging import configure_logging
 from api.services import DEFAULT_TENANT
-from ingest.catalog.runs import Runs
-from ingest.runs import ENDED_STATES, Run, RunRequest, RunState
+from ingest.storage.answers.run_records import ENDED_STATES, Run, RunRequest, RunState
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import replies, run_events
 from rlm.llm.port import SubCall, SubReply

@@ -9,7 +9,7 @@ import pytest
 
 from api.language_model import NoLanguageModel
 from api.services import DEFAULT_TENANT
-from ingest.runs import RunRequest
+from ingest.storage.answers.run_records import RunRequest
 from tests.integration.test_api import other_tenant
 from tests.support.cluster import wait_until
 from tests.support.service import running

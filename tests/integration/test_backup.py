@@ -16,7 +16,6 @@ from api.settings import Settings
 from ingest import backup as backups
 from ingest.backup import MANIFEST, Manifest, make_backup, read_manifest, verify_backup, verify_contents
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.installation import read_mark, tie
 from ingest.restore import Restored, RestoredParts, restore
@@ -25,6 +24,7 @@ from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
+from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only

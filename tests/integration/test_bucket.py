@@ -20,7 +20,6 @@ from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.backup import make_backup, verify_backup, verify_contents
 from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.restore import RestoredParts, restore
 from ingest.storage.blobs.bucket import open_bucket
@@ -37,6 +36,7 @@ from ingest.storage.errors import (
     BlobStoreUnavailableError,
     InstallationMismatchError,
 )
+from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only

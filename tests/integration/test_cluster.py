@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ingest.catalog.index_states import IndexStates
 from ingest.storage.documents.records import VersionState
+from ingest.storage.generations.index_states import IndexStates
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.postgres import Postgres

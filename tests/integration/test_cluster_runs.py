@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.runs import RunState
+from ingest.storage.answers.run_records import RunState
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.postgres import Postgres
 

@@ -11,7 +11,7 @@ import pytest
 
 from api.client import Client
 from api.language_model import RemoteLanguageModel
-from ingest.redaction import WITHHELD
+from ingest.storage.answers.redaction import WITHHELD
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile

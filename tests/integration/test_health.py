@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from api.language_model import RemoteLanguageModel
 from api.problems import problem
 from api.services import Services
-from ingest.generations import CopiesState
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.generations.records import CopiesState
 from retrieval import errors as retrieval
 from retrieval.errors import IndexUnavailableError
 from rlm.llm.chat_models import remote_chat_model

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from api.cli.console_logging import configure_logging
-from ingest.catalog.runs import Runs
-from ingest.runs import RunRequest
+from ingest.storage.answers.run_records import RunRequest
+from ingest.storage.answers.runs import Runs
 from ingest.storage.queue.records import Job, JobKind
 from tests.support.service import running
 from tests.support.worker_fixture import WorkerFixture, no

@@ -15,7 +15,7 @@ from api.cli import runs
 from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
-from ingest.runs import RunState
+from ingest.storage.answers.run_records import RunState
 from ingest.storage.queue.records import JobKind
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

@@ -11,7 +11,7 @@ from api.cli.serving import serve
 from api.cluster import cluster_answers, open_cluster
 from api.index_access import open_index_access
 from api.settings import Settings
-from ingest.generations import GenerationState
+from ingest.storage.generations.records import GenerationState
 from retrieval.encoders import Encoders
 from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment

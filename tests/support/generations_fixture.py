@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ingest.catalog.generations import GenerationRecords
-from ingest.catalog.index_states import IndexStates
 from ingest.storage.documents.records import Document
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.store import GenerationRecords
 from retrieval.bm25 import Bm25Encoder
 from retrieval.encoders import EncoderChoice
 from retrieval.generations import IndexStore

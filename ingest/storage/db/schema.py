@@ -413,7 +413,7 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
-# Language models' replies by a digest of the whole call; see `ingest.catalog.replies`.
+# Language models' replies by a digest of the whole call; see `ingest.storage.answers.replies`.
 replies = Table(
     "replies",
     metadata,
@@ -887,7 +887,7 @@ for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
 
-# The result of the last check of each generation's index; see `ingest.generations.IndexState`.
+# The result of the last check of each generation's index; see `ingest.storage.generations.records.IndexState`.
 index_states = Table(
     "index_states",
     metadata,
@@ -900,7 +900,8 @@ index_states = Table(
     Column("lost", Text),
 )
 
-# The copies of each generation's index on the nodes of a vector server; see `ingest.generations.CopiesState`.
+# The copies of each generation's index on the nodes of a vector server; see
+# `ingest.storage.generations.records.CopiesState`.
 index_copies = Table(
     "index_copies",
     metadata,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.generations import GenerationState
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
+from ingest.storage.generations.records import GenerationState
 from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.encoders import Encoders

@@ -12,8 +12,8 @@ from api.slack.messages import GO_AHEAD
 from api.slack.waiting import FINISH, GO_ON, STOP
 from ingest.catalog.retention import Expiry
 from ingest.retention import Retention
-from ingest.runs import Run, RunState
 from ingest.slack import ChannelSettings, QuestionState
+from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.quotas.records import Account, Quota
 from tests.integration.slack.conftest import Workspace

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ingest.feedback import Rating, Verdict
 from ingest.storage.accounts.records import Scope
+from ingest.storage.answers.feedback_records import Rating, Verdict
 from tests.support.asking import AskedApi, asked_api
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
+from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
 from rlm.answers import CellRecords, ResultTable, TableRows
 from rlm.events import Completed
 from tests.fakes.scripted_answers import answer

@@ -14,8 +14,8 @@ from api.problems import BadRequestError, StreamsFullError
 from api.routes.runs import events
 from api.services import Services
 from api.turns import Place, Turns
-from ingest.runs import Run, RunEvent, RunState
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import CatalogUnavailableError, RunNotFoundError
 from ingest.storage.feed.feed import LocalFeed
 from tests.fakes.runs import RUN

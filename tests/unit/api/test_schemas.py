@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from api.answer_schemas import AnswerOut, BudgetIn
 from api.identity_schemas import LinkIn
 from api.run_schemas import RunEventOut
-from ingest.runs import RunEvent
+from ingest.storage.answers.run_records import RunEvent
 from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json, kept_answer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingest.catalog.shares import Shares
+from ingest.storage.answers.shares import Shares
 from tests.support.asking import AskedApi, asked_api
 from tests.unit.api.test_feedback import of_user
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.slack.waiting import as_much_again, waiting_message
-from ingest.runs import Run, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunState, Spent
 from rlm.llm.budgets import Limits
 from tests.support.slack_posts import checked
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.generations import IndexState, SearchableVersion
 from ingest.storage.documents.records import Document, VersionState
+from ingest.storage.generations.records import IndexState, SearchableVersion
 from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine, update
 
 from ingest.catalog.jobs import Jobs, pause_seconds
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.runs import Run, RunRequest, RunState
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.run_records import Run, RunRequest, RunState
+from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog

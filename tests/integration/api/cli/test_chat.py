@@ -11,7 +11,7 @@ from rich.console import Console
 from api.cli.chat import Chat
 from api.cli.conversations import _whole
 from api.client import Client
-from ingest.conversations import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed
 from tests.fakes.scripted_answers import SENTENCE, answer

@@ -9,7 +9,7 @@ import pytest
 
 from api.cli.doctor import _permissions, about_profile, describe_state
 from api.settings import Settings
-from ingest.generations import IndexState
+from ingest.storage.generations.records import IndexState
 from rlm.llm.budgets import FREE, Price
 from rlm.llm.profiles import LOCAL_QWEN, Profiles
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from ingest.catalog.replies import Replies, StoredReply
+from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.db.database import open_database, sqlite_url
 from tests.support.postgres import disposed
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ingest.catalog.replies import StoredReply
+from ingest.storage.answers.replies import StoredReply
 from ingest.storage.errors import CatalogUnavailableError
 from rlm.errors import (
     LanguageModelRefusedError,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.runs import RunState
+from ingest.storage.answers.run_records import RunState
 from rlm.answers import Answer, AnswerStatus, Searched
 from rlm.events import Turn
 from rlm.llm.budgets import Usage

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.runs import Run, Spent
+from ingest.storage.answers.run_records import Run, Spent
 from ingest.storage.errors import LeaseLostError
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ingest.runs import Entry
+from ingest.storage.answers.run_records import Entry
 from ingest.storage.errors import LeaseLostError
 from rlm.runs.attempt import LogWriter
 from tests.fakes.memory_log import MemoryLog

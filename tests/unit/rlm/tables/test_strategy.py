@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.conversations import ITS_SECTIONS, WHOLE_DOCUMENT
+from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
 from retrieval.embedding import HashingEmbedder

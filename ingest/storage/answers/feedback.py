@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, delete, func, insert, select, update
 
-from ingest.catalog.conversations import require_answer
-from ingest.conversations import KeptAnswer
-from ingest.feedback import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
-from ingest.redaction import WITHHELD
 from ingest.storage.accounts.access import Readers
+from ingest.storage.answers.conversations import require_answer
+from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.redaction import WITHHELD
 from ingest.storage.db.database import lock_tenant, read, write
 from ingest.storage.db.schema import answers, feedback
 from ingest.storage.documents.works import closed_versions

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from ingest.catalog.run_log import end_run, read_run, resume_run, run_of, run_query
-from ingest.runs import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
 from ingest.storage.accounts.access import Readers, open_to, owned_by
+from ingest.storage.answers.run_log import end_run, read_run, resume_run, run_of, run_query
+from ingest.storage.answers.run_records import ENDED_STATES, Resumption, Run, RunEvent, RunRequest, RunState, Wanted
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write

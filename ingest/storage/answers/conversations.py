@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
-from ingest.conversations import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
-from ingest.redaction import redacted_answer
 from ingest.storage.accounts.access import Readers, owned_by, withheld_documents
+from ingest.storage.answers.records import CellRanges, Conversation, Exchange, KeptAnswer, RowRanges
+from ingest.storage.answers.redaction import redacted_answer
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_derived, lock_tenant, read, write

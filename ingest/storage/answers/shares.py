@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, delete, func, insert, select
 
-from ingest.catalog.conversations import read_conversation
-from ingest.catalog.run_log import read_run
-from ingest.conversations import KeptAnswer
-from ingest.feedback import Share
-from ingest.redaction import answer_for_reader, without_route
 from ingest.storage.accounts.access import Readers, owned_by
+from ingest.storage.answers.conversations import read_conversation
+from ingest.storage.answers.feedback_records import Share
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.redaction import answer_for_reader, without_route
+from ingest.storage.answers.run_log import read_run
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import lock_tenant, read, write

@@ -13,8 +13,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, func, insert, literal, select, update
 
-from ingest.catalog import generation_rows
-from ingest.generations import BuildProgress, Generation, GenerationState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import insert_new, read, upsert, write
@@ -22,6 +20,8 @@ from ingest.storage.db.schema import documents, generations, index_states, jobs,
 from ingest.storage.documents.records import SEARCHABLE_STATES, Version, VersionState
 from ingest.storage.documents.rows import version_of
 from ingest.storage.errors import GenerationStateError
+from ingest.storage.generations import rows as generation_rows
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Failure, JobKind, Priority
 

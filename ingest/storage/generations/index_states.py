@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, delete, func, select
 
-from ingest.generations import CopiesState, IndexState, SearchableVersion
 from ingest.storage.db.database import portions, read, upsert, write
 from ingest.storage.db.schema import documents, index_copies, index_states, jobs, versions
 from ingest.storage.documents.records import VersionState
+from ingest.storage.generations.records import CopiesState, IndexState, SearchableVersion
 from ingest.storage.queue.records import JobKind
 
 _UNFINISHED = ("queued", "running")

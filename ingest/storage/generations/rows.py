@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from ingest.generations import Generation, GenerationState
 from ingest.storage.db.schema import generations, index_states
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
+from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
 # The generation of a job that writes to none, or of a catalog that has none.

@@ -24,12 +24,12 @@ from sqlalchemy import (
     update,
 )
 
-from ingest.catalog.conversations import keep_answer
-from ingest.conversations import KeptAnswer
-from ingest.runs import Entry, Resumption, Run, RunState, Spent
 from ingest.storage.accounts.access import Readers, open_to, owned_by
 from ingest.storage.accounts.keys import current_principal
 from ingest.storage.accounts.records import SLACK_KEY
+from ingest.storage.answers.conversations import keep_answer
+from ingest.storage.answers.records import KeptAnswer
+from ingest.storage.answers.run_records import Entry, Resumption, Run, RunState, Spent
 from ingest.storage.db.database import json_text, lock_derived, now, portions, read, write
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.storage.documents.attributes import meets

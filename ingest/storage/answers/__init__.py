@@ -1,0 +1,1 @@
+"""Answers: conversations, runs and their logs, feedback, shares, replies of models, and usage."""

@@ -1,0 +1,1 @@
+"""Generations of the vector index, and what each should hold."""
