@@ -16,8 +16,8 @@ from api.installation_access import open_installation
 from api.settings import Settings
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.redaction import Redaction
 from ingest.installation import tie
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog

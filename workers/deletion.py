@@ -2,8 +2,8 @@
 
 import structlog
 
-from ingest.catalog.redaction import Redaction
 from ingest.storage.accounts.access import Readers
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Deletion, Version, VersionState

@@ -8,13 +8,13 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.redaction import Redaction
 from ingest.catalog.retention import Expiry
 from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.installation import Installation, tie
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.answers.replies import Replies
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.runs import Runs

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.redaction import Redaction
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.tables.store import RecordTables

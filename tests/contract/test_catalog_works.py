@@ -7,13 +7,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.redaction import Redacted, Redaction
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.answers.records import KeptAnswer
-from ingest.storage.answers.redaction import WITHHELD
+from ingest.storage.answers.redaction import WITHHELD, Redacted, Redaction
 from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Entry, RunRequest, RunState, Spent

@@ -28,11 +28,11 @@ from sqlalchemy import Connection, update
 from ingest.catalog import jobs as jobs_module
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.redaction import Redaction
 from ingest.chunking import chunk_text
 from ingest.intake import Intake, UploadRequest
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url

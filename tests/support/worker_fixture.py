@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.redaction import Redaction
 from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
