@@ -12,14 +12,14 @@ from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.identities import Identities
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_files import SlackFiles
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
 from ingest.storage.db.database import open_database, ping
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.store import Slack
 from ingest.storage.tables.store import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher

@@ -21,9 +21,6 @@ from api.settings import Settings
 from api.settings_record import record_settings
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.jobs import Jobs
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantData
 from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
@@ -39,7 +36,10 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.slack.store import Slack
+from ingest.storage.slack.usage import UsageByChannel
 from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders, only

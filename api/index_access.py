@@ -15,7 +15,6 @@ from api.embedded import owned, owner
 from api.installation_access import open_installation
 from api.settings import Settings
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.jobs import Jobs
 from ingest.installation import tie
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
@@ -26,6 +25,7 @@ from ingest.storage.errors import DataFolderBusyError, GenerationStateError
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.texts.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

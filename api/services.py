@@ -10,10 +10,6 @@ import structlog
 from api.quotas import Meter
 from api.settings import Settings
 from ingest.catalog.identities import Identities
-from ingest.catalog.jobs import Jobs
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_files import SlackFiles
-from ingest.catalog.slack_usage import UsageByChannel
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
@@ -35,6 +31,10 @@ from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.feed.feed import Feed
 from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.store import Slack
+from ingest.storage.slack.usage import UsageByChannel
 from ingest.storage.tables.types import RecordTable, Row
 from ingest.storage.texts.texts import Texts
 from ingest.storage.uploads.files import Files

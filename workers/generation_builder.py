@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.records import VersionState
 from ingest.storage.generations.records import GenerationState
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.generations import Generations
 from workers.job_runner import JobRunner

@@ -14,11 +14,11 @@ from functools import partial
 
 import structlog
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import CopiesState, Generation, IndexState, SearchableVersion
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
 from retrieval.copies import Copies
 from retrieval.errors import IndexLostError, IndexUnavailableError
 from retrieval.generations import IndexStore, Presence

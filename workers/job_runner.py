@@ -10,9 +10,9 @@ from typing import NoReturn
 import structlog
 from opentelemetry.trace import Span, SpanKind
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.storage.instrumentation import reach, span
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.retention import Expiry
-from ingest.catalog.slack_usage import UsageByChannel
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.installation import Installation, tie
 from ingest.storage.answers.conversations import Conversations
@@ -31,9 +29,11 @@ from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.feed.feed import Feed
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
+from ingest.storage.slack.usage import UsageByChannel
 from ingest.storage.texts.texts import Texts
 from ingest.storage.uploads.files import FileRemoval, Files
 from ingest.storage.uploads.partial import Uploads

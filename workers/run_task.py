@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Entry, Run, Spent
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job
 from ingest.storage.quotas.records import nanodollars
 from rlm.answers import kept_answer

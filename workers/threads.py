@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from ingest.catalog.jobs import Jobs
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind, Lane
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask

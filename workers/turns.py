@@ -9,8 +9,8 @@ is lost, and no attempt is counted.
 import time
 from collections.abc import Callable
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, Lane
 from workers.worker_deps import Stopping
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.generations import Generations

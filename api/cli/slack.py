@@ -14,8 +14,8 @@ from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
 from api.settings import Settings
-from ingest.slack import Workspace
 from ingest.storage.errors import NameInvalidError
+from ingest.storage.slack.records import Workspace
 
 if TYPE_CHECKING:
     from api.slack.seal import Seal

@@ -30,9 +30,9 @@ from api.slack.seal import Seal
 from api.slack.waiting import DECISIONS, Decisions
 from api.slack.web import SlackWeb
 from api.threads import Threads
-from ingest.slack import SlackQuestion, Workspace
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.errors import AnswerNotFoundError
+from ingest.storage.slack.records import SlackQuestion, Workspace
 
 log = structlog.get_logger(__name__)
 

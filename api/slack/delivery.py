@@ -28,12 +28,12 @@ from api.slack.reply import Reply
 from api.slack.waiting import ask_what_to_do
 from api.slack.web import OpenWeb
 from api.threads import Threads
-from ingest.slack import QuestionState, SlackQuestion, Surface
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import CatalogUnavailableError, ConversationNotFoundError, LeadlineError, LeaseLostError
 from ingest.storage.instrumentation import reach
+from ingest.storage.slack.records import QuestionState, SlackQuestion, Surface
 from rlm.errors import BudgetExhaustedError
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from api.slack.errors import SlackRefusedError
 from api.slack.people import People
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
-from ingest.slack import ChannelSettings, Workspace
+from ingest.storage.slack.records import ChannelSettings, Workspace
 
 CHOOSE, SETTINGS = "leadline_choose_channel", "leadline_channel_settings"
 _STRATEGIES = {

@@ -22,8 +22,8 @@ from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
 from api.slack.seal import Seal
 from api.slack.web import SlackWeb
 from api.threads import Threads
-from ingest.catalog.slack import Slack
-from ingest.slack import Workspace
+from ingest.storage.slack.records import Workspace
+from ingest.storage.slack.store import Slack
 
 log = structlog.get_logger(__name__)
 

@@ -18,9 +18,9 @@ from api.slack.messages import SECTION_CHARS, Blocks, Message, context, pieces, 
 from api.slack.reply import Reply
 from api.slack.steps import Card, Steps, plan_block
 from api.slack.web import SlackWeb
-from ingest.slack import Surface
 from ingest.storage.answers.run_records import RunEvent
 from ingest.storage.instrumentation import reach
+from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ import structlog
 
 from api.slack.errors import SlackRefusedError
 from api.slack.web import SlackWeb
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_files import SlackFiles
-from ingest.slack import Surface, Workspace
 from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.records import Surface, Workspace
+from ingest.storage.slack.store import Slack
 
 log = structlog.get_logger(__name__)
 

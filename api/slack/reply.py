@@ -13,9 +13,9 @@ import structlog
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.messages import Message, moved_message, plainer
 from api.slack.web import SlackWeb
-from ingest.catalog.slack import Slack
-from ingest.slack import SlackQuestion, Workspace
 from ingest.storage.instrumentation import reach
+from ingest.storage.slack.records import SlackQuestion, Workspace
+from ingest.storage.slack.store import Slack
 
 log = structlog.get_logger(__name__)
 

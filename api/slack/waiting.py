@@ -11,11 +11,11 @@ from api.services import Services
 from api.slack.live import Live
 from api.slack.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
 from api.slack.reply import Reply
-from ingest.slack import SlackQuestion
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import LeadlineError, RunNotFoundError, RunStateError
 from ingest.storage.instrumentation import reach
 from ingest.storage.quotas.records import NANODOLLARS
+from ingest.storage.slack.records import SlackQuestion
 from rlm.estimates import at_most
 from rlm.llm.budgets import Limits
 from rlm.runs.bodies import limits_of

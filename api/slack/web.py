@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailableError
-from ingest.slack import Workspace
+from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
 # A call waits this long for its turn; the question waits longer pauses out.

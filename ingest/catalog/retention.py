@@ -6,8 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_files import SlackFiles
 from ingest.retention import Retention
 from ingest.storage.answers.run_log import resume_run, run_of, run_query
 from ingest.storage.answers.run_records import to_finish
@@ -30,6 +28,8 @@ from ingest.storage.db.schema import (
 )
 from ingest.storage.documents.records import ROUTE
 from ingest.storage.queue.records import JobKind
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.store import Slack
 
 _DAY_SECONDS = 24 * 3600.0
 _AT_ONCE = 100

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs
 from tests.support.catalogs import require_true_listing
 from tests.support.postgres import disposed
 

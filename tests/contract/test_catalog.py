@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.filters import conditions
 from ingest.storage.documents.records import Document, DocumentChange, VersionState
 from ingest.storage.errors import DocumentNotFoundError, MetadataError, NotUploaderError, PreconditionFailedError
+from ingest.storage.jobs.jobs import Jobs
 from tests.support.catalogs import arrival, arrive, searchable
 from tests.support.metadata_model import matches
 

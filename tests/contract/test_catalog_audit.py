@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.audit.records import Action, Actor, ActorKind, Anchor, AuditEntry, acting, entry_hash, identify
 from ingest.storage.audit.store import Audit, AuditFilter, record
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import audit, audit_chain
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once
 from tests.support.postgres import disposed

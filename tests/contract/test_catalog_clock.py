@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import now, open_database
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import turns
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
 from ingest.retention import Retention
 from ingest.storage.answers.conversations import Conversations
@@ -17,6 +16,7 @@ from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive, at_once
 from tests.support.postgres import disposed

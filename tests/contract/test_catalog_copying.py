@@ -8,7 +8,6 @@ from sqlalchemy import Engine, select
 
 from ingest.catalog.copying import copy_catalog
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.jobs import Jobs
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
@@ -16,6 +15,7 @@ from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from ingest.storage.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable

@@ -5,11 +5,11 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Deletion, VersionState
 from ingest.storage.documents.rows import Deleted
 from ingest.storage.errors import DocumentNotFoundError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrival, arrive, at_once, embedded, searchable, wake
 

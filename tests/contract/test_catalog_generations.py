@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.documents.catalog import Catalog
@@ -11,6 +10,7 @@ from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import GenerationChangedError, GenerationStateError, LeaseLostError
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 

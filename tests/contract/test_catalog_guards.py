@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document, EmbedReport, VersionState
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, LeaseLostError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import arrival, finish_ingest, lapse, wake
 

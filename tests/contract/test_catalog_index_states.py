@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import CopiesState, GenerationState, IndexState
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import arrive, embedded, finish_ingest, searchable
 

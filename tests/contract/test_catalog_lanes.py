@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import FIRST_TRIES, QUICK_BYTES, Job, JobKind, Lane, Priority
 from tests.support.catalogs import accept, finish_ingest, lapse
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Role
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.listing import START, DocumentFilter
 from ingest.storage.documents.records import DocumentChange, ListOrder, VersionState
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import arrival, arrive, embedded, searchable
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database, write
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import versions
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import DocumentNotFoundError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed

@@ -5,10 +5,10 @@ import time
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import Document, VersionState
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, embedded, finish_ingest, searchable
 

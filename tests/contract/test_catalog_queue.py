@@ -6,10 +6,10 @@ import time
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.db.database import write
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import IngestReport, VersionState
+from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.queue.records import Failure, Job, JobKind, Priority
 from tests.support.catalogs import accept, arrive, embedded, finish_ingest, lapse, searchable, wake
 

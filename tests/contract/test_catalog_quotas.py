@@ -13,7 +13,6 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Entry, Run, RunRequest, RunState, Spent, Wanted
@@ -23,6 +22,7 @@ from ingest.storage.db.schema import api_keys, documents, stored_content, versio
 from ingest.storage.documents.catalog import Accepted, Catalog
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import CatalogUnavailableError, DocumentNotFoundError, DocumentStateError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import (
     NANODOLLARS,

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Accepted, Catalog
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, arrive, at_once, finish_ingest
 from tests.support.postgres import disposed

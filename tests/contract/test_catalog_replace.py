@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.catalog import Accepted, Catalog
 from ingest.storage.documents.records import Document, EmbedReport, VersionState
 from ingest.storage.errors import (
@@ -14,6 +13,7 @@ from ingest.storage.errors import (
     LeaseLostError,
     PreconditionFailedError,
 )
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, finish_ingest, searchable
 

@@ -5,7 +5,6 @@ import time
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
 from ingest.retention import Retention
 from ingest.storage.answers.conversations import Conversations
@@ -21,6 +20,7 @@ from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Work
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, arrive
 

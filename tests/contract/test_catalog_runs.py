@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.catalog.identities import Identities
-from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.run_log import RunLog
@@ -27,6 +26,7 @@ from ingest.storage.errors import (
     RunStateError,
     VersionInUseError,
 )
+from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 

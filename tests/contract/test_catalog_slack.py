@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import Engine, update
 
-from ingest.catalog.slack import Slack
-from ingest.slack import Asked, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import write
 from ingest.storage.db.schema import jobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.slack.records import Asked, QuestionState, SlackQuestion, Surface, Workspace
+from ingest.storage.slack.store import Slack
 
 TEAM, NOON = "T0HARBOUR", 1_796_558_400.0  # 2026-12-06 12:00 of UTC
 

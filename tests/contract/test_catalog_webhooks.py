@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.retention import Expiry
 from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
@@ -28,6 +27,7 @@ from ingest.storage.db.schema import webhooks as webhook_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import EmbedReport, IngestReport
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish
 from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook

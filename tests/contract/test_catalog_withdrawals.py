@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.documents.catalog import Accepted, Catalog
 from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, LeaseLostError
+from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 

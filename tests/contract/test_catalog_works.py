@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
@@ -20,6 +19,7 @@ from ingest.storage.answers.runs import Runs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import ROUTE, Work
 from ingest.storage.errors import LeaseLostError, SourceGoneError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, JobKind
 from tests.support.catalogs import arrive
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from ingest.slack import ChannelSettings
+from ingest.storage.slack.records import ChannelSettings
 from retrieval.model_text import neutral
 from tests.security.injections import PAYLOADS, Injection, injections
 from tests.support.cluster import wait_until

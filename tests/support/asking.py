@@ -19,9 +19,6 @@ from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.identities import Identities
-from ingest.catalog.jobs import Jobs
-from ingest.catalog.slack import Slack
-from ingest.catalog.slack_files import SlackFiles
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.runs import Runs
@@ -33,7 +30,10 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.store import Slack
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.types import Column, ColumnType, RecordTable, Row
 from ingest.storage.texts.texts import TextMap

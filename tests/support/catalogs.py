@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Engine, select, update
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database, read, sqlite_url
 from ingest.storage.db.schema import document_listing
 from ingest.storage.db.schema import jobs as jobs_table
@@ -18,6 +17,7 @@ from ingest.storage.documents.catalog import Accepted, Arrival, Catalog
 from ingest.storage.documents.listing import listing_query, listing_row
 from ingest.storage.documents.records import Document, EmbedReport, IngestReport
 from ingest.storage.errors import LeaseLostError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, JobKind, Priority
 from ingest.storage.uploads.records import StoredFile
 

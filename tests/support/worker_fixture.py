@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.catalog.jobs import Jobs
 from ingest.intake import Intake, Replaces, UploadRequest
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.types import ParsedDocument
@@ -14,6 +13,7 @@ from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Accepted, Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.documents.records import Document, VersionState
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts

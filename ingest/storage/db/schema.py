@@ -927,7 +927,7 @@ slack_workspaces = Table(
     Column("installed_at", Float, nullable=False),
 )
 
-# How the bot behaves in a channel: `ingest.slack.ChannelSettings`.
+# How the bot behaves in a channel: `ingest.storage.slack.records.ChannelSettings`.
 slack_channels = Table(
     "slack_channels",
     metadata,

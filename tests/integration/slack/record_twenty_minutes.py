@@ -20,8 +20,8 @@ import httpx
 from api.language_model import RemoteLanguageModel
 from api.services import Services
 from api.slack.waiting import GO_ON
-from ingest.slack import ChannelSettings
 from ingest.storage.answers.run_records import Run
+from ingest.storage.slack.records import ChannelSettings
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile

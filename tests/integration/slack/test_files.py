@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from api.slack.manifest import SHORTCUT
-from ingest.slack import ChannelSettings
 from ingest.storage.accounts.records import Role
+from ingest.storage.slack.records import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.integration.slack.test_conversations import written
 from tests.support.harbour import KEEPER, LAMP

@@ -16,11 +16,11 @@ from api.slack.reply import Reply
 from api.slack.steps import DETAILS_CHARS, MOST_STEPS, TITLE_CHARS, Steps
 from api.slack.waiting import ask_what_to_do
 from api.slack.web import SlackWeb
-from ingest.catalog.slack import Slack
-from ingest.slack import Asked, Surface, Workspace
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.answers.run_records import Run, RunEvent, Spent
 from ingest.storage.db.database import open_database
+from ingest.storage.slack.records import Asked, Surface, Workspace
+from ingest.storage.slack.store import Slack
 from tests.support.catalogs import migrated_sqlite
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
 from tests.support.slack_posts import BOT

@@ -12,10 +12,10 @@ from api.slack.messages import GO_AHEAD
 from api.slack.waiting import FINISH, GO_ON, STOP
 from ingest.catalog.retention import Expiry
 from ingest.retention import Retention
-from ingest.slack import ChannelSettings, QuestionState
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.slack.records import ChannelSettings, QuestionState
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.slack.messages import GO_AHEAD
-from ingest.slack import ChannelSettings
+from ingest.storage.slack.records import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import KEEPER

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.catalog.jobs import Jobs
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.documents.records import VersionState
+from ingest.storage.jobs.jobs import Jobs
 from tests.support.books import book
 from tests.support.catalogs import wake
 from tests.support.cluster import wait_until

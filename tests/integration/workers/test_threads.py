@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import CatalogUnavailableError
+from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import ALL_LANES, Failure, Job, JobKind, Lane
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.jobs import Jobs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document, DocumentChange
+from ingest.storage.jobs.jobs import Jobs
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from tests.support.catalogs import arrive, migrated_sqlite, searchable

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
-from ingest.catalog.jobs import Jobs, pause_seconds
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Run, RunRequest, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.jobs.jobs import Jobs, pause_seconds
 from ingest.storage.queue.records import Job, JobKind
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.slack import Asked, ChannelSettings, Posted, QuestionState, SlackQuestion, Surface, Workspace
 from ingest.slack_files import OPEN_SHARES
 from ingest.storage.accounts.grants import with_collections
 from ingest.storage.accounts.records import SLACK_KEY, Principal, Scope
@@ -38,6 +37,15 @@ from ingest.storage.db.schema import (
 )
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import JobKind
+from ingest.storage.slack.records import (
+    Asked,
+    ChannelSettings,
+    Posted,
+    QuestionState,
+    SlackQuestion,
+    Surface,
+    Workspace,
+)
 
 # A question waits for the files of its own message for so long.
 _FILES_SECONDS = 600.0

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
-from ingest.catalog.job_failures import fail_target, requeue_lapsed
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record
 from ingest.storage.db.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
@@ -20,6 +19,7 @@ from ingest.storage.documents.versions import make_ready, make_searchable
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.feed.feed import Announce, to_nobody
 from ingest.storage.generations import rows as generation_rows
+from ingest.storage.jobs.failures import fail_target, requeue_lapsed
 from ingest.storage.queue.queue import (
     any_waiting,
     claim_jobs,

@@ -1,0 +1,1 @@
+"""Jobs: claimed, committed under their fence, and failed."""

@@ -1,0 +1,1 @@
+"""The Slack bot's workspaces, files and usage. Knows no Slack SDK."""
