@@ -162,7 +162,7 @@ def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
         "ingest.storage.quotas.rows",
         "ingest.storage.quotas.store",
         "ingest.storage.answers.run_log",
-        "ingest.catalog.slack_rows",
+        "ingest.storage.slack.usage",
     ):
         monkeypatch.setattr(f"{module}.day_of", lambda _: today)
 

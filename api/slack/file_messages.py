@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from api.rendering import inert_mrkdwn
 from api.slack.messages import SECTION_CHARS, Blocks, Message
-from ingest.slack_files import Audience, FileState, SharedFile
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
+from ingest.storage.slack.records import Audience, FileState, SharedFile
 
 # Files beyond these are counted in one line; every file is taken.
 _FILES_SHOWN = 20

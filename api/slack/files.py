@@ -28,7 +28,6 @@ from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from api.threads import Threads
 from ingest.intake import TEMPORARY, UploadRequest
-from ingest.slack_files import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState
 from ingest.storage.accounts.records import SLACK_KEY, Principal
 from ingest.storage.documents.records import IN_PROGRESS, VersionState
 from ingest.storage.errors import (
@@ -41,7 +40,7 @@ from ingest.storage.errors import (
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import StorageQuotaExceededError
-from ingest.storage.slack.records import Workspace
+from ingest.storage.slack.records import NOTHING_SAID, Audience, FileShare, FileState, SharedFile, ShareState, Workspace
 
 log = structlog.get_logger(__name__)
 

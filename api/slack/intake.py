@@ -10,10 +10,9 @@ from typing import Any
 import structlog
 
 from api.services import Services
-from ingest.slack_files import Shared, SharedFile
 from ingest.storage.errors import LeadlineError, RunNotFoundError
 from ingest.storage.instrumentation import reach
-from ingest.storage.slack.records import Asked, SlackQuestion, Surface, Workspace
+from ingest.storage.slack.records import Asked, Shared, SharedFile, SlackQuestion, Surface, Workspace
 from ingest.storage.slack.store import Slack
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ import structlog
 
 from api.services import Services
 from api.threads import Threads
-from ingest.catalog.slack_rows import LEASE_SECONDS
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
+from ingest.storage.slack.usage import LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 

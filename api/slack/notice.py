@@ -9,10 +9,9 @@ from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableErro
 from api.slack.messages import Message
 from api.slack.web import SlackWeb
 from api.threads import Threads
-from ingest.slack_files import FileShare
 from ingest.storage.instrumentation import reach
 from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.records import Workspace
+from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
 # How far Slack's clock may be behind ours.

@@ -5,13 +5,22 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.slack_files import Audience, FileShare, FileState, Shared, SharedFile, ShareState
 from ingest.storage.db.database import read
 from ingest.storage.db.schema import slack_files
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.records import Asked, Surface, Workspace
+from ingest.storage.slack.records import (
+    Asked,
+    Audience,
+    FileShare,
+    FileState,
+    Shared,
+    SharedFile,
+    ShareState,
+    Surface,
+    Workspace,
+)
 from ingest.storage.slack.store import Slack
 from ingest.storage.slack.usage import UsageByChannel
 from tests.support.catalogs import arrival

@@ -14,8 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
-from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.slack_files import (
+from ingest.storage.db.database import insert_new, read, write
+from ingest.storage.db.schema import documents, slack_files, slack_seen, slack_shares, slack_threads
+from ingest.storage.errors import LeaseLostError
+from ingest.storage.queue.records import Failure
+from ingest.storage.slack.records import (
     OPEN_SHARES,
     Audience,
     FileShare,
@@ -24,10 +27,7 @@ from ingest.slack_files import (
     SharedFile,
     ShareState,
 )
-from ingest.storage.db.database import insert_new, read, write
-from ingest.storage.db.schema import documents, slack_files, slack_seen, slack_shares, slack_threads
-from ingest.storage.errors import LeaseLostError
-from ingest.storage.queue.records import Failure
+from ingest.storage.slack.usage import LEASE_SECONDS, count, note
 
 
 class SlackFiles:

@@ -14,8 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
-from ingest.catalog.slack_rows import LEASE_SECONDS, count, note
-from ingest.slack_files import OPEN_SHARES
 from ingest.storage.accounts.grants import with_collections
 from ingest.storage.accounts.records import SLACK_KEY, Principal, Scope
 from ingest.storage.answers.run_records import RunState
@@ -38,6 +36,7 @@ from ingest.storage.db.schema import (
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.slack.records import (
+    OPEN_SHARES,
     Asked,
     ChannelSettings,
     Posted,
@@ -46,6 +45,7 @@ from ingest.storage.slack.records import (
     Surface,
     Workspace,
 )
+from ingest.storage.slack.usage import LEASE_SECONDS, count, note
 
 # A question waits for the files of its own message for so long.
 _FILES_SECONDS = 600.0

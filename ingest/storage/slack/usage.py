@@ -1,14 +1,16 @@
 """Questions, answers, files, tokens and cost by Slack channel and day, as they were counted when they came about."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, literal, select, union
+from sqlalchemy import Connection, Engine, Row, func, literal, select, union
 
 from ingest.storage.accounts.records import SLACK_KEY
-from ingest.storage.db.database import read
-from ingest.storage.db.schema import slack_days, usage_days
+from ingest.storage.db.database import insert_new, read, upsert
+from ingest.storage.db.schema import slack_days, slack_seen, usage_days
 from ingest.storage.quotas.records import NANODOLLARS
+from ingest.storage.quotas.rows import day_of, sums
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,26 @@ def _day(row: Row[Any]) -> ChannelDay:
     members = dict(row._mapping)
     dollars = int(members.pop("nanodollars")) / NANODOLLARS
     return ChannelDay(**members, dollars=dollars)
+
+
+LEASE_SECONDS = 30.0
+
+
+def note(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
+    """Note keys of an event; false if one of them was noted before.
+
+    They are noted in their order, so that two processes that note the same ones wait in turn.
+    """
+    new = True
+    for key in sorted(keys):
+        seen = {"team_id": team_id, "key": key[:120], "tenant_id": tenant_id, "seen_at": now}
+        new &= insert_new(connection, slack_seen, **seen)
+    return new
+
+
+def count(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
+    """Add to what was asked, answered and shared in a channel on the day of an instant."""
+    zeros = {"questions": 0, "answers": 0, "files": 0}
+    of_day = {"tenant_id": tenant_id, "day": day_of(now), "channel": channel}
+    row = upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})
+    connection.execute(row.on_conflict_do_update(index_elements=list(of_day), set_=sums(slack_days.c, **amounts)))

@@ -6,10 +6,10 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from api.slack.file_messages import Seen, files_message
-from ingest.slack_files import Audience, FileState, SharedFile
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.queue.records import Failure
+from ingest.storage.slack.records import Audience, FileState, SharedFile
 from ingest.storage.texts.layout import Omission, OmissionKind
 
 VERSION = Version("v", "d", "ann", "a.pdf", "application/pdf", "", 1, "", VersionState.READY, pages=12)
