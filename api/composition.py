@@ -11,11 +11,11 @@ from api.metering import open_meter
 from api.page_images import PageImages
 from api.services import Services
 from api.settings import Settings
-from ingest.catalog.identities import Identities
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
+from ingest.storage.build import Identities
 from ingest.storage.db.database import open_database, ping
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.slack.files import SlackFiles

@@ -19,10 +19,6 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.catalog.identities import Identities
-from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.tenant_data import TenantData
-from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.keys import ApiKeys
@@ -31,12 +27,16 @@ from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import translating_out_of_room
+from ingest.storage.build import Identities
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.installation import Installation, refuse_foreign
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.tenant_data import TenantData
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.slack.store import Slack
 from ingest.storage.slack.usage import UsageByChannel

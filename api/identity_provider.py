@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from api.oidc_settings import OidcSettings
 from api.services import Tokens
-from ingest.catalog.identities import Identities
+from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError
 
 

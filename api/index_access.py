@@ -14,8 +14,6 @@ from functools import partial
 from api.embedded import owned, owner
 from api.installation_access import open_installation
 from api.settings import Settings
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import tie
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url
@@ -26,6 +24,8 @@ from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.installation import tie
+from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.texts.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

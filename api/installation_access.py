@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 from api.embedded import owned
 from api.settings import Settings
-from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.leftovers import Leftovers
-from ingest.installation import Installation, mark, mark_of, tie
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.opening import open_blobs
@@ -20,6 +16,10 @@ from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.operations.copying import CatalogCopies
+from ingest.storage.operations.installation import Installation, mark, mark_of, tie
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.leftovers import Leftovers
 from retrieval import build
 from retrieval.generations import IndexStore
 from workers.settings import ClusterSettings

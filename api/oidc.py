@@ -20,8 +20,8 @@ from jwt import PyJWKClient
 
 from api.oidc_settings import OidcSettings
 from api.problems import IdentityProviderUnavailableError
-from ingest.catalog.identities import Identities
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
+from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError, TenantNotFoundError
 from retrieval.bounded_replies import ReplyTooLargeError, get_short
 

@@ -9,7 +9,6 @@ import structlog
 
 from api.quotas import Meter
 from api.settings import Settings
-from ingest.catalog.identities import Identities
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
@@ -23,6 +22,7 @@ from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.store import BlobStore
+from ingest.storage.build import Identities
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections

@@ -12,9 +12,9 @@ from api.edge_settings import EdgeSettings
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
 from ingest.parsing.settings import ParserSettings
-from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
+from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.quotas.records import parse_quotas
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from ingest.installation import Installation
+from ingest.storage.operations.installation import Installation
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoder_specs import EncoderSettings, is_described, parse_spec

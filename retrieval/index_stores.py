@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.installation import Installation, mismatch, read_mark, write_mark
 from ingest.storage.blobs.store import fsync_path
 from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import Installation, mismatch, read_mark, write_mark
 from retrieval.copies import Copies, NewCopy
 from retrieval.errors import IndexRefusedError
 from retrieval.generations import Presence, Size

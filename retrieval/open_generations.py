@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import structlog
 
-from ingest.installation import mismatch
 from ingest.storage.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.instrumentation import reach
+from ingest.storage.operations.installation import mismatch
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders

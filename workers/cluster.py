@@ -15,10 +15,10 @@ from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.resumable import expire_uploads
-from ingest.retention import Retention
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.instrumentation import reach
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind, Lane
 from ingest.storage.quotas.records import Quota
 from ingest.storage.webhooks.records import WebhookSettings

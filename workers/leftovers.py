@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.leftovers import Leftovers
-from ingest.installation import require_tied
 from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.digests import version_of
 from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import require_tied
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.generations import Generations

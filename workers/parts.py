@@ -4,12 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ingest.catalog.identities import Identities
-from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.retention import Expiry
-from ingest.catalog.tenant_data import TenantRemoval
-from ingest.installation import Installation, tie
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.redaction import Redaction
@@ -21,6 +15,7 @@ from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import BlobStore
+from ingest.storage.build import Identities
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
@@ -30,6 +25,11 @@ from ingest.storage.feed.feed import Feed
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.installation import Installation, tie
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.tenant_data import TenantRemoval
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord

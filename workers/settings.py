@@ -6,9 +6,9 @@ from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
 from ingest.parsing.settings import ParserSettings
-from ingest.retention import RetentionSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
+from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.vector_server_settings import VectorServerSettings

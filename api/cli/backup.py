@@ -18,11 +18,11 @@ from api.cli.fetching import fetch_needed
 from api.cli.index import watching
 from api.index_access import open_index_access
 from api.installation_access import InstallationParts, open_installation
-from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.installation import tie
-from ingest.restore import RestoredParts
-from ingest.restore import restore as put_back
 from ingest.storage.audit.records import Action
+from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
+from ingest.storage.operations.installation import tie
+from ingest.storage.operations.restore import RestoredParts
+from ingest.storage.operations.restore import restore as put_back
 
 _LINE_EVERY_SECONDS = 10.0
 _SHOWN = 20

@@ -72,8 +72,8 @@ def reseal(
     Every process must run this release, and must have been started anew with the new key. Afterwards the other keys can
     be taken out, and files that are not sealed, or not bound to their names, are refused.
     """
-    from ingest.resealing import reseal_all
     from ingest.storage.blobs.sealed import SealedBlobs
+    from ingest.storage.operations.resealing import reseal_all
 
     with _opened() as (opened, blobs):
         if not isinstance(blobs, SealedBlobs):

@@ -13,7 +13,7 @@ from rich.table import Table
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from ingest.chunking import chunk_text
-from ingest.installation import Installation
+from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
 from ingest.storage.texts.layout import NO_LAYOUT, markdown_layout
 from ingest.storage.texts.normalize import normalize

@@ -16,13 +16,13 @@ import numpy as np
 import typer
 
 from ingest.chunking import chunk_text
-from ingest.installation import Installation
 from ingest.parsing.registry import FORMATS, tables_of
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.tables import table_spans
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.documents.records import chunk_id
 from ingest.storage.errors import LeadlineError
+from ingest.storage.operations.installation import Installation
 from retrieval.bm25 import SparseEncoder
 from retrieval.build import embedded_indexes, sparse_encoder
 from retrieval.evaluation.metrics import bootstrap_interval, mean

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.retention import Expiry
-from ingest.retention import Retention
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.records import CellRanges, Exchange, KeptAnswer, RowRanges, ranges_of
 from ingest.storage.answers.run_log import RunLog
@@ -17,6 +15,8 @@ from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import arrive, at_once
 from tests.support.postgres import disposed

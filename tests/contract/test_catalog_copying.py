@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.copying import copy_catalog
-from ingest.catalog.installation import InstallationRecord
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_records import RunRequest
 from ingest.storage.answers.runs import Runs
@@ -16,6 +14,8 @@ from ingest.storage.db.schema import metadata
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.copying import copy_catalog
+from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.queue.records import JobKind
 from ingest.storage.sealing import Sealing
 from tests.support.catalogs import accept, embedded, searchable

@@ -2,7 +2,6 @@
 
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.copying import CatalogCopies
 from ingest.storage.db.schema import content_digests
 from ingest.storage.db.schema import jobs as job_table
 from ingest.storage.digests import BLOCK_BYTES, Digest
@@ -10,6 +9,7 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.documents.records import IngestReport
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.copying import CatalogCopies
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, searchable
 

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.leftovers import Leftovers
 from ingest.storage.db.schema import staged_entries
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
@@ -15,6 +14,7 @@ from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document, DocumentChange, EmbedReport, Entry, IngestReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import Quotas

@@ -5,8 +5,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.leftovers import Leftovers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Principal, Role, Scope
 from ingest.storage.documents.catalog import Catalog
@@ -18,6 +16,8 @@ from ingest.storage.errors import (
     PreconditionFailedError,
     StoredFileNotFoundError,
 )
+from ingest.storage.operations.copying import CatalogCopies
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, arrival, stored
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.identities import Identities
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.records import OPEN, TENANT_SCOPES, CollectionAccess, Principal, Role, Scope
+from ingest.storage.build import Identities
 from ingest.storage.db.schema import api_keys
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import (

@@ -5,8 +5,6 @@ import time
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog.retention import Expiry
-from ingest.retention import Retention
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.records import KeptAnswer
 from ingest.storage.answers.replies import Replies, StoredReply
@@ -21,6 +19,8 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Work
 from ingest.storage.errors import BatchNotFoundError, RunNotFoundError
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind
 from tests.support.catalogs import accept, arrive
 

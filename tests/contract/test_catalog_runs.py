@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from ingest.catalog.identities import Identities
-from ingest.catalog.leftovers import Leftovers
 from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Entry, Run, RunRequest, RunState, Spent
 from ingest.storage.answers.runs import Runs
+from ingest.storage.build import Identities
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
@@ -27,6 +26,7 @@ from ingest.storage.errors import (
     VersionInUseError,
 )
 from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 

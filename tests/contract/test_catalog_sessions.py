@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog.identities import Identities
 from ingest.storage.accounts.keys import ApiKey
 from ingest.storage.accounts.records import Principal, Role, Scope
 from ingest.storage.accounts.sessions import IDLE_SECONDS, LIFETIME_SECONDS, TICKET_SECONDS, Sessions
 from ingest.storage.audit.store import Audit, AuditFilter
+from ingest.storage.build import Identities
 from ingest.storage.db.schema import sessions as rows
 
 DAY = 86_400.0

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.catalog.tenant_rows import of_tenant
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.conversations import Conversations
@@ -28,6 +27,7 @@ from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.records import Work
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.tenant_data import TenantData, TenantRemoval
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake

@@ -7,10 +7,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.retention import Expiry
-from ingest.catalog.tenant_data import TenantRemoval
 from ingest.catalog.tenant_rows import exported_rows
-from ingest.retention import Retention
 from ingest.storage.answers.conversations import keep_answer
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.feedback_records import Rating, Verdict
@@ -28,6 +25,9 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import EmbedReport, IngestReport
 from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
+from ingest.storage.operations.tenant_data import TenantRemoval
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish
 from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient
 
-from ingest.installation import MARK, Installation
 from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import MARK, Installation
 from retrieval import build
 from retrieval.generations import IndexStore, Presence, Size
 from retrieval.index_stores import ServerStore

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete
 
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import MARK, read_mark, refuse_foreign, require_tied, tie
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import installation
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import MARK, read_mark, refuse_foreign, require_tied, tie
+from ingest.storage.operations.installation_record import InstallationRecord
 from tests.support.catalogs import accept, at_once
 
 

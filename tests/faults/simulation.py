@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, update
 
-from ingest.catalog.leftovers import Leftovers
 from ingest.chunking import chunk_text
 from ingest.intake import Intake, UploadRequest
 from ingest.parsing.text import parse_markdown
@@ -44,6 +43,7 @@ from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.instrumentation import arm, reach
 from ingest.storage.jobs import jobs as jobs_module
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ingest.installation import MARK
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
+from ingest.storage.operations.installation import MARK
 from ingest.storage.queue.records import Job, JobKind
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration

@@ -13,18 +13,25 @@ import pytest
 from api.embedded import open_catalog
 from api.index_access import open_index_access
 from api.settings import Settings
-from ingest import backup as backups
-from ingest.backup import MANIFEST, Manifest, make_backup, read_manifest, verify_backup, verify_contents
-from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import read_mark, tie
-from ingest.restore import Restored, RestoredParts, restore
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import BackupError, RestoreUnfinishedError
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.operations import backup as backups
+from ingest.storage.operations.backup import (
+    MANIFEST,
+    Manifest,
+    make_backup,
+    read_manifest,
+    verify_backup,
+    verify_contents,
+)
+from ingest.storage.operations.copying import CatalogCopies
+from ingest.storage.operations.installation import read_mark, tie
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.restore import Restored, RestoredParts, restore
 from ingest.storage.texts.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only

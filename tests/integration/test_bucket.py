@@ -18,10 +18,6 @@ from api.embedded import open_embedded
 from api.index_access import open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.catalog.copying import CatalogCopies
-from ingest.catalog.installation import InstallationRecord
-from ingest.restore import RestoredParts, restore
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.opening import open_blobs
@@ -37,6 +33,10 @@ from ingest.storage.errors import (
     InstallationMismatchError,
 )
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
+from ingest.storage.operations.copying import CatalogCopies
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.restore import RestoredParts, restore
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only

@@ -16,13 +16,13 @@ from sqlalchemy import select
 from api.idempotency import MAX_KEY_CHARS, REPEATABLE
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from ingest.catalog.retention import Expiry
-from ingest.retention import Retention
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 from ingest.storage.db.database import open_database, read, sqlite_url
 from ingest.storage.db.schema import idempotency_keys
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.idempotency import LEASE_SECONDS, IdempotencyKeys
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP, Harbour, Model, harbour
 from tests.support.postgres import disposed

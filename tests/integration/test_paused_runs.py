@@ -14,8 +14,8 @@ from api.cli.main import app
 from api.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
-from ingest.catalog.retention import Expiry
-from ingest.retention import Retention
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from api.settings import Settings
 from ingest.chunking import chunk_text
-from ingest.installation import Installation
+from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.normalize import normalize
 from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder

@@ -16,12 +16,12 @@ import pytest
 
 from api.language_model import RemoteLanguageModel
 from api.services import DEFAULT_TENANT, Services
-from ingest.backup import make_backup, verify_backup, verify_contents
-from ingest.catalog.copying import CatalogCopies
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
+from ingest.storage.operations.copying import CatalogCopies
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile

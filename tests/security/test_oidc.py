@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from api.oidc import OidcTokens
 from api.oidc_settings import OidcSettings
 from api.problems import IdentityProviderUnavailableError
-from ingest.catalog.identities import Identities
 from ingest.storage.accounts.records import Role, Scope
+from ingest.storage.build import Identities
 from tests.support.asking import AskedApi, asked_api
 from tests.support.issuer import AUDIENCE, Issuer, rsa_key, running_issuer
 

@@ -18,12 +18,12 @@ from api.quotas import Meter
 from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
-from ingest.catalog.identities import Identities
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.runs import Runs
 from ingest.storage.answers.shares import Shares
 from ingest.storage.audit.store import Audit
+from ingest.storage.build import Identities
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog

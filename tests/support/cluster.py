@@ -20,8 +20,6 @@ import httpx
 from sqlalchemy import Engine, func, select
 
 from api.services import DEFAULT_TENANT
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import tie
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database
@@ -29,6 +27,8 @@ from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.installation import tie
+from ingest.storage.operations.installation_record import InstallationRecord
 from retrieval import build
 from retrieval.index import Index
 from retrieval.open_generations import OpenGenerations

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Engine
 
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import Installation, tie
 from ingest.storage.blobs.store import DirectoryBlobs
+from ingest.storage.operations.installation import Installation, tie
+from ingest.storage.operations.installation_record import InstallationRecord
 
 OURS = Installation("11111111-1111-4111-8111-111111111111", lambda _: True)
 

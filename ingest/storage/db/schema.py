@@ -37,7 +37,7 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 # Text in the order of its code points, which a database of another locale would not go by.
 _PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
-# One row: the id that the blob folder and the index carry too; see `ingest.installation`.
+# One row: the id that the blob folder and the index carry too; see `ingest.storage.operations.installation`.
 installation = Table(
     "installation",
     metadata,
@@ -830,7 +830,7 @@ collection_deletions = Table(
     Index(None, "tenant_id", "collection"),
 )
 
-# Deleted tenants of which something is left; see `ingest.catalog.tenant_data`.
+# Deleted tenants of which something is left; see `ingest.storage.operations.tenant_data`.
 tenant_deletions = Table(
     "tenant_deletions",
     metadata,

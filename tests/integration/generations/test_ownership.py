@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.catalog.leftovers import Leftovers
-from ingest.installation import Installation
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import Installation
+from ingest.storage.operations.leftovers import Leftovers
 from retrieval.generations import IndexStore
 from retrieval.index_stores import FolderStore, ServerStore
 from tests.support.generations_fixture import WHALE, GenerationsFixture

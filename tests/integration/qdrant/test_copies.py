@@ -13,7 +13,7 @@ from api.cli import doctor, index
 from api.index_access import IndexAccess
 from api.metrics import _index_gauges
 from api.services import readiness_of
-from ingest.installation import Installation
+from ingest.storage.operations.installation import Installation
 from retrieval import build
 from retrieval.copies import Copies
 from retrieval.errors import IndexRefusedError

@@ -10,10 +10,10 @@ import pytest
 
 from api.slack.messages import GO_AHEAD
 from api.slack.waiting import FINISH, GO_ON, STOP
-from ingest.catalog.retention import Expiry
-from ingest.retention import Retention
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.db.database import open_database, sqlite_url
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.retention import Retention
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.slack.records import ChannelSettings, QuestionState
 from tests.integration.slack.conftest import Workspace

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import Settings
-from ingest.retention import Retention
+from ingest.storage.operations.retention import Retention
 
 
 def test_a_judge_is_a_server_and_a_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.resealing import reseal_all
 from ingest.storage.blobs.keyring import KeyRing, new_key
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 from ingest.storage.blobs.sealed_format import FRAME_BYTES, MAGIC, UNBOUND_MAGIC
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import BlobChangedError, BlobKeyError
+from ingest.storage.operations.resealing import reseal_all
 from ingest.storage.sealing import NoSealRecord, Sealing
 from tests.fakes.digest_records import DigestRecordsHere
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from ingest.catalog.leftovers import Leftovers
-from ingest.installation import MARK
 from ingest.storage.blobs.quarantine import Quarantine, UpkeepLimits
 from ingest.storage.db.schema import unknown_versions
 from ingest.storage.documents.records import VersionState
+from ingest.storage.operations.installation import MARK
+from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.tables.store import RecordTables
 from tests.support.books import book
 from tests.support.record_tables import parsed_from

@@ -19,7 +19,7 @@ from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
 if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library
-    from ingest.catalog.installation import InstallationRecord
+    from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK = "INSTALLATION"
 # Stands in the blob folder while a backup is put back.

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
-from ingest.retention import Retention
 from ingest.storage.answers.run_log import resume_run, run_of, run_query
 from ingest.storage.answers.run_records import to_finish
 from ingest.storage.audit.store import Audit
@@ -27,6 +26,7 @@ from ingest.storage.db.schema import (
     work_versions,
 )
 from ingest.storage.documents.records import ROUTE
+from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.store import Slack

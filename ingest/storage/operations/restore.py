@@ -9,14 +9,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums, tables_by_version
-from ingest.catalog.copying import CatalogCopies, contents_of
-from ingest.catalog.installation import InstallationRecord
-from ingest.installation import RESTORING, mark
 from ingest.storage.blobs.sealed import SealedBlobs
 from ingest.storage.blobs.store import BlobStore, translating_out_of_room
 from ingest.storage.errors import BackupError
 from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.operations.backup import (
+    BLOBS,
+    CATALOG,
+    Advanced,
+    Manifest,
+    read_manifest,
+    read_sums,
+    tables_by_version,
+)
+from ingest.storage.operations.copying import CatalogCopies, contents_of
+from ingest.storage.operations.installation import RESTORING, mark
+from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.sealing import Sealing
 
 _READ_BYTES = 1024 * 1024

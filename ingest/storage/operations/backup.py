@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version as release_of
 from pathlib import Path
 
-from ingest.catalog.copying import CatalogCopies, Content, contents_of
 from ingest.storage.blobs.store import BlobStore, fsync_path, is_key, sha256_of_blocks, translating_out_of_room
 from ingest.storage.digests import key_of, sha256_of_file, version_of
 from ingest.storage.errors import BackupError, BlobChangedError, BlobKeyError
+from ingest.storage.operations.copying import CatalogCopies, Content, contents_of
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
 KINDS = ("original", "text", "tables")
