@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.catalog.tenant_rows import of_tenant
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.records import KeptAnswer
@@ -27,7 +26,7 @@ from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.records import Work
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.tenant_data import TenantData, TenantRemoval
+from ingest.storage.operations.tenant_data import TenantData, TenantRemoval, of_tenant
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, stored, wake

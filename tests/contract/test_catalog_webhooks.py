@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog.tenant_rows import exported_rows
 from ingest.storage.answers.conversations import keep_answer
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.feedback_records import Rating, Verdict
@@ -27,7 +26,7 @@ from ingest.storage.errors import WebhookNotFoundError, WebhooksFullError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
-from ingest.storage.operations.tenant_data import TenantRemoval
+from ingest.storage.operations.tenant_data import TenantRemoval, exported_rows
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.webhooks.outbox import Outbox, publish
 from ingest.storage.webhooks.records import MAX_WEBHOOKS, RETRY_SECONDS, DeliveryState, Due, EventType, Outcome, Webhook

@@ -4,22 +4,31 @@ A deleted tenant's keys are worthless at once. Then its documents are deleted, a
 their content from index and blobs; and when nothing of it is left there, its rows go, table by table.
 """
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
-from typing import IO
+from itertools import chain
+from typing import IO, Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import ColumnElement, Engine, Table, delete, select, tuple_, update
 
-from ingest.catalog.tenant_rows import exported_rows, remove_rows
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, record
 from ingest.storage.db.database import bump_corpus_versions, insert_new, read, scrub, write
 from ingest.storage.db.schema import (
     api_keys,
+    audit,
+    content_digests,
     documents,
     files,
+    gone_versions,
     jobs,
     metadata,
     runs,
@@ -27,12 +36,142 @@ from ingest.storage.db.schema import (
     tenants,
     versions,
     webhooks,
+    work_versions,
 )
 from ingest.storage.documents.deletions import delete_document
-from ingest.storage.errors import TenantNotFoundError
+from ingest.storage.errors import ContentChangedError, TenantNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
-from ingest.tenant_export import ExportedOriginal, write_export
+
+_ROWS_AT_ONCE = 1_000
+# The audit log keeps that a tenant was there and went; its own rows go last, by whoever removes it.
+_KEPT = frozenset({audit, tenants, tenant_deletions})
+# Tables of versions' ids, which no foreign key names: they go before the versions.
+_OF_VERSIONS = (content_digests, work_versions, gone_versions)
+# What belongs in no export: secrets and digests of them, and places in the blobs of this installation.
+# guard: webhook-secrets-not-exported
+_UNEXPORTED = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
+
+
+def of_tenant(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
+    """Return the condition for a tenant's rows of a table; None for a table of the whole installation."""
+    if "tenant_id" in table.c:
+        return table.c.tenant_id == tenant_id
+    if table in _OF_VERSIONS:
+        return table.c.version_id.in_(select(versions.c.id).where(versions.c.tenant_id == tenant_id))
+    for key in table.foreign_keys:
+        parent = key.column.table
+        if "tenant_id" in parent.c:
+            return key.parent.in_(select(key.column).where(parent.c.tenant_id == tenant_id))
+    return None
+
+
+def remove_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
+    """Remove a tenant's rows in small transactions, children first; returns how many of each table."""
+    in_order = [*_OF_VERSIONS, *(table for table in reversed(metadata.sorted_tables) if table not in _OF_VERSIONS)]
+    removed = {table.name: _empty(engine, table, tenant_id) for table in in_order if table not in _KEPT}
+    return {name: count for name, count in removed.items() if count}
+
+
+def exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
+    """Yield a tenant's rows of a table in the order of their keys, without secrets, read a thousand at a time."""
+    owned = of_tenant(table, tenant_id)
+    if owned is None:
+        raise ValueError(f"{table.name} has no rows of a tenant")
+    keys = list(table.primary_key.columns)
+    query = select(table).where(owned).order_by(*keys).limit(_ROWS_AT_ONCE)
+    after: tuple[Any, ...] | None = None
+    while True:
+        with read(engine) as connection:
+            page = query if after is None else query.where(tuple_(*keys) > after)
+            rows = connection.execute(page).mappings().all()
+        for row in rows:
+            yield {name: value for name, value in row.items() if name not in _UNEXPORTED}
+        if len(rows) < _ROWS_AT_ONCE:
+            return
+        after = tuple(rows[-1][key.name] for key in keys)
+
+
+def _empty(engine: Engine, table: Table, tenant_id: str) -> int:
+    owned = of_tenant(table, tenant_id)
+    if owned is None:
+        return 0
+    key, removed = tuple_(*table.primary_key.columns), 0
+    some = select(*table.primary_key.columns).where(owned).limit(_ROWS_AT_ONCE)
+    while True:
+        with write(engine) as connection:
+            count = connection.execute(delete(table).where(key.in_(some))).rowcount
+        removed += count
+        if count < _ROWS_AT_ONCE:
+            return removed
+
+
+FORMAT = 1
+
+Rows = Callable[[], Iterable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class ExportedOriginal:
+    """The bytes of a version or a file by its id, with the SHA-256 in hex of what was uploaded."""
+
+    id: str
+    blocks: Iterator[bytes]
+    sha256: str
+
+
+def write_export(
+    file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable["ExportedOriginal"]
+) -> dict[str, int]:
+    """Write the ZIP in one pass, in bounded memory; returns how many rows of each table and originals it has.
+
+    An original that is removed meanwhile is left out. The manifest names those whose bytes are not what was uploaded.
+    """
+    counts: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        for name, rows in tables.items():
+            counts[name], digests[f"{name}.jsonl"] = _write_rows(archive, f"{name}.jsonl", rows())
+        changed: list[str] = []
+        counts["originals"] = sum(_copy(archive, each, changed) for each in originals)
+        if changed:
+            counts["originals_changed"] = len(changed)
+        made_at = datetime.fromtimestamp(time.time(), UTC).isoformat()
+        manifest = {"format": FORMAT, "tenant": tenant_id, "made_at": made_at, "counts": counts, "sha256": digests}
+        manifest |= {"originals_changed": changed} if changed else {}
+        archive.writestr("manifest.json", json.dumps(manifest, indent=2))
+    return counts
+
+
+def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
+    count, digest = 0, hashlib.sha256()
+    with archive.open(name, "w", force_zip64=True) as out:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+            out.write(line)
+            digest.update(line)
+            count += 1
+    return count, digest.hexdigest()
+
+
+def _copy(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
+    """Copy an original, and add its id to `changed` if its bytes are not what was uploaded; false if it is gone."""
+    digest = hashlib.sha256()
+    try:
+        first = next(original.blocks, b"")
+    except KeyError:
+        return False
+    except ContentChangedError:  # a sealed file that cannot be opened
+        changed.append(original.id)
+        return False
+    with archive.open(f"originals/{original.id}", "w", force_zip64=True) as out, suppress(ContentChangedError):
+        for block in chain([first], original.blocks):
+            digest.update(block)
+            out.write(block)
+    if digest.hexdigest() != original.sha256:
+        changed.append(original.id)
+    return True
+
 
 _DOCUMENTS_AT_ONCE = 20
 BlocksOf = Callable[[str], Iterator[bytes]]
