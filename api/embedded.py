@@ -19,7 +19,7 @@ from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.replies import Replies

@@ -4,8 +4,8 @@ import threading
 from pathlib import Path
 
 from api.problems import TooManyRequestsError
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.page_images import has_page_images
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation, ParserLimits
 from ingest.storage.errors import PageNotFoundError
 

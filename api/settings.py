@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 from api.edge_settings import EdgeSettings
 from api.oidc_settings import OidcSettings
 from api.slack_settings import SlackSettings
-from ingest.parsing.settings import ParserSettings
+from ingest.parsing.isolation.settings import ParserSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings

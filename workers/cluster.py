@@ -11,8 +11,8 @@ from pathlib import Path
 
 import structlog
 
-from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.settings import ParserSettings
+from ingest.parsing.isolation.sandbox import ParserSandbox
+from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
 from ingest.resumable import expire_uploads
 from ingest.storage.blobs.opening import open_blobs

@@ -5,7 +5,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
-from ingest.parsing.settings import ParserSettings
+from ingest.parsing.isolation.settings import ParserSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings

@@ -29,8 +29,8 @@ from api.index_access import look_at_copies, look_at_index
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
 from api.settings import ServedModel, Settings
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_installed
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.errors import InstallationMismatchError, LeadlineError

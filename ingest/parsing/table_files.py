@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.parsing.cells import CellType, ColumnTyping
-from ingest.parsing.plain_files import open_plain_file, read_plain_file
+from ingest.parsing.isolation.plain_files import open_plain_file, read_plain_file
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
 from ingest.storage.tables.types import Column, ColumnType, ParsedTable
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, dropwhile
 
 from ingest.parsing.errors import NoTextError
-from ingest.parsing.progress import tell
+from ingest.parsing.isolation.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title

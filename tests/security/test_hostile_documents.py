@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import ParseError
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import EntryRoom, FoundEntry, ParserLimits, Unpacking
 from ingest.storage.errors import InputError, LeadlineError, UploadError

@@ -14,7 +14,7 @@ from ingest.parsing.errors import (
     ParserLimitError,
     UnsupportedTypeError,
 )
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.errors import LeadlineError
 from ingest.storage.texts.layout import page_places

@@ -10,8 +10,8 @@ import pytest
 
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODT, PPTX
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.registry import parser_for
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.errors import LeadlineError
 from tests.support.office_files import cell, docx, epub, odf, paragraph, pptx, root, shape, table

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import ParseError, ParserLimitError
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from tests.support.parsing import assert_still_parses, parse, parse_as
 from tests.support.pdf_files import pdf, pdf_of_nested_references, pdf_of_references

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import ParseError
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
 from ingest.storage.errors import IngestError
 from tests.support.hostile_parsers import COMMAND

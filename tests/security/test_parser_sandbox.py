@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import DamagedDocumentError, ParseError, ParserLimitError, UnsupportedTypeError
-from ingest.parsing.handover import ENTRIES_FILE, HandoverError, read_document, write_document
-from ingest.parsing.sandbox import ParserSandbox, hand_over
+from ingest.parsing.isolation.handover import ENTRIES_FILE, HandoverError, read_document, write_document
+from ingest.parsing.isolation.sandbox import ParserSandbox, hand_over
 from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking
 from ingest.storage.errors import IngestError, LeadlineError
 from tests.support.hostile_parsers import COMMAND, SLEEPER
@@ -220,7 +220,7 @@ def test_closing_ends_the_child_and_leaves_no_file(tmp_path: Path) -> None:
 _PARENT = """
 import sys
 from pathlib import Path
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from tests.support.hostile_parsers import COMMAND, SLEEPER
 sandbox = ParserSandbox(command=COMMAND, scratch=Path(sys.argv[1]))
 print(sandbox.parse(Path(sys.argv[1]) / "file", "test/process", name="file").text, flush=True)

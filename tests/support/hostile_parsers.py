@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ingest.parsing import child
 from ingest.parsing.errors import ParserLimitError
-from ingest.parsing.progress import tell
+from ingest.parsing.isolation import child
+from ingest.parsing.isolation.progress import tell
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.types import EntryRoom, ParsedDocument
 

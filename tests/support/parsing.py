@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from ingest.parsing.child import answer
-from ingest.parsing.handover import read_document
+from ingest.parsing.isolation.child import answer
+from ingest.parsing.isolation.handover import read_document
 from ingest.parsing.registry import parser_for
 from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument, Parser

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from ingest.parsing import child
+from ingest.parsing.isolation import child
+from ingest.parsing.isolation.sandbox import ParserSandbox
+from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.registry import ParserFunction, parser_for
-from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.settings import ParserSettings
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
 from retrieval.embedding import Embedded, HashingEmbedder
 

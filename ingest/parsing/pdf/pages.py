@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pypdfium2 import PdfDocument
 
 from ingest.parsing.errors import NoTextError
+from ingest.parsing.isolation.progress import tell
 from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
 from ingest.parsing.pdf.content import PageContent
 from ingest.parsing.pdf.furniture import Furniture, page_edges
@@ -14,7 +15,6 @@ from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
 from ingest.parsing.pdf.reading import ReadsPages
 from ingest.parsing.pdf.rows import Row, in_reading_order
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
-from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind

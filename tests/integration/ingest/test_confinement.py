@@ -8,7 +8,7 @@ from pathlib import Path
 _CONFINED = """
 import json, os, socket, sys
 from pathlib import Path
-from ingest.parsing.confinement import confine
+from ingest.parsing.isolation.confinement import confine
 document, folder, other = map(Path, sys.argv[1:])
 done = confine(document, folder)
 def tried(act):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import EncryptedDocumentError
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from tests.support.office_files import cell, docx, paragraph, table
 from tests.support.parsing import parse
 from tests.support.zip_files import ole

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.mail import unpack_eml
 from ingest.parsing.ocr.allowance import _allowance, allow
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom, Isolation, ParsedDocument, Unpacking
 from ingest.storage.tables.types import EML
 from ingest.storage.texts.layout import OmissionKind
@@ -22,7 +22,7 @@ from tests.support.containers import message
 # Starts the parser's child on a machine whose table of media types is the file at the end of the command.
 _WITH_SYSTEM_TYPES = """
 import mimetypes, sys
-from ingest.parsing.child import main
+from ingest.parsing.isolation.child import main
 mimetypes.knownfiles.append(sys.argv.pop())
 main()
 """

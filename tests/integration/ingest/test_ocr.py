@@ -12,9 +12,9 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import allowance, images, parse_image, parse_pdf_with_scans, scans
 from ingest.parsing.registry import FORMATS
-from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff, sniff_file
 from ingest.parsing.types import DEFAULT_LIMITS, ParserLimits
 from ingest.storage.texts.layout import OmissionKind

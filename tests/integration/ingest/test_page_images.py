@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ingest.parsing.errors import DamagedDocumentError
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.storage.errors import PageNotFoundError
 from tests.support.pdf_files import pdf
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from tests.support.record_tables import parsed_from
 
 TEXT = 'id,paid on,sum,note\n1,2024-01-02,"€1,200.50","one\ntwo"\n2,,€3.25,\n3,2024-02-29,€0.05,three'

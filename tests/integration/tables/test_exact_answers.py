@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.storage.tables.store import RecordTables
 from rlm.answers import Draft
 from rlm.corpus.corpus import Corpus

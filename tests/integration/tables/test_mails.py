@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.intake import UploadRequest
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.storage.documents.records import VersionState
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.requests import AnswerScope

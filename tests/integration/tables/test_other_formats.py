@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.storage.tables.store import RecordTables
 from rlm.corpus.corpus import Corpus
 from rlm.tables.sql import SqlEngine

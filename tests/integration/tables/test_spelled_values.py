@@ -12,7 +12,7 @@ from statistics import mean
 
 import pytest
 
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.storage.tables.store import RecordTables
 from rlm.corpus.corpus import Corpus
 from rlm.tables.sql import SqlEngine

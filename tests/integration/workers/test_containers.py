@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.intake import Replaces, UploadRequest
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import EntryRoom
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.listing import DocumentFilter

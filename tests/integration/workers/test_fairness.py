@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sqlalchemy import Row, select
 
-from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.db.schema import jobs
 from ingest.storage.documents.records import Document, VersionState

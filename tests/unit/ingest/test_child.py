@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.child import answer
+from ingest.parsing.isolation.child import answer
 from ingest.parsing.registry import parser_for
 from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument
 

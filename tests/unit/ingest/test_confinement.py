@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ingest.parsing import confinement
+from ingest.parsing.isolation import confinement
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS

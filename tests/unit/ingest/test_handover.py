@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.errors import ParserLimitError
-from ingest.parsing.handover import (
+from ingest.parsing.isolation.handover import (
     POSITIONS_FILE,
     RECORD_FILE,
     TEXT_FILE,

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from ingest.parsing.errors import ParserLimitError
+from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.ocr import parse_image
 from ingest.parsing.ocr.allowance import allow
 from ingest.parsing.office.odp import parse_odp
 from ingest.parsing.office.pptx import parse_pptx
 from ingest.parsing.page_limit import limit_pages
 from ingest.parsing.pdf import parse_pdf
-from ingest.parsing.settings import ParserSettings
 from tests.support.office_files import odf, pptx, shape
 from tests.support.pdf_files import pdf, pdf_of_references
 

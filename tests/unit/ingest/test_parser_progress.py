@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.progress import PROGRESS_FILE, ProgressFile, arm, read_progress, tell
+from ingest.parsing.isolation.progress import PROGRESS_FILE, ProgressFile, arm, read_progress, tell
 
 
 def test_what_is_told_is_read_and_only_a_few_times_in_a_second(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import docx as python_docx
 import pytest
 from PIL import Image
 
-from ingest.parsing.child import answer
 from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.html import parse_html
+from ingest.parsing.isolation.child import answer
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.registry import FORMATS, ParserFunction, parser_for
 from ingest.parsing.text import parse_markdown, parse_plain, parse_text

@@ -1,10 +1,10 @@
-"""`python -m ingest.parsing.child`: prepares processes that touch hostile bytes, one for each document.
+"""`python -m ingest.parsing.isolation.child`: prepares processes that touch hostile bytes, one for each document.
 
 It loads the parsers, says with an answer to no request, number 0, what can confine such a process, and then reads one
 request a line on its standard input. For each it forks a process, which gives up whatever it does not need
-(`ingest.parsing.confinement`), puts the document into the folder that the request names (`ingest.parsing.handover`)
-and ends. Nothing is left of a document when the next one is parsed. The answer, a line on the standard output, says how
-that process ended, with the message that it left.
+(`ingest.parsing.isolation.confinement`), puts the document into the folder that the request names
+(`ingest.parsing.isolation.handover`) and ends. Nothing is left of a document when the next one is parsed. The answer, a
+line on the standard output, says how that process ended, with the message that it left.
 
     {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
      "isolation": "best"}
@@ -28,13 +28,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
+from ingest.parsing.isolation.confinement import ALL, confine, end_with_parent
+from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, too_much_text, write_document
+from ingest.parsing.isolation.progress import ProgressFile, arm
 from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
 from ingest.parsing.page_images import draw_page
 from ingest.parsing.page_limit import limit_pages
-from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, table_spans

@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.parsing.entries import clean_path
 from ingest.parsing.errors import ParserLimitError
-from ingest.parsing.plain_files import read_plain_file
+from ingest.parsing.isolation.plain_files import read_plain_file
 from ingest.parsing.properties import read_properties
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables

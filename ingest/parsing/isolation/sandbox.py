@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.parsing.confinement import ALL
 from ingest.parsing.errors import (
     DamagedDocumentError,
     EncryptedDocumentError,
@@ -19,12 +18,13 @@ from ingest.parsing.errors import (
     ParserLimitError,
     UnsupportedTypeError,
 )
-from ingest.parsing.folder_limit import folder_allowance, require_within
-from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
+from ingest.parsing.isolation.confinement import ALL
+from ingest.parsing.isolation.folder_limit import folder_allowance, require_within
+from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, HandoverError, read_document
+from ingest.parsing.isolation.plain_files import NotPlainError, open_plain_file, read_plain_file
+from ingest.parsing.isolation.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess, nothing
+from ingest.parsing.isolation.progress import read_progress
 from ingest.parsing.page_images import PAGE_IMAGE_FILE
-from ingest.parsing.plain_files import NotPlainError, open_plain_file, read_plain_file
-from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess, nothing
-from ingest.parsing.progress import read_progress
 from ingest.parsing.types import (
     DEFAULT_LIMITS,
     FoundEntry,
@@ -70,7 +70,7 @@ class ParserSandbox:
         scratch: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
-        """`command` starts a process that speaks as `ingest.parsing.child` does; texts are handed over in `scratch`."""
+        """`command` starts a process that speaks as `ingest.parsing.isolation.child` does; texts are handed over in `scratch`."""
         self._limits = limits
         self._command = command
         self._isolation = isolation

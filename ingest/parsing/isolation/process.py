@@ -1,6 +1,7 @@
 """The parent's side of the parser child: started without our secrets, asked with a deadline, killed with its group.
 
-The child answers for processes of single documents (`ingest.parsing.child`), which are confined and not trusted.
+The child answers for processes of single documents (`ingest.parsing.isolation.child`), which are confined and not
+trusted.
 """
 
 import json
@@ -19,7 +20,7 @@ from typing import Any
 from ingest.storage.errors import IngestError
 
 # -I: no environment variable and no file in the working folder changes what the child imports.
-CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.child")
+CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _ANSWER_BYTES = 65_536
 _START_SECONDS = 60.0

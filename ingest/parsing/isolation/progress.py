@@ -6,7 +6,7 @@ Off unless the child arms it, so that a parser that is called by itself writes n
 import time
 from pathlib import Path
 
-from ingest.parsing.plain_files import NotPlainError, read_plain_file
+from ingest.parsing.isolation.plain_files import NotPlainError, read_plain_file
 
 PROGRESS_FILE = "progress"
 

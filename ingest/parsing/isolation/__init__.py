@@ -1,0 +1,1 @@
+"""The confined child processes that parse; no other code starts a parser."""
