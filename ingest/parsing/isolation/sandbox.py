@@ -70,7 +70,10 @@ class ParserSandbox:
         scratch: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
-        """`command` starts a process that speaks as `ingest.parsing.isolation.child` does; texts are handed over in `scratch`."""
+        """Parse in processes that `command` starts; they speak as `ingest.parsing.isolation.child` does.
+
+        Texts are handed over in `scratch`.
+        """
         self._limits = limits
         self._command = command
         self._isolation = isolation
