@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from api.language_model import open_helper
 from api.settings import Helper, Settings
 from retrieval.build import open_reranker
-from retrieval.encoder_specs import is_described
+from retrieval.encoders.specs import is_described
 from retrieval.models.store import ModelStore
-from retrieval.reranker import AUTO, RerankerChoice, RerankerKind, parse_reranker
-from retrieval.reranking import Reranking
+from retrieval.rerank.port import AUTO, RerankerChoice, RerankerKind, parse_reranker
+from retrieval.search.reranking import Reranking
 from rlm.build import Helpers
 from rlm.llm.port import LanguageModel
 

@@ -22,9 +22,9 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.store import Slack
 from ingest.storage.tables.store import RecordTables
 from retrieval.models.store import ModelStore
-from retrieval.query_cache import CachedSearcher
-from retrieval.search import Searcher
-from retrieval.visibility import KeptVisibility
+from retrieval.search.query_cache import CachedSearcher
+from retrieval.search.search import Searcher
+from retrieval.search.visibility import KeptVisibility
 from rlm.answering import Answering
 from rlm.build import Parts as AnswerParts
 from rlm.checking.checker import CheckMode

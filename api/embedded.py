@@ -41,9 +41,9 @@ from ingest.storage.quotas.store import Quotas
 from ingest.storage.slack.store import Slack
 from ingest.storage.slack.usage import UsageByChannel
 from retrieval import build
-from retrieval.embedding import Embedder
-from retrieval.encoders import Encoders, only
-from retrieval.generations import IndexStore
+from retrieval.encoders.port import Embedder
+from retrieval.encoders.registry import Encoders, only
+from retrieval.index.generations import IndexStore
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
 from workers.access import ReadersWriter

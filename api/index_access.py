@@ -28,13 +28,13 @@ from ingest.storage.operations.installation import tie
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.texts.texts import Texts
 from retrieval import build
-from retrieval.bm25 import SparseEncoder
-from retrieval.copies import Copies, CopyRepair
-from retrieval.encoders import Encoders
-from retrieval.generations import IndexStore
-from retrieval.index import Index
+from retrieval.encoders.registry import Encoders
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.copies import Copies, CopyRepair
+from retrieval.index.generations import IndexStore
+from retrieval.index.open_generations import OpenGenerations
+from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
-from retrieval.open_generations import OpenGenerations
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher

@@ -21,7 +21,7 @@ from ingest.storage.operations.installation import Installation, mark, mark_of, 
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import Leftovers
 from retrieval import build
-from retrieval.generations import IndexStore
+from retrieval.index.generations import IndexStore
 from workers.settings import ClusterSettings
 
 

@@ -15,7 +15,7 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
 from ingest.storage.quotas.rows import Kind
 from ingest.storage.quotas.store import Granted, Quotas, exceeded
-from retrieval.requests import Rewrite
+from retrieval.search.requests import Rewrite
 from rlm.errors import BudgetExhaustedError
 from rlm.estimates import UNASKED_DOLLARS
 from rlm.events import Event

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from api.wire import Wire
 from ingest.storage.accounts.records import Principal
-from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
+from retrieval.search.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
 
 if TYPE_CHECKING:
-    from retrieval.reranking import Reranked
-    from retrieval.rewriting import Rewritten
-    from retrieval.search import Hit, SearchResult, Unreadable
+    from retrieval.search.reranking import Reranked
+    from retrieval.search.rewriting import Rewritten
+    from retrieval.search.search import Hit, SearchResult, Unreadable
 
 
 class SearchIn(Wire):

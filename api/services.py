@@ -40,7 +40,7 @@ from ingest.storage.texts.texts import Texts
 from ingest.storage.uploads.files import Files
 from ingest.storage.webhooks.store import Webhooks
 from retrieval.errors import IndexLostError
-from retrieval.query_cache import CachedSearcher
+from retrieval.search.query_cache import CachedSearcher
 from rlm.events import Event
 from rlm.requests import AnswerRequest
 from rlm.rewriting import ModelRewriter

@@ -17,10 +17,10 @@ from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.quotas.records import parse_quotas
 from ingest.storage.webhooks.records import WebhookSettings
-from retrieval.encoder_specs import EncoderSettings
-from retrieval.requests import MAX_TOP_K
-from retrieval.reranker import AUTO, parse_reranker
-from retrieval.reranking import DEADLINE_SECONDS
+from retrieval.encoders.specs import EncoderSettings
+from retrieval.rerank.port import AUTO, parse_reranker
+from retrieval.search.requests import MAX_TOP_K
+from retrieval.search.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 

@@ -9,7 +9,7 @@ from ingest.storage.documents.records import VersionState
 
 if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it
     from ingest.storage.documents.catalog import Total
-    from retrieval.query_cache import CacheCounts
+    from retrieval.search.query_cache import CacheCounts
 
 
 class QueryCacheOut(Wire):

@@ -4,23 +4,29 @@ from functools import partial
 from pathlib import Path
 
 from ingest.storage.operations.installation import Installation
-from retrieval.bm25 import Bm25Encoder, SparseEncoder
-from retrieval.embedding import Embedder
-from retrieval.encoder_specs import EncoderSettings, is_described, parse_spec
-from retrieval.encoders import EncoderChoice, Encoders
+from retrieval.encoders.openvino_embedder import (
+    DIMENSION,
+    MAX_TOKENS,
+    OpenVinoEmbedder,
+    OpenVinoTokenEncoder,
+    fingerprint,
+)
+from retrieval.encoders.port import Embedder
+from retrieval.encoders.registry import EncoderChoice, Encoders
+from retrieval.encoders.sentence_transformers_model import LocatedModel, locate
+from retrieval.encoders.specs import EncoderSettings, is_described, parse_spec
 from retrieval.errors import RerankerError
-from retrieval.generations import IndexStore
-from retrieval.http_reranker import HttpReranker
-from retrieval.index_stores import FolderStore, ServerStore
-from retrieval.late_interaction import LateInteractionReranker
+from retrieval.index.bm25 import Bm25Encoder, SparseEncoder
+from retrieval.index.edge.shard_room import AllocatedRoom
+from retrieval.index.generations import IndexStore
+from retrieval.index.server.settings import QdrantServerSettings
+from retrieval.index.stores import FolderStore, ServerStore
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
-from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, OpenVinoTokenEncoder, fingerprint
-from retrieval.reranker import Reranker, RerankerChoice, RerankerKind
-from retrieval.sentence_transformers_model import LocatedModel, locate
-from retrieval.shard_room import AllocatedRoom
-from retrieval.token_cache import DEFAULT_MAX_BYTES, TokenCache
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.rerank.http_reranker import HttpReranker
+from retrieval.rerank.late_interaction import LateInteractionReranker
+from retrieval.rerank.port import Reranker, RerankerChoice, RerankerKind
+from retrieval.rerank.token_cache import DEFAULT_MAX_BYTES, TokenCache
 
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
@@ -80,7 +86,7 @@ def open_reranker(
     if choice.kind is RerankerKind.LATE_INTERACTION:
         return LateInteractionReranker(OpenVinoTokenEncoder(*encoder_files(models)), TokenCache(token_cache_bytes))
     try:
-        from retrieval.cross_encoder import CrossEncoderReranker
+        from retrieval.rerank.cross_encoder import CrossEncoderReranker
     except ImportError as error:
         raise RerankerError(
             f"Cross-encoders need sentence-transformers, which is not installed ({error}).",
@@ -126,7 +132,7 @@ def _described(text: str, api_key: str | None) -> EncoderChoice:
             partial(_sentence_transformers, model),
             f"vectors of {model.dimension} numbers by {spec.backend}; revision {model.revision}",
         )
-    from retrieval import openai_embedder
+    from retrieval.encoders import openai_embedder
 
     open_server = partial(openai_embedder.OpenAIEmbedder, spec, api_key=api_key)
     dimension = spec.dimension
@@ -140,7 +146,7 @@ def _described(text: str, api_key: str | None) -> EncoderChoice:
 
 def _sentence_transformers(model: LocatedModel) -> Embedder:
     # The library belongs to an optional extra and takes seconds to load.
-    from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
+    from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(model)
 

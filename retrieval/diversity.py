@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrieval.embedding import DenseVector
+from retrieval.encoders.port import DenseVector
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from retrieval.search import Searches
+from retrieval.search.search import Searches
 from rlm.answers import Answer, Draft
 from rlm.build import Helpers, OpenRequest, Parts
 from rlm.cancelling import not_cancelled

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
-from retrieval.embedding import Embedder
-from retrieval.search import Searches
+from retrieval.encoders.port import Embedder
+from retrieval.search.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
 from rlm.corpus.withheld import DocumentAccess, Withheld, nothing
 from rlm.direct import DirectStrategy

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from retrieval.requests import Rewrite
-from retrieval.rewriting import MAX_QUERIES
+from retrieval.search.requests import Rewrite
+from retrieval.search.rewriting import MAX_QUERIES
 from rlm.errors import (
     BudgetExhaustedError,
     LanguageModelOutputError,

@@ -12,8 +12,8 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
 from ingest.storage.instrumentation import reach
-from retrieval.generations import Generations
-from retrieval.index import IndexWriter
+from retrieval.index.generations import Generations
+from retrieval.index.port import IndexWriter
 
 log = structlog.get_logger(__name__)
 

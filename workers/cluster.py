@@ -23,7 +23,7 @@ from ingest.storage.queue.records import JobKind, Lane
 from ingest.storage.quotas.records import Quota
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build
-from retrieval.encoders import Encoders
+from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
 from workers.access import ReadersWriter
 from workers.deletion import CollectTask

@@ -10,8 +10,8 @@ from ingest.storage.documents.records import EmbedReport, VersionState
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job, JobKind
-from retrieval.generations import OpenGeneration
-from retrieval.index import IndexWriter
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.port import IndexWriter
 from workers.vectors import Portion, VectorWriter, Written
 from workers.worker_deps import Stopping, WorkerDeps
 

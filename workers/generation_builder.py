@@ -14,7 +14,7 @@ from ingest.storage.generations.records import GenerationState
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
-from retrieval.generations import Generations
+from retrieval.index.generations import Generations
 from workers.job_runner import JobRunner
 from workers.reembed_task import ReembedTask
 from workers.worker_deps import WorkerDeps

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
 from ingest.storage.generations.store import GenerationRecords, incomplete
-from retrieval.encoders import EncoderChoice
+from retrieval.encoders.registry import EncoderChoice
 
 # Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.
 _ROUNDS = 20

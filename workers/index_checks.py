@@ -19,11 +19,11 @@ from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.records import CopiesState, Generation, IndexState, SearchableVersion
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
-from retrieval.copies import Copies
 from retrieval.errors import IndexLostError, IndexUnavailableError
-from retrieval.generations import IndexStore, Presence
-from retrieval.index import IndexInventory
-from retrieval.open_generations import OpenGenerations
+from retrieval.index.copies import Copies
+from retrieval.index.generations import IndexStore, Presence
+from retrieval.index.open_generations import OpenGenerations
+from retrieval.index.port import IndexInventory
 from workers.upkeep import reconcile
 
 # Of so many versions that are missing, no more than a few in a thousand searches should notice anything while they are

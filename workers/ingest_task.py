@@ -25,10 +25,10 @@ from ingest.storage.queue.records import QUICK_BYTES, Job
 from ingest.storage.tables.types import named_tables
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import VersionText
-from retrieval.bm25 import SparseEncoder
-from retrieval.generations import OpenGeneration
-from retrieval.index import IndexedChunk, IndexWriter, SparseVector
-from retrieval.languages import Language, language_of
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.languages import Language, language_of
+from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
 from workers.access import write_new_points
 from workers.entries import EntryStore
 from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, Turn

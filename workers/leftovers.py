@@ -21,8 +21,8 @@ from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
-from retrieval.generations import Generations
-from retrieval.index import Index
+from retrieval.index.generations import Generations
+from retrieval.index.port import Index
 
 # An upload may take long, but an unfinished one that is older than this was given up.
 FORGOTTEN_SECONDS = 24 * 3600.0

@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 
 from ingest.storage.errors import LeadlineError
 from ingest.storage.queue.records import JobKind
-from retrieval import languages
+from retrieval.index import languages
 from workers.cluster import (
     OpenAnswers,
     OpenEncoders,

@@ -40,10 +40,10 @@ from ingest.storage.uploads.partial import Uploads
 from ingest.storage.webhooks.outbox import Outbox
 from ingest.storage.webhooks.store import Webhooks
 from retrieval import build
-from retrieval.bm25 import SparseEncoder
-from retrieval.encoders import Encoders
-from retrieval.generations import IndexStore, require_fit
-from retrieval.open_generations import OpenGenerations
+from retrieval.encoders.registry import Encoders
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.generations import IndexStore, require_fit
+from retrieval.index.open_generations import OpenGenerations
 from workers.index_checks import IndexChecks
 from workers.leftovers import LeftoverRounds
 from workers.worker_deps import WorkerDeps

@@ -8,9 +8,9 @@ from ingest.storage.errors import IncompleteVersionError, TextLostError
 from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Failure, Job, JobKind
 from ingest.storage.texts.texts import TextMap
-from retrieval.generations import OpenGeneration
-from retrieval.index import IndexedChunk
-from retrieval.languages import SAMPLE_CHARS, language_of
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.languages import SAMPLE_CHARS, language_of
+from retrieval.index.port import IndexedChunk
 from workers.access import write_new_points
 from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks, word_weights
 from workers.worker_deps import Stopping, WorkerDeps

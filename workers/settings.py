@@ -10,8 +10,8 @@ from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.webhooks.records import WebhookSettings
-from retrieval.encoder_specs import EncoderSettings
-from retrieval.vector_server_settings import VectorServerSettings
+from retrieval.encoders.specs import EncoderSettings
+from retrieval.index.server.settings import VectorServerSettings
 
 
 class ClusterSettings(

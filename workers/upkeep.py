@@ -12,7 +12,7 @@ from ingest.storage.documents.records import VersionState
 from ingest.storage.instrumentation import reach
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
-from retrieval.index import IndexWriter
+from retrieval.index.port import IndexWriter
 
 # The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.
 _RINGS = 32

@@ -19,11 +19,11 @@ from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk, context_line
 from ingest.storage.texts.layout import Layout
 from ingest.storage.texts.texts import Texts, byte_spans
-from retrieval.bm25 import SparseEncoder
-from retrieval.embedding import DenseVector
-from retrieval.generations import OpenGeneration
-from retrieval.index import IndexedChunk, IndexVectors, SparseVector
-from retrieval.languages import Language
+from retrieval.encoders.port import DenseVector
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.languages import Language
+from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
 _READ_AT_ONCE = 256
 _DIGESTS_AT_ONCE = 256

@@ -12,8 +12,8 @@ from ingest.storage.errors import ContentChangedError, DocumentNotFoundError
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import Texts
-from retrieval.generations import OpenGeneration
-from retrieval.index import IndexedChunk, Scope
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.port import IndexedChunk, Scope
 from workers.vectors import chunk_texts, indexed_chunks
 
 # Vectors of the same text from different batches of the int8 encoder have a cosine of 0.9999 and more; vectors of

@@ -8,7 +8,7 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
-from retrieval.generations import Generations
+from retrieval.index.generations import Generations
 
 
 class Stopping(Exception):

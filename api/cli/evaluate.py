@@ -32,7 +32,7 @@ from retrieval.evaluation.passages import (
 )
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
 from retrieval.models.store import ModelStore
-from retrieval.requests import Fusion, Mode
+from retrieval.search.requests import Fusion, Mode
 
 app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
 

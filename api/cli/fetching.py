@@ -2,7 +2,7 @@
 
 from api.cli.progress import download_progress
 from api.settings import Settings
-from retrieval.encoder_specs import is_described
+from retrieval.encoders.specs import is_described
 from retrieval.models.fetch import fetch, model_sources
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore

@@ -19,9 +19,9 @@ from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, Verified, Watch, copies_state, open_index_access
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
-from retrieval.copies import Copies
-from retrieval.encoder_specs import is_described, parse_spec
-from retrieval.encoders import EncoderChoice
+from retrieval.encoders.registry import EncoderChoice
+from retrieval.encoders.specs import is_described, parse_spec
+from retrieval.index.copies import Copies
 
 app = typer.Typer(
     help="Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",

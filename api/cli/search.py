@@ -13,7 +13,7 @@ from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
 from api.cli.filters import Filters, assigned
-from retrieval.requests import Mode, Rewrite, SearchRequest, check
+from retrieval.search.requests import Mode, Rewrite, SearchRequest, check
 
 _SNIPPET_CHARS = 300
 

@@ -32,7 +32,7 @@ from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.queue.records import PRIORITIES, JobKind
 from ingest.storage.texts.normalize import visible
-from retrieval.requests import SearchRequest
+from retrieval.search.requests import SearchRequest
 
 
 def search(served: Services, caller: Principal, asked: SearchArguments) -> PassagesOut:

@@ -14,8 +14,8 @@ from api.wire import Wire
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.texts.normalize import visible
-from retrieval.requests import MAX_QUERY_CHARS
-from retrieval.search import Hit
+from retrieval.search.requests import MAX_QUERY_CHARS
+from retrieval.search.search import Hit
 from rlm.requests import StrategyName
 
 Collections = Annotated[

@@ -14,8 +14,8 @@ from ingest.storage.documents.collection_records import Collection
 from ingest.storage.documents.records import IN_PROGRESS, Document, VersionState
 from ingest.storage.errors import EmptyUploadError, LeadlineError
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
-from retrieval.requests import MAX_QUERY_CHARS
-from retrieval.rewriting import MAX_QUERIES
+from retrieval.search.requests import MAX_QUERY_CHARS
+from retrieval.search.rewriting import MAX_QUERIES
 
 MAX_FILES = 2_000
 MAX_RESULTS = 50

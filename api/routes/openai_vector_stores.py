@@ -23,8 +23,8 @@ from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.filters import conditions
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.queue.records import JobKind
-from retrieval.requests import Also, Mode, Rewrite, SearchRequest
-from retrieval.rewriting import RewritingSearcher
+from retrieval.search.requests import Also, Mode, Rewrite, SearchRequest
+from retrieval.search.rewriting import RewritingSearcher
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
 

@@ -11,8 +11,8 @@ from api.search_schemas import SearchIn, SearchOut
 from api.services import Services
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
-from retrieval.requests import Rewrite, SearchRequest
-from retrieval.rewriting import RewritingSearcher
+from retrieval.search.requests import Rewrite, SearchRequest
+from retrieval.search.rewriting import RewritingSearcher
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from retrieval.embedding import Embedder
+from retrieval.encoders.port import Embedder
 from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from retrieval.embedding import Embedder
+from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
 from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus

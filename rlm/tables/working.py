@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import ROW_NUMBER, ColumnType
-from retrieval.embedding import Embedder
+from retrieval.encoders.port import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
 from rlm.cancelling import require_wanted

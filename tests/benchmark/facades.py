@@ -27,7 +27,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.private_service import private_server
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
-from retrieval.requests import SearchRequest
+from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
 from tests.support.facades import FACADES, asks, seconds_until_nothing_is_asked
 from tests.support.harbour import Harbour, Model, harbour

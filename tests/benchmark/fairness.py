@@ -20,7 +20,7 @@ from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
 from api.settings import Settings
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.figures import AsJson, print_rows
 from tests.support.books import book
 from tests.support.pdf_files import pdf_of_references

@@ -24,7 +24,7 @@ from api.cli.serving import serve
 from api.client import Client
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.tasks.generate import Spec, generate
 from tests.support.scripted_openai import scripted_openai
 

@@ -19,7 +19,7 @@ from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.errors import LeadlineError
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.events import Completed, Working
 from rlm.llm.budgets import Limits

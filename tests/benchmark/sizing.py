@@ -22,7 +22,7 @@ from api.embedded import open_embedded
 from api.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.documents import Corpus, EmbeddedNeeds, embedded_needs
-from retrieval.resident_memory import resident_bytes
+from retrieval.index.edge.resident_memory import resident_bytes
 from tests.benchmark.figures import AsJson, print_rows
 
 app = typer.Typer(help="Compare what a plan says with what is measured.", no_args_is_help=True)

@@ -19,10 +19,10 @@ from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from retrieval.build import sparse_encoder
-from retrieval.index import Scope
+from retrieval.index.port import Scope
 from retrieval.models.store import ModelStore
-from retrieval.ranking import CANDIDATES
-from retrieval.search import SearchRequest
+from retrieval.search.ranking import CANDIDATES
+from retrieval.search.search import SearchRequest
 from tests.benchmark import concurrency, pdf_speed, stages
 from tests.benchmark.bare_encoder import bare_rates, sample_chunks
 from tests.benchmark.figures import AsJson, print_figures, query_texts

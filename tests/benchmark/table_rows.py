@@ -23,11 +23,11 @@ from ingest.parsing.types import ParsedDocument
 from ingest.storage.documents.records import chunk_id
 from ingest.storage.errors import LeadlineError
 from ingest.storage.operations.installation import Installation
-from retrieval.bm25 import SparseEncoder
 from retrieval.build import embedded_indexes, sparse_encoder
 from retrieval.evaluation.metrics import bootstrap_interval, mean
-from retrieval.index import Index, IndexedChunk, Scope
-from retrieval.languages import language_of
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.languages import language_of
+from retrieval.index.port import Index, IndexedChunk, Scope
 from tests.benchmark.figures import AsJson, print_figures
 from workers.vectors import indexed_text, word_weights
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from retrieval.build import embedded_encoder
-from retrieval.embedding import Embedder, HashingEmbedder
-from retrieval.encoder_specs import parse_spec
+from retrieval.encoders.openai_embedder import OpenAIEmbedder
+from retrieval.encoders.openvino_embedder import NICENESS
+from retrieval.encoders.port import Embedder, HashingEmbedder
+from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
+from retrieval.encoders.sentence_transformers_model import locate
+from retrieval.encoders.specs import parse_spec
 from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
-from retrieval.openai_embedder import OpenAIEmbedder
-from retrieval.openvino_embedder import NICENESS
-from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
-from retrieval.sentence_transformers_model import locate
 from tests.support.embedding_server import embeds
 from tests.support.misbehaving_openai import misbehaving_openai
 

@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from retrieval.bm25 import Bm25Encoder
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import ChunksMissingError, IndexRefusedError, IndexUnavailableError
-from retrieval.index import Index, IndexedChunk, Scope, Scored
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.qdrant_server_index import QdrantServerIndex
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.port import Index, IndexedChunk, Scope, Scored
+from retrieval.index.server.qdrant_server_index import QdrantServerIndex
+from retrieval.index.server.settings import QdrantServerSettings
 from tests.support.compacted_index import CompactedIndex
 from tests.support.index_chunks import indexed_chunk as chunk
 from tests.support.index_chunks import put_words

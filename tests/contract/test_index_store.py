@@ -10,8 +10,8 @@ from qdrant_client import QdrantClient
 from ingest.storage.errors import InstallationMismatchError
 from ingest.storage.operations.installation import MARK, Installation
 from retrieval import build
-from retrieval.generations import IndexStore, Presence, Size
-from retrieval.index_stores import ServerStore
+from retrieval.index.generations import IndexStore, Presence, Size
+from retrieval.index.stores import ServerStore
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS
 from tests.support.vector_servers import vector_server

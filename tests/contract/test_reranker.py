@@ -9,9 +9,9 @@ import pytest
 
 from retrieval.build import open_reranker
 from retrieval.errors import RerankerTimeoutError
-from retrieval.http_reranker import HttpReranker
 from retrieval.models.store import ModelStore
-from retrieval.reranker import Reranker, parse_reranker
+from retrieval.rerank.http_reranker import HttpReranker
+from retrieval.rerank.port import Reranker, parse_reranker
 from tests.fakes.overlap_reranker import OverlapReranker
 from tests.support.misbehaving_openai import misbehaving_openai
 from tests.support.misbehaving_reranker import reranks

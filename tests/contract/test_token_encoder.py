@@ -7,8 +7,8 @@ import openvino as ov
 import pytest
 
 from retrieval.build import encoder_files as files_of
+from retrieval.encoders.openvino_embedder import OpenVinoTokenEncoder, fusible
 from retrieval.models.store import ModelStore
-from retrieval.openvino_embedder import OpenVinoTokenEncoder, fusible
 
 TEXTS = ["", "the white whale", "the captain of the ship " * 20]
 

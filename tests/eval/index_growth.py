@@ -26,15 +26,15 @@ from ingest.storage.errors import DataFolderBusyError
 from ingest.storage.texts.chunks import context_line
 from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
-from retrieval.compaction import UpkeepPolicy
-from retrieval.embedding import DenseVector
-from retrieval.index import IndexedChunk, Scope, SparseVector
+from retrieval.encoders.port import DenseVector
+from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.resident_memory import resident_bytes
+from retrieval.index.edge.shard_folder import shard_bytes
+from retrieval.index.port import IndexedChunk, Scope, SparseVector
 from retrieval.models.store import ModelStore
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.ranking import rank
-from retrieval.requests import Fusion
-from retrieval.resident_memory import resident_bytes
-from retrieval.shard_folder import shard_bytes
+from retrieval.search.ranking import rank
+from retrieval.search.requests import Fusion
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.storage.documents.records import chunk_id
-from retrieval.embedding import DenseVector
-from retrieval.index import IndexedChunk
+from retrieval.encoders.port import DenseVector
+from retrieval.index.port import IndexedChunk
 
 # A copy's vector is the original's plus a random one of this length: their cosine is about 0.89.
 _NOISE = 0.5

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.embedding import DenseVector
+from retrieval.encoders.port import DenseVector
 from tests.eval.repeating import Repetition, VectorFile
 from tests.support.index_chunks import indexed_chunk
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.reranker import Corpus, seconds_left
+from retrieval.rerank.port import Corpus, seconds_left
 
 
 class OverlapReranker:

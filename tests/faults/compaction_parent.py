@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.compacted_index import BY_HAND, DIMENSION, write_more
 
 

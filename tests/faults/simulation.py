@@ -47,10 +47,10 @@ from ingest.storage.operations.leftovers import Leftovers
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts
-from retrieval.bm25 import SparseEncoder
-from retrieval.embedding import HashingEmbedder
-from retrieval.index import SparseVector
-from retrieval.languages import Language
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.languages import Language
+from retrieval.index.port import SparseVector
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex

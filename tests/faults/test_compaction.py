@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.compaction import UpkeepPolicy
 from retrieval.errors import IndexUnavailableError
-from retrieval.index import Scope
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.port import Scope
 from tests.support.compacted_index import (
     BY_HAND,
     DIMENSION,
@@ -46,7 +46,7 @@ def children() -> list[int]:
             command = (status.parent / "cmdline").read_bytes()
         except OSError:  # ended meanwhile
             continue
-        if int(fields[1]) == os.getpid() and b"retrieval.compaction_child" in command:
+        if int(fields[1]) == os.getpid() and b"retrieval.index.edge.compaction_child" in command:
             found.append(int(status.parent.name))
     return found
 

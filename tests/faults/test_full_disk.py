@@ -68,7 +68,7 @@ from pathlib import Path
 from api.embedded import open_embedded
 from api.settings import Settings
 from ingest.storage.errors import StorageReadOnlyError
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 
 try:
     with open_embedded(Settings(home=Path(sys.argv[1]), llm="none"), encoder=HashingEmbedder()):
@@ -85,7 +85,7 @@ from api.embedded import open_embedded, owned
 from api.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 
 disk = Path(sys.argv[1])
 (disk / "home").mkdir()

@@ -15,8 +15,8 @@ import pytest
 
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog
-from retrieval.openvino_embedder import DIMENSION
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.encoders.openvino_embedder import DIMENSION
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.books import shelf
 from tests.support.containers import message, zip_of
 

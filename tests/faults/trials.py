@@ -25,8 +25,8 @@ from redis import Redis
 from api.cli.ingest import find_files
 from api.settings import Settings
 from ingest.storage.documents.records import Document, VersionState
-from retrieval.bm25 import Bm25Encoder
-from retrieval.index import Scope
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.port import Scope
 from retrieval.models.store import ModelStore
 from tests.benchmark.bare_encoder import bare_rates, sample_chunks
 from tests.support.books import book

@@ -33,8 +33,8 @@ from ingest.storage.operations.installation import read_mark, tie
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.restore import Restored, RestoredParts, restore
 from ingest.storage.texts.texts import Texts
-from retrieval.embedding import HashingEmbedder
-from retrieval.encoders import only
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.encoders.registry import only
 from tests.integration.test_older_catalog import SUBJECTS, require_served, upload
 from tests.support.books import book
 from tests.support.service import running

@@ -38,8 +38,8 @@ from ingest.storage.operations.copying import CatalogCopies
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.restore import RestoredParts, restore
 from ingest.storage.sealing import SEALED_NOTE, NoSealRecord
-from retrieval.embedding import HashingEmbedder
-from retrieval.encoders import only
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.encoders.registry import only
 from tests.support.cluster import wait_until
 from tests.support.relay import relayed
 from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server

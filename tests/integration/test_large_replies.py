@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.language_model import list_models
-from retrieval.encoder_specs import EncoderSpec
+from retrieval.encoders.openai_embedder import OpenAIEmbedder
+from retrieval.encoders.specs import EncoderSpec
 from retrieval.errors import EncoderError, RerankerOutputError
-from retrieval.http_reranker import HttpReranker
-from retrieval.openai_embedder import OpenAIEmbedder
+from retrieval.rerank.http_reranker import HttpReranker
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.completion import Completion, ThoughtFilter, complete
@@ -138,7 +138,7 @@ def test_a_reply_as_long_as_its_tokens_is_whole(server: MisbehavingOpenAI) -> No
 def test_an_embedding_servers_reply_is_bounded(
     server: MisbehavingOpenAI, monkeypatch: pytest.MonkeyPatch, encoding: str, said: str
 ) -> None:
-    monkeypatch.setattr("retrieval.openai_embedder._QUERY_RETRIES", 0)
+    monkeypatch.setattr("retrieval.encoders.openai_embedder._QUERY_RETRIES", 0)
     server.behaviours = [sends(zipped if encoding else large(b'{"data": "', b'"}'), encoding=encoding)]
     with pytest.raises(EncoderError, match=said):
         OpenAIEmbedder(EncoderSpec("embeddings-api", url=server.url, model="a-model"))

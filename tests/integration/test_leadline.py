@@ -11,7 +11,7 @@ _ENGINES = {
     "ingest.catalog",
     "ingest.parsing",
     "ingest.storage.tables.parquet",
-    "retrieval.index",
+    "retrieval.index.port",
     "api.rendering",
     "api.services",
 }

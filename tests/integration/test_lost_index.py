@@ -19,9 +19,9 @@ from api.client import Client
 from api.index_access import open_index_access
 from api.services import Services
 from api.settings import Settings
-from retrieval.embedding import HashingEmbedder
-from retrieval.encoders import only
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.encoders.registry import only
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.cluster import wait_until
 from tests.support.service import running
 

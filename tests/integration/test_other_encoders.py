@@ -11,7 +11,7 @@ from api.client import Client
 from api.embedded import open_embedded
 from api.index_access import open_index_access
 from api.settings import Settings
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import EncoderUnavailableError, IndexMismatchError
 from tests.support.embedding_server import embeds
 from tests.support.misbehaving_openai import misbehaving_openai

@@ -10,8 +10,8 @@ from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts
-from retrieval.embedding import HashingEmbedder
-from retrieval.search import Searcher
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.search.search import Searcher
 from rlm.answering import Answering
 from rlm.build import Helpers, Parts
 from rlm.checking.checker import CheckMode

@@ -30,8 +30,8 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.installation import tie
 from ingest.storage.operations.installation_record import InstallationRecord
 from retrieval import build
-from retrieval.index import Index
-from retrieval.open_generations import OpenGenerations
+from retrieval.index.open_generations import OpenGenerations
+from retrieval.index.port import Index
 from tests.support.encoders import hashing_encoders
 from tests.support.events import sent_events
 from tests.support.fault_folder import VARIABLE, FaultFolder

@@ -12,7 +12,7 @@ from api.cluster import cluster_answers, open_cluster
 from api.index_access import open_index_access
 from api.settings import Settings
 from ingest.storage.generations.records import GenerationState
-from retrieval.encoders import Encoders
+from retrieval.encoders.registry import Encoders
 from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment
 from tests.support.poison import limit_memory, poisoned_parser

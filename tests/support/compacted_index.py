@@ -7,12 +7,12 @@ from typing import Any
 
 from qdrant_edge import EdgeShard, ScrollRequest
 
-from retrieval.bm25 import Bm25Encoder
-from retrieval.compaction import UpkeepPolicy
-from retrieval.embedding import DenseVector, HashingEmbedder
-from retrieval.index import IndexedChunk, SparseVector
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.shard_folder import ShardFolder
+from retrieval.encoders.port import DenseVector, HashingEmbedder
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.edge.compaction import UpkeepPolicy
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.shard_folder import ShardFolder
+from retrieval.index.port import IndexedChunk, SparseVector
 
 # Large enough that a single chunk is sealed when the index is compacted.
 DIMENSION = 384

@@ -10,10 +10,10 @@ from ingest.storage.documents.filters import Conditions
 from ingest.storage.texts.chunks import context_line
 from ingest.storage.texts.layout import Layout, markdown_layout
 from ingest.storage.texts.texts import Texts, byte_spans
-from retrieval.bm25 import Bm25Encoder
-from retrieval.embedding import HashingEmbedder
-from retrieval.index import IndexedChunk
-from retrieval.search import Searcher
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.port import IndexedChunk
+from retrieval.search.search import Searcher
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls

@@ -10,7 +10,7 @@ from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.storage.errors import LeadlineError
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 
 SETTINGS = {"llm": "none", "port": 0, "min_free_bytes": 96 << 20, "ballast_bytes": 64 << 20}
 

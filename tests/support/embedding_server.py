@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from retrieval.embedding import Embedder
+from retrieval.encoders.port import Embedder
 from tests.support.misbehaving_openai import Behaviour, Request
 
 # A body that would be right, and what becomes of it.

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from retrieval.embedding import Embedder, HashingEmbedder
-from retrieval.encoders import EncoderChoice, Encoders
+from retrieval.encoders.port import Embedder, HashingEmbedder
+from retrieval.encoders.registry import EncoderChoice, Encoders
 from tests.support.poison import PoisonedEncoder
 
 # The dimension of each, by its name; the first is the one that everything begins with.

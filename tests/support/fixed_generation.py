@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from retrieval.bm25 import Bm25Encoder, SparseEncoder
-from retrieval.embedding import Embedder
-from retrieval.generations import OpenGeneration
-from retrieval.index import Index
+from retrieval.encoders.port import Embedder
+from retrieval.index.bm25 import Bm25Encoder, SparseEncoder
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.port import Index
 
 
 class FixedGeneration:

@@ -5,11 +5,11 @@ from pathlib import Path
 from ingest.storage.documents.records import Document
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
-from retrieval.bm25 import Bm25Encoder
-from retrieval.encoders import EncoderChoice
-from retrieval.generations import IndexStore
-from retrieval.open_generations import OpenGenerations
-from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.encoders.registry import EncoderChoice
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.generations import IndexStore
+from retrieval.index.open_generations import OpenGenerations
+from retrieval.search.search import Mode, Searcher, SearchRequest
 from tests.support.encoders import hashing_encoders
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
 from workers.deletion import CollectTask, Deleter

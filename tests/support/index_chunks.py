@@ -2,8 +2,8 @@
 
 import uuid
 
-from retrieval.bm25 import Bm25Encoder
-from retrieval.index import Index, IndexedChunk
+from retrieval.index.bm25 import Bm25Encoder
+from retrieval.index.port import Index, IndexedChunk
 
 _ENCODER = Bm25Encoder()
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from retrieval.embedding import Embedded, HashingEmbedder
+from retrieval.encoders.port import Embedded, HashingEmbedder
 from rlm.corpus.records import SplitBy, split
 from rlm.operators.cascade import CascadeLimits
 from tests.support.corpora import corpus_of

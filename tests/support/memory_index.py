@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from retrieval.embedding import DenseVector
+from retrieval.encoders.port import DenseVector
 from retrieval.errors import ChunksMissingError
-from retrieval.index import IndexedChunk, Scope, Scored, SparseVector, best_first
-from retrieval.points import inside
+from retrieval.index.points import inside
+from retrieval.index.port import IndexedChunk, Scope, Scored, SparseVector, best_first
 
 
 class MemoryIndex:

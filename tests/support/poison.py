@@ -19,7 +19,7 @@ from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
-from retrieval.embedding import Embedded, HashingEmbedder
+from retrieval.encoders.port import Embedded, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
 _PARSER, _ENCODER = "POISON for the parser:", "POISON for the encoder:"

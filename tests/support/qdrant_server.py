@@ -1,9 +1,9 @@
 """The server adapter as tests open it: few dimensions, short waits."""
 
-from retrieval.index import Scope
-from retrieval.qdrant_server_index import QdrantServerIndex
+from retrieval.index.port import Scope
+from retrieval.index.server.qdrant_server_index import QdrantServerIndex
+from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.retries import RetryPolicy
-from retrieval.vector_server_settings import QdrantServerSettings
 
 DIMENSION = 8
 ANN = Scope("ann")

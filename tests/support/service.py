@@ -13,7 +13,7 @@ from api.language_model import NoLanguageModel
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from rlm.llm.port import LanguageModel
 from tests.support.catalogs import migrated_sqlite
 from tests.support.serving import serving

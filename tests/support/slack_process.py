@@ -10,7 +10,7 @@ from api.language_model import RemoteLanguageModel
 from api.main import create_app
 from api.settings import Settings
 from api.slack import live
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from rlm import estimates
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

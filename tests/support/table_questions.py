@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.storage.tables.store import RecordTables
-from retrieval.embedding import Embedder
+from retrieval.encoders.port import Embedder
 from rlm.answers import Draft
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus

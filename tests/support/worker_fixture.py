@@ -17,7 +17,7 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.layout import markdown_layout
 from ingest.storage.texts.texts import Texts
-from retrieval.embedding import Embedded, HashingEmbedder
+from retrieval.encoders.port import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied

@@ -42,7 +42,7 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.webhooks.records import TEST, EventType
 from retrieval import build
-from retrieval.bm25 import Bm25Encoder
+from retrieval.index.bm25 import Bm25Encoder
 from retrieval.models.store import ModelStore
 from tests.surface.source import Source, read_sources
 from workers import main as worker

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from retrieval.encoder_specs import parse_spec
-from retrieval.http_reranker import HttpReranker
-from retrieval.openai_embedder import OpenAIEmbedder
+from retrieval.encoders.openai_embedder import OpenAIEmbedder
+from retrieval.encoders.specs import parse_spec
+from retrieval.rerank.http_reranker import HttpReranker
 from tests.support.vllm_server import KEY, VllmServer
 
 PASSAGES = ["The stock market fell on Monday.", "A white whale was seen off Japan.", "How to bake bread at home."]

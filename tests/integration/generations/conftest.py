@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import build
-from retrieval.generations import IndexStore
+from retrieval.index.generations import IndexStore
 from tests.support.generations_fixture import GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.vector_servers import VectorServer, vector_server

@@ -8,8 +8,8 @@ import pytest
 from qdrant_client import QdrantClient
 
 from retrieval.errors import IndexLostError
-from retrieval.generations import IndexStore, Presence
-from retrieval.index_stores import ServerStore
+from retrieval.index.generations import IndexStore, Presence
+from retrieval.index.stores import ServerStore
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 
 

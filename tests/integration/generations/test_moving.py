@@ -13,11 +13,11 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import GenerationState
 from ingest.storage.queue.records import JobKind
 from retrieval import build
-from retrieval.encoders import Encoders
+from retrieval.encoders.registry import Encoders
 from retrieval.errors import IndexMismatchError
-from retrieval.generations import require_fit
-from retrieval.index import Scope
-from retrieval.search import Mode, SearchRequest
+from retrieval.index.generations import require_fit
+from retrieval.index.port import Scope
+from retrieval.search.search import Mode, SearchRequest
 from tests.support.books import book
 from tests.support.catalogs import wake
 from tests.support.encoders import hashing_encoders

@@ -10,8 +10,8 @@ from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.errors import InstallationMismatchError
 from ingest.storage.operations.installation import Installation
 from ingest.storage.operations.leftovers import Leftovers
-from retrieval.generations import IndexStore
-from retrieval.index_stores import FolderStore, ServerStore
+from retrieval.index.generations import IndexStore
+from retrieval.index.stores import FolderStore, ServerStore
 from tests.support.generations_fixture import WHALE, GenerationsFixture
 from workers.leftovers import FORGOTTEN_SECONDS, LeftoverRounds, Removed
 

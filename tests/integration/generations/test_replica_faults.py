@@ -11,7 +11,7 @@ from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind
 from retrieval import build
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.server.settings import QdrantServerSettings
 from tests.support.catalogs import wake
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.generations_fixture import WHALE, GenerationsFixture

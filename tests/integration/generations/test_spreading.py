@@ -14,10 +14,10 @@ from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.queue.records import JobKind
 from retrieval import build
-from retrieval.embedding import UNRELATED, Embedded, HashingEmbedder
-from retrieval.generations import IndexStore
-from retrieval.search import Mode
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.encoders.port import UNRELATED, Embedded, HashingEmbedder
+from retrieval.index.generations import IndexStore
+from retrieval.index.server.settings import QdrantServerSettings
+from retrieval.search.search import Mode
 from tests.support.books import book
 from tests.support.encoders import hashing_encoders
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from retrieval.errors import IndexLostError, IndexMismatchError
-from retrieval.generations import IndexStore, require_fit
-from retrieval.index import SparseVector
-from retrieval.search import Mode
+from retrieval.index.generations import IndexStore, require_fit
+from retrieval.index.port import SparseVector
+from retrieval.search.search import Mode
 from tests.support.books import book
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 

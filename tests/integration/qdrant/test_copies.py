@@ -15,10 +15,10 @@ from api.metrics import _index_gauges
 from api.services import readiness_of
 from ingest.storage.operations.installation import Installation
 from retrieval import build
-from retrieval.copies import Copies
 from retrieval.errors import IndexRefusedError
-from retrieval.generations import IndexStore
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.copies import Copies
+from retrieval.index.generations import IndexStore
+from retrieval.index.server.settings import QdrantServerSettings
 from tests.support.generations_fixture import WHALE, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
@@ -114,7 +114,7 @@ def command(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> CliRunne
         return OpenAccess(at)
 
     monkeypatch.setattr(index, "_access", access)
-    monkeypatch.setattr("retrieval.copies._BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr("retrieval.index.copies._BETWEEN_LOOKS_SECONDS", 0.01)
     return CliRunner()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import IndexUnavailableError
-from retrieval.index import IndexReader
+from retrieval.index.port import IndexReader
 from tests.support.cluster import wait_until
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words

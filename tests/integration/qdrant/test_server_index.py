@@ -14,10 +14,10 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from structlog.testing import capture_logs
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
-from retrieval.index import SparseVector
-from retrieval.qdrant_server_collection import MOST_CONDITIONS
-from retrieval.qdrant_server_index import QdrantServerIndex
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.port import SparseVector
+from retrieval.index.server.qdrant_server_collection import MOST_CONDITIONS
+from retrieval.index.server.qdrant_server_index import QdrantServerIndex
+from retrieval.index.server.settings import QdrantServerSettings
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_server import ANN, DIMENSION, opened

@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from retrieval.copies import Copies, CopyRepair
-from retrieval.index_stores import ServerStore
-from retrieval.qdrant_server_index import QdrantServerIndex
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.copies import Copies, CopyRepair
+from retrieval.index.server.qdrant_server_index import QdrantServerIndex
+from retrieval.index.server.settings import QdrantServerSettings
+from retrieval.index.stores import ServerStore
 from tests.support.cluster import wait_until
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS

@@ -14,8 +14,8 @@ from ingest.storage.documents.filters import Conditions
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
-from retrieval.embedding import HashingEmbedder
-from retrieval.search import Searcher
+from retrieval.encoders.port import HashingEmbedder
+from retrieval.search.search import Searcher
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus
 from rlm.build import Parts

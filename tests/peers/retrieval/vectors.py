@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from retrieval.openvino_embedder import OpenVinoEmbedder
+from retrieval.encoders.openvino_embedder import OpenVinoEmbedder
 
 
 class Vectors:

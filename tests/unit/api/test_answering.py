@@ -6,7 +6,7 @@ from api.answering import chosen_reranker
 from api.settings import Settings
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore
-from retrieval.reranker import RerankerKind
+from retrieval.rerank.port import RerankerKind
 
 
 class Present(ModelStore):

@@ -3,7 +3,7 @@
 import pytest
 
 from api.cli.environment import SettingsError, from_environment
-from retrieval.vector_server_settings import QdrantServerSettings
+from retrieval.index.server.settings import QdrantServerSettings
 from workers.settings import ClusterSettings
 
 _NEEDED = {

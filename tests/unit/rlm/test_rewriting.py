@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from retrieval.requests import Rewrite
+from retrieval.search.requests import Rewrite
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelTimeoutError
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter

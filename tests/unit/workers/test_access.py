@@ -10,7 +10,7 @@ from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document, DocumentChange
 from ingest.storage.jobs.jobs import Jobs
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from tests.support.catalogs import arrive, migrated_sqlite, searchable
 from tests.support.fixed_generation import FixedGeneration

@@ -11,8 +11,8 @@ from ingest.storage.generations.records import IndexState, SearchableVersion
 from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.errors import IndexLostError, IndexUnavailableError
-from retrieval.generations import Presence
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.generations import Presence
 from tests.support.generations_fixture import SHIPS, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.worker_fixture import no

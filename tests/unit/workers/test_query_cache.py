@@ -9,9 +9,9 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
 from ingest.storage.queue.records import JobKind
-from retrieval.query_cache import CachedSearcher
-from retrieval.requests import Mode, SearchRequest
-from retrieval.search import Searcher
+from retrieval.search.query_cache import CachedSearcher
+from retrieval.search.requests import Mode, SearchRequest
+from retrieval.search.search import Searcher
 from tests.support.catalogs import wake
 from tests.support.worker_fixture import WorkerFixture, no
 

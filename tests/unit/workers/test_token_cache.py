@@ -2,13 +2,13 @@
 
 import pytest
 
-from retrieval.late_interaction import LateInteractionReranker
-from retrieval.requests import SearchRequest
-from retrieval.reranking import Reranking
-from retrieval.search import Searcher
-from retrieval.token_cache import TokenCache
+from retrieval.rerank.late_interaction import LateInteractionReranker
+from retrieval.rerank.token_cache import TokenCache
+from retrieval.search.requests import SearchRequest
+from retrieval.search.reranking import Reranking
+from retrieval.search.search import Searcher
 from tests.support.worker_fixture import WorkerFixture
-from tests.unit.retrieval.test_token_cache import Counting
+from tests.unit.retrieval.rerank.test_token_cache import Counting
 
 ASKED = SearchRequest("ann", "white", rerank=True)
 

@@ -11,9 +11,9 @@ from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import Layout, TableSpan
-from retrieval.bm25 import CONTEXT_WEIGHT, Bm25Encoder
-from retrieval.generations import OpenGeneration
-from retrieval.languages import Language
+from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder
+from retrieval.index.generations import OpenGeneration
+from retrieval.index.languages import Language
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_text, text_digest, word_weights
 

@@ -15,7 +15,7 @@ from api.language_model import NoLanguageModel
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.storage.accounts.records import TENANT_SCOPES
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 
 
 @contextmanager

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.bm25 import Bm25Encoder
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from retrieval.evaluation.chunks import find_chunks, index_chunks, judge_chunks
 from retrieval.evaluation.passages import Place
+from retrieval.index.bm25 import Bm25Encoder
 from tests.support.memory_index import MemoryIndex
 
 TEXT = "The white whale dived. " * 4 + "A ship with three masts. " * 4

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft

@@ -2,7 +2,7 @@
 
 import random
 
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from rlm.operators.cascade import EVERY_RECORD
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish

@@ -10,7 +10,7 @@ import pytest
 from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
-from retrieval.embedding import HashingEmbedder
+from retrieval.encoders.port import HashingEmbedder
 from rlm.answers import AnswerStatus
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus

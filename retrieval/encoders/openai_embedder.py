@@ -1,0 +1,227 @@
+"""A bi-encoder on any server that speaks OpenAI's `/v1/embeddings`: vLLM, text-embeddings-inference, OpenAI itself.
+
+The openai client retries unanswered requests (connections, 408, 409, 429, 5xx) after the time that `Retry-After` names.
+Refusals and impossible answers of the server become errors in plain words.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+
+from retrieval.bounded_replies import ReplyTooLargeError, bound_replies
+from retrieval.encoders.port import DenseVector, Embedded, unit_vectors
+from retrieval.encoders.specs import EncoderSpec, prompts_digest
+from retrieval.errors import EncoderError, EncoderUnavailableError
+
+# Connecting is quick or hopeless.
+_DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
+_QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
+_DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
+# Below the default limits of servers: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
+_TEXTS_A_REQUEST = 32
+_CHARACTERS_A_REQUEST = 32_000
+_CHARACTERS_A_TOKEN = 4
+_REQUESTS_AT_ONCE = 4
+# A refused text is halved at most this often, to see if it was too long for the model's window.
+_HALVINGS = 6
+_SHORTEST_CUT = 200
+_BAD_INPUT = frozenset({400, 413, 422})
+
+
+class OpenAIEmbedder:
+    """An embedder that sends documents in bounded requests, some in parallel; queries have a connection of their own.
+
+    A text past the model's window is cut to a length the server takes; from then on all longer texts are cut there.
+    """
+
+    def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
+        """Connect, and ask the server for a vector if the spec names no dimension. Raises `EncoderError`."""
+        if spec.url is None:
+            raise ValueError("the spec names no server")
+        self._spec = spec
+        self._url = spec.url
+        # The client insists on a key; a server that needs none ignores it.
+        key = api_key or "none"
+        self._for_documents = _client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
+        self._for_queries = _client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
+        self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, "embeddings")
+        self._longest: int | None = None
+        self._cutting = threading.Lock()
+        self._expected = spec.dimension
+        self.dimension = self._expected = spec.dimension or self._ask(self._for_queries, ["dimension"])[0].shape[1]
+        self.fingerprint = fingerprint(spec, self.dimension)
+
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+        prompt = self._spec.document or ""
+        prompted = [prompt + text for text in texts]
+        order = sorted(range(len(texts)), key=lambda index: len(prompted[index]))
+        portions = list(_portions(order, prompted))
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        counts = np.zeros(len(texts), np.int64)
+        for rows, (found, tokens) in zip(portions, self._pool.map(self._portion(prompted), portions), strict=True):
+            vectors[rows] = found
+            counts[rows] = _shares(tokens, [prompted[row] for row in rows])
+        return Embedded(vectors, tuple(int(count) for count in counts))
+
+    def query(self, text: str) -> DenseVector:
+        vector: DenseVector = self._cut_and_ask(self._for_queries, [(self._spec.query or "") + text])[0][0]
+        return vector
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._for_documents.close()
+        self._for_queries.close()
+
+    def _portion(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
+        return lambda rows: self._cut_and_ask(self._for_documents, [texts[row] for row in rows])
+
+    def _cut_and_ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+        while True:
+            longest = self._longest
+            cut = [text if longest is None else text[:longest] for text in texts]
+            try:
+                return self._ask(client, cut)
+            except _RefusedInputError as refused:
+                self._shorten(client, cut, refused)
+
+    def _shorten(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
+        """Find where the longest text has to be cut. Raises `EncoderError` if its length was not the cause."""
+        with self._cutting:
+            text = max(texts, key=len)
+            if self._longest is not None and len(text) > self._longest:
+                return  # another thread has found the length meanwhile
+            for _ in range(_HALVINGS):
+                text = text[: len(text) // 2]
+                if len(text) < _SHORTEST_CUT:
+                    break
+                try:
+                    self._ask(client, [text])
+                except _RefusedInputError:
+                    continue
+                self._longest = len(text)
+                return
+        raise EncoderError(f"The embedding server at {self._url} refused a text: {refused}", hint=refused.hint)
+
+    def _ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+        """Return unit vectors in the order of the texts, and their tokens together as the server counts them."""
+        options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
+        with _errors(self._spec, self._url):
+            answer = client.embeddings.create(
+                model=self._spec.model,
+                # Some servers refuse an empty text; all read a space as no word.
+                input=[text or " " for text in texts],
+                encoding_format="float",
+                **options,
+            )
+            rows = sorted(answer.data, key=lambda row: row.index)
+            tokens = answer.usage.prompt_tokens if answer.usage is not None else None
+            vectors = [row.embedding for row in rows]
+            lengths = sorted({len(vector) for vector in vectors})
+        if [row.index for row in rows] != list(range(len(texts))):
+            raise self._wrong(f"{len(rows)} vectors for {len(texts)} texts, or not each text's")
+        if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
+            found = ", ".join(map(str, lengths))
+            raise self._wrong(f"vectors of {found} numbers, and {self._expected or 'one length'} was expected")
+        try:
+            return unit_vectors(np.array(vectors, np.float32)), tokens
+        except (EncoderError, ValueError, TypeError) as error:
+            raise self._wrong("a vector of zeros, or of what is no number") from error
+
+    def _wrong(self, what: str) -> EncoderError:
+        return EncoderError(
+            f"The embedding server at {self._url} answered {self._spec.model} with {what}.",
+            hint="See that the server serves the model and the dimension that LEADLINE_ENCODER names.",
+        )
+
+
+def _client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int) -> openai.OpenAI:
+    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=bound_replies())
+    return openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=retries, http_client=bounded)
+
+
+class _RefusedInputError(EncoderError):
+    """The server refused its input; a shorter text may be taken."""
+
+
+def fingerprint(spec: EncoderSpec, dimension: int) -> str:
+    """Return the fingerprint, without the server's address; only the spec's `revision` can tell the weights apart."""
+    prompts = prompts_digest(spec.query or "", spec.document or "")
+    return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
+
+
+def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the rows of each request, with a bounded number of texts and of characters."""
+    rows: list[int] = []
+    characters = 0
+    for row in order:
+        if rows and (len(rows) == _TEXTS_A_REQUEST or characters + len(texts[row]) > _CHARACTERS_A_REQUEST):
+            yield rows
+            rows, characters = [], 0
+        rows.append(row)
+        characters += len(texts[row])
+    if rows:
+        yield rows
+
+
+def _shares(tokens: int | None, texts: Sequence[str]) -> list[int]:
+    """Return each text's share of the tokens, by its length; servers tell only the sum, and some not even that."""
+    characters = [len(text) + 1 for text in texts]
+    rate = 1 / _CHARACTERS_A_TOKEN if not tokens else tokens / sum(characters)
+    return [max(1, round(length * rate)) for length in characters]
+
+
+@contextmanager
+def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except ReplyTooLargeError as error:
+        raise EncoderError(
+            f"The embedding server cannot be used: {error}", hint="See that LEADLINE_ENCODER names its address."
+        ) from error
+    except openai.APIConnectionError as error:  # timeouts too
+        raise EncoderUnavailableError(
+            f"The embedding server at {url} does not answer: {error}",
+            hint="See that it runs and that the address in LEADLINE_ENCODER is right; what waits for it goes on then.",
+        ) from error
+    except openai.APIStatusError as error:
+        raise _of_status(error, spec, url) from error
+    # An answer that is JSON but no list of embeddings is noticed only when it is read.
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+        raise EncoderError(
+            f"The embedding server at {url} answered what is no embedding: {error}",
+            hint="See that the address in LEADLINE_ENCODER ends where `/embeddings` is to be added, as `…/v1`.",
+        ) from error
+
+
+def _of_status(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> EncoderError:
+    said = _words(error)
+    if error.status_code in (401, 403):
+        return EncoderError(
+            f"The embedding server at {url} refused the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
+        )
+    if error.status_code == 404:
+        return EncoderError(
+            f"The embedding server at {url} has no {spec.model}, or no /embeddings: {said}",
+            hint="Name a model that it serves: `GET …/v1/models` lists them.",
+        )
+    if error.status_code in _BAD_INPUT:
+        return _RefusedInputError(said, hint="See the server's log; a wrong dimension= or model is refused like this.")
+    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+        return EncoderUnavailableError(
+            f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
+            hint="See its log; what waits for it goes on when it answers again.",
+        )
+    return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = error.body
+    said = body.get("message") if isinstance(body, Mapping) else None
+    return " ".join(str(said or error.message).split())[:300]

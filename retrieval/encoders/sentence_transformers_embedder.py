@@ -1,0 +1,156 @@
+"""Any sentence-transformers model as the bi-encoder, on a CPU or a GPU, with torch, ONNX or OpenVINO."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from retrieval.encoders.port import DenseVector, Embedded, unit_vectors
+from retrieval.encoders.sentence_transformers_model import INSTALL, LocatedModel
+from retrieval.errors import EncoderError
+
+# Texts of similar length go to the model together. A CPU gains nothing from more; a GPU is busy with these.
+_TEXTS_AT_ONCE = {"cpu": 16}
+_TEXTS_AT_ONCE_ELSEWHERE = 128
+
+
+class SentenceTransformersEmbedder:
+    """An embedder that loads the sentence-transformers library, and with it torch, and the model.
+
+    The library's tokenizers are not thread-safe, so the model has one user at a time; a query is next, however many
+    documents wait.
+    """
+
+    def __init__(self, model: LocatedModel) -> None:
+        """Load the model and check its dimension. Raises `EncoderError`."""
+        self.fingerprint = model.fingerprint
+        self.dimension = model.dimension
+        self._located = model
+        self._turns = _Turns()
+        self._model = _load(model)
+        self._at_once = _TEXTS_AT_ONCE.get(self._model.device.type, _TEXTS_AT_ONCE_ELSEWHERE)
+        made = self._encode(["dimension"], document=True).shape[1]
+        if made != model.full_dimension:
+            raise EncoderError(
+                f"{model.spec.model} makes vectors of {made} numbers, and its files say {model.full_dimension}.",
+                hint="Fetch or copy the model again.",
+            )
+
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        counts = np.zeros(len(texts), np.int64)
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for at in range(0, len(order), self._at_once):
+            rows = order[at : at + self._at_once]
+            some = [texts[row] for row in rows]
+            with self._turns.document():
+                vectors[rows] = self._cut(self._encode(some, document=True))
+                counts[rows] = self._count([self._located.document_prompt + text for text in some])
+        return Embedded(vectors, tuple(int(count) for count in counts))
+
+    def query(self, text: str) -> DenseVector:
+        with self._turns.query():
+            vector: DenseVector = self._cut(self._encode([text], document=False))[0]
+        return vector
+
+    def close(self) -> None:
+        del self._model
+
+    def _encode(self, texts: Sequence[str], *, document: bool) -> DenseVector:
+        encode = self._model.encode_document if document else self._model.encode_query
+        prompt = self._located.document_prompt if document else self._located.query_prompt
+        try:
+            vectors = encode(
+                list(texts),
+                prompt=prompt,
+                batch_size=len(texts),
+                show_progress_bar=False,
+                truncate_dim=self._located.full_dimension,
+            )
+        except Exception as error:  # the library and its backends raise anything
+            raise EncoderError(f"The encoder failed: {error}", hint="See the log of the encoder's library.") from error
+        return np.asarray(vectors, np.float32)
+
+    def _cut(self, vectors: DenseVector) -> DenseVector:
+        """Cut vectors to the requested dimension, and scale them again, because a cut vector is shorter than 1."""
+        return unit_vectors(vectors[:, : self.dimension])
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens of each text the model read."""
+        longest = self._model.max_seq_length
+        tokenizer = self._model.tokenizer
+        if hasattr(tokenizer, "encode_batch"):  # static embeddings have a bare tokenizer
+            lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
+        else:
+            encoded = tokenizer(list(texts), truncation=longest is not None, max_length=longest, verbose=False)
+            lengths = [len(ids) for ids in encoded["input_ids"]]
+        return [min(length, longest or length) for length in lengths]
+
+
+class _Turns:
+    """A lock with one user at a time; queries go before documents."""
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._busy = False
+        self._queries = 0
+
+    @contextmanager
+    def query(self) -> Iterator[None]:
+        with self._change:
+            self._queries += 1
+            self._change.wait_for(lambda: not self._busy)
+            self._queries -= 1
+            self._busy = True
+        yield from self._turn()
+
+    @contextmanager
+    def document(self) -> Iterator[None]:
+        with self._change:
+            self._change.wait_for(lambda: not self._busy and not self._queries)
+            self._busy = True
+        yield from self._turn()
+
+    def _turn(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._change:
+                self._busy = False
+                self._change.notify_all()
+
+
+def _load(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's model
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL) from error
+    spec = model.spec
+    options: dict[str, Any] = {"device": spec.device, "backend": spec.backend}
+    settings: dict[str, Any] = {} if spec.file is None else {"file_name": spec.file}
+    if spec.backend == "torch":
+        settings["dtype"] = spec.dtype
+    options["model_kwargs"] = settings
+    if not model.is_folder:
+        options["revision"] = model.revision
+    try:
+        try:
+            return SentenceTransformer(model.source, local_files_only=True, **options)
+        except OSError:
+            if model.is_folder:
+                raise
+            return SentenceTransformer(model.source, **options)  # its weights are not on this machine yet
+    except Exception as error:  # the library and its backends raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise EncoderError(
+            f"{spec.model} could not be loaded: {reason}",
+            hint=_advice(spec.backend),
+        ) from error
+
+
+def _advice(backend: str) -> str:
+    if backend == "torch":
+        return "If its files are not on this machine, connect it to the hub once, or copy the model's folder here."
+    return f"backend={backend} needs `pip install 'sentence-transformers[{backend}]'`, and a model that has such files."

@@ -1,0 +1,170 @@
+"""Facts about a sentence-transformers model from its small files, without loading it: revision, size and prompts.
+
+A command that only looks at an index needs its encoder's fingerprint, and loading torch takes seconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from retrieval.encoders.specs import EncoderSpec, prompts_digest
+from retrieval.errors import EncoderError
+
+INSTALL = "Install it with `pip install 'leadline[sentence-transformers]'`."
+_WEIGHTS = (".safetensors", ".bin", ".onnx", ".xml", ".gguf")
+_SMALL_FILES = ("*.json", "*.txt", "*.model")
+_SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model that the library loads from `source` at `revision`: a folder (its revision: a digest) or a hub model."""
+
+    spec: EncoderSpec
+    source: str
+    revision: str
+    full_dimension: int
+    query_prompt: str
+    document_prompt: str
+
+    @property
+    def is_folder(self) -> bool:
+        return self.revision.startswith("files-")
+
+    @property
+    def dimension(self) -> int:
+        return self.spec.dimension or self.full_dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint, which is equal wherever the same files lie."""
+        spec = self.spec
+        model = Path(spec.model).name if self.is_folder else spec.model
+        precision = f"{spec.backend}-{spec.file or spec.dtype}"
+        prompts = prompts_digest(self.query_prompt, self.document_prompt)
+        return f"sentence-transformers/{model}@{self.revision}/{precision}/{prompts}/{self.dimension}"
+
+
+def locate(spec: EncoderSpec) -> LocatedModel:
+    """Locate a model. Raises `EncoderError` with what to do: install the library, connect once, name another model."""
+    folder, revision = _folder(spec)
+    full = _full_dimension(folder)
+    if spec.dimension and spec.dimension > full:
+        raise EncoderError(
+            f"{spec.model} makes vectors of {full} numbers, and {spec.dimension} were asked for.",
+            hint=f"Leave out dimension=, or ask for at most {full}.",
+        )
+    prompts = _read(folder / "config_sentence_transformers.json").get("prompts") or {}
+    own_document = next((prompts[name] for name in _DOCUMENT_PROMPTS if prompts.get(name)), "")
+    return LocatedModel(
+        spec=spec,
+        source=str(folder) if revision.startswith("files-") else spec.model,
+        revision=revision,
+        full_dimension=full,
+        query_prompt=prompts.get("query", "") if spec.query is None else spec.query,
+        document_prompt=own_document if spec.document is None else spec.document,
+    )
+
+
+def _folder(spec: EncoderSpec) -> tuple[Path, str]:
+    """Return the folder of the small files, and their revision."""
+    folder = Path(spec.model).expanduser()
+    if folder.is_dir():
+        return folder, f"files-{_digest(folder)}"
+    if spec.model.startswith(("/", ".", "~")) or spec.model.count("/") > 1:
+        raise EncoderError(f"There is no folder {spec.model}.", hint="Check its name, or name a hub's model.")
+    return _fetched(spec)
+
+
+def _fetched(spec: EncoderSpec) -> tuple[Path, str]:
+    """Fetch from the hub's cache on this machine; only missing files are asked of the hub."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise EncoderError("The package sentence-transformers is not installed.", hint=INSTALL) from error
+    wanted: dict[str, Any] = {"revision": spec.revision, "allow_patterns": list(_SMALL_FILES)}
+    try:
+        path = snapshot_download(spec.model, local_files_only=True, **wanted)
+    except LocalEntryNotFoundError:
+        try:
+            path = snapshot_download(spec.model, **wanted)
+        except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EncoderError(
+                f"The model {spec.model} is not on this machine, and could not be fetched: {reason}",
+                hint="Connect this machine to the hub once, set HF_ENDPOINT to a mirror, or copy the model's folder "
+                "here and name that folder.",
+            ) from error
+    return Path(path), Path(path).name
+
+
+def _digest(folder: Path) -> str:
+    """Return a hash of all small files and of samples of the weights: other weights differ nearly everywhere."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        if path.suffix not in (*_WEIGHTS, *(pattern[1:] for pattern in _SMALL_FILES)):
+            continue
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        for block in _samples(path):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _samples(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _SAMPLES * _SAMPLE_BYTES:
+            yield file.read()
+            return
+        for number in range(_SAMPLES):
+            file.seek((size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
+            yield file.read(_SAMPLE_BYTES)
+
+
+def _full_dimension(folder: Path) -> int:
+    """Return the dimension from the last module that changes it; a model without modules is pooled by its mean."""
+    modules = _read(folder / "modules.json")
+    for module in reversed(modules if isinstance(modules, list) else []):
+        config = _read(folder / module.get("path", "") / "config.json")
+        found = _dimension_of(config)
+        if found:
+            return found
+    found = _dimension_of(_read(folder / "config.json"))
+    if not found:
+        raise EncoderError(
+            f"{folder} does not say how long its vectors are, so it is no sentence-transformers model.",
+            hint="Name a folder or a model that `SentenceTransformer(…)` loads.",
+        )
+    return found
+
+
+def _dimension_of(config: Mapping[str, Any]) -> int | None:
+    for name in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size", "dim"):
+        value = config.get(name)
+        if isinstance(value, int) and value > 0:
+            return value * _pooling_modes(config)
+    return None
+
+
+def _pooling_modes(config: Mapping[str, Any]) -> int:
+    """Return how many ways of pooling are put side by side."""
+    mode = config.get("pooling_mode")
+    if isinstance(mode, list):
+        return len(mode)
+    return max(1, sum(value is True for name, value in config.items() if name.startswith("pooling_mode_")))
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path} cannot be read: {error}", hint="Fetch or copy the model again.") from error

@@ -1,0 +1,254 @@
+"""The shard in use: all searches and writes go through it, so that a compacted copy can replace it meanwhile.
+
+A compaction clones the shard, has another process compact the clone, and keeps a journal of the writes that the shard
+takes in that time. Then the journal is replayed on the clone, and the clone becomes the current generation. Until then
+the old shard has everything, so a crash loses nothing; afterwards the new shard has everything.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qdrant_edge import EdgeShard
+
+from retrieval.errors import IndexUnavailableError
+from retrieval.index.edge.edge_shard import create_shard, engine_error, engine_errors, open_shard, unsealed_points
+from retrieval.index.edge.resident_memory import return_freed, unmap_pages
+from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, shard_bytes
+from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
+
+# A callback for the named steps of a compaction, for the log and for tests that end the process at each step.
+Observer = Callable[[str], None]
+_UNCHECKED = UncheckedRoom()
+# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB of one: a new file is allocated long
+# before it is full.
+_POINTS_BETWEEN_ALLOCATIONS = 1_000
+
+
+@dataclass
+class _Generation:
+    folder: Path
+    shard: EdgeShard
+    readers: int = 0
+
+
+@dataclass
+class _Journal:
+    """Writes in their order. A failed write may have been done in part, and fails in the same way again."""
+
+    entries: list[tuple[Any, bool]] = field(default_factory=list)
+    points: int = 0
+
+
+class LiveShard:
+    """One shard at a time, for any number of reading threads; writers wait for each other."""
+
+    def __init__(
+        self,
+        folder: Path,
+        dimension: int,
+        *,
+        journal_points: int,
+        observe: Observer,
+        room: ShardRoom = _UNCHECKED,
+    ) -> None:
+        """Open the shard or create one; a journal holds about `journal_points`.
+
+        Raises `IndexUnavailableError`, and `StorageFullError` if the disk lacks the room that opening takes.
+        """
+        self._dimension = dimension
+        self._room = room
+        self._unallocated = 0
+        self._journal_points = journal_points
+        self._observe = observe
+        self._root = folder
+        # Allows one writer at a time, as the engine requires. Notified when a journal ends.
+        self._writing = threading.Condition()
+        self._readers = threading.Condition()
+        self._journal: _Journal | None = None
+        self._folder = ShardFolder(folder)
+        try:
+            self._current = self._open()
+            self._unsealed = unsealed_points(self._current.shard)
+        except BaseException:
+            self._folder.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[EdgeShard]:
+        """Provide the shard, open until the block ends. The engine's errors are raised as `IndexUnavailableError`."""
+        with self._readers:
+            generation = self._current
+            generation.readers += 1
+        try:
+            yield generation.shard
+        except Exception as error:
+            raise engine_error(error) from error
+        finally:
+            with self._readers:
+                generation.readers -= 1
+                if not generation.readers:
+                    self._readers.notify_all()
+
+    def add(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        """Add points or vectors, as `update` does. Raises `StorageFullError` while the disk is nearly full."""
+        self._room.require()
+        with self._writing:
+            self._unallocated += points
+            if self._unallocated >= _POINTS_BETWEEN_ALLOCATIONS:
+                self._room.allocate(self._current.folder)
+                self._unallocated = 0
+        self.update(operation, points=points)
+
+    def update(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        """Apply an operation that touches about `points` points.
+
+        While the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
+        """
+        with self._writing:
+            self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
+            done = False
+            try:
+                with engine_errors():
+                    self._current.shard.update(operation)
+                done = True
+            finally:
+                self._unsealed += points
+                if self._journal is not None:
+                    self._journal.entries.append((operation, done))
+                    self._journal.points += points
+
+    @property
+    def unsealed(self) -> int:
+        """The approximate number of points written or deleted since the last compaction."""
+        return self._unsealed
+
+    def clone(self) -> Path:
+        """Begin a compaction: copy the shard as it is now, and journal all later writes."""
+        with self._writing:
+            target = self._folder.next()
+            try:
+                with engine_errors():
+                    self._current.shard.flush()
+                clone_shard(self._current.folder, target)
+            except BaseException:
+                self._folder.discard(target)
+                raise
+            self._journal = _Journal()
+        self._observe("cloned")
+        return target
+
+    def abandon(self, clone: Path) -> None:
+        """End a compaction without its result; the shard stays as it is."""
+        with self._writing:
+            self._journal = None
+            self._writing.notify_all()
+        self._folder.discard(clone)
+        return_freed()
+
+    def adopt(self, clone: Path) -> None:
+        """End a compaction: bring the clone up to date and put it in the place of the shard.
+
+        If this raises before the swap, the compaction is abandoned.
+        """
+        with ExitStack() as undo:
+            undo.callback(self.abandon, clone)
+            self._room.allocate(clone)
+            fresh = _Generation(clone, open_shard(clone, self._dimension))
+            undo.callback(_close_quietly, fresh.shard)
+            self._observe("opened")
+            # Replay most of the journal without blocking writers, and then what they wrote meanwhile.
+            for _ in range(2):
+                with self._writing:
+                    entries = self._take_journal()
+                _replay(entries, fresh.shard)
+            with self._writing:
+                _replay(self._take_journal(), fresh.shard)
+                with engine_errors():
+                    fresh.shard.flush()
+                self._observe("replayed")
+                self._folder.point_at(clone)
+                undo.pop_all()
+                old = self._swap(fresh)
+                self._observe("swapped")
+                self._folder.sync()
+        self._retire(old)
+
+    def disk_bytes(self) -> int:
+        """Return the shard's size on disk; a compaction takes about as much again while it runs."""
+        return shard_bytes(self._current.folder)
+
+    def free_disk_bytes(self) -> int:
+        return shutil.disk_usage(self._root).free
+
+    def unmap_pages(self) -> None:
+        """Release the mapped pages. No other thread may be in `adopt` or `close` meanwhile."""
+        with self._writing:
+            unmap_pages(self._root)
+
+    def flush(self) -> None:
+        with self._writing, engine_errors():
+            self._current.shard.flush()
+
+    def close(self) -> None:
+        """Flush, wait for readers, and release the folder."""
+        with self._writing:
+            self._await_readers(self._current)
+            try:
+                with engine_errors():
+                    self._current.shard.flush()
+                    self._current.shard.close()
+            finally:
+                self._folder.close()
+
+    def _open(self) -> _Generation:
+        if self._folder.current is not None:
+            self._room.allocate(self._folder.current)
+            return _Generation(self._folder.current, open_shard(self._folder.current, self._dimension))
+        self._room.require()
+        first = self._folder.next()
+        shard = create_shard(first, self._dimension)
+        self._room.allocate(first)
+        self._folder.point_at(first)
+        self._folder.sync()
+        return _Generation(first, shard)
+
+    def _take_journal(self) -> list[tuple[Any, bool]]:
+        assert self._journal is not None
+        entries, self._journal.entries = self._journal.entries, []
+        return entries
+
+    def _swap(self, fresh: _Generation) -> _Generation:
+        assert self._journal is not None
+        self._unsealed, self._journal = self._journal.points, None
+        self._writing.notify_all()
+        with self._readers:
+            old, self._current = self._current, fresh
+        return old
+
+    def _retire(self, old: _Generation) -> None:
+        self._await_readers(old)
+        with engine_errors():
+            old.shard.close()
+        self._folder.discard(old.folder)
+        return_freed()
+        self._observe("retired")
+
+    def _await_readers(self, generation: _Generation) -> None:
+        with self._readers:
+            self._readers.wait_for(lambda: not generation.readers)
+
+
+def _replay(entries: Sequence[tuple[Any, bool]], shard: EdgeShard) -> None:
+    for operation, done in entries:
+        with nullcontext() if done else suppress(IndexUnavailableError), engine_errors():
+            shard.update(operation)
+
+
+def _close_quietly(shard: EdgeShard) -> None:
+    with suppress(IndexUnavailableError), engine_errors():
+        shard.close()

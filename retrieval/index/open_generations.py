@@ -1,0 +1,312 @@
+"""The generations of the index that a process has open.
+
+The catalog says which one is active. A process checks again after a second at most, so it follows a switch without a
+restart. If it cannot open the new generation, searches continue with the one before, and `require_ready` raises the
+reason. If the catalog says that the active one has lost its index, a process that serves refuses to hand it out.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from ingest.storage.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
+from ingest.storage.generations.records import Generation, GenerationState
+from ingest.storage.instrumentation import reach
+from ingest.storage.operations.installation import mismatch
+from retrieval.encoders.port import Embedder
+from retrieval.encoders.registry import Encoders
+from retrieval.errors import IndexLostError, IndexMismatchError, IndexUnavailableError
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.generations import GenerationRecords, IndexStore, OpenGeneration
+from retrieval.index.port import Index
+
+LOOK_SECONDS = 1.0
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+
+
+class OpenGenerations:
+    """Indexes and encoders, opened on demand and closed when no longer needed. For any number of threads."""
+
+    def __init__(
+        self,
+        records: GenerationRecords,
+        store: IndexStore,
+        encoders: Encoders,
+        sparse: SparseEncoder,
+        *,
+        refuse_lost: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the parts; nothing is opened yet.
+
+        With `refuse_lost`, a generation that has lost its index is handed out by `index` and `indexes` alone; `active`
+        and `of` raise `IndexLostError` for it, and `open` does not.
+        """
+        self._records = records
+        self._refuse_lost = refuse_lost
+        self._store = store
+        self._encoders = encoders
+        self._sparse = sparse
+        self._clock = clock
+        # Held briefly, to look at what is open; `_opening` and `_following` are held as long as a model takes to load.
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._following = threading.Lock()
+        self._indexes: dict[int, Index] = {}
+        self._open_encoders: dict[str, Embedder] = {}
+        self._open_sparse: dict[str, SparseEncoder] = {}
+        self._kept: set[str] = set()
+        self._users: Counter[int] = Counter()
+        self._live: dict[int, Generation] = {}
+        self._active: Generation | None = None
+        self._looked = 0.0
+        self._trouble: LeadlineError | None = None
+
+    def open(self) -> None:
+        """Open the active generation now, so that problems with it show at startup."""
+        self._follow()
+
+    @contextmanager
+    def active(self) -> Iterator[OpenGeneration]:
+        active = self._followed()
+        self._require_present(active)
+        with self._use(active) as made:
+            yield made
+
+    def is_lost(self) -> bool:
+        """True if the active generation has lost its index, as far as the catalog knows."""
+        return bool(self._followed().lost)
+
+    def look_again(self) -> None:
+        """Look up the generations in the catalog now, after a change of what is recorded about them."""
+        self._follow(at_once=True)
+
+    @contextmanager
+    def of(self, generation_id: int) -> Iterator[OpenGeneration]:
+        if not generation_id:
+            with self.active() as made:
+                yield made
+            return
+        if generation_id not in self._live:
+            self._look()
+        generation = self._live.get(generation_id)
+        if generation is None:
+            raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
+        self._require_present(generation)
+        with self._use(generation) as made:
+            yield made
+
+    @contextmanager
+    def index(self, generation_id: int) -> Iterator[Index]:
+        generation = next((each for each in self._look() if each.id == generation_id), None)
+        if generation is None:
+            raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
+        index = self._enter(generation, with_encoder=False).index
+        try:
+            yield index
+        finally:
+            with self._lock:
+                self._users.subtract([generation_id])
+
+    def has_left(self, generation: OpenGeneration) -> bool:
+        self._follow(at_once=True)
+        return self._active is not None and self._active.id != generation.id
+
+    @contextmanager
+    def indexes(self) -> Iterator[Mapping[int, Index]]:
+        found: dict[int, Index] = {}
+        try:
+            for generation in self._look():
+                found[generation.id] = self._enter(generation, with_encoder=False).index
+            yield found
+        finally:
+            with self._lock:
+                self._users.subtract(list(found))
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        return max(self._in_each(lambda index: index.delete_version(tenant_id, version_id)), default=0)
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        self._in_each(lambda index: index.set_readers(tenant_id, version_id, readers))
+
+    def _in_each(self, change: Callable[[Index], Result]) -> list[Result]:
+        """Change every generation's index, and return the results."""
+        found: list[Result] = []
+        with self.indexes() as indexes:
+            for generation_id, index in indexes.items():
+                try:
+                    found.append(change(index))
+                except IndexUnavailableError:
+                    self._look()
+                    if generation_id in self._live:  # otherwise it was discarded meanwhile, with all it had
+                        raise
+        return found
+
+    def encoder(self) -> Embedder:
+        """Return the encoder of the generation that is active now, kept open until `close`.
+
+        Its vectors may be compared with one another, but not with those of an index.
+        """
+        active = self._followed()
+        self._kept.add(active.encoder)
+        self._open_encoder(active)
+        with self._lock:
+            return self._open_encoders[active.encoder]
+
+    def require_ready(self) -> None:
+        """Raise the reason why searches do not work now, or do not follow to the active generation."""
+        with self.active() as made:
+            if self._trouble is not None:
+                raise self._trouble
+            made.index.require_ready()
+
+    def require_owned(self, installation_id: str) -> None:
+        for generation in self._look():
+            owner = self._store.owner(generation.id)
+            if owner != installation_id:
+                raise mismatch(installation_id, f"generation {generation.id} of the index", owner)
+
+    def tidy(self) -> None:
+        """Remove the indexes of discarded generations, except those still in use in this process."""
+        for generation_id in self._records.discarded():
+            with self._lock:
+                if self._users[generation_id]:
+                    continue
+                index = self._indexes.pop(generation_id, None)
+            if index is not None:
+                index.close()
+            try:
+                self._store.remove(generation_id)
+            except InstallationMismatchError as error:
+                log.info("the index of a discarded generation is another installation's", error=str(error))
+                continue
+            reach("discard.removed")
+
+    def close(self) -> None:
+        with self._lock:
+            parts: list[Index | Embedder] = [*self._indexes.values(), *self._open_encoders.values()]
+            self._indexes, self._open_encoders = {}, {}
+        for part in parts:
+            part.close()
+
+    @contextmanager
+    def _use(self, generation: Generation) -> Iterator[OpenGeneration]:
+        used = [generation.id]
+        made = self._enter(generation)
+        try:
+            copied = self._live.get(generation.copies) if generation.copies is not None else None
+            if copied is not None and generation.state is GenerationState.BUILDING:
+                made = replace(made, copied=self._enter(copied, with_encoder=False).index)
+                used.append(copied.id)
+            yield made
+        finally:
+            with self._lock:
+                self._users.subtract(used)
+
+    def _enter(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
+        """Open what is not open, and count a user so that it stays open."""
+        while True:
+            with self._lock:
+                index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
+                sparse = self._open_sparse.get(generation.sparse)
+                if index is not None and (not with_encoder or (encoder is not None and sparse is not None)):
+                    self._users[generation.id] += 1
+                    return OpenGeneration(generation.id, index, encoder, sparse)  # type: ignore[arg-type]
+            self._open(generation, with_encoder=with_encoder)
+
+    def _followed(self) -> Generation:
+        """Return the active generation, as looked up a second ago at most."""
+        self._follow()
+        assert self._active is not None
+        return self._active
+
+    def _require_present(self, generation: Generation) -> None:
+        """Raise `IndexLostError` for a generation that has lost its index, if such are refused."""
+        # guard: lost-index-refused
+        if self._refuse_lost and generation.lost:
+            raise IndexLostError(generation.lost)
+
+    def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
+        """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
+        if with_encoder:
+            self._open_encoder(generation)
+        with self._opening:
+            if generation.id not in self._indexes:
+                index = self._store.open(generation.id, generation.dimension)
+                with self._lock:
+                    self._indexes[generation.id] = index
+
+    def _open_encoder(self, generation: Generation) -> None:
+        """Open the encoders of a generation. Raises `IndexMismatchError` for other word weights than this release's."""
+        # guard: former-index-weights
+        sparse = self._open_sparse.get(generation.sparse) or self._sparse.of(generation.sparse)
+        if sparse is None:
+            raise IndexMismatchError(
+                f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
+                f"{self._sparse.fingerprint}.",
+                hint="Start it again with the release that made the generation.",
+            )
+        with self._opening:
+            self._open_sparse[generation.sparse] = sparse
+            if generation.encoder not in self._open_encoders:
+                encoder = self._encoders.of(generation.encoder).open()
+                with self._lock:
+                    self._open_encoders[generation.encoder] = encoder
+
+    def _follow(self, *, at_once: bool = False) -> None:
+        """Look up the active generation. One thread opens a new one while the others keep using the one before."""
+        if self._active is not None and not at_once and self._clock() - self._looked < LOOK_SECONDS:
+            return
+        if not self._following.acquire(blocking=self._active is None or at_once):
+            return
+        try:
+            self._looked = self._clock()
+            active = next(generation for generation in self._look() if generation.state is GenerationState.ACTIVE)
+            if self._active is None or active.id != self._active.id:
+                self._open_first(active)
+                log.info("index generation in use", generation=active.id, encoder=active.encoder)
+                if active.sparse != self._sparse.fingerprint:
+                    log.warning("words are weighed as by an earlier release; `leadline index rebuild` makes it new")
+            self._active, self._trouble = active, None
+            self._close_unused()
+        except LeadlineError as error:
+            if self._active is None:
+                raise
+            log.error("cannot follow to the active generation of the index", error=str(error))
+            self._trouble = error
+        finally:
+            self._following.release()
+
+    def _open_first(self, generation: Generation) -> None:
+        """Open a generation that becomes the active one; a lost index is left to be opened by whoever needs it."""
+        try:
+            self._open(generation)
+        except IndexLostError as error:
+            if not self._refuse_lost or self._active is not None:
+                raise
+            log.error("the index cannot be opened", generation=generation.id, error=str(error))
+
+    def _look(self) -> Sequence[Generation]:
+        live = self._records.live()
+        self._live = {generation.id: generation for generation in live}
+        return live
+
+    def _close_unused(self) -> None:
+        """Close encoders of generations that nobody writes to or searches, and everything that was discarded."""
+        at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
+        with self._lock:
+            used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}
+            idle = set(self._open_encoders) - at_work - used - self._kept
+            gone = {i for i in self._indexes if i not in self._live and not self._users[i]}
+            parts: list[Index | Embedder] = [self._open_encoders.pop(fingerprint) for fingerprint in idle]
+            parts += [self._indexes.pop(generation_id) for generation_id in gone]
+        for part in parts:
+            part.close()

@@ -1,0 +1,327 @@
+"""The collection of a Qdrant server: created if it does not exist, and checked to fit if it does."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from retrieval.errors import IndexMismatchError, IndexRefusedError, IndexUnavailableError
+from retrieval.index.generations import Presence
+from retrieval.index.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
+from retrieval.index.server.qdrant_server_connection import QdrantConnection
+from retrieval.index.server.settings import QdrantServerSettings
+
+# Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
+_OLDEST_SERVER = (1, 19, 0)
+# The most conditions of a filter, and the most values of one condition.
+MOST_CONDITIONS, CONDITION_VALUES = 16, 10_000
+# Members of a collection's metadata.
+_INSTALLATION = "leadline_installation"
+_COMPLETE = "leadline_complete"
+# For a moment, a new collection does not exist yet on the other nodes of a cluster.
+_NOT_YET = frozenset({404})
+
+log = structlog.get_logger(__name__)
+
+
+def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
+    """Create the collection, or check that it fits. Concurrent and repeated calls end with one and the same collection.
+
+    If a process dies halfway, the collection lacks some of its indexes, and the next call adds them.
+    Raises `IndexMismatchError` when the collection holds vectors of another size or distance, and
+    `IndexUnavailableError` for a server that is too old or has fewer nodes than copies are asked for. A collection with
+    other settings than asked for is used as it is, and the log says so.
+    """
+    _require_version(connection, settings)
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
+    if info is None:
+        if settings.replication_factor > 1:
+            # guard: copies-within-nodes
+            _require_nodes(connection, settings)
+        connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
+        info = connection.call(
+            lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET
+        )
+    _require_fit(info, dimension, settings.collection)
+    if others := _differences(info, settings):
+        log.warning(
+            "the collection is kept otherwise than the settings ask for; `leadline index spread` moves it",
+            collection=settings.collection,
+            differences=others,
+        )
+    for field in KEYWORDS:
+        if not _is_indexed(info, field):
+            connection.call(partial(_create_index, field=field, settings=settings), settings.work_retries)
+    _put_back_limits(connection, info, settings)
+
+
+def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
+    """Return about how many points the collection has, or None if it does not exist."""
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
+    return None if info is None else info.points_count or 0
+
+
+def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
+    """Return in words which server answers. Raises `IndexUnavailableError` as `prepare` does; nothing is made."""
+    version = _require_version(connection, settings)
+    nodes = _require_nodes(connection, settings)
+    return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
+
+
+def differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
+    """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
+    return [] if info is None else _differences(info, settings)
+
+
+def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
+    """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
+    found = (info.config.metadata or {}).get(_INSTALLATION) if info is not None else None
+    return None if found is None else str(found)
+
+
+def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Give an existing collection the installation's id."""
+    _add_metadata(connection, settings, _metadata(settings))
+
+
+def presence_of(connection: QdrantConnection, settings: QdrantServerSettings) -> Presence:
+    """Return whether the collection exists, and whether it was marked as an index that was found complete."""
+    info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
+    if info is None:
+        return Presence.ABSENT
+    return Presence.MARKED if (info.config.metadata or {}).get(_COMPLETE) else Presence.UNMARKED
+
+
+def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Mark an existing collection as an index that was found complete."""
+    _add_metadata(connection, settings, {_COMPLETE: True})
+
+
+def _add_metadata(
+    connection: QdrantConnection, settings: QdrantServerSettings, metadata: Mapping[str, object] | None
+) -> None:
+    """Add to the metadata of a collection; other members stay."""
+    connection.call(
+        lambda client: client.update_collection(
+            settings.collection,
+            metadata=None if metadata is None else dict(metadata),
+            timeout=settings.write_timeout_seconds,
+        ),
+        settings.work_retries,
+    )
+
+
+def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Delete the collection if it exists."""
+    connection.call(
+        lambda client: client.delete_collection(settings.collection, timeout=settings.write_timeout_seconds),
+        settings.work_retries,
+    )
+
+
+def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
+    try:
+        about = connection.call(lambda client: client.info(), settings.work_retries)
+    except IndexRefusedError as error:
+        raise _not_qdrant(connection, error.detail) from error
+    if "qdrant" not in about.title.lower():
+        raise _not_qdrant(connection, f"it calls itself {about.title!r}")
+    version = about.version
+    try:
+        known = tuple(int(part) for part in version.split("-")[0].split("."))
+    except ValueError:
+        known = ()
+    if known < _OLDEST_SERVER:
+        oldest = ".".join(str(part) for part in _OLDEST_SERVER)
+        raise IndexUnavailableError(
+            f"The vector server at {connection.url} is Qdrant {version}, and the oldest that can be used is {oldest}.",
+            hint="Upgrade it, one minor release after the other, as its makers advise.",
+        )
+    return version
+
+
+def _not_qdrant(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"What answers at {connection.url} is not a Qdrant server: {reason}",
+        hint="See what listens there, and that LEADLINE_QDRANT_URL names Qdrant's REST port (6333).",
+    )
+
+
+def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
+    """Return how many nodes there are. Each copy needs one; a server may make fewer copies in silence."""
+    status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
+    nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
+    if settings.replication_factor > nodes:
+        raise IndexUnavailableError(
+            f"LEADLINE_QDRANT_REPLICAS asks for {settings.replication_factor} copies on different nodes, and the "
+            f"vector server at {connection.url} has {nodes}.",
+            hint=f"Set it to {nodes} or less, or add nodes first; nothing was made.",
+        )
+    return nodes
+
+
+def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) -> list[str]:
+    params, kept = info.config.params, info.config.quantization_config
+    vectors = params.vectors.get(DENSE) if isinstance(params.vectors, dict) else None
+    words = (params.sparse_vectors or {}).get(SPARSE)
+    found = {
+        "SHARDS": (params.shard_number or 1, settings.shard_number),
+        "REPLICAS": (params.replication_factor or 1, settings.replication_factor),
+        "WRITE_CONSISTENCY": (params.write_consistency_factor or 1, settings.write_consistency_factor),
+        "QUANTIZATION": (_named(kept), settings.quantization),
+        "EF_CONSTRUCT": (info.config.hnsw_config.ef_construct, settings.ef_construct),
+        "INDEXING_THRESHOLD_KB": (info.config.optimizer_config.indexing_threshold, settings.indexing_threshold_kb),
+        "VECTORS": ("disk" if vectors and vectors.on_disk else "memory", settings.vectors),
+        "WORDS": ("disk" if words and words.index and words.index.on_disk else "memory", settings.words),
+    }
+    return [
+        f"LEADLINE_QDRANT_{name} is {asked}, and the collection {settings.collection} has {has}"
+        for name, (has, asked) in found.items()
+        if has != asked
+    ]
+
+
+def _named(quantization: models.QuantizationConfig | None) -> str:
+    if quantization is None:
+        return "none"
+    is_int8 = isinstance(quantization, models.ScalarQuantization)
+    return "int8" if is_int8 else type(quantization).__name__
+
+
+def find_collection(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
+    """Return what the server says of a collection; None if there is none of that name."""
+    try:
+        return client.get_collection(collection)
+    except UnexpectedResponse as error:
+        if error.status_code != 404:
+            raise
+        return None
+
+
+def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
+    """Create the collection, unless another process or an earlier attempt, whose answer was lost, has done so."""
+    try:
+        client.create_collection(
+            settings.collection,
+            vectors_config={
+                DENSE: models.VectorParams(
+                    size=dimension, distance=models.Distance.COSINE, on_disk=settings.vectors == "disk"
+                ),
+            },
+            sparse_vectors_config={
+                SPARSE: models.SparseVectorParams(
+                    modifier=models.Modifier.IDF,
+                    index=models.SparseIndexParams(on_disk=True) if settings.words == "disk" else None,
+                )
+            },
+            on_disk_payload=True,
+            shard_number=settings.shard_number,
+            replication_factor=settings.replication_factor,
+            write_consistency_factor=settings.write_consistency_factor,
+            hnsw_config=_graph(settings),
+            quantization_config=_quantization(settings),
+            optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
+            strict_mode_config=_limits(settings),
+            metadata=_metadata(settings),
+            timeout=settings.write_timeout_seconds,
+        )
+    except UnexpectedResponse as error:
+        if error.status_code != 409:
+            raise
+
+
+def _metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
+    return None if settings.installation is None else {_INSTALLATION: settings.installation}
+
+
+def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:
+    """Return settings for a graph per tenant and none over all tenants (m = 0): no query is without a tenant.
+
+    A tenant's neighbours are linked however small the tenant's share of all points is, and a tenant too small for a
+    graph is compared exactly. 16 is the engine's usual number of links.
+    """
+    return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
+
+
+def _quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
+    if settings.quantization == "none":
+        return None
+    # The outermost hundredth of values is clipped, as the engine's makers advise.
+    int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    return models.ScalarQuantization(scalar=int8)
+
+
+def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
+    """Return limits far above our requests: a defect, or another client, is refused before it slows everyone.
+
+    Exact searches stay allowed, since strict mode takes exact counts for them.
+    """
+    return models.StrictModeConfig(
+        enabled=True,
+        max_query_limit=max(10 * PAGE, settings.facet_values),
+        max_timeout=max(settings.read_timeout_seconds, settings.write_timeout_seconds),
+        unindexed_filtering_retrieve=False,
+        unindexed_filtering_update=False,
+        upsert_max_batchsize=4 * BATCH,
+        search_max_batchsize=8,
+        search_max_oversampling=4.0,
+        filter_max_conditions=MOST_CONDITIONS,
+        condition_max_size=CONDITION_VALUES,
+        max_payload_index_count=16,
+    )
+
+
+def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettings) -> None:
+    client.create_payload_index(
+        settings.collection,
+        field,
+        # Links along the other fields would cost memory for blocks of many tenants, and no query asks for those.
+        models.KeywordIndexParams(
+            type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
+        ),
+        wait=True,
+        timeout=settings.write_timeout_seconds,
+    )
+
+
+def _is_indexed(info: models.CollectionInfo, field: str) -> bool:
+    index = info.payload_schema.get(field)
+    if index is None or not isinstance(index.params, models.KeywordIndexParams):
+        return False
+    return bool(index.params.is_tenant) == (field == TENANT)
+
+
+def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -> None:
+    vectors, sparse = info.config.params.vectors, info.config.params.sparse_vectors or {}
+    dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
+    if dense is None or SPARSE not in sparse:
+        raise IndexMismatchError(
+            f"The collection {collection} holds other vectors than ours, {DENSE} and {SPARSE}.",
+            hint="It is another program's: choose another collection.",
+        )
+    if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
+        raise IndexMismatchError(
+            f"The collection {collection} holds vectors of {dense.size} numbers compared by {dense.distance.value}, "
+            f"and the encoder makes {dimension} for {models.Distance.COSINE.value}."
+        )
+    if sparse[SPARSE].modifier is not models.Modifier.IDF:
+        raise IndexMismatchError(f"The collection {collection} does not weigh {SPARSE} by idf, so BM25 would be wrong.")
+
+
+def _put_back_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
+    """Give an older collection this release's limits."""
+    wanted = _limits(settings)
+    have = info.config.strict_mode_config
+    if have is None or any(
+        getattr(have, name) != value for name, value in wanted.model_dump(exclude_none=True).items()
+    ):
+        connection.call(
+            lambda client: client.update_collection(
+                settings.collection, strict_mode_config=wanted, timeout=settings.write_timeout_seconds
+            ),
+            settings.work_retries,
+        )

@@ -1,0 +1,365 @@
+"""The index of a cluster: one collection of a Qdrant server for all tenants, over REST.
+
+Every write waits until it is applied, carries ids made from content, and is sent again when its answer was lost. So a
+write that is done twice, or killed midway and repeated, has the same effect as one done once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from retrieval.encoders.port import DenseVector
+from retrieval.errors import ChunksMissingError, IndexUnavailableError
+from retrieval.index.points import (
+    BATCH,
+    COLLECTION,
+    DENSE,
+    DIGEST,
+    DOCUMENT,
+    PAGE,
+    READERS,
+    SPARSE,
+    TENANT,
+    VERSION,
+    chunk_of,
+    inside,
+    payload_of,
+    readers_payload,
+    scored,
+)
+from retrieval.index.port import IndexedChunk, Scope, Scored, SparseVector
+from retrieval.index.server.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS, prepare
+from retrieval.index.server.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
+from retrieval.index.server.settings import QdrantServerSettings
+from retrieval.index.sole_tenant import SoleTenant
+from retrieval.retries import RetryPolicy
+
+# Replicas apply writes to a point in the same order, whichever node received them.
+_ORDERING = models.WriteOrdering.MEDIUM
+# The candidates taken from the int8 copies for each hit wanted; the originals decide among them.
+_OVERSAMPLING = 2.0
+# So few versions are counted by name, and more of them in one pass over all.
+_NAMED_VERSIONS = 100
+
+
+class QdrantServerIndex:
+    """Every query is filtered by tenant here and nowhere else. Threads may share it; a forked child may not."""
+
+    def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
+        """Connect, and create the collection if it does not exist.
+
+        Raises `IndexUnavailableError` when the server stays away or is too old, `IndexMismatchError` when the
+        collection was made for another encoder.
+        """
+        self._settings = settings
+        self._name = settings.collection
+        self._connection = QdrantConnection(url, api_key=api_key, timeout_seconds=settings.read_timeout_seconds)
+        try:
+            prepare(self._connection, dimension, settings)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._sole_tenant = SoleTenant(self._tenants)
+
+    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+        if len(chunks) != len(sparse):
+            raise ValueError("each chunk needs its sparse vector")
+        for at in range(0, len(chunks), BATCH):
+            points = [
+                models.PointStruct(id=chunk.id, vector={SPARSE: _sparse(vector)}, payload=payload_of(chunk))
+                for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
+            ]
+            self._write(partial(QdrantClient.upsert, points=points, update_mode=models.UpdateMode.INSERT_ONLY))
+            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
+
+    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+        if len(chunk_ids) != len(vectors):
+            raise ValueError("each chunk needs its dense vector")
+        for at in range(0, len(chunk_ids), BATCH):
+            ids = list(chunk_ids[at : at + BATCH])
+            rows = vectors[at : at + BATCH].astype(np.float32).tolist()
+            points = [models.PointVectors(id=i, vector={DENSE: row}) for i, row in zip(ids, rows, strict=True)]
+            self._write(partial(self._update_vectors, points=points, ids=ids))
+            self._require_embedded(ids)
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        if readers is None:
+            self._write(partial(QdrantClient.delete_payload, keys=[READERS], points=where))
+        else:
+            self._write(partial(QdrantClient.set_payload, payload=readers_payload(readers), points=where))
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        present = self.count(tenant_id, version_id)
+        # Sent even if nothing was counted: the count may have come from a replica that is behind.
+        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        self._write(partial(QdrantClient.delete, points_selector=where))
+        return present
+
+    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        embedded = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
+        return self._count(_version_filter(tenant_id, version_id, embedded))
+
+    def search(
+        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[Scored], list[Scored]]:
+        where = _scope_filter(scope)
+        wanted: list[tuple[int, models.QueryRequest]] = []
+        if sparse is not None and sparse.indices:
+            params = self._statistics(scope)
+            by_words = models.QueryRequest(
+                query=_sparse(sparse), using=SPARSE, filter=where, params=params, limit=limit
+            )
+            wanted.append((0, by_words))
+        if dense is not None:
+            query, params = _row(dense), self._params()
+            wanted.append((1, models.QueryRequest(query=query, using=DENSE, filter=where, params=params, limit=limit)))
+        found: tuple[list[Scored], list[Scored]] = ([], [])
+        if not wanted:
+            return found
+        requests = [request for _, request in wanted]
+        answers = self._search(partial(QdrantClient.query_batch_points, requests=requests))
+        for (position, _), answer in zip(wanted, answers, strict=True):
+            found[position].extend(scored(answer.points))
+        return found
+
+    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+        if not chunk_ids:
+            return []
+        where = models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))])
+        nearest = partial(QdrantClient.query_points, query=_row(dense), using=DENSE, query_filter=where)
+        points = self._search(partial(nearest, search_params=self._params(), limit=len(chunk_ids))).points
+        return scored(points)
+
+    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+        by_id = partial(QdrantClient.retrieve, with_payload=True, with_vectors=False)
+        records = chain.from_iterable(self._search(partial(by_id, ids=ids)) for ids in _pages(chunk_ids))
+        found = (chunk_of(str(record.id), record.payload) for record in records)
+        return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
+
+    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+        for record in self._scroll(_version_filter(tenant_id, version_id), with_payload=True):
+            yield chunk_of(str(record.id), record.payload)
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        found: dict[str, DenseVector] = {}
+        by_id = partial(QdrantClient.retrieve, with_payload=False, with_vectors=[DENSE])
+        for record in chain.from_iterable(self._read(partial(by_id, ids=ids)) for ids in _pages(chunk_ids)):
+            vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+            if vector is not None:
+                found[str(record.id)] = np.asarray(vector, np.float32)
+        return found
+
+    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+        embedded = models.HasVectorCondition(has_vector=DENSE)
+        where = models.Filter(must=[_equals(TENANT, tenant_id), _any_of(DIGEST, digests), embedded])
+        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=True, with_vectors=[DENSE])
+        records, _ = self._read(page)
+        found: dict[str, tuple[IndexedChunk, DenseVector]] = {}
+        for record in records:
+            chunk = chunk_of(str(record.id), record.payload)
+            vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+            if vector is not None:
+                found[chunk.digest] = chunk, np.asarray(vector, np.float32)
+        return found
+
+    def versions(self) -> dict[str, int]:
+        return self._count_versions([])
+
+    def count_each(self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False) -> dict[str, int]:
+        must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
+        if len(versions) > _NAMED_VERSIONS:  # the server compares every chunk with every name
+            return self._count_versions(must)
+        if not versions:
+            return {}
+        must.append(_any_of(VERSION, [version for _, version in versions]))
+        return self._facet(VERSION, models.Filter(must=must))
+
+    def _count_versions(self, must: list[models.Condition]) -> dict[str, int]:
+        """Count the chunks of each version among those that meet all conditions."""
+        found: dict[str, int] = {}
+        counted: list[models.Condition] = []
+        while len(must) + len(counted) < MOST_CONDITIONS:
+            page = self._facet(VERSION, models.Filter(must=must or None, must_not=counted or None))
+            found.update(page)
+            if len(page) < self._settings.facet_values:
+                return {version: count for version, count in found.items() if count}
+            counted.append(_any_of(VERSION, list(page)))
+        where = models.Filter(must=must) if must else None
+        return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(where, with_payload=[VERSION])))
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        counts = self._facet(TENANT, models.Filter(must=[_equals(VERSION, version_id)]))
+        return [tenant for tenant, count in counts.items() if count]
+
+    def require_ready(self) -> None:
+        info = self._connection.call_once(lambda client: client.get_collection(self._name))
+        if info.status is models.CollectionStatus.RED:
+            raise IndexUnavailableError(
+                f"Qdrant reports the collection {self._name} as red: {info.optimizer_status}.",
+                hint="An optimization failed and was not made good: read the vector server's log, and see to its disk.",
+            )
+
+    def flush(self) -> None:
+        """Do nothing: each write was applied and in the server's log before it was answered.
+
+        The server syncs to disk at intervals of its own, not on request. Losses of a power cut there are found by
+        comparing with the catalog, and a second replica keeps the data.
+        """
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _write(self, request: Callable[..., models.UpdateResult]) -> None:
+        """Call `request`, a method of the client with its own arguments, and add the arguments of all writes."""
+        seconds = self._settings.write_timeout_seconds
+
+        def once(client: QdrantClient) -> None:
+            result = request(client, collection_name=self._name, wait=True, ordering=_ORDERING, timeout=seconds)
+            if not result or result.status is not models.UpdateStatus.COMPLETED:
+                raise UnfinishedWriteError("has not applied a write yet")
+
+        self._connection.call(once, self._settings.work_retries)
+
+    def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
+        """Call `request`, a method of the client with its own arguments, and add the arguments of all reads."""
+        seconds = self._settings.read_timeout_seconds
+        return self._connection.call(
+            lambda client: request(client, collection_name=self._name, timeout=seconds),
+            retries or self._settings.work_retries,
+        )
+
+    def _search(self, request: Callable[..., T]) -> T:
+        """Read with the retries of a search, because a person waits."""
+        return self._read(request, retries=self._settings.search_retries)
+
+    def _update_vectors(
+        self,
+        client: QdrantClient,
+        points: list[models.PointVectors],
+        ids: list[str],
+        **how: Any,  # noqa: ANN401 - the arguments of all writes
+    ) -> models.UpdateResult:
+        """Write vectors. A replica that is being made good denies chunks that it is about to get, so they are counted.
+
+        Raises `ChunksMissingError` if chunks are gone, `UnfinishedWriteError` if all are there.
+        """
+        try:
+            return client.update_vectors(points=points, **how)
+        except UnexpectedResponse as error:
+            # guard: replica-404-counted
+            if error.status_code != 404:
+                raise
+            where = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
+            seconds = self._settings.read_timeout_seconds
+            there = client.count(self._name, count_filter=where, exact=True, timeout=seconds).count
+            _require_all(ids, there)
+            raise UnfinishedWriteError("has the chunks, and does not take their vectors yet") from error
+
+    def _require_embedded(self, ids: list[str]) -> None:
+        """Check that every id has a vector, in case the server ever accepts a vector for an unknown id."""
+        embedded = models.HasVectorCondition(has_vector=DENSE)
+        _require_all(ids, self._count(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded])))
+
+    def _count(self, where: models.Filter) -> int:
+        return self._read(partial(QdrantClient.count, count_filter=where, exact=True)).count
+
+    def _scroll(self, where: models.Filter | None, *, with_payload: bool | list[str]) -> Iterator[models.Record]:
+        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=with_payload)
+        offset: models.ExtendedPointId | None = None
+        while True:
+            records, offset = self._read(partial(page, offset=offset))
+            yield from records
+            if offset is None:
+                return
+
+    def _facet(self, field: str, where: models.Filter) -> dict[str, int]:
+        """Return the number of points by value, for as many values as one request counts; some may be 0."""
+        limit = self._settings.facet_values
+        hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
+        return {str(hit.value): hit.count for hit in hits}
+
+    def _statistics(self, scope: Scope) -> models.SearchParams | None:
+        """Return parameters that count words only in chunks of the tenant that the readers may see.
+
+        Otherwise the scores of what one may see would tell which words stand in what one may not.
+        """
+        # guard: server-words-by-tenant
+        if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
+            return None
+        corpus = models.Filter(must=_seen(scope))
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
+
+    def _tenants(self, careful: bool) -> set[str]:
+        counted = self._search(partial(QdrantClient.facet, key=TENANT, limit=2, exact=careful))
+        return {str(hit.value) for hit in counted.hits}
+
+    def _params(self) -> models.SearchParams | None:
+        if self._settings.quantization == "none":
+            return None
+        rescore = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+        return models.SearchParams(quantization=rescore)
+
+
+def _require_all(ids: list[str], there: int) -> None:
+    missing = len(set(ids)) - there
+    if missing:
+        raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
+
+
+def _pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
+    for at in range(0, len(chunk_ids), PAGE):
+        yield list(chunk_ids[at : at + PAGE])
+
+
+def _row(vector: DenseVector) -> list[float]:
+    row: list[float] = vector.astype(np.float32).tolist()
+    return row
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _equals(field: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _any_of(field: str, values: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+
+
+def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condition] = ()) -> models.Filter:
+    return models.Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
+
+
+def _scope_filter(scope: Scope) -> models.Filter:
+    must = _seen(scope)
+    if scope.collections:
+        must.append(_any_of(COLLECTION, scope.collections))
+    if scope.documents:
+        at_once = range(0, len(scope.documents), CONDITION_VALUES)
+        parts = [_any_of(DOCUMENT, scope.documents[at : at + CONDITION_VALUES]) for at in at_once]
+        must.append(parts[0] if len(parts) == 1 else models.Filter(should=list(parts)))
+    must_not: list[models.Condition] = []
+    if scope.hidden_versions:
+        must_not.append(_any_of(VERSION, scope.hidden_versions))
+    return models.Filter(must=must, must_not=must_not or None)
+
+
+def _seen(scope: Scope) -> list[models.Condition]:
+    """Return the conditions of tenant, readers and collections that are closed to them."""
+    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+    if scope.readers is not None:
+        unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))
+        # guard: server-query-readers
+        must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))
+    if scope.closed:
+        must.append(models.Filter(must_not=[_any_of(COLLECTION, scope.closed)]))
+    return must

@@ -1,0 +1,243 @@
+"""Stores for the generations of an index: a folder each on this machine, or a collection each on a server.
+
+The first generation has a name without a number, from the time when there was only one.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.storage.blobs.store import fsync_path
+from ingest.storage.errors import InstallationMismatchError
+from ingest.storage.operations.installation import Installation, mismatch, read_mark, write_mark
+from retrieval.errors import IndexRefusedError
+from retrieval.index.copies import Copies, NewCopy
+from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.index.edge.shard_folder import shard_bytes
+from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
+from retrieval.index.generations import Presence, Size
+from retrieval.index.port import Index
+from retrieval.index.server.settings import QdrantServerSettings
+
+if TYPE_CHECKING:
+    from retrieval.index.server.qdrant_server_connection import QdrantConnection
+
+_FIRST = 1
+# The mark of an index that was found complete: an index that is made anew in its place does not have it.
+_COMPLETE = "COMPLETE"
+
+
+class FolderStore:
+    """A store with the folders `index`, `index-g2` and so on in a data folder."""
+
+    def __init__(self, home: Path, installation: Installation, room: ShardRoom | None = None) -> None:
+        self._home = home
+        self._installation = installation
+        self._room = room or UncheckedRoom()
+
+    def folder(self, generation_id: int) -> Path:
+        return self._home / _numbered("index", generation_id)
+
+    def open(self, generation_id: int, dimension: int) -> Index:
+        folder = self.folder(generation_id)
+        owner = read_mark(folder)
+        # guard: index-folder-of-installation
+        if owner is not None:
+            self._require_ours(generation_id, owner)
+        index = QdrantEdgeIndex(folder, dimension=dimension, room=self._room)
+        if owner is None:
+            try:
+                require_known(index, self._installation, f"the index in {folder}")
+                write_mark(folder, self._installation.id)
+            except BaseException:
+                index.close()
+                raise
+        return index
+
+    def remove(self, generation_id: int) -> None:
+        if (owner := self.owner(generation_id)) is not None:
+            self._require_ours(generation_id, owner)
+        shutil.rmtree(self.folder(generation_id), ignore_errors=True)
+
+    def presence(self, generation_id: int) -> Presence:
+        folder = self.folder(generation_id)
+        if not folder.is_dir():
+            return Presence.ABSENT
+        return Presence.MARKED if (folder / _COMPLETE).exists() else Presence.UNMARKED
+
+    def mark(self, generation_id: int) -> None:
+        folder = self.folder(generation_id)
+        with (folder / _COMPLETE).open("w") as file:
+            file.write(f"{generation_id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fsync_path(folder)
+
+    def size(self, generation_id: int) -> Size | None:
+        folder = self.folder(generation_id)
+        return Size(disk_bytes=shard_bytes(folder)) if folder.is_dir() else None
+
+    def differences(self, generation_id: int) -> list[str]:
+        return []  # a folder is kept in one way only
+
+    def copies(self, generation_id: int) -> Copies | None:
+        return None
+
+    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+        raise IndexRefusedError("An index in a folder has no copies.")
+
+    def owner(self, generation_id: int) -> str | None:
+        return read_mark(self.folder(generation_id))
+
+    def adopt(self, generation_id: int) -> None:
+        if self.folder(generation_id).is_dir():
+            write_mark(self.folder(generation_id), self._installation.id, replace=True)
+
+    def _require_ours(self, generation_id: int, owner: str) -> None:
+        if owner != self._installation.id:
+            raise mismatch(self._installation.id, f"the index in {self.folder(generation_id)}", owner)
+
+
+class ServerStore:
+    """A store with the collections `leadline`, `leadline-g2` and so on of a Qdrant server.
+
+    A collection's id is in its metadata, which no search or count sees.
+    """
+
+    def __init__(
+        self, url: str, installation: Installation, *, api_key: str | None, settings: QdrantServerSettings
+    ) -> None:
+        self._url = url
+        self._installation = installation
+        self._api_key = api_key
+        self._settings = replace(settings, installation=installation.id)
+
+    def open(self, generation_id: int, dimension: int) -> Index:
+        # The client is installed only with the cluster's extra.
+        from retrieval.index.server.qdrant_server_index import QdrantServerIndex
+
+        settings = self._of(generation_id)
+        if (owner := self.owner(generation_id)) is not None:
+            self._require_ours(settings, owner)
+        index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
+        try:
+            # Another installation may have made the collection at the same moment.
+            if (owner := self.owner(generation_id)) is None:
+                require_known(index, self._installation, f"the collection {settings.collection} at {self._url}")
+                self.adopt(generation_id)
+                owner = self.owner(generation_id)
+            self._require_ours(settings, owner)
+        except BaseException:
+            index.close()
+            raise
+        return index
+
+    def remove(self, generation_id: int) -> None:
+        from retrieval.index.server.qdrant_server_collection import drop
+
+        settings = self._of(generation_id)
+        if (owner := self.owner(generation_id)) is not None:
+            # guard: index-server-of-installation
+            self._require_ours(settings, owner)
+        with self._connect() as connection:
+            drop(connection, settings)
+
+    def presence(self, generation_id: int) -> Presence:
+        from retrieval.index.server.qdrant_server_collection import presence_of
+
+        with self._connect() as connection:
+            return presence_of(connection, self._of(generation_id))
+
+    def mark(self, generation_id: int) -> None:
+        from retrieval.index.server.qdrant_server_collection import mark_complete
+
+        with self._connect() as connection:
+            mark_complete(connection, self._of(generation_id))
+
+    def size(self, generation_id: int) -> Size | None:
+        from retrieval.index.server.qdrant_server_collection import points_in
+
+        with self._connect() as connection:
+            points = points_in(connection, self._of(generation_id))
+        return None if points is None else Size(points=points)
+
+    def differences(self, generation_id: int) -> list[str]:
+        from retrieval.index.server.qdrant_server_collection import differences
+
+        with self._connect() as connection:
+            return differences(connection, self._of(generation_id))
+
+    def copies(self, generation_id: int) -> Copies | None:
+        from retrieval.index.server.qdrant_server_copies import copies_of
+
+        with self._connect() as connection:
+            return copies_of(connection, self._of(generation_id))
+
+    def make_copy(self, generation_id: int, new: NewCopy) -> None:
+        from retrieval.index.server.qdrant_server_copies import make_copy
+
+        with self._connect() as connection:
+            make_copy(connection, self._of(generation_id), new)
+
+    def describe(self) -> str:
+        """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+        from retrieval.index.server.qdrant_server_collection import describe_server
+
+        with self._connect() as connection:
+            return describe_server(connection, self._settings)
+
+    def owner(self, generation_id: int) -> str | None:
+        from retrieval.index.server.qdrant_server_collection import installation_of
+
+        with self._connect() as connection:
+            return installation_of(connection, self._of(generation_id))
+
+    def adopt(self, generation_id: int) -> None:
+        from retrieval.index.server.qdrant_server_collection import mark, points_in
+
+        with self._connect() as connection:
+            if points_in(connection, self._of(generation_id)) is not None:
+                mark(connection, self._of(generation_id))
+
+    def _of(self, generation_id: int) -> QdrantServerSettings:
+        return replace(self._settings, collection=_numbered(self._settings.collection, generation_id))
+
+    def _require_ours(self, settings: QdrantServerSettings, owner: str | None) -> None:
+        if owner != self._installation.id:
+            error = mismatch(self._installation.id, f"the collection {settings.collection} at {self._url}", owner)
+            error.hint = (
+                f"Several installations may share a server: name another LEADLINE_QDRANT_COLLECTION. {error.hint}"
+            )
+            raise error
+
+    @contextmanager
+    def _connect(self) -> "Iterator[QdrantConnection]":
+        from retrieval.index.server.qdrant_server_connection import QdrantConnection
+
+        seconds = self._settings.read_timeout_seconds
+        connection = QdrantConnection(self._url, api_key=self._api_key, timeout_seconds=seconds)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def require_known(index: Index, installation: Installation, name: str) -> None:
+    """Check that an index without an id may be the installation's: it is empty, or the catalog knows a version of it.
+
+    Raises `InstallationMismatchError`.
+    """
+    versions = set(index.versions())
+    # guard: index-without-id
+    if versions and not installation.knows_version(versions):
+        raise InstallationMismatchError(
+            f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, and the catalog knows none of them."
+        )
+
+
+def _numbered(name: str, generation_id: int) -> str:
+    return name if generation_id == _FIRST else f"{name}-g{generation_id}"

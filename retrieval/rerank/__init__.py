@@ -1,0 +1,1 @@
+"""Rerankers of passages: a port, and an adapter for each library."""

@@ -1,0 +1,80 @@
+"""Cross-encoders of sentence-transformers as rerankers, on whatever device torch finds."""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from sentence_transformers import CrossEncoder
+
+from retrieval.errors import RerankerError, RerankerTimeoutError
+from retrieval.rerank.port import Corpus, seconds_left
+
+# A chunk has about 250 tokens; the rest is for the query.
+_MAX_TOKENS = 512
+# The deadline is checked between batches; larger batches gain nothing on a CPU.
+_PAIRS_A_BATCH = {"cpu": 8}
+_PAIRS_A_BATCH_ELSEWHERE = 64
+
+
+class CrossEncoderReranker:
+    """A sequence classifier with one label, read from a folder, or by its id from the hub or the hub's cache."""
+
+    def __init__(self, model: str, *, threads: int | None = None) -> None:
+        """Load the model. `threads` limits torch in the whole process; the default is half of the processors.
+
+        Raises `RerankerError` for a model that cannot be loaded or is no reranker.
+        """
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
+        folder = Path(model).expanduser()
+        if not folder.is_dir() and model.startswith(("/", ".", "~")):
+            raise RerankerError(f"There is no folder {model}.", hint="Correct LEADLINE_RERANKER.")
+        self.fingerprint = f"cross-encoder/{folder.name}"
+        try:
+            self._model = CrossEncoder(
+                str(folder) if folder.is_dir() else model,
+                max_length=_MAX_TOKENS,
+                local_files_only=folder.is_dir(),
+            )
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise RerankerError(
+                f"The cross-encoder {model} cannot be loaded: {' '.join(str(error).split())[:300]}",
+                hint="Name a folder that sentence-transformers saved, or a model that the hub can be reached for.",
+            ) from error
+        if self._model.num_labels != 1:
+            raise RerankerError(
+                f"{model} gives {self._model.num_labels} figures for a pair, and a reranker gives one.",
+                hint="Name another in LEADLINE_RERANKER.",
+            )
+        self._batch = _PAIRS_A_BATCH.get(self._model.device.type, _PAIRS_A_BATCH_ELSEWHERE)
+        self._turn = threading.Lock()  # the tokenizer serves one thread at a time
+
+    def scores(
+        self, query: str, passages: Sequence[str], *, until: float, corpus: Corpus | None = None
+    ) -> Sequence[float]:
+        if not self._turn.acquire(timeout=seconds_left(until)):
+            raise RerankerTimeoutError("The cross-encoder was busy until the time was over.")
+        try:
+            return self._scores(query, passages, until)
+        # Torch, the tokenizer and the model's own code raise errors of many types.
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        return None
+
+    def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
+        """Score in batches of similar length, so that little is spent on padding."""
+        found = [0.0] * len(passages)
+        order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
+        for at in range(0, len(order), self._batch):
+            seconds_left(until)
+            rows = order[at : at + self._batch]
+            pairs = [(query, passages[row]) for row in rows]
+            scores = self._model.predict(pairs, batch_size=self._batch, show_progress_bar=False)
+            for row, score in zip(rows, scores, strict=True):
+                found[row] = float(score)
+        return found

@@ -1,0 +1,92 @@
+"""A cache of the token vectors of passages that were read again, kept while the corpus stays the same.
+
+What is kept of a text is found by the text itself, with its title and headings, so a passage that has changed never
+gets the vectors of what it was. Vectors are only looked up for passages that the search may show. A tenant's vectors go
+as soon as a search of it meets another number of its corpus or another generation of the index: so what was deleted or
+closed is kept no longer than the results of searches are. Tenants share nothing, since the time that a search takes
+would tell one what another has.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoders.port import DenseVector
+from retrieval.rerank.port import Corpus
+
+DEFAULT_MAX_BYTES = 64 * 1024**2
+# The size of an entry without its vectors: keys and objects.
+_ENTRY_BYTES = 512
+
+_Key = tuple[str, bytes]
+
+
+class TokenCache:
+    """Token vectors by tenant and text, in half precision; safe to use from any thread.
+
+    They take at most `max_bytes`; the longest unused goes first. With 0 bytes nothing is kept.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[_Key, NDArray[np.float16]] = OrderedDict()
+        self._corpora: dict[str, Corpus] = {}
+        self._size_bytes = 0
+
+    def find(self, corpus: Corpus, texts: Sequence[str]) -> list[DenseVector | None]:
+        """Return the vectors of each text, None where there are none."""
+        keys = [_key(corpus, text) for text in texts]
+        with self._lock:
+            self._enter(corpus)
+            kept = [self._entries.get(key) for key in keys] if self._is_now(corpus) else [None] * len(keys)
+            for key, vectors in zip(keys, kept, strict=True):
+                if vectors is not None:
+                    self._entries.move_to_end(key)
+        return [None if vectors is None else vectors.astype(np.float32) for vectors in kept]
+
+    def keep(self, corpus: Corpus, text: str, vectors: DenseVector) -> None:
+        """Keep the vectors of a text, unless the corpus has changed since."""
+        halves, key = vectors.astype(np.float16), _key(corpus, text)
+        if _size(halves) > self._max_bytes:
+            return
+        with self._lock:
+            if key in self._entries or not self._is_now(corpus):
+                return
+            self._entries[key] = halves
+            self._size_bytes += _size(halves)
+            while self._size_bytes > self._max_bytes:
+                self._remove(next(iter(self._entries)))
+
+    @property
+    def size_bytes(self) -> int:
+        with self._lock:
+            return self._size_bytes
+
+    def _enter(self, corpus: Corpus) -> None:
+        """Drop what is kept of an earlier corpus of the tenant."""
+        known = self._corpora.get(corpus.tenant_id)
+        # guard: token-vectors-corpus
+        if known is None or (known != corpus and known.version <= corpus.version):
+            self._corpora[corpus.tenant_id] = corpus
+            for key in [key for key in self._entries if key[0] == corpus.tenant_id]:
+                self._remove(key)
+
+    def _is_now(self, corpus: Corpus) -> bool:
+        return self._corpora.get(corpus.tenant_id) == corpus
+
+    def _remove(self, key: _Key) -> None:
+        self._size_bytes -= _size(self._entries.pop(key))
+
+
+def _key(corpus: Corpus, text: str) -> _Key:
+    # guard: token-vectors-tenant
+    return corpus.tenant_id, hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _size(vectors: NDArray[np.float16]) -> int:
+    return _ENTRY_BYTES + vectors.nbytes

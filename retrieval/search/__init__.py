@@ -1,0 +1,1 @@
+"""Search: rewrite, retrieve, fuse, rerank and expand passages."""

@@ -1,0 +1,61 @@
+"""Choose which candidates become hits: visible ones, limited per document, alone or grouped by document."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ingest.storage.documents.catalog import Visible
+from retrieval.index.port import IndexedChunk, IndexReader, Scope
+from retrieval.search.requests import SearchRequest
+
+Show = Callable[[str, Collection[str]], Mapping[str, Visible]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A candidate that is shown, with its document's title and its fused score."""
+
+    chunk: IndexedChunk
+    visible: Visible
+    score: float
+
+
+def choose(
+    index: IndexReader, show: Show, scope: Scope, best: Sequence[tuple[str, float]], request: SearchRequest
+) -> tuple[list[Chosen], int]:
+    """Return the hits, best first, and how many candidates before the last hit may not be shown.
+
+    Candidates are looked up page by page, because the first page usually has all that is needed.
+    """
+    taken: dict[str, list[Chosen]] = {}
+    chosen: list[Chosen] = []
+    passed_over = 0
+    page = request.top_k * (1 if request.document_cap is None else 3)
+    for at in range(0, len(best), page):
+        some = best[at : at + page]
+        chunks = index.chunks(scope, [identifier for identifier, _ in some])
+        shown = show(request.tenant_id, {chunk.version_id for chunk in chunks.values()})
+        for identifier, score in some:
+            chunk = chunks.get(identifier)
+            if chunk is None or chunk.version_id not in shown:
+                passed_over += 1
+                continue
+            candidate = Chosen(chunk, shown[chunk.version_id], score)
+            if _take(candidate, taken, request):
+                chosen.append(candidate)
+            if not request.grouped and len(chosen) == request.top_k:
+                return chosen, passed_over
+    if request.grouped:
+        chosen = [each for group in taken.values() for each in group]
+    return chosen, passed_over
+
+
+def _take(candidate: Chosen, taken: dict[str, list[Chosen]], request: SearchRequest) -> bool:
+    """Add the candidate if its document, and a grouped search, have room for it; return True if it was added."""
+    document = candidate.chunk.document_id
+    if request.grouped and document not in taken and len(taken) == request.top_k:
+        return False
+    group = taken.setdefault(document, [])
+    if request.document_cap is not None and len(group) >= request.document_cap:
+        return False
+    group.append(candidate)
+    return True

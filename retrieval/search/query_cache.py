@@ -1,0 +1,181 @@
+"""A cache of search results, kept while a search would still find the same.
+
+A result's key holds everything that the result depends on: the tenant, the number of the tenant's corpus, the index
+generation, and every member of the request, including its collections, its documents and whose readers ask. The corpus
+number is read from the catalog for each search, and grows with every commit of any process that may change results. So
+every process can have a cache of its own, and once a deletion has answered, no cache shows the deleted text; the same
+holds for a document that was closed to some of its readers. A catalog that cannot be read fails the search, as it would
+without a cache.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from ingest.storage.instrumentation import span
+from ingest.storage.tables.places import Location
+from retrieval.clock import Clock
+from retrieval.search.metrics import note_search
+from retrieval.search.requests import SearchRequest
+from retrieval.search.search import Hit, Searcher, SearchResult
+from retrieval.search.visibility import CorpusVersions
+
+DEFAULT_MAX_BYTES = 64 * 1024**2
+MAX_AGE_SECONDS = 600.0
+# The size of a hit and of an entry without their texts: objects, ids, scores.
+_HIT_BYTES = 2_048
+_ENTRY_BYTES = 1_024
+
+
+@dataclass(frozen=True)
+class CacheCounts:
+    """A tenant's searches in this process: the number found in the cache, and the number not found."""
+
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True)
+class _Key:
+    tenant_id: str
+    corpus_version: int
+    generation: int
+    request: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    result: SearchResult
+    size_bytes: int
+    made_at: float
+
+
+class CachedSearcher:
+    """A searcher that keeps its results; safe to use from any thread.
+
+    Results take at most `max_bytes`, by an estimate; the longest unused goes first, and none is older than
+    `max_age_seconds`. With 0 bytes nothing is kept. Results that a failed reranker left unranked, or that lack a
+    document which could not be read, are never kept. Texts that other tenants add shift BM25's idf a little and do not
+    end an entry.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        corpus: CorpusVersions,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.uncached = searcher
+        self._corpus = corpus
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._size_bytes = 0
+        self._newest: dict[str, int] = {}
+        self._hits: Counter[str] = Counter()
+        self._misses: Counter[str] = Counter()
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        with span("retrieval", {"gen_ai.operation.name": "retrieval", "leadline.mode": request.mode.value}) as made:
+            found = self._search(request)
+            made.set_attributes({"leadline.hits": len(found.hits), "leadline.cached": found.cached})
+        note_search(found.timings_ms, cached=found.cached)
+        return found
+
+    def _search(self, request: SearchRequest) -> SearchResult:
+        if not self._max_bytes:
+            return self.uncached.search(request)
+        clock = Clock()
+        # Read before the search: a change meanwhile makes the result too new for this number, never too old.
+        version = self._corpus.corpus_version(request.tenant_id)
+        # guard: query-cache-generation
+        # guard: query-cache-corpus
+        # guard: query-cache-tenant
+        key = _Key(request.tenant_id, version, self.uncached.generation, _canonical(request))
+        kept = self._find(key)
+        clock.lap("cache")
+        if kept is not None:
+            return replace(kept, timings_ms=clock.laps(), cached=True)
+        found = self.uncached.search(request)
+        is_whole = not (found.unreadable or (found.reranked and found.reranked.failure))
+        if found.generation in (0, key.generation) and is_whole:
+            self._keep(key, found)
+        looked = clock.laps()["cache"]
+        total = round(looked + found.timings_ms["total"], 3)
+        return replace(found, timings_ms={"cache": looked, **found.timings_ms, "total": total})
+
+    def locate(self, version_id: str, start: int, end: int) -> Location:
+        return self.uncached.locate(version_id, start, end)
+
+    def counts(self, tenant_id: str) -> CacheCounts:
+        with self._lock:
+            return CacheCounts(self._hits[tenant_id], self._misses[tenant_id])
+
+    @property
+    def size_bytes(self) -> int:
+        with self._lock:
+            return self._size_bytes
+
+    def _find(self, key: _Key) -> SearchResult | None:
+        with self._lock:
+            self._forget_older(key)
+            entry = self._entries.get(key)
+            if entry is not None and self._now() - entry.made_at > self._max_age_seconds:
+                self._remove(key)
+                entry = None
+            (self._misses if entry is None else self._hits)[key.tenant_id] += 1
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry.result
+
+    def _keep(self, key: _Key, result: SearchResult) -> None:
+        entry = _Entry(result, _size(key, result), self._now())
+        with self._lock:
+            if key in self._entries:
+                self._remove(key)
+            if entry.size_bytes > self._max_bytes or key.corpus_version < self._newest[key.tenant_id]:
+                return
+            self._entries[key] = entry
+            self._size_bytes += entry.size_bytes
+            while self._size_bytes > self._max_bytes:
+                self._remove(next(iter(self._entries)))
+
+    def _forget_older(self, key: _Key) -> None:
+        """Drop a tenant's results for earlier corpora: no search finds them, and they may hold deleted text."""
+        if key.corpus_version > self._newest.get(key.tenant_id, -1):
+            self._newest[key.tenant_id] = key.corpus_version
+            for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
+                self._remove(old)
+
+    def _remove(self, key: _Key) -> None:
+        self._size_bytes -= self._entries.pop(key).size_bytes
+
+
+def _canonical(request: SearchRequest) -> str:
+    """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
+    # guard: query-cache-request
+    members = asdict(request)
+    del members["tenant_id"]
+    # guard: query-cache-readers
+    members["readers"] = None if request.readers is None else sorted(request.readers)
+    return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
+
+
+def _size(key: _Key, result: SearchResult) -> int:
+    return _ENTRY_BYTES + sys.getsizeof(key.request) + sum(_HIT_BYTES + _text_size(hit) for hit in result.hits)
+
+
+def _text_size(hit: Hit) -> int:
+    passage = hit.passage
+    texts = (passage.text, passage.table_header, passage.title, *passage.heading_path, *hit.merged, *hit.matched)
+    return sum(map(sys.getsizeof, texts))

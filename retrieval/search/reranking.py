@@ -1,0 +1,173 @@
+"""Reranking as a stage of a search: a reranker reads the first candidates, under a deadline.
+
+Reranking never makes a search fail, nor wait past the deadline: candidates not reranked in time keep their order, and
+the result says so.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import TimeoutError as DeadlineError
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean, pstdev
+from time import monotonic
+
+import structlog
+
+from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
+from retrieval.index.port import Scored
+from retrieval.rerank.port import Corpus, Reranker
+from retrieval.search.ranking import Ranking
+from retrieval.search.requests import SearchRequest
+from retrieval.search.tenant_threads import TenantThreads
+
+DEPTH = 50
+DEADLINE_SECONDS = 1.5
+# The number of searches whose passages are read at the same time; other searches wait, within their deadlines, for the
+# turn of their tenant.
+_AT_ONCE = 4
+# After this many failures in a row the reranker rests for a while, so that searches do not all wait for it in vain.
+_FAILURES = 3
+_REST_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """The outcome: the number of passages that `model` scored; 0 after a failure, with the error's code and reason."""
+
+    model: str
+    passages: int
+    failure: str = ""
+    detail: str = ""
+
+
+class Reranking:
+    """A reranker, the number of candidates it reads, and the time that a search waits for it.
+
+    The reranker works in its own threads, so no caller's thread or event loop is held for longer than the deadline.
+    """
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        *,
+        depth: int = DEPTH,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        weight: float = 1.0,
+        at_once: int = _AT_ONCE,
+        answers_only: bool = False,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the search's score has the rest.
+
+        With `answers_only` it reads for answers, where a language model takes longer anyway, and for searches that
+        ask for it; else for every search that does not turn it off.
+        """
+        self.depth = depth
+        self._answers_only = answers_only
+        self._reranker = reranker
+        self._weight = weight
+        self._deadline_seconds = deadline_seconds
+        self._clock = clock
+        self._failures = 0
+        self._rests_until = 0.0
+        self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
+
+    def reads_for(self, request: SearchRequest) -> bool:
+        """True if the stage has a part in a search."""
+        if request.rerank is not None:
+            return request.rerank
+        return request.for_answer or not self._answers_only
+
+    def rerank(
+        self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: Corpus | None = None
+    ) -> tuple[Ranking, Reranked]:
+        """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""
+        model = self._reranker.fingerprint
+        try:
+            self._require_awake()
+            scores = self.scores(query, list(passages.values()), corpus)
+        except RerankerError as error:
+            log.warning("not reranked", model=model, code=error.code, error=error.detail)
+            return ranking, Reranked(model, 0, error.code, error.told[0])
+        read = dict(zip(passages, scores, strict=True))
+        return reordered(ranking, read, weight=self._weight), Reranked(model, len(scores))
+
+    def scores(self, query: str, passages: Sequence[str], corpus: Corpus | None = None) -> Sequence[float]:
+        """Return one score for each passage. Raises `RerankerError`, at the deadline at the latest."""
+        if not passages:
+            return []
+        try:
+            scores = self._scores(query, passages, corpus)
+        except (RerankerUnavailableError, RerankerTimeoutError):
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                self._rests_until = self._clock() + _REST_SECONDS
+            raise
+        self._failures = 0
+        return scores
+
+    def close(self) -> None:
+        """Wait for work in progress, and close the reranker."""
+        self._threads.close()
+        self._reranker.close()
+
+    def _require_awake(self) -> None:
+        left = self._rests_until - self._clock()
+        if left > 0:
+            raise RerankerUnavailableError(
+                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row, and is asked again "
+                f"in {left:.0f} s."
+            )
+
+    def _scores(self, query: str, passages: Sequence[str], corpus: Corpus | None) -> Sequence[float]:
+        seconds = self._deadline_seconds
+        work = partial(self._reranker.scores, query, passages, until=monotonic() + seconds, corpus=corpus)
+        asked = self._threads.submit(corpus.tenant_id if corpus else "", work)
+        try:
+            scores = asked.result(seconds)
+        except RerankerError:
+            raise
+        except DeadlineError as error:
+            asked.cancel()
+            raise RerankerTimeoutError(
+                f"The reranker {self._reranker.fingerprint} was not done with {len(passages)} passages in "
+                f"{seconds * 1000:,.0f} ms."
+            ) from error
+        # A reranker runs code and models of others: whatever it raises, there are hits to show.
+        except Exception as error:
+            log.exception("the reranker failed", model=self._reranker.fingerprint)
+            raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error
+        if len(scores) != len(passages) or not all(map(math.isfinite, scores)):
+            raise RerankerOutputError(
+                f"The reranker {self._reranker.fingerprint} gave {len(scores)} scores for {len(passages)} passages, or "
+                "some that are no numbers."
+            )
+        return scores
+
+
+def reordered(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
+    """Put candidates with a score first, and the others after them as they were; ties keep their order.
+
+    A weight below 1 keeps a part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before), each
+    measured against the mean and deviation of the candidates that were read. A reranker need not judge better than two
+    retrievers together.
+    """
+    before = {identifier: score for identifier, score in ranking.best if identifier in scores}
+    after = {identifier: scores[identifier] for identifier in before}
+    by_rerank = [Scored(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
+    if weight < 1:
+        theirs, ours = _standardized(after), _standardized(before)
+        after = {i: weight * theirs[i] + (1 - weight) * ours[i] for i in before}
+    best = sorted(after.items(), key=lambda each: -each[1])
+    rest = [each for each in ranking.best if each[0] not in after]
+    return replace(ranking, best=best + rest, by_rerank=by_rerank)
+
+
+def _standardized(scores: Mapping[str, float]) -> dict[str, float]:
+    if not scores:
+        return {}
+    mean, deviation = fmean(scores.values()), pstdev(scores.values())
+    return {identifier: (score - mean) / deviation if deviation else 0.0 for identifier, score in scores.items()}

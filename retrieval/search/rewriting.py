@@ -1,0 +1,84 @@
+"""Search with further queries that a language model makes from the one asked: opt-in, and never in the way.
+
+Each query is searched for in the same scope, under the same visibility rules, and the rankings are fused. If a rewrite
+fails or is late, the search uses only the query as it was asked, and the result says so.
+
+Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
+et al., Findings of EMNLP 2023; stepping back, Zheng et al., ICLR 2024.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ingest.storage.errors import LeadlineError
+from retrieval.search.requests import Also, Mode, Rewrite, SearchRequest, check
+from retrieval.search.search import Searches, SearchResult
+
+# Each costs a search.
+MAX_QUERIES = 4
+MAX_QUERY_CHARS = 1_000
+
+
+class Rewriter(Protocol):
+    """A port that makes further queries from one."""
+
+    def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
+        """Return queries, best first, with bounded time and cost. Raises a `LeadlineError` if there are none."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The outcome of a rewrite: the queries that were searched for besides the one asked, or why there are none."""
+
+    how: Rewrite
+    queries: tuple[Also, ...]
+    milliseconds: float
+    failure: str = ""
+
+
+class RewritingSearcher:
+    """A searcher that adds rewrites to requests; the wrapped searcher does the searching and caching."""
+
+    def __init__(self, searcher: Searches, rewriter: Rewriter) -> None:
+        self._searcher = searcher
+        self._rewriter = rewriter
+
+    def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, Rewritten]:
+        """Search with rewrites. Raises `QueryError` as any search does, before anything is rewritten."""
+        check(request)
+        rewritten = self._rewrite(request, how)
+        found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
+        total = round(rewritten.milliseconds + found.timings_ms["total"], 3)
+        timings = {"rewrite": rewritten.milliseconds, **found.timings_ms, "total": total}
+        return replace(found, timings_ms=timings), rewritten
+
+    def _rewrite(self, request: SearchRequest, how: Rewrite) -> Rewritten:
+        begun = time.perf_counter()
+        queries: tuple[Also, ...] = ()
+        try:
+            queries = _usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
+            failure = "" if queries else "The language model gave no other query than the one that was asked."
+        except LeadlineError as error:
+            failure = error.told[0]
+        return Rewritten(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
+
+
+def _usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[Also, ...]:
+    """Return the first few new queries, each cut to a length: not empty, not the one asked, and none twice.
+
+    A hypothetical answer has words that no document needs to have, so a hybrid search compares it by meaning only.
+    """
+    mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
+    seen, usable = {_folded(request.query)}, []
+    for query in made:
+        query = " ".join(query.split())[:MAX_QUERY_CHARS]
+        if query and _folded(query) not in seen:
+            seen.add(_folded(query))
+            usable.append(Also(query, mode))
+    return tuple(usable[:MAX_QUERIES])
+
+
+def _folded(query: str) -> str:
+    return " ".join(query.casefold().split()).rstrip("?.! ")

@@ -1,0 +1,63 @@
+"""When an index is asked for its tenants, and what is made of the answer."""
+
+from retrieval.index.sole_tenant import RECHECK_SECONDS, RETURN_SECONDS, SoleTenant
+
+
+class _Index:
+    def __init__(self, *tenants: str) -> None:
+        self.tenants = set(tenants)
+        self.looks: list[bool] = []
+        self.now = 100.0
+        self.sole = SoleTenant(self._look, clock=lambda: self.now)
+
+    def _look(self, careful: bool) -> set[str]:
+        self.looks.append(careful)
+        return set(self.tenants)
+
+
+def test_a_tenant_is_alone_while_nobody_else_has_chunks() -> None:
+    index = _Index("ann")
+    assert index.sole.has_all("ann")
+    assert not index.sole.has_all("bob")
+    assert _Index().sole.has_all("ann")
+    assert not _Index("ann", "bob").sole.has_all("ann")
+
+
+def test_a_second_tenant_is_noticed_at_once_when_this_process_writes_and_soon_when_another_does() -> None:
+    index = _Index("ann")
+    assert index.sole.has_all("ann")
+    index.sole.wrote(["bob"])
+    assert not index.sole.has_all("ann")
+
+    other = _Index("ann")
+    assert other.sole.has_all("ann")
+    other.tenants.add("bob")
+    other.now += RECHECK_SECONDS / 2
+    assert other.sole.has_all("ann")
+    other.now += RECHECK_SECONDS
+    assert not other.sole.has_all("ann")
+    assert other.looks == [False, True, False]
+
+
+def test_a_tenant_that_is_left_alone_is_noticed_later_and_with_care() -> None:
+    index = _Index("ann", "bob")
+    assert not index.sole.has_all("ann")
+    index.tenants.remove("bob")
+    index.now += RETURN_SECONDS / 2
+    assert not index.sole.has_all("ann")
+    index.now += RETURN_SECONDS
+    assert index.sole.has_all("ann")
+    assert index.looks == [False, False, True]
+
+
+def test_what_is_written_during_a_look_is_not_forgotten() -> None:
+    index = _Index("ann")
+    look = index._look
+
+    def slow(careful: bool) -> set[str]:
+        seen = look(careful)
+        index.sole.wrote(["bob"])
+        return seen
+
+    index.sole = SoleTenant(slow, clock=lambda: index.now)
+    assert not index.sole.has_all("ann")
