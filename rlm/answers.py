@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.storage.answers.records import CellRanges, KeptAnswer, RowRanges, ranges_of
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
 
 

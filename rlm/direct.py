@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
 from rlm.checking.checker import offered_quotes, quoted_evidence
 from rlm.checking.markers import MarkedText, without_markers

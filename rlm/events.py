@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import Answer, Draft
 
 

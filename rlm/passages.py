@@ -9,9 +9,8 @@ from typing import TypeVar
 
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
-from retrieval.passages import Passage
 from retrieval.search.expansion import widen
-from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest
+from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Passage, SearchRequest
 from retrieval.search.search import Searches
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.errors import DocumentUnreadableError, UnknownHandleError

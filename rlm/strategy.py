@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.events import Event

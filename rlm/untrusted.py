@@ -12,7 +12,7 @@ from datetime import date
 
 from ingest.storage.texts.chunks import context_line
 from retrieval.model_text import neutral
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 
 _WHITE = re.compile(r"\s+")
 DATA_ONLY = (

@@ -9,13 +9,12 @@ chunks that touch an excerpt, all of them and no other: what no search of these 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingest.storage.documents.records import chunk_id
-from retrieval.clock import Clock
 from retrieval.encoders.port import Embedder, cosine_floor
 from retrieval.evaluation.passages import Place
 from retrieval.evaluation.runs import Run
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.port import Index, IndexedChunk, Scope
-from retrieval.search.ranking import CANDIDATES, rank
+from retrieval.search.ranking import CANDIDATES, Clock, rank
 from retrieval.search.requests import Fusion
 
 # Takes a document's name and text, and returns the spans of its chunks.

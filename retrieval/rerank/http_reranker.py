@@ -15,10 +15,10 @@ from retrieval.errors import (
     RerankerOutputError,
     RerankerTimeoutError,
     RerankerUnavailableError,
+    RetryPolicy,
 )
 from retrieval.model_text import neutral
 from retrieval.rerank.port import Corpus, seconds_left
-from retrieval.retries import RetryPolicy
 
 # A person waits for the search: retry once, soon, and only while there is time.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, replace
 
 from ingest.storage.instrumentation import span
 from ingest.storage.tables.places import Location
-from retrieval.clock import Clock
 from retrieval.search.metrics import note_search
+from retrieval.search.ranking import Clock
 from retrieval.search.requests import SearchRequest
 from retrieval.search.search import Hit, Searcher, SearchResult
 from retrieval.search.visibility import CorpusVersions

@@ -1,17 +1,73 @@
 """Rank chunks by a query's two vectors: prefetch, fusion, feedback, diversity."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from retrieval.clock import Clock
-from retrieval.diversity import maximal_marginal_relevance
 from retrieval.encoders.port import DenseVector
-from retrieval.feedback import ECHOES, rocchio
 from retrieval.index.port import IndexReader, Scope, Scored, SparseVector
 from retrieval.search.fusion import fuse, reciprocal_rank_fusion
 from retrieval.search.requests import Fusion
+
+
+class Clock:
+    """A stopwatch: each lap is the time since the previous lap, and laps of one stage add up."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = round(self._laps.get(stage, 0.0) + (now - self._last) * 1000, 3)
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
+
+
+# Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and falls when more than one passage is used.
+ROCCHIO_BETA = 0.5
+# The passage that moved the query, and passages most like it, stand out in the ranking that follows. This echo does not
+# show how near the others are, so the first few are left out of the scale of that ranking's scores.
+ECHOES = 3
+
+
+def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
+    """Return the query moved towards a vector taken as relevant, at length 1: q + beta * d, both of length 1.
+
+    Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
+    Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
+    """
+    moved: DenseVector = query + np.float32(beta) * relevant
+    length = np.linalg.norm(moved)
+    return moved / length if length else query
+
+
+def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
+    """Return every position, reordered: each next one is relevant and unlike those before it.
+
+    next = argmax of (1 - diversity) * relevance - diversity * (greatest cosine with one chosen before); relevance is
+    scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros.
+    Source: Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
+    """
+    scores = np.asarray(relevance, np.float64)
+    if not len(scores):
+        return []
+    scores = (scores - scores.min()) / (np.ptp(scores) or 1.0)
+    nearest = np.zeros(len(scores))
+    left = np.ones(len(scores), bool)
+    order: list[int] = []
+    while len(order) < len(scores):
+        gain = np.where(left, (1 - diversity) * scores - diversity * nearest, -np.inf)
+        best = int(gain.argmax())
+        order.append(best)
+        left[best] = False
+        nearest = np.maximum(nearest, vectors @ vectors[best])
+    return order
+
 
 # The number of each retriever's best that are ranked: fused nDCG is flat from here on, and longer lists cost more.
 CANDIDATES = 100

@@ -15,19 +15,17 @@ from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.places import Location, Places, TableRows
 from ingest.storage.texts.chunks import Chunk, context_line
 from ingest.storage.texts.texts import Texts
-from retrieval.clock import Clock
 from retrieval.encoders.port import Embedder, cosine_floor
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.index.bm25 import SparseEncoder, matched_words
 from retrieval.index.generations import Generations, OpenGeneration
 from retrieval.index.port import IndexReader, Scope, Scored
-from retrieval.passages import Passage
 from retrieval.rerank.port import Corpus
 from retrieval.search.choosing import Chosen, Show, choose
 from retrieval.search.expansion import Stretch, headings_of_all, merge, widen
 from retrieval.search.metadata_filter import MetadataFilter, allowed
-from retrieval.search.ranking import CANDIDATES, QueryVectors, Ranking, diversify, rank_all
-from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
+from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_all
+from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, Passage, SearchRequest, check
 from retrieval.search.reranking import Reranked, Reranking
 from retrieval.search.visibility import CatalogView
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import product
 
 from ingest.storage.tables.places import Location
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
 from rlm.checking.markers import marked_spans, without_markers

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from ingest.storage.errors import LeadlineError
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import Check, Sentence
 from rlm.cancelling import not_cancelled
 from rlm.checking.markers import without_markers

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import log
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.checking.markers import sentence_spans
 from rlm.checking.quotes import Span
 

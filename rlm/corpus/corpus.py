@@ -21,7 +21,7 @@ from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import RecordTable, Row
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import TextMap, Texts
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import Changes, nothing
 from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandleError

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.checking.markers import sentence_spans
 from rlm.checking.nearest import is_of_rows, quotable_spans

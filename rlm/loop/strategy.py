@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote
 from rlm.checking.markers import sentence_spans
 from rlm.corpus.corpus import Corpus

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from ingest.storage.answers.run_records import Entry, RunState, Spent
 from ingest.storage.quotas.records import nanodollars
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import Answer
 from rlm.errors import RunCancelledError
 from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Turn, Working

@@ -14,7 +14,7 @@ from typing import Any
 from ingest.storage.answers.run_records import Entry, Run
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.instrumentation import reach
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import (

@@ -23,7 +23,7 @@ from ingest.storage.tables.profiles import VALUE_CHARS, cut, kept, merged, profi
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import PROPERTY_COLUMNS, Column, ColumnProfile, ColumnType, RecordTable
 from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder, matched_in_each
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search

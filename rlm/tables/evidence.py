@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import OfferedQuote
 from rlm.tables.opened import TextRows
 from rlm.tables.plan import Plan

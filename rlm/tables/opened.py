@@ -13,7 +13,7 @@ from ingest.storage.answers.records import ITS_SECTIONS, WHOLE_DOCUMENT
 from ingest.storage.tables.parquet import quoted_literal, quoted_name
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import ColumnType, Row
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import TableRows
 from rlm.checking.quotes import QuotedText
 from rlm.corpus.corpus import Corpus

@@ -25,7 +25,6 @@ from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DataFolderBusyError
 from ingest.storage.texts.chunks import context_line
 from retrieval.build import embedded_encoder, sparse_encoder
-from retrieval.clock import Clock
 from retrieval.encoders.port import DenseVector
 from retrieval.index.edge.compaction import UpkeepPolicy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
@@ -33,7 +32,7 @@ from retrieval.index.edge.resident_memory import resident_bytes
 from retrieval.index.edge.shard_folder import shard_bytes
 from retrieval.index.port import IndexedChunk, Scope, SparseVector
 from retrieval.models.store import ModelStore
-from retrieval.search.ranking import rank
+from retrieval.search.ranking import Clock, rank
 from retrieval.search.requests import Fusion
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile

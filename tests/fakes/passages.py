@@ -1,6 +1,6 @@
 """Passages as a retriever gives them, made of a text alone."""
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 
 
 def passage(

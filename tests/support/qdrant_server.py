@@ -1,9 +1,9 @@
 """The server adapter as tests open it: few dimensions, short waits."""
 
+from retrieval.errors import RetryPolicy
 from retrieval.index.port import Scope
 from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 from retrieval.index.server.settings import QdrantServerSettings
-from retrieval.retries import RetryPolicy
 
 DIMENSION = 8
 ANN = Scope("ann")

@@ -14,8 +14,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
-from retrieval.retries import RetryPolicy
+from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError, RetryPolicy
 
 T = TypeVar("T")
 

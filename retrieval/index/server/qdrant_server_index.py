@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.encoders.port import DenseVector
-from retrieval.errors import ChunksMissingError, IndexUnavailableError
+from retrieval.errors import ChunksMissingError, IndexUnavailableError, RetryPolicy
 from retrieval.index.points import (
     BATCH,
     COLLECTION,
@@ -38,7 +38,6 @@ from retrieval.index.server.qdrant_server_collection import CONDITION_VALUES, MO
 from retrieval.index.server.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenant
-from retrieval.retries import RetryPolicy
 
 # Replicas apply writes to a point in the same order, whichever node received them.
 _ORDERING = models.WriteOrdering.MEDIUM

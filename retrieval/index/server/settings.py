@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from retrieval.retries import RetryPolicy
+from retrieval.errors import RetryPolicy
 
 _BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
 # Six waits that total 6.5 to 13 seconds, enough for a server to restart.

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieval.errors import ChunksMissingError, IndexLostError, IndexRefusedError, IndexUnavailableError
-from retrieval.retries import RetryPolicy
+from retrieval.errors import ChunksMissingError, IndexLostError, IndexRefusedError, IndexUnavailableError, RetryPolicy
 from tests.support.faulty_proxy import ANSWER_LOST, CUT, Fault, FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY, SOON, opened

@@ -9,7 +9,7 @@ import pytest
 from api.asking import recent
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import JobKind
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Coverage, Result, ResultTable
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import (

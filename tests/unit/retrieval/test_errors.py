@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.retries import RetryPolicy
+from retrieval.errors import RetryPolicy
 
 POLICY = RetryPolicy(attempts=5, first_wait_seconds=1.0, longest_wait_seconds=4.0)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.passages import WIDENED_CHARS, PassageReader, fits, in_turn, tokens_of, whole
 from tests.fakes.passages import passage

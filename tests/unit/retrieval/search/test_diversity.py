@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.diversity import maximal_marginal_relevance
+from retrieval.search.ranking import maximal_marginal_relevance
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.encoders.port import DenseVector
-from retrieval.feedback import rocchio
+from retrieval.search.ranking import rocchio
 
 ANGLES = st.floats(-3.0, 3.0)
 

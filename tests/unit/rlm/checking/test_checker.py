@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from ingest.storage.tables.places import Location
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
 from rlm.checking.checker import CheckMode, in_order, judged, located, offered_quotes, quoted_evidence
 from rlm.checking.judging import Judge, Judgement

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from ingest.storage.tables.types import ColumnType
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.loop.environment import TimeLimit
 from rlm.loop.literals import CellLiterals

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
 from rlm.loop.literals import CellLiterals

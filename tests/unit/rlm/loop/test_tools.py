@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure

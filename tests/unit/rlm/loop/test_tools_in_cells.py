@@ -8,7 +8,7 @@ import pytest
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import IndexUnavailableError, QueryError
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft
 from rlm.events import Turn
 from rlm.llm.port import SubCall, SubFailure

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.storage.answers.run_records import Run, Spent
 from ingest.storage.errors import LeaseLostError
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Reading, Turn

@@ -7,7 +7,7 @@ import pytest
 
 from ingest.storage.tables.types import Column, ColumnType
 from ingest.storage.texts.texts import TextMap
-from retrieval.passages import Passage
+from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import UnknownHandleError
 from rlm.tables.catalog import MOST_DESCRIBED, Kind, TableCatalog
