@@ -33,10 +33,10 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.tables.sql import SqlEngine
-from workers.access import ReadersWriter
-from workers.deletion import Deleter
 from workers.enqueue import Doorbell
 from workers.parts import Parts
+from workers.tasks.access import ReadersWriter
+from workers.tasks.deletion import Deleter
 
 
 @dataclass(frozen=True)

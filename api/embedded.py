@@ -46,17 +46,17 @@ from retrieval.encoders.registry import Encoders, only
 from retrieval.index.generations import IndexStore
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
-from workers.access import ReadersWriter
-from workers.deletion import CollectTask
-from workers.digest_filler import DigestFiller
-from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
-from workers.generation_builder import open_builder
-from workers.ingest_task import IngestTask
+from workers.generations.builder import open_builder
 from workers.parts import Parts, parts_over
-from workers.run_task import RunTask
+from workers.tasks.access import ReadersWriter
+from workers.tasks.deletion import CollectTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
+from workers.tasks.run import RunTask
 from workers.threads import WorkerThreads
-from workers.webhooks import WebhookSender
+from workers.upkeep.digests import DigestFiller
+from workers.upkeep.webhooks import WebhookSender
 
 # A start without any change of the schema writes 0.4 MB.
 _START_BYTES = 1024**2

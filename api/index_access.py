@@ -36,12 +36,12 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
-from workers.generation_builder import open_builder
-from workers.generation_switcher import GenerationSwitcher
-from workers.index_checks import IndexChecks, copies_state, examine, live_copies
+from workers.deps import WorkerDeps
+from workers.generations.builder import open_builder
+from workers.generations.switcher import GenerationSwitcher
 from workers.settings import ClusterSettings
-from workers.verify import Verified, Verifier
-from workers.worker_deps import WorkerDeps
+from workers.upkeep.index_checks import IndexChecks, copies_state, examine, live_copies
+from workers.upkeep.verify import Verified, Verifier
 
 __all__ = ["IndexAccess", "Verified", "Watch", "copies_state", "look_at_copies", "look_at_index", "open_index_access"]
 

@@ -25,17 +25,17 @@ from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
-from workers.access import ReadersWriter
-from workers.deletion import CollectTask
-from workers.digest_filler import DigestFiller
-from workers.embed_task import EmbedTask
-from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
 from workers.parts import Parts, parts_over
-from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.turns import FIRST_TRY_SECONDS
-from workers.webhooks import WebhookSender
+from workers.tasks.access import ReadersWriter
+from workers.tasks.deletion import CollectTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
+from workers.tasks.run import Answers, RunTask
+from workers.tasks.turns import FIRST_TRY_SECONDS
+from workers.upkeep.digests import DigestFiller
+from workers.upkeep.webhooks import WebhookSender
 
 log = structlog.get_logger(__name__)
 

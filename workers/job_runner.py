@@ -14,16 +14,16 @@ from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseL
 from ingest.storage.instrumentation import reach, span
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import ALL_LANES, FIRST_TRIES, Job, JobKind, Lane
-from workers.deletion import CollectTask
-from workers.embed_task import EmbedTask
+from workers.deps import Stopping
 from workers.errors import Outcome, failure, outcome
-from workers.ingest_task import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
 from workers.metrics import JOB_SECONDS, note_job
-from workers.reembed_task import ReembedTask
-from workers.run_task import RunTask
 from workers.steps import Steps
-from workers.turns import PutBack
-from workers.worker_deps import Stopping
+from workers.tasks.deletion import CollectTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
+from workers.tasks.reembed import ReembedTask
+from workers.tasks.run import RunTask
+from workers.tasks.turns import PutBack
 
 # Small documents are made searchable together and embedded together, and collections are short.
 _CLAIM_LIMITS = {

@@ -33,7 +33,7 @@ from workers.cluster import (
 from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TELL, TIDY, make_app, ring, waiting_messages
 from workers.metrics import forget
 from workers.settings import ClusterSettings
-from workers.upkeep import sweep
+from workers.upkeep.upkeep import sweep
 from workers.watchdog import Watchdog
 
 # Longer than a consumer needs to connect again, and a message to reach it.

@@ -44,9 +44,9 @@ from retrieval.encoders.registry import Encoders
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import IndexStore, require_fit
 from retrieval.index.open_generations import OpenGenerations
-from workers.index_checks import IndexChecks
-from workers.leftovers import LeftoverRounds
-from workers.worker_deps import WorkerDeps
+from workers.deps import WorkerDeps
+from workers.upkeep.index_checks import IndexChecks
+from workers.upkeep.leftovers import LeftoverRounds
 
 LEASE_SECONDS = 60.0
 

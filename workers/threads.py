@@ -9,14 +9,14 @@ import structlog
 
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind, Lane
-from workers.deletion import CollectTask
-from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
-from workers.generation_builder import GenerationBuilder
-from workers.ingest_task import IngestTask
+from workers.generations.builder import GenerationBuilder
 from workers.job_runner import JobRunner
-from workers.run_task import RunTask
 from workers.steps import interrupt
+from workers.tasks.deletion import CollectTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
+from workers.tasks.run import RunTask
 
 log = structlog.get_logger(__name__)
 

@@ -29,7 +29,7 @@ from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.languages import language_of
 from retrieval.index.port import Index, IndexedChunk, Scope
 from tests.benchmark.figures import AsJson, print_figures
-from workers.vectors import indexed_text, word_weights
+from workers.tasks.vectors import indexed_text, word_weights
 
 _TENANT = "rows"
 _DEPTH = 10

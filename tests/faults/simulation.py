@@ -54,13 +54,13 @@ from retrieval.index.port import SparseVector
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex
-from workers.deletion import CollectTask, Deleter
-from workers.embed_task import EmbedTask
-from workers.ingest_task import IngestTask
+from workers.deps import WorkerDeps
 from workers.job_runner import JobRunner
-from workers.leftovers import LeftoverRounds
-from workers.upkeep import sweep
-from workers.worker_deps import WorkerDeps
+from workers.tasks.deletion import CollectTask, Deleter
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
+from workers.upkeep.leftovers import LeftoverRounds
+from workers.upkeep.upkeep import sweep
 
 _TENANT = "ann"
 _REAL_TIME = time.time

@@ -15,8 +15,8 @@ from ingest.storage.queue.records import Job, JobKind
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.embed_task import EmbedTask
-from workers.ingest_task import IngestTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
 
 PAIRS = 25
 

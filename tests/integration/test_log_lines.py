@@ -17,7 +17,7 @@ from ingest.storage.queue.records import Job, JobKind
 from tests.support.service import running
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.job_runner import JobRunner
-from workers.run_task import RunTask
+from workers.tasks.run import RunTask
 
 Lines = Callable[[], list[dict[str, Any]]]
 TEXT = "confidentialwords"

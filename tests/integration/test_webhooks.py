@@ -29,7 +29,7 @@ from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.postgres import disposed
 from tests.support.service import running
 from tests.support.webhook_receiver import Receiver, loopback, receiving
-from workers.webhooks import WebhookSender
+from workers.upkeep.webhooks import WebhookSender
 
 
 @pytest.fixture

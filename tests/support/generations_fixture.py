@@ -12,14 +12,14 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.search.search import Mode, Searcher, SearchRequest
 from tests.support.encoders import hashing_encoders
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.deletion import CollectTask, Deleter
-from workers.embed_task import EmbedTask
-from workers.generation_builder import open_builder
-from workers.generation_switcher import GenerationSwitcher
-from workers.index_checks import IndexChecks
-from workers.ingest_task import IngestTask
-from workers.verify import Verified, Verifier
-from workers.worker_deps import WorkerDeps
+from workers.deps import WorkerDeps
+from workers.generations.builder import open_builder
+from workers.generations.switcher import GenerationSwitcher
+from workers.tasks.deletion import CollectTask, Deleter
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
+from workers.upkeep.index_checks import IndexChecks
+from workers.upkeep.verify import Verified, Verifier
 
 WHALE = "# Whales\n\nThe white whale swims under the ice of the northern sea.\n"
 SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wind.\n"

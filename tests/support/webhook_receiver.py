@@ -17,7 +17,7 @@ from ingest.storage.webhooks.records import WebhookSettings
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import arm_from_environment
 from tests.support.serving import serving
-from workers.webhooks import WebhookSender
+from workers.upkeep.webhooks import WebhookSender
 
 
 @dataclass

@@ -23,10 +23,10 @@ from tests.support.fixed_generation import FixedGeneration
 from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex
 from tests.support.record_tables import parsed_from
-from workers.deletion import CollectTask, Deleter
-from workers.embed_task import EmbedTask
-from workers.ingest_task import IngestTask
-from workers.worker_deps import WorkerDeps
+from workers.deps import WorkerDeps
+from workers.tasks.deletion import CollectTask, Deleter
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
 
 
 class CountingEmbedder(HashingEmbedder):

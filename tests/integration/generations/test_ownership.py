@@ -13,7 +13,7 @@ from ingest.storage.operations.leftovers import Leftovers
 from retrieval.index.generations import IndexStore
 from retrieval.index.stores import FolderStore, ServerStore
 from tests.support.generations_fixture import WHALE, GenerationsFixture
-from workers.leftovers import FORGOTTEN_SECONDS, LeftoverRounds, Removed
+from workers.upkeep.leftovers import FORGOTTEN_SECONDS, LeftoverRounds, Removed
 
 THEIRS = Installation("another", lambda _: True)
 

@@ -15,7 +15,7 @@ from rlm.tables.sql import SqlEngine
 from tests.support.containers import mailbox_of, message
 from tests.support.table_questions import TableQuestion, plan
 from tests.support.worker_fixture import WorkerFixture
-from workers.ingest_task import IngestTask
+from workers.tasks.ingest import IngestTask
 
 ANN, BOB = "Ann Poe <ann@example.org>", "Bob <bob@example.org>"
 MAILS = [

@@ -19,8 +19,8 @@ from ingest.storage.texts.layout import OmissionKind
 from tests.support.catalogs import wake
 from tests.support.containers import message, zip_of
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
+from workers.tasks.ingest import IngestTask
 
 _TWO = {"notes/tide.md": "# Tide\n\nThe flood comes at six.", "plan.txt": "Sail at noon."}
 

@@ -21,7 +21,7 @@ from tests.support import poison
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import WorkerFixture
 from workers.enqueue import ThreadDoorbell
-from workers.ingest_task import IngestTask
+from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
 
 # Longer than any test waits: what ends in time was ended by something else.

@@ -14,7 +14,7 @@ from tests.support.catalogs import wake
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import PlainParser, WorkerFixture
 from workers.enqueue import ThreadDoorbell
-from workers.ingest_task import IngestTask
+from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
 
 LONG = "x" * 300_000 + "\n"  # is claimed alone

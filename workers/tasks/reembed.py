@@ -11,9 +11,9 @@ from ingest.storage.texts.texts import TextMap
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import SAMPLE_CHARS, language_of
 from retrieval.index.port import IndexedChunk
-from workers.access import write_new_points
-from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks, word_weights
-from workers.worker_deps import Stopping, WorkerDeps
+from workers.deps import Stopping, WorkerDeps
+from workers.tasks.access import write_new_points
+from workers.tasks.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks, word_weights
 
 _INDEX_BATCH = 512
 _EMBED_BATCH = 256

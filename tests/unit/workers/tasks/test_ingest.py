@@ -14,9 +14,9 @@ from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import Layout, OmissionKind, TableSpan
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.ingest_task import IngestTask
+from workers.deps import Stopping
 from workers.job_runner import JobRunner
-from workers.worker_deps import Stopping
+from workers.tasks.ingest import IngestTask
 
 
 class WatchedParser(PlainParser):

@@ -15,9 +15,9 @@ from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.generations import Generations
+from workers.deps import WorkerDeps
 from workers.job_runner import JobRunner
-from workers.reembed_task import ReembedTask
-from workers.worker_deps import WorkerDeps
+from workers.tasks.reembed import ReembedTask
 
 log = structlog.get_logger(__name__)
 

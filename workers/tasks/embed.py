@@ -12,8 +12,8 @@ from ingest.storage.instrumentation import reach
 from ingest.storage.queue.records import Job, JobKind
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexWriter
-from workers.vectors import Portion, VectorWriter, Written
-from workers.worker_deps import Stopping, WorkerDeps
+from workers.deps import Stopping, WorkerDeps
+from workers.tasks.vectors import Portion, VectorWriter, Written
 
 _EMBED_BATCH = 256
 

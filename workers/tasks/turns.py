@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job, Lane
-from workers.worker_deps import Stopping
+from workers.deps import Stopping
 
 FIRST_TRY_SECONDS = 10.0
 # A document that takes longer is queued again by itself if others were claimed with it.

@@ -16,7 +16,7 @@ from tests.support.catalogs import arrive, migrated_sqlite, searchable
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from tests.support.postgres import disposed
-from workers.access import ReadersWriter, write_new_points
+from workers.tasks.access import ReadersWriter, write_new_points
 
 EVE, BOB = frozenset({"user:eve"}), frozenset({"user:bob"})
 

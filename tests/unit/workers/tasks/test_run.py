@@ -25,7 +25,7 @@ from tests.fakes.whole_replies import WholeReplies
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
 from tests.support.postgres import disposed
 from workers.job_runner import JobRunner
-from workers.run_task import RunTask
+from workers.tasks.run import RunTask
 
 DAY_SECONDS = 24 * 3600.0
 

@@ -14,7 +14,7 @@ from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexedChunk, Scope
-from workers.vectors import chunk_texts, indexed_chunks
+from workers.tasks.vectors import chunk_texts, indexed_chunks
 
 # Vectors of the same text from different batches of the int8 encoder have a cosine of 0.9999 and more; vectors of
 # different texts of a document seldom reach 0.95.

@@ -15,7 +15,7 @@ from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_text, text_digest, word_weights
+from workers.tasks.vectors import Portion, VectorWriter, chunk_texts, indexed_text, text_digest, word_weights
 
 SHARED = "# Notice\n\nThe harbour is closed while the ice lasts.\n"
 OTHER = "\n# Tides\n\nHigh water is at noon.\n"

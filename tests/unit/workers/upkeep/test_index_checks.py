@@ -16,7 +16,7 @@ from retrieval.index.generations import Presence
 from tests.support.generations_fixture import SHIPS, GenerationsFixture
 from tests.support.installations import OURS
 from tests.support.worker_fixture import no
-from workers.index_checks import Comparison, IndexChecks, judge
+from workers.upkeep.index_checks import Comparison, IndexChecks, judge
 
 MARKED = IndexState(1, is_marked=True)
 UNKNOWN = IndexState(1)

@@ -16,7 +16,7 @@ from ingest.storage.tables.store import RecordTables
 from tests.support.books import book
 from tests.support.record_tables import parsed_from
 from tests.support.worker_fixture import WorkerFixture
-from workers.leftovers import FORGOTTEN_SECONDS, NOTICE, LeftoverRounds, Removed
+from workers.upkeep.leftovers import FORGOTTEN_SECONDS, NOTICE, LeftoverRounds, Removed
 
 DAY = 86_400.0
 

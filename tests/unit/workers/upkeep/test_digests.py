@@ -12,7 +12,7 @@ from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture
-from workers.digest_filler import DigestFiller
+from workers.upkeep.digests import DigestFiller
 
 TABLE = "id,name\n1,Ann\n2,Bob\n"
 

@@ -13,7 +13,7 @@ from ingest.storage.queue.records import Job
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
-from workers.worker_deps import WorkerDeps
+from workers.deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 

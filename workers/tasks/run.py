@@ -28,7 +28,7 @@ from rlm.runs.bodies import state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.runs.raises import first_limits
-from workers.worker_deps import Stopping
+from workers.deps import Stopping
 
 # How often a worker checks whether its run was cancelled.
 _LOOK_SECONDS = 0.5

@@ -24,7 +24,7 @@ from retrieval.index.copies import Copies
 from retrieval.index.generations import IndexStore, Presence
 from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
-from workers.upkeep import reconcile
+from workers.upkeep.upkeep import reconcile
 
 # Of so many versions that are missing, no more than a few in a thousand searches should notice anything while they are
 # indexed again; a larger share is damage, of which a search without hits says nothing.

@@ -10,7 +10,7 @@ from ingest.storage.db.schema import jobs
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 from ingest.storage.queue.records import QUICK_BYTES, Job, JobKind, Lane
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, PutBack, Turn
+from workers.tasks.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, PutBack, Turn
 
 BOOK = "word " * (QUICK_BYTES // 4)
 

@@ -18,12 +18,12 @@ from ingest.storage.texts.texts import Texts
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
-from workers.embed_task import EmbedTask
+from workers.deps import Stopping
 from workers.enqueue import ThreadDoorbell
-from workers.ingest_task import IngestTask
+from workers.tasks.embed import EmbedTask
+from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
-from workers.upkeep import reconcile
-from workers.worker_deps import Stopping
+from workers.upkeep.upkeep import reconcile
 
 
 class UpperCaseParser(PlainParser):

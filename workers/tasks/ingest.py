@@ -29,11 +29,11 @@ from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language, language_of
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
-from workers.access import write_new_points
-from workers.entries import EntryStore
-from workers.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, Turn
-from workers.vectors import indexed_chunks, indexed_text, word_weights
-from workers.worker_deps import Stopping, WorkerDeps
+from workers.deps import Stopping, WorkerDeps
+from workers.tasks.access import write_new_points
+from workers.tasks.entries import EntryStore
+from workers.tasks.turns import FIRST_TRY_SECONDS, TOGETHER_SECONDS, Turn
+from workers.tasks.vectors import indexed_chunks, indexed_text, word_weights
 
 # Limits of a claim: bytes of all files together, and documents.
 TOGETHER_BYTES = QUICK_BYTES
@@ -131,7 +131,7 @@ class IngestTask:
     ) -> None:
         """Prepare the task; `room` bounds what is taken out of an uploaded container, with all containers in it.
 
-        `first_try_seconds` is how long a document may take before others go first; see `workers.turns`.
+        `first_try_seconds` is how long a document may take before others go first; see `workers.tasks.turns`.
         """
         self._room = room
         self._first_try_seconds = first_try_seconds

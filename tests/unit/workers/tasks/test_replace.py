@@ -11,7 +11,7 @@ from ingest.storage.errors import IncompleteVersionError, PreconditionFailedErro
 from ingest.storage.queue.records import JobKind
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.vectors import chunk_texts
+from workers.tasks.vectors import chunk_texts
 
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Building another generation of the index, and switching to it."""

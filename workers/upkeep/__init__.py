@@ -1,0 +1,1 @@
+"""Upkeep: what runs at intervals, from expiry to webhooks."""
