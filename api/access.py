@@ -11,10 +11,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.admission import PLACE
 from api.answer_threads import AnswerThreads
-from api.middleware import CALLER
-from api.problems import ScopeMissingError, UnauthorizedError
+from api.http.middleware import CALLER
+from api.http.problems import ScopeMissingError, UnauthorizedError
+from api.http.threads import Threads
 from api.services import Services
-from api.threads import Threads
 from api.turns import Place, Turns
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.quotas.records import Account

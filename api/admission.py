@@ -1,7 +1,7 @@
 """Admits requests: the key is looked up before a body is read, and work waits for the turn of its tenant.
 
-These are pure ASGI wrappers, as those of `api.bounds`. Looking a key up has threads of its own, so that it never waits
-behind the work of others.
+These are pure ASGI wrappers, as those of `api.http.bounds`. Looking a key up has threads of its own, so that it never
+waits behind the work of others.
 """
 
 import re
@@ -11,10 +11,10 @@ from functools import partial
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bounds import brings_files
-from api.middleware import CALLER
+from api.http.bounds import brings_files
+from api.http.middleware import CALLER
+from api.http.problems import UnauthorizedError
 from api.portal.cookies import SessionCookie, require_own
-from api.problems import UnauthorizedError
 from api.turns import Turns
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, identify

@@ -14,10 +14,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import client_key
-from api.bounds import is_health
-from api.middleware import CALLER
-from api.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
+from api.http.bounds import is_health
+from api.http.middleware import CALLER
+from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
+from api.settings.addresses import client_key
 
 # A sign-in carries a key or token of up to 16,384 characters in JSON; nothing else without a key has a body.
 PUBLIC_BODY_BYTES = 32 * 1024

@@ -17,11 +17,11 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api import sse
 from api.answer_schemas import AnswerOut
 from api.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.event_schemas import ANSWER_EVENTS
-from api.problems import CLIENT_CLOSED_REQUEST, internal, problem
+from api.http import sse
+from api.http.problems import CLIENT_CLOSED_REQUEST, internal, problem
 from ingest.storage.errors import LeadlineError
 from rlm.answers import Answer, as_json
 from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, computed_field, model_validator
 
 from api.answer_forms import Form
-from api.wire import Wire
+from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import KeptAnswer
 from ingest.storage.documents.filters import conditions

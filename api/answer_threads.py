@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from api.problems import AnswersFullError
+from api.http.problems import AnswersFullError
 
 _Result = TypeVar("_Result")
 

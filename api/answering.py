@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from api.language_model import open_helper
-from api.settings import Helper, Settings
+from api.settings.settings import Helper, Settings
 from retrieval.build import open_reranker
 from retrieval.encoders.specs import is_described
 from retrieval.models.store import ModelStore

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.audit.records import ActorKind, AuditEntry, Verification
 
 

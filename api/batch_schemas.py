@@ -5,8 +5,8 @@ from datetime import datetime
 
 from pydantic import Field
 
+from api.http.wire import Wire, instant
 from api.schemas import Reason
-from api.wire import Wire, instant
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress, BatchState
 from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind

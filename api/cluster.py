@@ -7,8 +7,8 @@ from api.composition import Asking, make_services, open_asking
 from api.language_model import open_language_model
 from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
-from api.settings_record import record_settings
+from api.settings.record import record_settings
+from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.answering import Answering
 from rlm.llm.port import LanguageModel

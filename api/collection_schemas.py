@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.accounts.records import Principal, Role
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
 from ingest.storage.documents.metadata import require_metadata

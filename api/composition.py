@@ -10,7 +10,7 @@ from api.language_model import model_costs
 from api.metering import open_meter
 from api.page_images import PageImages
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
-from api.wire import Wire
+from api.http.wire import Wire
 from ingest.storage.tables.types import ColumnType, RecordTable, Row
 from ingest.storage.texts.layout import Layout
 from rlm.answers import as_json

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.answer_schemas import AnswerOut
 from api.feedback_schemas import FeedbackOut
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.answers.records import Conversation, KeptAnswer
 
 

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from api.access import Caller, missing_scope
 from api.admission import FIND_CALLER
-from api.problems import UnauthorizedError
+from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 
 # A lookup costs a query or two. A stream that looks more often than this goes by the last result.

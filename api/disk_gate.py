@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.middleware import CALLER
+from api.http.middleware import CALLER
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 

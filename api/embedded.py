@@ -17,8 +17,8 @@ from api.composition import make_services, open_asking
 from api.language_model import open_language_model
 from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
-from api.settings_record import record_settings
+from api.settings.record import record_settings
+from api.settings.settings import Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.keys import ApiKeys

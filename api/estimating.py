@@ -3,8 +3,8 @@
 from typing import Any
 
 from api.answer_schemas import QuestionIn
+from api.http.wire import Wire
 from api.services import Services
-from api.wire import Wire
 from ingest.storage.documents.filters import conditions
 from rlm.corpus.corpus import estimated_tokens
 from rlm.estimates import at_most, unasked

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from api.answer_schemas import AnswerOut
-from api.wire import Wire
+from api.http.wire import Wire
 
 
 class CondensedOut(Wire):

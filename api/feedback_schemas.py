@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, Rating, Verdict
 
 _MOST = 1_000

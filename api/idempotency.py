@@ -26,9 +26,9 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.admission import credential
-from api.bounds import brings_files
-from api.middleware import CALLER
-from api.threads import Threads
+from api.http.bounds import brings_files
+from api.http.middleware import CALLER
+from api.http.threads import Threads
 from ingest.storage.errors import IdempotencyKeyReusedError, InputError, LeadlineError
 from ingest.storage.idempotency import LEASE_SECONDS, Claim, IdempotencyKeys
 

@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from api.oidc_settings import OidcSettings
 from api.services import Tokens
+from api.settings.oidc import OidcSettings
 from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError
 

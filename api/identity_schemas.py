@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
 
 if TYPE_CHECKING:

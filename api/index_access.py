@@ -13,7 +13,7 @@ from functools import partial
 
 from api.embedded import owned, owner
 from api.installation_access import open_installation
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import open_database, sqlite_url

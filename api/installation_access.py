@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from api.embedded import owned
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.opening import open_blobs

@@ -12,7 +12,7 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
-from api.settings import Helper, ServedModel, Settings
+from api.settings.settings import Helper, ServedModel, Settings
 from retrieval.bounded_replies import ReplyTooLargeError, get_short
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore

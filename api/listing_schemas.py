@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
+from api.http.wire import Wire, instant
 from api.schemas import Reason
-from api.wire import Wire, instant
 from ingest.storage.documents.listing import DocumentFilter, ListTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState

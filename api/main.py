@@ -13,17 +13,19 @@ from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
 from api.anonymous import AnonymousBounds, AnonymousLimits
 from api.answer_threads import AnswerThreads
-from api.bounds import BodyBounds, HeadBounds
 from api.disk_gate import DiskGate
+from api.http.bounds import BodyBounds, HeadBounds
+from api.http.middleware import Refusals, RequestContext
+from api.http.problem_schemas import PROBLEMS
+from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
+from api.http.threads import Threads
+from api.http.unknown import refuse_unknown_parameters
 from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
-from api.middleware import Refusals, RequestContext
 from api.openai.elsewhere import offered_instead, speaks_openai
 from api.portal import pages
 from api.portal.cookies import SessionCookie
-from api.problem_schemas import PROBLEMS
-from api.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
 from api.routes import (
     answers,
@@ -54,10 +56,8 @@ from api.routes import (
     webhooks,
 )
 from api.services import Services
-from api.settings import Settings
-from api.threads import Threads
+from api.settings.settings import Settings
 from api.turns import Turns
-from api.unknown import refuse_unknown_parameters
 from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import Standing
 

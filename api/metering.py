@@ -7,7 +7,7 @@ from typing import TypedDict
 from api.language_model import model_is_free
 from api.quotas import Meter
 from api.request_rates import RequestRates
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
 

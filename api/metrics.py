@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import Served
-from api.problems import UnauthorizedError
+from api.http.problems import UnauthorizedError
 from api.services import Services
 from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.queue.records import JobKind

@@ -9,9 +9,9 @@ from typing import Any, Generic
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from api.problems import BadRequestError
-from api.threads import Threads
-from api.unknown import repeated_name, unknown_name
+from api.http.problems import BadRequestError
+from api.http.threads import Threads
+from api.http.unknown import repeated_name, unknown_name
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
 from ingest.storage.documents.catalog import Accepted

@@ -18,8 +18,8 @@ import jwt
 import structlog
 from jwt import PyJWKClient
 
-from api.oidc_settings import OidcSettings
-from api.problems import IdentityProviderUnavailableError
+from api.http.problems import IdentityProviderUnavailableError
+from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
 from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError, TenantNotFoundError

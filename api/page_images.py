@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from api.problems import TooManyRequestsError
+from api.http.problems import TooManyRequestsError
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.page_images import has_page_images
 from ingest.parsing.types import Isolation, ParserLimits

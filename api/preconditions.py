@@ -2,7 +2,7 @@
 
 import re
 
-from api.problems import BadRequestError, PreconditionRequiredError
+from api.http.problems import BadRequestError, PreconditionRequiredError
 from ingest.storage.documents.collection_records import Collection
 from ingest.storage.documents.records import Document
 

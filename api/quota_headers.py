@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware import CALLER
+from api.http.middleware import CALLER
 from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import NANODOLLARS, Quota, Standing
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from api.wire import QuotaOut, Wire
+from api.http.wire import QuotaOut, Wire
 from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 
 

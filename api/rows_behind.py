@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from api.conversation_schemas import RowOut
-from api.problems import BadRequestError
+from api.http.problems import BadRequestError
 from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import ITS_SECTIONS, KeptAnswer, RowRanges

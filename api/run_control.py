@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from api.problems import BadRequestError
+from api.http.problems import BadRequestError
 from api.run_schemas import MoreIn
 from api.services import Services
 from ingest.storage.accounts.records import Principal

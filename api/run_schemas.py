@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from api.answer_schemas import AnswerOut, CoverageOut
+from api.http.wire import Wire, instant
 from api.schemas import Reason
-from api.wire import Wire, instant
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import as_json

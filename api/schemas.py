@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.documents.metadata import MAX_READERS, require_readers
 from ingest.storage.documents.progress import Progress, progress_of
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState

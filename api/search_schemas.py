@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from api.wire import Wire
+from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from retrieval.search.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Fusion, Mode, Rewrite, SearchRequest
 

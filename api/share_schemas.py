@@ -6,8 +6,8 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from api.conversation_schemas import TurnOut
+from api.http.wire import Wire, instant
 from api.run_schemas import RunWithAnswerOut
-from api.wire import Wire, instant
 from ingest.storage.answers.feedback_records import Share
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from api.wire import Wire
+from api.http.wire import Wire
 from ingest.storage.documents.records import VersionState
 
 if TYPE_CHECKING:  # clients read these schemas too, and need neither the catalog nor the index for it

@@ -12,8 +12,8 @@ from fastapi import Depends, Header
 
 from api import multipart
 from api.access import Writer
-from api.problems import TUS_VERSION as VERSION
-from api.problems import ApiError, BadRequestError
+from api.http.problems import TUS_VERSION as VERSION
+from api.http.problems import ApiError, BadRequestError
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.inbound import check_text

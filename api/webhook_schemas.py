@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from api.wire import Wire, instant
+from api.http.wire import Wire, instant
 from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType, Webhook
 
 _URL_CHARS = 2_000

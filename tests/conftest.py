@@ -18,7 +18,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from api.cli.console_logging import LineHandler
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.quotas import rows as quota_rows
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore

@@ -10,7 +10,7 @@ from typing import Any
 
 from api.cli.environment import CLIENT_KEY, read_secret
 from api.client import Client, ServiceError
-from api.settings import Settings
+from api.settings.settings import Settings
 
 _POLL_SECONDS = 0.5
 

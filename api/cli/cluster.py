@@ -17,7 +17,7 @@ from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
-from api.settings import Settings
+from api.settings.settings import Settings
 from workers import metrics
 
 if TYPE_CHECKING:

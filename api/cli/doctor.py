@@ -28,7 +28,7 @@ from api.cli.index import advice_on_copies
 from api.index_access import look_at_copies, look_at_index
 from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile, vllm_version
-from api.settings import ServedModel, Settings
+from api.settings.settings import ServedModel, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_installed
 from ingest.storage.ballast import Ballast

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from workers.settings import ClusterSettings
 

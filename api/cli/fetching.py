@@ -1,7 +1,7 @@
 """Fetches the files that a start needs, with a progress bar."""
 
 from api.cli.progress import download_progress
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.specs import is_described
 from retrieval.models.fetch import fetch, model_sources
 from retrieval.models.manifest import ModelFile

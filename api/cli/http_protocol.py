@@ -8,7 +8,7 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from api.addresses import Network, network_key
+from api.settings.addresses import Network, network_key
 
 _BODY = (
     b'{"type":"/problems/service_busy","title":"Service busy","status":503,"code":"service_busy",'

@@ -20,7 +20,7 @@ from api.cli.private_service import private
 from api.client import Client, ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.evaluation.figures import FigureQuestions
 from retrieval.evaluation.judged import CorpusEntry, JudgedFolder
 from retrieval.evaluation.passages import PlacedQuestions

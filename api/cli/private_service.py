@@ -17,7 +17,7 @@ from api.client.connections import TIMEOUT
 from api.embedded import open_embedded
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
+from api.settings.settings import Settings
 
 AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from api.bounds import MAX_HEADER_BYTES
 from api.cli.http_protocol import Connections, bounded_protocol
+from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from api.services import Services
 from ingest.storage.errors import DataFolderBusyError

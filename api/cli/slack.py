@@ -13,7 +13,7 @@ from rich.table import Table
 from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, tenant_id
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.errors import NameInvalidError
 from ingest.storage.slack.records import Workspace
 

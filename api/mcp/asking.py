@@ -11,12 +11,12 @@ from mcp.server.context import ServerRequestContext
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api import sse
 from api.admission import PLACE
 from api.answer_schemas import QuestionIn
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections
 from api.current_caller import CurrentCaller
+from api.http import sse
 from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run

@@ -9,10 +9,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admission import Identify
+from api.http.problems import ApiError
 from api.mcp.places import PATH, Places
-from api.problems import ApiError
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel.server import Server

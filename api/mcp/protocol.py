@@ -11,7 +11,7 @@ from api.admission import Identify
 from api.mcp.places import PATH, Places
 from api.mcp.server import make_server
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
 
 

@@ -6,7 +6,8 @@ from base64 import b64decode
 from api import multipart
 from api.asking import require_collections
 from api.content_schemas import OutlineEntryOut, outline_entries
-from api.cursors import decode_cursor, encode_cursor
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import BadRequestError
 from api.mcp.schemas import (
     DocumentsOut,
     ListArguments,
@@ -22,7 +23,6 @@ from api.mcp.schemas import (
     UploadArguments,
     UploadedFileOut,
 )
-from api.problems import BadRequestError
 from api.routes.contents import shown_version
 from api.services import Services
 from ingest.intake import UploadRequest

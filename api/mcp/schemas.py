@@ -7,10 +7,10 @@ from pydantic import Field
 
 from api.answer_schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, SentenceOut
 from api.content_schemas import OutlineEntryOut
+from api.http.wire import Wire
 from api.openai.annotations import shown_text
 from api.run_schemas import RunWithAnswerOut
 from api.schemas import DocumentOut, Reason
-from api.wire import Wire
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.texts.normalize import visible

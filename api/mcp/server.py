@@ -24,11 +24,11 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from api.access import missing_scope
+from api.http.middleware import CALLER
+from api.http.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.mcp.asking import Context
 from api.mcp.places import Places
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
-from api.middleware import CALLER
-from api.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import (

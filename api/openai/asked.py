@@ -6,9 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
+from api.http.problems import BadRequestError
+from api.http.wire import Wire
 from api.openai.models import ChosenModel
-from api.problems import BadRequestError
-from api.wire import Wire
 from rlm.requests import StrategyName, check_question
 
 _QUESTION_MESSAGES = 1_000

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from api.answer_schemas import AnswerOut
+from api.http.problems import openai_error
+from api.http.sse import DONE
 from api.openai.annotations import shown_text, url_citations
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.inert import Inert
-from api.problems import openai_error
-from api.sse import DONE
 from ingest.storage.documents.records import new_work_id
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.problems import BadRequestError
+from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
 # Other purposes are for things that are done to models.

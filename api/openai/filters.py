@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.problems import BadRequestError
+from api.http.problems import BadRequestError
 
 _COMPARISONS = {"eq": "in", "in": "in", "ne": "not", "nin": "not", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
 _COMPOUNDS = {"and": "$all", "or": "$any"}

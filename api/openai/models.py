@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Request
 
-from api.problems import ApiError
+from api.http.problems import ApiError
 from api.services import Services
 from ingest.storage.accounts.records import Principal
 from rlm.requests import StrategyName

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from api.answer_schemas import AnswerOut
+from api.http.problems import openai_error
+from api.http.sse import DONE, event
 from api.openai.inert import Inert
 from api.openai.responses import (
     ResponseIn,
@@ -17,8 +19,6 @@ from api.openai.responses import (
     search_call,
     status_of,
 )
-from api.problems import openai_error
-from api.sse import DONE, event
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.answer_schemas import AnswerOut
+from api.http.problems import ApiError
 from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.filters import our_filters
-from api.problems import ApiError
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"

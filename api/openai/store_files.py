@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from api.http.problems import BadRequestError
 from api.openai.vector_stores import StoreFileIn
-from api.problems import BadRequestError
 from api.services import Services
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal

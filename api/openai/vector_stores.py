@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from api.http.problems import BadRequestError
+from api.http.wire import sendable
 from api.openai.asked import Lenient
-from api.problems import BadRequestError
-from api.wire import sendable
 from ingest.parsing.errors import ParseError, UnsupportedTypeError
 from ingest.storage.documents.batch_records import BatchProgress, BatchState
 from ingest.storage.documents.collection_records import Collection

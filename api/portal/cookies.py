@@ -13,8 +13,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import Scope
 
-from api.problems import ForeignRequestError, InsecureSignInError
-from api.settings import Settings
+from api.http.problems import ForeignRequestError, InsecureSignInError
+from api.settings.settings import Settings
 
 CSRF_HEADER = "X-CSRF-Token"
 _CSRF = CSRF_HEADER.lower().encode()

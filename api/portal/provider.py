@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 import httpx
 import structlog
 
-from api.problems import IdentityProviderUnavailableError, UnauthorizedError
+from api.http.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.services import Services, Tokens
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
 from retrieval.bounded_replies import ReplyTooLargeError, get_short, post_short
 

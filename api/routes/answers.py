@@ -7,7 +7,6 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api import sse
 from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import AnswerEvents
 from api.answer_forms import Form
@@ -15,10 +14,11 @@ from api.answer_schemas import AnswerOut, QuestionIn
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, rendered, require_collections, shown
 from api.conversation_schemas import RowPage
-from api.cursors import decode_cursor, encode_cursor
 from api.estimating import EstimateOut, estimated
+from api.http import sse
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.idempotency import ClaimedRequest, claimed
-from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.rows_behind import parts_behind, rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from api.access import Admin, Served
 from api.audit_schemas import AuditEntryOut, AuditPage, VerificationOut
-from api.cursors import decode_cursor, encode_cursor
-from api.problems import BadRequestError
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import BadRequestError
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Anchor
 from ingest.storage.audit.store import AuditFilter

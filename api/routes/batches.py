@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import Response as AnyResponse
 
-from api import sse
 from api.access import Caller, HeldPlace, Served, Streams, Writer
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.current_caller import CurrentCaller, Follower
-from api.cursors import decode_cursor, encode_cursor
+from api.http import sse
+from api.http.cursors import decode_cursor, encode_cursor
 from api.idempotency import claimed
 from api.services import Services
 from ingest.storage.accounts.records import Principal

@@ -13,7 +13,7 @@ from api.collection_schemas import (
     CollectionPage,
     role_of,
 )
-from api.cursors import decode_text_cursor, encode_text_cursor
+from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import GrantList, GrantOut, RoleIn
 from api.preconditions import etag, matching
 from api.services import Services

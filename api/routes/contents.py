@@ -19,11 +19,11 @@ from api.content_schemas import (
     TablePage,
     outline_entries,
 )
-from api.cursors import decode_cursor, encode_cursor
 from api.downloads import Original, download
-from api.problems import BadRequestError
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import BadRequestError
+from api.http.wire import sendable_text
 from api.services import Services
-from api.wire import sendable_text
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.originals import require_uploaded_bytes

@@ -10,8 +10,8 @@ from api.answer_forms import Form
 from api.answer_schemas import cited_documents
 from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
-from api.cursors import decode_cursor, encode_cursor
 from api.feedback_schemas import FeedbackOut
+from api.http.cursors import decode_cursor, encode_cursor
 from api.services import Services
 from ingest.storage.answers.feedback_records import FeedbackEntry
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api import multipart, sse
+from api import multipart
 from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
 from api.current_caller import CurrentCaller, Follower
+from api.http import sse
+from api.http.problems import BadRequestError, problem
 from api.listing_schemas import VersionList, VersionOut
 from api.preconditions import etag, matching
-from api.problems import BadRequestError, problem
 from api.quota_headers import tell
 from api.routes.listing import require_writable
 from api.schemas import (

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from api.access import Caller, Served, Writer
-from api.cursors import (
+from api.http.cursors import (
     decode_cursor,
     decode_place,
     decode_text_cursor,
@@ -16,8 +16,8 @@ from api.cursors import (
     encode_text_cursor,
     unknown_cursor,
 )
+from api.http.problems import problem
 from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, document_filter
-from api.problems import problem
 from api.schemas import DocumentOut, DocumentPage
 from api.services import Services
 from ingest.storage.accounts.records import Principal

@@ -13,6 +13,7 @@ from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections, shown
+from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.idempotency import claimed
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
@@ -32,7 +33,6 @@ from api.openai.responses import (
     searched_by,
     status_of,
 )
-from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from api.access import Caller, Served, Writer
+from api.http.wire import sendable_text
 from api.openai.pages import ObjectId, Order, PageLimit, listed
 from api.openai.store_files import put, put_all, readable_store, stored_document, with_attributes
 from api.openai.vector_stores import (
@@ -20,7 +21,6 @@ from api.openai.vector_stores import (
     store_file_object,
 )
 from api.services import Services
-from api.wire import sendable_text
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
 from ingest.storage.documents.listing import DocumentFilter, ListPlace

@@ -9,15 +9,15 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.access import AnswersAtOnce, Caller, Granter, HeldPlace, Served, Writer, account_of, missing_scope
+from api.http.problems import BadRequestError
+from api.http.wire import sendable
 from api.openai.files import refuse_expiry
 from api.openai.filters import our_filters
 from api.openai.pages import ObjectId, Order, PageLimit, listed
 from api.openai.store_files import put_all, readable_store
 from api.openai.vector_stores import RankingIn, StoreChangeIn, StoreFileIn, StoreIn, StoreSearchIn, store_object
-from api.problems import BadRequestError
 from api.routes.collections import require_manageable
 from api.services import Services
-from api.wire import sendable
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.filters import conditions

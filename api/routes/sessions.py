@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from api.access import Anybody, KeyThreads, Served
 from api.admission import SESSION
+from api.http.problems import UnauthorizedError
+from api.http.wire import Wire, instant
 from api.identity_schemas import PrincipalOut
 from api.portal.cookies import SessionCookie, csrf_token, require_same_origin
 from api.portal.sessions import begin_session
-from api.problems import UnauthorizedError
 from api.services import Services
-from api.wire import Wire, instant
 from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])

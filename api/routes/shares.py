@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.access import Asker, Caller, Served
-from api.cursors import decode_cursor, encode_cursor
-from api.problems import BadRequestError
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import BadRequestError
 from api.routes.runs import events_page
 from api.run_schemas import RunEventPage
 from api.services import Services

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.access import Operator, Served
-from api.cursors import decode_text_cursor, encode_text_cursor
+from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import KeyIn, NewKeyOut, TenantChange, TenantIn, TenantOut, TenantPage
 
 router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect
 
 from api import tus
 from api.access import Served, UploadThreads, Writer, account_of
-from api.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
+from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
+from api.http.threads import Threads
 from api.quota_headers import tell
 from api.services import Services
-from api.threads import Threads
 from ingest.resumable import UploadWriter
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import UploadOffsetError

@@ -8,8 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.access import Admin, Caller, Operator, Served, account_of
-from api.cursors import decode_cursor, encode_cursor
-from api.problems import BadRequestError
+from api.http.cursors import decode_cursor, encode_cursor
+from api.http.problems import BadRequestError
+from api.http.wire import QuotaOut
 from api.quota_schemas import (
     ChannelUsageOut,
     ChannelUsagePage,
@@ -21,7 +22,6 @@ from api.quota_schemas import (
     UsagePage,
 )
 from api.services import Services
-from api.wire import QuotaOut
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.access import Admin, Served
-from api.cursors import decode_cursor, encode_cursor
+from api.http.cursors import decode_cursor, encode_cursor
 from api.services import Services
 from api.webhook_schemas import (
     DeliveryOut,

@@ -14,6 +14,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.responses import Response
 
+from api.http.threads import Threads
 from api.services import Services
 from api.slack.delivery import deliveries
 from api.slack.errors import NotConnectedError, SlackError
@@ -29,7 +30,6 @@ from api.slack.people import People
 from api.slack.seal import Seal
 from api.slack.waiting import DECISIONS, Decisions
 from api.slack.web import SlackWeb
-from api.threads import Threads
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.errors import AnswerNotFoundError
 from ingest.storage.slack.records import SlackQuestion, Workspace

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from api.slack.errors import SlackError, SlackUnavailableError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
 from api.slack.web import SlackWeb

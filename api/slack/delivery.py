@@ -13,10 +13,11 @@ from functools import partial
 
 import structlog
 
-from api import sse
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import begin_run
 from api.asking import Asking
+from api.http import sse
+from api.http.threads import Threads
 from api.services import Services
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel
@@ -27,7 +28,6 @@ from api.slack.people import People
 from api.slack.reply import Reply
 from api.slack.waiting import ask_what_to_do
 from api.slack.web import OpenWeb
-from api.threads import Threads
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.answers.run_records import Run, RunState

@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from api.http.threads import Threads
 from api.services import Services
 from api.slack.downloads import RemoteFile, blocks, remote_file, too_large
 from api.slack.errors import (
@@ -26,7 +27,6 @@ from api.slack.leases import LeasedWork
 from api.slack.notice import Notice
 from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
-from api.threads import Threads
 from ingest.intake import TEMPORARY, UploadRequest
 from ingest.storage.accounts.records import SLACK_KEY, Principal
 from ingest.storage.documents.records import IN_PROGRESS, VersionState

@@ -5,11 +5,11 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from api.http.threads import Threads
 from api.services import Services
 from api.slack.errors import SlackRefusedError
 from api.slack.people import People
 from api.slack.web import OpenWeb, SlackWeb
-from api.threads import Threads
 from ingest.storage.slack.records import ChannelSettings, Workspace
 
 CHOOSE, SETTINGS = "leadline_choose_channel", "leadline_channel_settings"

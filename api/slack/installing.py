@@ -15,13 +15,13 @@ from fastapi import APIRouter, Cookie, Query
 from slack_sdk.oauth import AuthorizeUrlGenerator
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from api.problems import BadRequestError
-from api.settings import Settings
+from api.http.problems import BadRequestError
+from api.http.threads import Threads
+from api.settings.settings import Settings
 from api.slack.errors import SealError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
 from api.slack.seal import Seal
 from api.slack.web import SlackWeb
-from api.threads import Threads
 from ingest.storage.slack.records import Workspace
 from ingest.storage.slack.store import Slack
 

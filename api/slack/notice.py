@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from api.http.threads import Threads
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.messages import Message
 from api.slack.web import SlackWeb
-from api.threads import Threads
 from ingest.storage.instrumentation import reach
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace

@@ -6,7 +6,7 @@ LeadlineError
 ├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
 └── rlm.errors          AnswerError: errors of the language model and of questions
 
-The core knows no HTTP: `api.problems` holds the one table from these classes to status codes, and a test walks the
+The core knows no HTTP: `api.http.problems` holds the one table from these classes to status codes, and a test walks the
 class tree so that none is missing from it.
 """
 

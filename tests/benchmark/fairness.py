@@ -19,7 +19,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.figures import AsJson, print_rows
 from tests.support.books import book

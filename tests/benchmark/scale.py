@@ -18,7 +18,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.ingest import Report, find_files, run
 from api.embedded import open_catalog, open_embedded
 from api.services import DEFAULT_TENANT
-from api.settings import Settings
+from api.settings.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.service import Wanted, make_plan
 from ingest.storage.queue.records import JobKind

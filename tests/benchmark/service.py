@@ -16,7 +16,7 @@ from api.cli.private_service import private
 from api.client import ServiceError
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.errors import LeadlineError
 from retrieval.encoders.port import HashingEmbedder

@@ -19,7 +19,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
 from api.cli.private_service import private
 from api.embedded import open_embedded
-from api.settings import Settings
+from api.settings.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.documents import Corpus, EmbeddedNeeds, embedded_needs
 from retrieval.index.edge.resident_memory import resident_bytes

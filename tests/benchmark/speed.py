@@ -17,7 +17,7 @@ from api.cli.ingest import find_files, run
 from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.build import sparse_encoder
 from retrieval.index.port import Scope
 from retrieval.models.store import ModelStore

@@ -19,7 +19,7 @@ from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DataFolderBusyError

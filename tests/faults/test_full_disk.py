@@ -66,7 +66,7 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 from api.embedded import open_embedded
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.errors import StorageReadOnlyError
 from retrieval.encoders.port import HashingEmbedder
 
@@ -82,7 +82,7 @@ NO_ROOM = """
 import sys
 from pathlib import Path
 from api.embedded import open_embedded, owned
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 from retrieval.encoders.port import HashingEmbedder

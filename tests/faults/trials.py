@@ -23,7 +23,7 @@ import numpy as np
 from redis import Redis
 
 from api.cli.ingest import find_files
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.documents.records import Document, VersionState
 from retrieval.index.bm25 import Bm25Encoder
 from retrieval.index.port import Scope

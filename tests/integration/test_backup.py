@@ -12,7 +12,7 @@ import pytest
 
 from api.embedded import open_catalog
 from api.index_access import open_index_access
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.documents.catalog import Catalog

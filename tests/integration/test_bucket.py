@@ -17,7 +17,7 @@ import pytest
 from api.embedded import open_embedded
 from api.index_access import open_index_access
 from api.services import DEFAULT_TENANT
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.opening import open_blobs

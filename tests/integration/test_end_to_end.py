@@ -11,7 +11,7 @@ from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
 from api.language_model import LocalLanguageModel
-from api.settings import Settings
+from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.port import ChatModel
 from tests.support.events import streamed_answer

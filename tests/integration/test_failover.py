@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from api.client import Client
 from api.language_model import RemoteLanguageModel, open_language_model
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubFailure, SubReply

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from api.http.problems import problem
 from api.language_model import RemoteLanguageModel
-from api.problems import problem
 from api.services import Services
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError

@@ -18,7 +18,7 @@ from api.cli import doctor, index
 from api.client import Client
 from api.index_access import open_index_access
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import only
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex

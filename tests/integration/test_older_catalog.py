@@ -9,7 +9,7 @@ import pytest
 
 from api.cli.doctor import _installation
 from api.client import Client
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import InstallationMismatchError

@@ -10,7 +10,7 @@ from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
 from api.index_access import open_index_access
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import EncoderUnavailableError, IndexMismatchError
 from tests.support.embedding_server import embeds

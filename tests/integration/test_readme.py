@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from tests.support.careful_reader import CarefulReader
 from tests.support.cluster import wait_until
 from tests.support.example_service import FACTS, PLANS

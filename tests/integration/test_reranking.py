@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.client import Client
-from api.settings import Settings
+from api.settings.settings import Settings
 from tests.support.cluster import wait_until
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, hangs, misbehaving_openai, refuses
 from tests.support.misbehaving_reranker import reranks, says

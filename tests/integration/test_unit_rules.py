@@ -56,7 +56,7 @@ _UNIT_TESTS = """
 import asyncio, contextlib, multiprocessing, os, socket, subprocess, threading, time
 from pathlib import Path
 import openvino, pytest
-from api.settings import Settings
+from api.settings.settings import Settings
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import SandboxForm
 

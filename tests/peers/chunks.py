@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.chunking import chunk_text
 from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.layout import markdown_layout

@@ -4,7 +4,7 @@ import argparse
 
 import uvicorn
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.llm.local.engine import OpenVINOEngine, load_pipeline

@@ -205,7 +205,7 @@ from os import *
 from .. import secrets
 import rlm.errors
 from rlm.sandbox import build
-import api.settings
+import api.settings.settings
 """
 
 TIME = r"""

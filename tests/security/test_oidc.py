@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.http.problems import IdentityProviderUnavailableError
 from api.oidc import OidcTokens
-from api.oidc_settings import OidcSettings
-from api.problems import IdentityProviderUnavailableError
+from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import Role, Scope
 from ingest.storage.build import Identities
 from tests.support.asking import AskedApi, asked_api

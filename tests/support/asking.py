@@ -17,7 +17,7 @@ from api.main import create_app
 from api.quotas import Meter
 from api.request_rates import RequestRates
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
 from ingest.storage.answers.runs import Runs

@@ -10,7 +10,7 @@ from api.cli.console_logging import configure_logging
 from api.cli.serving import serve
 from api.cluster import cluster_answers, open_cluster
 from api.index_access import open_index_access
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.generations.records import GenerationState
 from retrieval.encoders.registry import Encoders
 from tests.support.encoders import cluster_encoders

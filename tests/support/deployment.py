@@ -13,7 +13,7 @@ from api import metrics
 from api.cli.environment import known_variables
 from api.cli.main import app
 from api.routes import health
-from api.settings import Settings
+from api.settings.settings import Settings
 from workers.enqueue.celery_app import QUEUE_NAMES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.embedded import open_embedded
-from api.settings import Settings
+from api.settings.settings import Settings
 from rlm.llm.port import LanguageModel
 from tests.support.careful_reader import CarefulReader, Fact
 from tests.support.scripted_openai import scripted_openai

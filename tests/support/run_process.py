@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.embedded import open_embedded
 from api.language_model import RemoteLanguageModel
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

@@ -12,7 +12,7 @@ from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from rlm.llm.port import LanguageModel
 from tests.support.catalogs import migrated_sqlite

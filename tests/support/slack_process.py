@@ -8,7 +8,7 @@ import uvicorn
 from api.embedded import open_embedded
 from api.language_model import RemoteLanguageModel
 from api.main import create_app
-from api.settings import Settings
+from api.settings.settings import Settings
 from api.slack import live
 from retrieval.encoders.port import HashingEmbedder
 from rlm import estimates

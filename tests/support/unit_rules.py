@@ -22,7 +22,7 @@ import pytest
 import urllib3.util.connection  # noqa: F401 - it looks for IPv6 with a socket at import, before tests are watched
 from pydantic_monty import Monty
 
-from api.settings import Settings
+from api.settings.settings import Settings
 
 # Long enough to give other threads a turn, and to poll for them.
 MAX_SLEEP_SECONDS = 0.01

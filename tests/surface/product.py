@@ -30,10 +30,10 @@ from api.cli.environment import known_variables
 from api.cli.main import COMMANDS
 from api.cli.main import app as typer_app
 from api.event_schemas import ANSWER_EVENTS
+from api.http.problems import internal, status_of
 from api.main import create_app
 from api.mcp.tools import INSTRUCTIONS, TOOLS
-from api.problems import internal, status_of
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.chunking import chunker_fingerprint
 from ingest.parsing.registry import FORMATS
 from ingest.storage.db.database import latest_revision

@@ -8,8 +8,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import api.main  # noqa: F401 - every error of the API
-from api.problems import status_of
-from api.settings import Settings
+from api.http.problems import status_of
+from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check
 from rlm.events import Drafted, Event

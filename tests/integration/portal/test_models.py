@@ -14,7 +14,7 @@ from api.cli.private_service import private
 from api.client import Client
 from api.embedded import open_embedded
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from tests.integration.test_end_to_end import Shared
 from tests.support.browser import Portal

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.doctor import Finding, _vector_server
-from api.settings import Settings
+from api.settings.settings import Settings
 from tests.support.vector_servers import VectorServer
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from api.answering import chosen_reranker
-from api.settings import Settings
+from api.settings.settings import Settings
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore
 from retrieval.rerank.port import RerankerKind

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.embedded import open_catalog
-from api.settings import Settings
-from api.settings_record import record_settings
+from api.settings.record import record_settings
+from api.settings.settings import Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import write

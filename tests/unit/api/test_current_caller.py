@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from api.current_caller import LOOKUP_SECONDS, AnswersCaller, CurrentCaller
-from api.problems import ScopeMissingError, UnauthorizedError
+from api.http.problems import ScopeMissingError, UnauthorizedError
 from ingest.storage.accounts.records import CollectionAccess, Principal, Scope
 
 CALLER = Principal("ann", "k", "a test", "eve", frozenset({"hr"}), frozenset({Scope.READ, Scope.ASK}), expires_at=100.0)

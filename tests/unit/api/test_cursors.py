@@ -2,8 +2,8 @@ import base64
 
 import pytest
 
-from api.cursors import decode_cursor, encode_cursor, event_number
-from api.problems import BadRequestError
+from api.http.cursors import decode_cursor, encode_cursor, event_number
+from api.http.problems import BadRequestError
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 12_345, 10**18 - 1])

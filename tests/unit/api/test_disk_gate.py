@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.disk_gate import DiskGate
-from api.middleware import CALLER
+from api.http.middleware import CALLER
 from ingest.storage.ballast import NEEDED_BYTES, Ballast
 from ingest.storage.errors import StorageFullError
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from api.language_model import model_profile
-from api.settings import Settings
+from api.settings.settings import Settings
 from rlm.llm.profiles import LOCAL_QWEN
 
 

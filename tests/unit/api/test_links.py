@@ -3,7 +3,7 @@
 import pytest
 
 from api.portal.links import own_address
-from api.settings import Settings
+from api.settings.settings import Settings
 
 
 def address(host: str, **settings: object) -> str:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from api.middleware import RequestContext
+from api.http.middleware import RequestContext
+from api.http.problems import ProblemHandlers
 from api.openai.elsewhere import offered_instead, speaks_openai
-from api.problems import ProblemHandlers
 
 PROBLEMS = ProblemHandlers(offered_instead, speaks_openai)
 

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from fastapi import Request
 
+from api.http.problem_schemas import ProblemOut
+from api.http.problems import MEDIA_TYPE, ProblemHandlers, problem
 from api.main import create_app
 from api.openai.elsewhere import offered_instead, speaks_openai
-from api.problem_schemas import ProblemOut
-from api.problems import MEDIA_TYPE, ProblemHandlers, problem
 from api.services import Services
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.errors import RunNotFoundError
 
 _ROUTES = ("/v1/answers", "/v1/conversations", "/v1/runs")

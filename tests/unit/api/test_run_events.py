@@ -9,8 +9,8 @@ import pytest
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from api import sse
-from api.problems import BadRequestError, StreamsFullError
+from api.http import sse
+from api.http.problems import BadRequestError, StreamsFullError
 from api.routes.runs import events
 from api.services import Services
 from api.turns import Place, Turns

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.operations.retention import Retention
 
 

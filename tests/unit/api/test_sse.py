@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from fastapi.responses import StreamingResponse
 
-from api import sse
+from api.http import sse
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import CatalogUnavailableError
 from tests.support.callers import always

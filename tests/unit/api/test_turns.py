@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.problems import TooManyRequestsError
+from api.http.problems import TooManyRequestsError
 from api.turns import Place, Turns
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import api.cli.client  # noqa: F401 - defines errors of the edge
-from api.problems import STATUS, ApiError
+from api.http.problems import STATUS, ApiError
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.doctor import Finding, _language_model, _permissions
-from api.settings import Settings
+from api.settings.settings import Settings
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
 
 

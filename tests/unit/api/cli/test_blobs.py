@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli.blobs import app
 from api.embedded import open_catalog
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.sealed import SealedBlobs

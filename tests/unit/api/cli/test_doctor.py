@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.doctor import _permissions, about_profile, describe_state
-from api.settings import Settings
+from api.settings.settings import Settings
 from ingest.storage.generations.records import IndexState
 from rlm.llm.budgets import FREE, Price
 from rlm.llm.profiles import LOCAL_QWEN, Profiles

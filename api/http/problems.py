@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.wire import QuotaOut, sendable
+from api.http.wire import QuotaOut, sendable
 from ingest.parsing import errors as parsing
 from ingest.storage import errors as ingest
 from ingest.storage.errors import InputError, LeadlineError

@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, internal
+from api.http.problems import CLIENT_CLOSED_REQUEST, ProblemHandlers, ServiceBusyError, internal
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, acting
 from ingest.storage.errors import LeadlineError

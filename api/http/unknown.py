@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from api.middleware import CALLER
+from api.http.middleware import CALLER
 
 _NAME_CHARS = 100
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from api.problems import MEDIA_TYPE
-from api.wire import QuotaOut, Wire
+from api.http.problems import MEDIA_TYPE
+from api.http.wire import QuotaOut, Wire
 
 
 class ProblemOut(Wire):

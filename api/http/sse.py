@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.problems import IdentityProviderUnavailableError, problem
+from api.http.problems import IdentityProviderUnavailableError, problem
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 
-from api.problems import BadRequestError
+from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import START, ListPlace
 
 _MAX_DIGITS = 18  # what fits 64 bits, whatever the digits are

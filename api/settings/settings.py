@@ -8,9 +8,9 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from api.edge_settings import EdgeSettings
-from api.oidc_settings import OidcSettings
-from api.slack_settings import SlackSettings
+from api.settings.edge import EdgeSettings
+from api.settings.oidc import OidcSettings
+from api.settings.slack import SlackSettings
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings

@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.addresses import Network, parse_networks
+from api.settings.addresses import Network, parse_networks
 
 
 class EdgeSettings(BaseSettings):

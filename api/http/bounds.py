@@ -1,6 +1,6 @@
 """Bounds what a request may bring: its head before anything is looked up, its body before anything parses it.
 
-These are pure ASGI wrappers. They raise our errors, which `api.middleware.Refusals` around them answers with.
+These are pure ASGI wrappers. They raise our errors, which `api.http.middleware.Refusals` around them answers with.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
-from api.threads import Threads
+from api.http.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
+from api.http.threads import Threads
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, read_json
 

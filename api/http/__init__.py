@@ -1,0 +1,1 @@
+"""HTTP without features: problems, bounds, middleware, cursors and server-sent events."""
