@@ -10,10 +10,9 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.admission import PLACE
-from api.answer_threads import AnswerThreads
 from api.http.middleware import CALLER
 from api.http.problems import ScopeMissingError, UnauthorizedError
-from api.http.threads import Threads
+from api.http.threads import AnswerThreads, Threads
 from api.services import Services
 from api.turns import Place, Turns
 from ingest.storage.accounts.records import Principal, Scope

@@ -17,9 +17,9 @@ from starlette.responses import Response
 from api.access import account_of
 from api.answer_events import EventWriter, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
-from api.answer_threads import AnswerThreads
 from api.asking import Asking
 from api.current_caller import AnswersCaller, CurrentCaller
+from api.http.threads import AnswerThreads
 from api.quota_headers import tell
 from api.services import Services
 from ingest.storage.accounts.records import Principal, Scope

@@ -12,13 +12,12 @@ from api import metrics
 from api.access import account_of
 from api.admission import Authentication, Identify, TenantTurns
 from api.anonymous import AnonymousBounds, AnonymousLimits
-from api.answer_threads import AnswerThreads
 from api.disk_gate import DiskGate
 from api.http.bounds import BodyBounds, HeadBounds
 from api.http.middleware import Refusals, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
-from api.http.threads import Threads
+from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import refuse_unknown_parameters
 from api.idempotency import Idempotency
 from api.mcp import endpoint

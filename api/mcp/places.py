@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from api.answer_threads import AnswerThreads
+from api.http.threads import AnswerThreads
 from api.turns import Turns
 
 PATH = "/mcp"

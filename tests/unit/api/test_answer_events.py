@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.answer_events import AnswerEvents, streamed, waited_for
-from api.answer_threads import AnswerThreads
 from api.current_caller import AnswersCaller
 from api.http.problems import AnswersFullError
+from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Principal, Scope
 from rlm.events import Delta, Event
 from tests.support.callers import always
