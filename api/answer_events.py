@@ -17,8 +17,8 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.admission.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.answer_schemas import AnswerOut
-from api.current_caller import LOOKUP_SECONDS, AnswersCaller
 from api.event_schemas import ANSWER_EVENTS
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, internal, problem

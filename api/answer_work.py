@@ -14,14 +14,14 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.access import account_of
+from api.admission.access import account_of
+from api.admission.current_caller import AnswersCaller, CurrentCaller
+from api.admission.quota_headers import tell
+from api.admission.services import Services
 from api.answer_events import EventWriter, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.asking import Asking
-from api.current_caller import AnswersCaller, CurrentCaller
 from api.http.threads import AnswerThreads
-from api.quota_headers import tell
-from api.services import Services
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run, RunRequest
 from ingest.storage.queue.records import JobKind

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import structlog
 
+from api.admission.idempotency import ClaimedRequest
+from api.admission.services import Services
 from api.answer_forms import Form
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
-from api.idempotency import ClaimedRequest
 from api.rendering import render_answer
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION, KeptAnswer
 from ingest.storage.documents.records import UsedVersions, new_work_id

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.composition import Asking, make_services, open_asking
 from api.language_model import open_language_model
 from api.metering import quota_defaults
-from api.services import DEFAULT_TENANT, Services
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore

@@ -4,12 +4,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from api.admission.services import Services
 from api.answering import open_helpers, open_reranking
 from api.identity_provider import open_tokens
 from api.language_model import model_costs
 from api.metering import open_meter
 from api.page_images import PageImages
-from api.services import Services
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from api.admission.services import Services
 from api.answer_schemas import QuestionIn
 from api.http.wire import Wire
-from api.services import Services
 from ingest.storage.documents.filters import conditions
 from rlm.corpus.corpus import estimated_tokens
 from rlm.estimates import at_most, unasked

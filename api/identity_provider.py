@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from api.services import Tokens
+from api.admission.services import Tokens
 from api.settings.oidc import OidcSettings
 from ingest.storage.build import Identities
 from ingest.storage.errors import LeadlineError

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Depends, FastAPI
 
 from api import metrics
-from api.access import account_of
-from api.admission import Authentication, Identify, TenantTurns
-from api.anonymous import AnonymousBounds, AnonymousLimits
-from api.disk_gate import DiskGate
+from api.admission.access import account_of
+from api.admission.admission import Authentication, Identify, TenantTurns
+from api.admission.anonymous import AnonymousBounds, AnonymousLimits
+from api.admission.cookies import SessionCookie
+from api.admission.disk_gate import DiskGate
+from api.admission.idempotency import Idempotency
+from api.admission.quota_headers import RequestQuotas
+from api.admission.services import Services
+from api.admission.turns import Turns
 from api.http.bounds import BodyBounds, HeadBounds
 from api.http.middleware import Refusals, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
 from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import refuse_unknown_parameters
-from api.idempotency import Idempotency
 from api.mcp import endpoint
 from api.metrics import Measured
 from api.openai.elsewhere import offered_instead, speaks_openai
 from api.portal import pages
-from api.portal.cookies import SessionCookie
-from api.quota_headers import RequestQuotas
 from api.routes import (
     answers,
     audit,
@@ -54,9 +56,7 @@ from api.routes import (
     users,
     webhooks,
 )
-from api.services import Services
 from api.settings.settings import Settings
-from api.turns import Turns
 from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import Standing
 

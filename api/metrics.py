@@ -15,9 +15,9 @@ from prometheus_client.registry import REGISTRY, Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access import Served
+from api.admission.access import Served
+from api.admission.services import Services
 from api.http.problems import UnauthorizedError
-from api.services import Services
 from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.queue.records import JobKind
 

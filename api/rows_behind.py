@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from api.admission.services import Services
 from api.conversation_schemas import RowOut
 from api.http.problems import BadRequestError
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import ITS_SECTIONS, KeptAnswer, RowRanges
 from rlm.answers import as_json

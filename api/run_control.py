@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from api.admission.services import Services
 from api.http.problems import BadRequestError
 from api.run_schemas import MoreIn
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.run_records import Resumption, Run, to_finish
 from ingest.storage.queue.records import JobKind

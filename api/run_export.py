@@ -8,9 +8,9 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 
+from api.admission.services import Services
 from api.answer_schemas import AnswerOut
 from api.run_schemas import RunEventOut, RunWithAnswerOut
-from api.services import Services
 from ingest.storage.answers.run_records import Run
 
 _AT_ONCE = 200

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from api.admission.services import Services
 from api.answer_schemas import cited_documents
 from api.conversation_schemas import TurnOut
 from api.run_schemas import RunWithAnswerOut
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.feedback_records import Share
 from ingest.storage.answers.records import KeptAnswer

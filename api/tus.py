@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 
 from api import multipart
-from api.access import Writer
+from api.admission.access import Writer
 from api.http.problems import TUS_VERSION as VERSION
 from api.http.problems import ApiError, BadRequestError
 from ingest.intake import UploadRequest

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from api.admission.services import DEFAULT_TENANT
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, from_environment, read_secret, read_settings, require_known
 from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.embedded import OpenCatalog, open_catalog
-from api.services import DEFAULT_TENANT
 from api.settings.settings import Settings
 from workers import metrics
 

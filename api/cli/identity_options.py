@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from api.admission.services import DEFAULT_TENANT
 from api.cli.environment import SettingsError
 from api.embedded import OpenCatalog
-from api.services import DEFAULT_TENANT
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant, by id or name.")]
 IN_DEFAULT = DEFAULT_TENANT

@@ -11,12 +11,12 @@ from typing import TypeVar
 import httpx
 import uvicorn
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.cli.serving import KEEP_ALIVE_SECONDS, startup_kept
 from api.client import Client
 from api.client.connections import TIMEOUT
 from api.embedded import open_embedded
 from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from api.settings.settings import Settings
 
 AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)

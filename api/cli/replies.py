@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from api.admission.services import DEFAULT_TENANT
 from api.cli.cluster import catalog_named
-from api.services import DEFAULT_TENANT
 
 app = typer.Typer(help="Show how much of language models' replies is kept, and forget them.", no_args_is_help=True)
 

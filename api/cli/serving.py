@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from api.admission.services import Services
 from api.cli.http_protocol import Connections, bounded_protocol
 from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
-from api.services import Services
 from ingest.storage.errors import DataFolderBusyError
 
 # How long a thread keeps the interpreter while others wait for it, a tenth of Python's own: the event loop wakes up for

@@ -17,7 +17,7 @@ from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
-# The key of an ASGI scope under which `api.admission.Authentication` puts the caller.
+# The key of an ASGI scope under which `api.admission.admission.Authentication` puts the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED = "The service stopped before the answer was ready."

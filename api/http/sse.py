@@ -66,7 +66,7 @@ class State:
 
 
 class Caller(Protocol):
-    """The caller of a stream: `api.current_caller.CurrentCaller`."""
+    """The caller of a stream: `api.admission.current_caller.CurrentCaller`."""
 
     async def find(self) -> Principal:
         """Return the principal with its present rights. Raises `LeadlineError` once it may not read the stream."""

@@ -11,16 +11,16 @@ from mcp.server.context import ServerRequestContext
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.admission import PLACE
+from api.admission.admission import PLACE
+from api.admission.current_caller import CurrentCaller
+from api.admission.services import Services
 from api.answer_schemas import QuestionIn
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections
-from api.current_caller import CurrentCaller
 from api.http import sse
 from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.routes.runs import shown_run
-from api.services import Services
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admission import Identify
+from api.admission.admission import Identify
+from api.admission.services import Services
 from api.http.problems import ApiError
 from api.mcp.places import PATH, Places
-from api.services import Services
 from api.settings.settings import Settings
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from api.admission.turns import Turns
 from api.http.threads import AnswerThreads
-from api.turns import Turns
 
 PATH = "/mcp"
 

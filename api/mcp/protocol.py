@@ -7,10 +7,10 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.types import ASGIApp
 
-from api.admission import Identify
+from api.admission.admission import Identify
+from api.admission.services import Services
 from api.mcp.places import PATH, Places
 from api.mcp.server import make_server
-from api.services import Services
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
 

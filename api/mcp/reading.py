@@ -4,6 +4,7 @@ import binascii
 from base64 import b64decode
 
 from api import multipart
+from api.admission.services import Services
 from api.asking import require_collections
 from api.content_schemas import OutlineEntryOut, outline_entries
 from api.http.cursors import decode_cursor, encode_cursor
@@ -24,7 +25,6 @@ from api.mcp.schemas import (
     UploadedFileOut,
 )
 from api.routes.contents import shown_version
-from api.services import Services
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.listing import DocumentFilter, ListPlace

@@ -23,13 +23,13 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from api.access import missing_scope
+from api.admission.access import missing_scope
+from api.admission.services import Services
 from api.http.middleware import CALLER
 from api.http.problems import BadRequestError, problem, sentence_of, wrong_members
 from api.mcp.asking import Context
 from api.mcp.places import Places
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import (
     CollectionNotFoundError,

@@ -10,6 +10,7 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from api.admission.services import Services
 from api.mcp import asking, reading
 from api.mcp.asking import Context
 from api.mcp.places import Places
@@ -29,7 +30,6 @@ from api.mcp.schemas import (
     UploadArguments,
     UploadedFileOut,
 )
-from api.services import Services
 from ingest.storage.accounts.records import Principal, Scope
 
 INSTRUCTIONS = """Documents of the user's organization, with answers whose sentences were checked against them.

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi import Request
 
+from api.admission.services import Services
 from api.http.problems import ApiError
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from rlm.requests import StrategyName
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope as RequestScope
 
-from api.portal.cookies import header
+from api.admission.cookies import header
 from api.settings.settings import Settings
 from ingest.storage.accounts.keys import ApiKey, ApiKeys
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope

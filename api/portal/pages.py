@@ -15,15 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.access import KeyThreads, Served
-from api.admission import SESSION
+from api.admission.access import KeyThreads, Served
+from api.admission.admission import SESSION
+from api.admission.cookies import SessionCookie, csrf_token
+from api.admission.services import Services
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError, status_of
 from api.portal import provider
-from api.portal.cookies import SessionCookie, csrf_token
 from api.portal.links import own_address
 from api.portal.sessions import begin_session
-from api.services import Services
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
 

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import httpx
 import structlog
 
+from api.admission.services import Services, Tokens
 from api.http.problems import IdentityProviderUnavailableError, UnauthorizedError
-from api.services import Services, Tokens
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
 from retrieval.bounded_replies import ReplyTooLargeError, get_short, post_short

@@ -1,6 +1,6 @@
 """Begins a session for whoever was admitted, by a key, a link or the identity provider."""
 
-from api.services import Services
+from api.admission.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, identify
 

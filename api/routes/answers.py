@@ -7,7 +7,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.idempotency import ClaimedRequest, claimed
+from api.admission.services import Services
 from api.answer_events import AnswerEvents
 from api.answer_forms import Form
 from api.answer_schemas import AnswerOut, QuestionIn
@@ -18,10 +20,8 @@ from api.estimating import EstimateOut, estimated
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
-from api.idempotency import ClaimedRequest, claimed
 from api.rows_behind import parts_behind, rows_behind
 from api.run_schemas import RunWithAnswerOut
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])

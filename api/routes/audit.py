@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from api.access import Admin, Served
+from api.admission.access import Admin, Served
 from api.audit_schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import Response as AnyResponse
 
-from api.access import Caller, HeldPlace, Served, Streams, Writer
+from api.admission.access import Caller, HeldPlace, Served, Streams, Writer
+from api.admission.current_caller import CurrentCaller, Follower
+from api.admission.idempotency import claimed
+from api.admission.services import Services
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
-from api.current_caller import CurrentCaller, Follower
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor
-from api.idempotency import claimed
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.queue.records import JobKind
 

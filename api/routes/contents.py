@@ -7,7 +7,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from api.access import Caller, Served
+from api.admission.access import Caller, Served
+from api.admission.services import Services
 from api.content_schemas import (
     BoxOut,
     CellOut,
@@ -23,7 +24,6 @@ from api.downloads import Original, download
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.http.wire import sendable_text
-from api.services import Services
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.originals import require_uploaded_bytes

@@ -5,14 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access import Asker, Caller, Served
+from api.admission.access import Asker, Caller, Served
+from api.admission.services import Services
 from api.answer_forms import Form
 from api.answer_schemas import cited_documents
 from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.feedback_schemas import FeedbackOut
 from api.http.cursors import decode_cursor, encode_cursor
-from api.services import Services
 from ingest.storage.answers.feedback_records import FeedbackEntry
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])

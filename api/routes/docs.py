@@ -7,7 +7,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from api.idempotency import MAX_KEY_CHARS, takes_key
+from api.admission.idempotency import MAX_KEY_CHARS, takes_key
 
 _ASSETS = "/docs/assets"
 _KEY = {

@@ -8,13 +8,14 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart
-from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
-from api.current_caller import CurrentCaller, Follower
+from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
+from api.admission.current_caller import CurrentCaller, Follower
+from api.admission.quota_headers import tell
+from api.admission.services import Services
 from api.http import sse
 from api.http.problems import BadRequestError, problem
 from api.listing_schemas import VersionList, VersionOut
 from api.preconditions import etag, matching
-from api.quota_headers import tell
 from api.routes.listing import require_writable
 from api.schemas import (
     KEPT_HINT,
@@ -26,7 +27,6 @@ from api.schemas import (
     UploadedOut,
     UploadsOut,
 )
-from api.services import Services
 from ingest.intake import Replaces, UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import Accepted

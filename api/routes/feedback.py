@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access import Admin, Asker, Caller, Served
+from api.admission.access import Admin, Asker, Caller, Served
 from api.feedback_schemas import FeedbackIn, FeedbackOfAnswer, FeedbackOut, FeedbackPage, FeedbackWithAnswerOut
 from api.http.cursors import decode_cursor, encode_cursor
 from ingest.storage.answers.feedback_records import FeedbackFilter, Rating

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Caller, HealthThreads, Served
+from api.admission.access import Caller, HealthThreads, Served
 from api.http.problems import STATUS, ApiError
 from api.status_schemas import PartOut, ReadinessOut, StatusOut
 from ingest.storage.errors import LeadlineError

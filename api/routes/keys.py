@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Admin, Anybody, Served, missing_scope
+from api.admission.access import Admin, Anybody, Served, missing_scope
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.http.problems import ApiError
 from api.identity_schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from api.access import Caller, Served, Writer
+from api.admission.access import Caller, Served, Writer
+from api.admission.services import Services
 from api.http.cursors import (
     decode_cursor,
     decode_place,
@@ -19,7 +20,6 @@ from api.http.cursors import (
 from api.http.problems import problem
 from api.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, document_filter
 from api.schemas import DocumentOut, DocumentPage
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.listing import DocumentFilter, ListPlace, ListTotal
 from ingest.storage.documents.metadata import require_readers

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.idempotency import claimed
 from api.answer_work import AnswerWork
 from api.asking import Asking, require_collections
 from api.http.problems import CLIENT_CLOSED_REQUEST
-from api.idempotency import claimed
 from api.openai.asked import question_of, refuse_form, refuse_tools
 from api.openai.chat import ChatChunks, ChatIn, completion
 from api.openai.models import BASE, base_url, chosen, model_object, names

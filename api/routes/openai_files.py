@@ -8,14 +8,14 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart
-from api.access import Caller, Served, UploadThreads, Writer, account_of
+from api.admission.access import Caller, Served, UploadThreads, Writer, account_of
+from api.admission.quota_headers import tell
+from api.admission.services import Services
 from api.downloads import Original, download
 from api.http.problems import BadRequestError
 from api.http.wire import sendable_text
 from api.openai.files import file_object, purpose_of
 from api.openai.pages import ObjectId, Order, listed
-from api.quota_headers import tell
-from api.services import Services
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.admission.idempotency import claimed
+from api.admission.services import Services
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import AnswerWork, begin_run
 from api.asking import Asking, require_collections, shown
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
-from api.idempotency import claimed
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools
 from api.openai.models import base_url, chosen
@@ -33,7 +34,6 @@ from api.openai.responses import (
     searched_by,
     status_of,
 )
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.answers.run_records import Run, RunState

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from api.access import Caller, Served, Writer
+from api.admission.access import Caller, Served, Writer
+from api.admission.services import Services
 from api.http.wire import sendable_text
 from api.openai.pages import ObjectId, Order, PageLimit, listed
 from api.openai.store_files import put, put_all, readable_store, stored_document, with_attributes
@@ -20,7 +21,6 @@ from api.openai.vector_stores import (
     batch_object,
     store_file_object,
 )
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
 from ingest.storage.documents.listing import DocumentFilter, ListPlace

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.access import Asker, Caller, HeldPlace, Served, Streams
+from api.admission.access import Asker, Caller, HeldPlace, Served, Streams
+from api.admission.current_caller import CurrentCaller, Follower
+from api.admission.services import Services
 from api.answer_schemas import cited_documents
-from api.current_caller import CurrentCaller, Follower
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor, event_number
 from api.http.problems import problem
 from api.run_control import add_to_budget, finish
 from api.run_export import EXPORTS, ExportForm, exported, exported_events
 from api.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import LeadlineError, RunStateError

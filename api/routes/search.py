@@ -5,10 +5,10 @@ from functools import partial
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, missing_scope
+from api.admission.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, missing_scope
+from api.admission.services import Services
 from api.asking import require_collections
 from api.search_schemas import SearchIn, SearchOut
-from api.services import Services
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
 from retrieval.search.requests import Rewrite, SearchRequest

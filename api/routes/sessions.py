@@ -8,14 +8,14 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from api.access import Anybody, KeyThreads, Served
-from api.admission import SESSION
+from api.admission.access import Anybody, KeyThreads, Served
+from api.admission.admission import SESSION
+from api.admission.cookies import SessionCookie, csrf_token, require_same_origin
+from api.admission.services import Services
 from api.http.problems import UnauthorizedError
 from api.http.wire import Wire, instant
 from api.identity_schemas import PrincipalOut
-from api.portal.cookies import SessionCookie, csrf_token, require_same_origin
 from api.portal.sessions import begin_session
-from api.services import Services
 from ingest.storage.accounts.records import Principal
 
 router = APIRouter(prefix="/v1", tags=["sessions"])

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Asker, Caller, Served
+from api.admission.access import Asker, Caller, Served
+from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.routes.runs import events_page
 from api.run_schemas import RunEventPage
-from api.services import Services
 from api.share_schemas import SharedOut, ShareIn, ShareOut, SharePage
 from api.sharing import is_closed, shared_run, shared_turns
 from ingest.storage.errors import ShareNotFoundError, SharingOffError

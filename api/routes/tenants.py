@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Operator, Served
+from api.admission.access import Operator, Served
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import KeyIn, NewKeyOut, TenantChange, TenantIn, TenantOut, TenantPage
 

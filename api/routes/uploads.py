@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api import tus
-from api.access import Served, UploadThreads, Writer, account_of
+from api.admission.access import Served, UploadThreads, Writer, account_of
+from api.admission.quota_headers import tell
+from api.admission.services import Services
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
 from api.http.threads import Threads
-from api.quota_headers import tell
-from api.services import Services
 from ingest.resumable import UploadWriter
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import UploadOffsetError

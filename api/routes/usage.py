@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access import Admin, Caller, Operator, Served, account_of
+from api.admission.access import Admin, Caller, Operator, Served, account_of
+from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.http.wire import QuotaOut
@@ -21,7 +22,6 @@ from api.quota_schemas import (
     UsageOut,
     UsagePage,
 )
-from api.services import Services
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.access import Admin, Served
+from api.admission.access import Admin, Served
+from api.admission.services import Services
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.http.wire import instant
 from api.identity_schemas import (
@@ -21,7 +22,6 @@ from api.identity_schemas import (
 )
 from api.portal.links import own_address, own_key, sign_in_link
 from api.routes.keys import require_right
-from api.services import Services
 from ingest.storage.accounts.users import User
 
 router = APIRouter(prefix="/v1", tags=["users"])

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Admin, Served
+from api.admission.access import Admin, Served
+from api.admission.services import Services
 from api.http.cursors import decode_cursor, encode_cursor
-from api.services import Services
 from api.webhook_schemas import (
     DeliveryOut,
     DeliveryPage,

@@ -14,8 +14,8 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.responses import Response
 
+from api.admission.services import Services
 from api.http.threads import Threads
-from api.services import Services
 from api.slack.delivery import deliveries
 from api.slack.errors import NotConnectedError, SlackError
 from api.slack.files import file_work

@@ -13,12 +13,12 @@ from functools import partial
 
 import structlog
 
+from api.admission.services import Services
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.answer_work import begin_run
 from api.asking import Asking
 from api.http import sse
 from api.http.threads import Threads
-from api.services import Services
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel
 from api.slack.leases import LeasedWork

@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
+from api.admission.services import Services
 from api.http.threads import Threads
-from api.services import Services
 from api.slack.downloads import RemoteFile, blocks, remote_file, too_large
 from api.slack.errors import (
     FileRefusedError,

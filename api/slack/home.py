@@ -5,8 +5,8 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from api.admission.services import Services
 from api.http.threads import Threads
-from api.services import Services
 from api.slack.errors import SlackRefusedError
 from api.slack.people import People
 from api.slack.web import OpenWeb, SlackWeb

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from api.services import Services
+from api.admission.services import Services
 from ingest.storage.errors import LeadlineError, RunNotFoundError
 from ingest.storage.instrumentation import reach
 from ingest.storage.slack.records import Asked, Shared, SharedFile, SlackQuestion, Surface, Workspace

@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from api.admission.services import Services
 from api.http.threads import Threads
-from api.services import Services
 from ingest.storage.errors import CatalogUnavailableError, LeaseLostError
 from ingest.storage.slack.usage import LEASE_SECONDS
 

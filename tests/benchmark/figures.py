@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.services import DEFAULT_TENANT
+from api.admission.services import DEFAULT_TENANT
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState

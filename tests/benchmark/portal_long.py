@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 from playwright.sync_api import Page, expect
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from api.language_model import RemoteLanguageModel
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.answers.run_log import log_entries
 from ingest.storage.answers.run_records import Entry
 from ingest.storage.db.database import write

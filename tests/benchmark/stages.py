@@ -8,13 +8,13 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from api.admission.services import DEFAULT_TENANT
 from api.answering import chosen_reranker
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
 from api.client import ServiceError
 from api.embedded import open_embedded
-from api.services import DEFAULT_TENANT
 from retrieval.models.store import ModelStore
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 

@@ -23,8 +23,8 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, select
 
+from api.admission.services import DEFAULT_TENANT
 from api.cli.console_logging import configure_logging
-from api.services import DEFAULT_TENANT
 from ingest.storage.answers.run_records import ENDED_STATES, Run, RunRequest, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database, sqlite_url

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.admission.services import Services
 from api.client import Client
-from api.services import Services
 from ingest.storage.queue.records import JobKind
 from tests.support.blob_paths import blob_path
 from tests.support.events import streamed_answer

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
-from api.services import Services
+from api.admission.services import Services
 from ingest.storage.db.database import sqlite_url
 from rlm.llm.budgets import Limits
 from tests.support.raw_http import answer, connected, head

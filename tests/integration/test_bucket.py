@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
+from api.admission.services import DEFAULT_TENANT
 from api.embedded import open_embedded
 from api.index_access import open_index_access
-from api.services import DEFAULT_TENANT
 from api.settings.settings import Settings
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key

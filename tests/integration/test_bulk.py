@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Role, Scope
 from tests.support.cluster import wait_until
 from tests.support.people import asked_by_people

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client, ServiceError
-from api.services import DEFAULT_TENANT, Services
 from tests.support.pdf_files import pdf
 from tests.support.service import running
 from tests.support.workbooks import xlsx

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.services import DEFAULT_TENANT, Services
+from api.admission.services import DEFAULT_TENANT, Services
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.store import BLOCK_BYTES
 from tests.support.cluster import wait_until

@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Role
 from ingest.storage.documents.catalog import Accepted, Arrival
 from ingest.storage.queue.records import Priority

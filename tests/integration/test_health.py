@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from api.admission.services import Services
 from api.http.problems import problem
 from api.language_model import RemoteLanguageModel
-from api.services import Services
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.records import CopiesState

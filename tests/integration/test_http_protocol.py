@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from api.admission.services import Services
 from api.cli.serving import Server
-from api.services import Services
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import running
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from api.idempotency import MAX_KEY_CHARS, REPEATABLE
+from api.admission.idempotency import MAX_KEY_CHARS, REPEATABLE
+from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 from ingest.storage.db.database import open_database, read, sqlite_url
 from ingest.storage.db.schema import idempotency_keys

@@ -13,7 +13,7 @@ _ENGINES = {
     "ingest.storage.tables.parquet",
     "retrieval.index.port",
     "api.rendering",
-    "api.services",
+    "api.admission.services",
 }
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.admission.services import Services
 from api.cli import doctor, index
 from api.client import Client
 from api.index_access import open_index_access
-from api.services import Services
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import only

@@ -18,8 +18,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 
+from api.admission.services import DEFAULT_TENANT
 from api.openai.inert import inert
-from api.services import DEFAULT_TENANT
 from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
-from api.services import DEFAULT_TENANT
+from api.admission.services import DEFAULT_TENANT
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from tests.support.cluster import wait_until

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api.admission.services import Services
 from api.cli.ingest import show_progress
 from api.client import Client
-from api.services import Services
 from ingest.storage.queue.records import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
 from tests.support.events import sent_events

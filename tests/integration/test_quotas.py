@@ -12,9 +12,9 @@ import httpx
 import pytest
 import uvicorn
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.cli.private_service import private_server
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota, Spending

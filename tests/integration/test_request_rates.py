@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.request_rates import RequestRates
+from api.admission.request_rates import RequestRates
 from ingest.storage.quotas.records import Account
 from tests.support.catalogs import at_once
 from tests.support.valkey import Valkey, running_valkey

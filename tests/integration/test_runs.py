@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.admission.services import Services
 from api.cli import runs
 from api.client import Client
 from api.language_model import RemoteLanguageModel
-from api.services import Services
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.queue.records import JobKind
 from rlm.llm.chat_models import remote_chat_model

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from api.admission.services import Services
 from api.client import Client
 from api.language_model import RemoteLanguageModel
-from api.services import Services
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

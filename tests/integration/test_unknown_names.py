@@ -6,9 +6,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api.admission.services import Services
 from api.client import Client
 from api.main import create_app
-from api.services import Services
 from tests.support.openapi import text_places
 from tests.support.routes import api_routes
 from tests.support.service import running

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from tusclient.client import TusClient
 
-from api.services import DEFAULT_TENANT, Services
+from api.admission.services import DEFAULT_TENANT, Services
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.services import Services
+from api.admission.services import Services
 from ingest.storage.queue.records import JobKind
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.callable_chat import CallableChat

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import TENANT_SCOPES, Role, Scope
 from tests.support.cluster import wait_until
 from tests.support.service import running

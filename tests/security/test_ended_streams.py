@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.services import DEFAULT_TENANT
+from api.admission.services import DEFAULT_TENANT
 from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.services import DEFAULT_TENANT, Services
+from api.admission.services import DEFAULT_TENANT, Services
 from ingest.intake import UploadRequest
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.errors import InputError, UploadError

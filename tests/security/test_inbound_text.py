@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from api.admission.services import Services
 from api.main import create_app
-from api.services import Services
 from tests.support.openapi import TextPlace, text_places
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import listening, running

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import TENANT_SCOPES, Role, Scope
 from tests.security.test_scopes import PUBLIC, declared
 from tests.support.cluster import wait_until

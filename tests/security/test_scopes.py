@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api.access import Requires
+from api.admission.access import Requires
 from api.main import create_app
 from ingest.storage.accounts.records import Role, Scope
 from tests.support.asking import AskedApi, asked_api

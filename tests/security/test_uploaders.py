@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import pytest
 from fastapi.testclient import TestClient
 
-from api.services import DEFAULT_TENANT, Services
+from api.admission.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Role
 from ingest.storage.audit.store import AuditFilter
 from tests.support.cluster import wait_until

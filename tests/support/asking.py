@@ -13,10 +13,10 @@ import httpx
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from api.admission.meter import Meter
+from api.admission.request_rates import RequestRates
+from api.admission.services import Services
 from api.main import create_app
-from api.quotas import Meter
-from api.request_rates import RequestRates
-from api.services import Services
 from api.settings.settings import Settings
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback

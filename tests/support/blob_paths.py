@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.services import Services
+from api.admission.services import Services
 from ingest.storage.blobs.store import DirectoryBlobs
 
 

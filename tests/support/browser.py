@@ -12,9 +12,9 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
 from api.portal.links import own_key, sign_in_link
-from api.services import DEFAULT_TENANT, Services
 from tests.support.serving import serving
 
 _PATIENCE_MS = 60_000  # a busy machine is no fault

@@ -1,6 +1,6 @@
 """Callers of requests, for tests of what stays open."""
 
-from api.current_caller import CurrentCaller
+from api.admission.current_caller import CurrentCaller
 from ingest.storage.accounts.records import Principal, Scope
 
 

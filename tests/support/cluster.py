@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine, func, select
 
-from api.services import DEFAULT_TENANT
+from api.admission.services import DEFAULT_TENANT
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database

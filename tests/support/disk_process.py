@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from api.admission.services import DEFAULT_TENANT
 from api.cli.serving import end_process, serve
 from api.embedded import open_embedded
-from api.services import DEFAULT_TENANT
 from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from retrieval.encoders.port import HashingEmbedder

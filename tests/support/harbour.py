@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
+from api.admission.services import Services
 from api.client import Client
 from api.language_model import RemoteLanguageModel
-from api.services import Services
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel, SubCall, SubReply
 from rlm.llm.profiles import ModelProfile

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from fastapi.testclient import TestClient
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Principal, Scope
 
 _ALL = (Scope.READ, Scope.WRITE, Scope.ASK)

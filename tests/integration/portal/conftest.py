@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from api.admission.services import Services
 from api.client import Client
-from api.services import Services
 from tests.support.browser import Portal, chromium, portal
 from tests.support.portal_pages import WrittenAnswers
 from tests.support.service import running

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Scope
 from rlm.answers import Answer, CellRecords, ReadPassage, ResultTable, Searched, TableRows
 from rlm.errors import LanguageModelUnavailableError

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from api.admission.services import Services
 from api.client import Client
-from api.services import Services
 from rlm.answers import Answer, AnswerStatus, Check, Citation, Quote, ResultTable, Searched, SearchedDocument, Sentence
 from rlm.events import Checking, Completed, Delta, Reading, Routed
 from tests.fakes.scripted_answers import answer

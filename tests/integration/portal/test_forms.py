@@ -2,8 +2,8 @@
 
 import pytest
 
+from api.admission.services import Services
 from api.client import Client
-from api.services import Services
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.people import People

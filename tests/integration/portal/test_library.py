@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from tests.support.blob_paths import blob_path
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.accounts.records import Scope
 from ingest.storage.db.database import write
 from ingest.storage.quotas.records import Account, Quota

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from api.admission.services import Services
 from api.client import Client
-from api.services import Services
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.portal_pages import serious, wait_for_held

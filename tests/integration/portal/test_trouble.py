@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from api.portal.links import own_key
-from api.services import DEFAULT_TENANT, Services
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.records import Account, Quota
 from rlm.events import Completed

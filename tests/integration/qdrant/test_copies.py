@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from api.admission.services import readiness_of
 from api.cli import doctor, index
 from api.index_access import IndexAccess
 from api.metrics import _index_gauges
-from api.services import readiness_of
 from ingest.storage.operations.installation import Installation
 from retrieval import build
 from retrieval.errors import IndexRefusedError

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.current_caller import LOOKUP_SECONDS, AnswersCaller, CurrentCaller
+from api.admission.current_caller import LOOKUP_SECONDS, AnswersCaller, CurrentCaller
 from api.http.problems import ScopeMissingError, UnauthorizedError
 from ingest.storage.accounts.records import CollectionAccess, Principal, Scope
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.disk_gate import DiskGate
+from api.admission.disk_gate import DiskGate
 from api.http.middleware import CALLER
 from ingest.storage.ballast import NEEDED_BYTES, Ballast
 from ingest.storage.errors import StorageFullError

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 from fastapi import Request
 
+from api.admission.services import Services
 from api.http.problem_schemas import ProblemOut
 from api.http.problems import MEDIA_TYPE, ProblemHandlers, problem
 from api.main import create_app
 from api.openai.elsewhere import offered_instead, speaks_openai
-from api.services import Services
 from api.settings.settings import Settings
 from ingest.storage.errors import RunNotFoundError
 

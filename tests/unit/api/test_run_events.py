@@ -9,11 +9,11 @@ import pytest
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.admission.services import Services
+from api.admission.turns import Place, Turns
 from api.http import sse
 from api.http.problems import BadRequestError, StreamsFullError
 from api.routes.runs import events
-from api.services import Services
-from api.turns import Place, Turns
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import CatalogUnavailableError, RunNotFoundError

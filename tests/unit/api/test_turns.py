@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from api.admission.turns import Place, Turns
 from api.http.problems import TooManyRequestsError
-from api.turns import Place, Turns
 
 
 def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> Turns:

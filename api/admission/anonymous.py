@@ -1,6 +1,6 @@
 """Limits what requests without a key may take: bytes of bodies, requests at once and requests a minute of an address.
 
-A pure ASGI wrapper inside `api.admission.Authentication`, so that it knows whose requests have a key.
+A pure ASGI wrapper inside `api.admission.admission.Authentication`, so that it knows whose requests have a key.
 """
 
 import re

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from api.quotas import Meter
+from api.admission.meter import Meter
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from api.request_rates import RequestRates
+from api.admission.request_rates import RequestRates
 from ingest.storage.answers import run_records as runs
 from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars

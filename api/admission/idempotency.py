@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission import credential
+from api.admission.admission import credential
 from api.http.bounds import brings_files
 from api.http.middleware import CALLER
 from api.http.threads import Threads

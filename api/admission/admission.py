@@ -11,16 +11,16 @@ from functools import partial
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.admission.cookies import SessionCookie, require_own
+from api.admission.turns import Turns
 from api.http.bounds import brings_files
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError
-from api.portal.cookies import SessionCookie, require_own
-from api.turns import Turns
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, identify
 
 PLACE, SESSION = "leadline.place", "leadline.session"
-# Finds the caller again, by the credential of the request, for what stays open: `api.current_caller`.
+# Finds the caller again, by the credential of the request, for what stays open: `api.admission.current_caller`.
 FIND_CALLER = "leadline.find_caller"
 
 # Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
@@ -39,7 +39,7 @@ class Authentication:
     """Finds out who asks, before anything of the body is read. Raises `UnauthorizedError`, which tells nothing.
 
     Who sends a key or a token is its holder. A browser of the portal sends the cookie of a session instead, and with
-    what changes something the session's token: `api.portal.cookies`.
+    what changes something the session's token: `api.admission.cookies`.
     """
 
     def __init__(self, app: ASGIApp, *, identify: Identify, in_session: Identify, cookie: SessionCookie) -> None:
@@ -85,7 +85,8 @@ class Authentication:
 class TenantTurns:
     """Has requests with a caller wait for a place: of those that bring files, or of all others.
 
-    A route that does something long trades its place for another, such as one of streams: `api.access.HeldPlace`.
+    A route that does something long trades its place for another, such as one of streams:
+    `api.admission.access.HeldPlace`.
     """
 
     def __init__(self, app: ASGIApp, *, work: Turns, uploads: Turns) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from api.access import Caller, missing_scope
-from api.admission import FIND_CALLER
+from api.admission.access import Caller, missing_scope
+from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 

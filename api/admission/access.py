@@ -9,12 +9,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.admission import PLACE
+from api.admission.admission import PLACE
+from api.admission.services import Services
+from api.admission.turns import Place, Turns
 from api.http.middleware import CALLER
 from api.http.problems import ScopeMissingError, UnauthorizedError
 from api.http.threads import AnswerThreads, Threads
-from api.services import Services
-from api.turns import Place, Turns
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.quotas.records import Account
 
@@ -95,7 +95,7 @@ HealthThreads = Annotated[Threads, Depends(health_threads)]
 async def principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return who asks, as `api.admission.Authentication` found before the body was read."""
+    """Return who asks, as `api.admission.admission.Authentication` found before the body was read."""
     found: Principal | None = request.scope.get(CALLER)
     if found is None:
         raise UnauthorizedError("This needs an API key.")

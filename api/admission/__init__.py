@@ -1,0 +1,1 @@
+"""Admission: who may ask, how much, and how many at once."""
