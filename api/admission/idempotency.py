@@ -28,7 +28,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.admission.admission import credential
 from api.http.bounds import brings_files
 from api.http.middleware import CALLER
+from api.http.problems import BadRequestError, PreconditionRequiredError
 from api.http.threads import Threads
+from ingest.storage.documents.collection_records import Collection
+from ingest.storage.documents.records import Document
 from ingest.storage.errors import IdempotencyKeyReusedError, InputError, LeadlineError
 from ingest.storage.idempotency import LEASE_SECONDS, Claim, IdempotencyKeys
 
@@ -280,3 +283,26 @@ def _digest(scope: Scope, body: _Body) -> str:
     address = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
     read = b"" if brings_files(scope) else body.sha256.encode()
     return hashlib.sha256(address + b"\0" + read).hexdigest()
+
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+def etag(shown: Document | Collection) -> dict[str, str]:
+    """Return the header for a document or a collection."""
+    return {"ETag": f'"{shown.tag}"'}
+
+
+def matching(if_match: str | None) -> frozenset[str] | None:
+    """Return the tags that an `If-Match` header admits; None for `*`, which admits any.
+
+    Raises `PreconditionRequiredError` without a header. A weak tag admits nothing (RFC 9110, 13.1.1).
+    """
+    if if_match is None:
+        raise PreconditionRequiredError("Changing this needs If-Match, so that nobody's change is lost.")
+    if if_match.strip() == "*":
+        return None
+    found = [_TAG.fullmatch(part.strip()) for part in if_match.split(",")]
+    if not all(found):
+        raise BadRequestError("If-Match cannot be read.", hint='Send the ETag as it came, quotes included: "1b2c…".')
+    return frozenset(tag.group(2) for tag in found if tag and not tag.group(1))

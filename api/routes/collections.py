@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.admission.access import Caller, Granter, Served, Writer
+from api.admission.idempotency import etag, matching
 from api.admission.services import Services
 from api.collection_schemas import (
     CollectionChangeIn,
@@ -16,7 +17,6 @@ from api.collection_schemas import (
 )
 from api.http.cursors import decode_text_cursor, encode_text_cursor
 from api.identity_schemas import GrantList, GrantOut, RoleIn
-from api.preconditions import etag, matching
 from ingest.storage.accounts.records import Principal, Role
 from ingest.storage.documents.collection_records import Collection
 from ingest.storage.errors import CollectionNotFoundError, RoleMissingError

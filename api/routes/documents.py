@@ -10,12 +10,12 @@ from starlette.concurrency import run_in_threadpool
 from api import multipart
 from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
 from api.admission.current_caller import CurrentCaller, Follower
+from api.admission.idempotency import etag, matching
 from api.admission.quota_headers import tell
 from api.admission.services import Services
 from api.http import sse
 from api.http.problems import BadRequestError, problem
 from api.listing_schemas import VersionList, VersionOut
-from api.preconditions import etag, matching
 from api.routes.listing import require_writable
 from api.schemas import (
     KEPT_HINT,
