@@ -6,10 +6,10 @@ from functools import partial
 
 from api.admission.services import Services
 from api.answering import open_helpers, open_reranking
+from api.documents.page_images import PageImages
 from api.identity_provider import open_tokens
 from api.language_model import model_costs
 from api.metering import open_meter
-from api.page_images import PageImages
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake

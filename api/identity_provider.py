@@ -21,6 +21,6 @@ def open_tokens(settings: OidcSettings, identities: Identities) -> Tokens | None
         return None
     if find_spec("jwt") is None or find_spec("cryptography") is None:
         raise IdentityProviderSettingsError("LEADLINE_OIDC_ISSUER is set, and PyJWT with cryptography is missing.")
-    from api.oidc import OidcTokens
+    from api.accounts.oidc import OidcTokens
 
     return OidcTokens(settings, identities)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 
-from api import metrics
+from api.accounts import key_routes as keys
+from api.accounts import session_routes as sessions
+from api.accounts import tenant_routes as tenants
+from api.accounts import user_routes as users
 from api.admission.access import account_of
 from api.admission.admission import Authentication, Identify, TenantTurns
 from api.admission.anonymous import AnonymousBounds, AnonymousLimits
@@ -18,6 +21,16 @@ from api.admission.idempotency import Idempotency
 from api.admission.quota_headers import RequestQuotas
 from api.admission.services import Services
 from api.admission.turns import Turns
+from api.answers import conversation_routes as conversations
+from api.answers import routes as answers
+from api.audit import routes as audit
+from api.collections import routes as collections
+from api.documents import batch_routes as batches
+from api.documents import content_routes as contents
+from api.documents import listing_routes as listing
+from api.documents import routes as documents
+from api.documents import upload_routes as uploads
+from api.feedback import routes as feedback
 from api.http.bounds import BodyBounds, HeadBounds
 from api.http.middleware import Refusals, RequestContext
 from api.http.problem_schemas import PROBLEMS
@@ -25,38 +38,19 @@ from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequests
 from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import refuse_unknown_parameters
 from api.mcp import endpoint
-from api.metrics import Measured
 from api.openai.elsewhere import offered_instead, speaks_openai
 from api.portal import pages
-from api.routes import (
-    answers,
-    audit,
-    batches,
-    collections,
-    contents,
-    conversations,
-    docs,
-    documents,
-    feedback,
-    health,
-    keys,
-    listing,
-    openai_chat,
-    openai_files,
-    openai_responses,
-    openai_store_files,
-    openai_vector_stores,
-    runs,
-    search,
-    sessions,
-    shares,
-    tenants,
-    uploads,
-    usage,
-    users,
-    webhooks,
-)
+from api.routes import openai_chat, openai_files, openai_responses, openai_store_files, openai_vector_stores
+from api.runs import routes as runs
+from api.search import routes as search
 from api.settings.settings import Settings
+from api.shares import routes as shares
+from api.status import docs_routes as docs
+from api.status import metrics
+from api.status import routes as health
+from api.status.metrics import Measured
+from api.usage import routes as usage
+from api.webhooks import routes as webhooks
 from ingest.storage.accounts.records import Principal
 from ingest.storage.quotas.records import Standing
 

@@ -66,7 +66,7 @@ class Answers(Protocol):
 
 
 class Tokens(Protocol):
-    """Checks bearer tokens of an identity provider, as `api.oidc.OidcTokens` does."""
+    """Checks bearer tokens of an identity provider, as `api.accounts.oidc.OidcTokens` does."""
 
     def check(self, token: str) -> Principal | None: ...
 
@@ -82,7 +82,7 @@ class RecordReader(Protocol):
 
 
 class PageDrawer(Protocol):
-    """Draws pages of files, as `api.page_images.PageImages` does."""
+    """Draws pages of files, as `api.documents.page_images.PageImages` does."""
 
     def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 

@@ -22,7 +22,7 @@ from api.cli.progress import duration
 from api.cli.stages import Watch, watch_stages
 from api.client import Client, ServiceError
 from api.client.operations import Priority
-from api.schemas import UploadedOut
+from api.documents.schemas import UploadedOut
 from ingest.storage.errors import LeadlineError
 
 _UPLOADS_AT_ONCE = 4

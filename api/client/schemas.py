@@ -7,7 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from api.answer_schemas import (
+    from api.accounts.schemas import PrincipalOut
+    from api.answers.conversation_schemas import (
+        ConversationOut,
+        ConversationPage,
+        ConversationWithTurnsOut,
+        RowOut,
+        RowPage,
+        TurnOut,
+    )
+    from api.answers.event_schemas import (
+        ANSWER_EVENTS,
+        AnswerEvent,
+        CellOut,
+        CheckingOut,
+        CondensedOut,
+        DeltaOut,
+        PlannedOut,
+        ReadingOut,
+        RetrievedOut,
+        RoutedOut,
+        WorkingOut,
+    )
+    from api.answers.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
+    from api.answers.schemas import (
         AnswerOut,
         BudgetIn,
         CitationOut,
@@ -21,33 +44,10 @@ if TYPE_CHECKING:
         SentenceOut,
         UsageOut,
     )
-    from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
-    from api.collection_schemas import CollectionOut, CollectionPage
-    from api.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
-    from api.conversation_schemas import (
-        ConversationOut,
-        ConversationPage,
-        ConversationWithTurnsOut,
-        RowOut,
-        RowPage,
-        TurnOut,
-    )
-    from api.event_schemas import (
-        ANSWER_EVENTS,
-        AnswerEvent,
-        CellOut,
-        CheckingOut,
-        CondensedOut,
-        DeltaOut,
-        PlannedOut,
-        ReadingOut,
-        RetrievedOut,
-        RoutedOut,
-        WorkingOut,
-    )
-    from api.identity_schemas import PrincipalOut
-    from api.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
-    from api.schemas import (
+    from api.collections.schemas import CollectionOut, CollectionPage
+    from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
+    from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
+    from api.documents.schemas import (
         DeletionOut,
         DocumentGoneOut,
         DocumentOut,
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
         Reason,
         UploadedOut,
     )
-    from api.search_schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
-    from api.status_schemas import StatusOut
+    from api.search.schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
+    from api.status.schemas import StatusOut
 
 __all__ = [
     "ANSWER_EVENTS",
@@ -124,23 +124,27 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "api.answer_schemas": (
+    "api.answers.schemas": (
         "AnswerOut BudgetIn CitationOut CoverageOut MessageIn QuestionIn QuoteOut ResultOut ResultTableOut "
         "SearchedOut SentenceOut UsageOut"
     ),
-    "api.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
-    "api.collection_schemas": "CollectionOut CollectionPage",
-    "api.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
-    "api.conversation_schemas": "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut",
-    "api.event_schemas": (
+    "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
+    "api.collections.schemas": "CollectionOut CollectionPage",
+    "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
+    "api.answers.conversation_schemas": (
+        "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"
+    ),
+    "api.answers.event_schemas": (
         "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut PlannedOut ReadingOut RetrievedOut "
         "RoutedOut WorkingOut"
     ),
-    "api.identity_schemas": "PrincipalOut",
-    "api.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
-    "api.schemas": "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut",
-    "api.search_schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
-    "api.status_schemas": "StatusOut",
+    "api.accounts.schemas": "PrincipalOut",
+    "api.answers.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
+    "api.documents.schemas": (
+        "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut"
+    ),
+    "api.search.schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
+    "api.status.schemas": "StatusOut",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -12,9 +12,9 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from api.answer_forms import Cited
-from api.answer_schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
-from api.event_schemas import AnswerEvent, DeltaOut
+from api.answers.event_schemas import AnswerEvent, DeltaOut
+from api.answers.forms import Cited
+from api.answers.schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
 from api.langchain.connection import Connection
 from api.openai.annotations import extension, marked
 from api.openai.inert import Inert, inert

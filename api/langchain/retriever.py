@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool, create_retriever_tool
 from pydantic import Field
 
 from api.langchain.connection import Connection
-from api.search_schemas import HitOut, SearchOut
+from api.search.schemas import HitOut, SearchOut
 
 _PASSAGE = PromptTemplate.from_template("[{source}]\n{page_content}")
 _DESCRIPTION = (

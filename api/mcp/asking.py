@@ -14,13 +14,13 @@ from starlette.requests import Request
 from api.admission.admission import PLACE
 from api.admission.current_caller import CurrentCaller
 from api.admission.services import Services
-from api.answer_schemas import QuestionIn
-from api.answer_work import AnswerWork, begin_run
-from api.asking import Asking, require_collections
+from api.answers.answer_work import AnswerWork, begin_run
+from api.answers.asking import Asking, require_collections
+from api.answers.schemas import QuestionIn
 from api.http import sse
 from api.mcp.places import Places
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
-from api.routes.runs import shown_run
+from api.runs.routes import shown_run
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working

@@ -3,10 +3,11 @@
 import binascii
 from base64 import b64decode
 
-from api import multipart
 from api.admission.services import Services
-from api.asking import require_collections
-from api.content_schemas import OutlineEntryOut, outline_entries
+from api.answers.asking import require_collections
+from api.documents import multipart
+from api.documents.content_routes import shown_version
+from api.documents.content_schemas import OutlineEntryOut, outline_entries
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.mcp.schemas import (
@@ -24,7 +25,6 @@ from api.mcp.schemas import (
     UploadArguments,
     UploadedFileOut,
 )
-from api.routes.contents import shown_version
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.listing import DocumentFilter, ListPlace

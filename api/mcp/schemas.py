@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.answer_schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, SentenceOut
-from api.content_schemas import OutlineEntryOut
+from api.answers.run_schemas import RunWithAnswerOut
+from api.answers.schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, SentenceOut
+from api.documents.content_schemas import OutlineEntryOut
+from api.documents.schemas import DocumentOut, Reason
 from api.http.wire import Wire
 from api.openai.annotations import shown_text
-from api.run_schemas import RunWithAnswerOut
-from api.schemas import DocumentOut, Reason
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.texts.normalize import visible

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from api.answer_forms import Cited
-from api.answer_schemas import AnswerOut, CitationOut
+from api.answers.forms import Cited
+from api.answers.schemas import AnswerOut, CitationOut
 from api.openai.inert import inert
 from ingest.storage.uploads.records import NamedFile
 

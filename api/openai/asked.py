@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answer_schemas import BudgetIn, MessageIn, QuestionIn
+from api.answers.schemas import BudgetIn, MessageIn, QuestionIn
 from api.http.problems import BadRequestError
 from api.http.wire import Wire
 from api.openai.models import ChosenModel

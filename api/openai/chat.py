@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from api.answer_schemas import AnswerOut
+from api.answers.schemas import AnswerOut
 from api.http.problems import openai_error
 from api.http.sse import DONE
 from api.openai.annotations import shown_text, url_citations

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from api.answer_schemas import AnswerOut
+from api.answers.schemas import AnswerOut
 from api.http.problems import openai_error
 from api.http.sse import DONE, event
 from api.openai.inert import Inert

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.answer_schemas import AnswerOut
+from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
 from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn

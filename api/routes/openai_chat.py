@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.admission.idempotency import claimed
-from api.answer_work import AnswerWork
-from api.asking import Asking, require_collections
+from api.answers.answer_work import AnswerWork
+from api.answers.asking import Asking, require_collections
 from api.http.problems import CLIENT_CLOSED_REQUEST
 from api.openai.asked import question_of, refuse_form, refuse_tools
 from api.openai.chat import ChatChunks, ChatIn, completion

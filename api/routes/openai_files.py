@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api import multipart
 from api.admission.access import Caller, Served, UploadThreads, Writer, account_of
 from api.admission.quota_headers import tell
 from api.admission.services import Services
-from api.downloads import Original, download
+from api.documents import multipart
+from api.documents.downloads import Original, download
 from api.http.problems import BadRequestError
 from api.http.wire import sendable_text
 from api.openai.files import file_object, purpose_of

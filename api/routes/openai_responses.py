@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.admission.idempotency import claimed
 from api.admission.services import Services
-from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
-from api.answer_work import AnswerWork, begin_run
-from api.asking import Asking, require_collections, shown
+from api.answers.answer_work import AnswerWork, begin_run
+from api.answers.asking import Asking, require_collections, shown
+from api.answers.schemas import AnswerOut, QuestionIn, cited_documents
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, question_of, refuse_form, refuse_tools

@@ -14,9 +14,9 @@ from functools import partial
 import structlog
 
 from api.admission.services import Services
-from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
-from api.answer_work import begin_run
-from api.asking import Asking
+from api.answers.answer_work import begin_run
+from api.answers.asking import Asking
+from api.answers.schemas import AnswerOut, QuestionIn, cited_documents
 from api.http import sse
 from api.http.threads import Threads
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError

@@ -6,7 +6,7 @@ Names and reasons come from people and documents, so nothing of them becomes a l
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.rendering import inert_mrkdwn
+from api.answers.rendering import inert_mrkdwn
 from api.slack.messages import SECTION_CHARS, Blocks, Message
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from api.rendering import inert_markdown, inert_mrkdwn
+from api.answers.rendering import inert_markdown, inert_mrkdwn
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.messages import SECTION_CHARS, Blocks, Message, context, pieces, section
 from api.slack.reply import Reply

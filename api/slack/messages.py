@@ -1,4 +1,4 @@
-"""Writes answers as Slack messages, within Slack's limits, from the allow-list of `api.rendering`.
+"""Writes answers as Slack messages, within Slack's limits, from the allow-list of `api.answers.rendering`.
 
 Nothing that a document or a model says becomes a link, a mention or a channel: links are ours, to the cited span.
 Limits are those of https://docs.slack.dev/reference/block-kit/blocks, which the models of slack-sdk check too.
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.answer_forms import Cited, Form
-from api.answer_schemas import AnswerOut, CitationOut
-from api.rendering import as_form, inert_mrkdwn
+from api.answers.forms import Cited, Form
+from api.answers.rendering import as_form, inert_mrkdwn
+from api.answers.schemas import AnswerOut, CitationOut
 from rlm.answers import AnswerStatus, Check
 
 Blocks = list[dict[str, Any]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.rendering import inert_markdown
+from api.answers.rendering import inert_markdown
 from rlm.loop.environment import ROOT
 
 # Cards beyond these share the last one.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from api.admission.services import Services
-from api.rendering import inert_mrkdwn
-from api.run_control import end_with_what_it_has, raise_budget
+from api.answers.rendering import inert_mrkdwn
+from api.runs.control import end_with_what_it_has, raise_budget
 from api.slack.live import Live
 from api.slack.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
 from api.slack.reply import Reply

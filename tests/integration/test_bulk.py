@@ -72,7 +72,7 @@ def test_a_listing_in_the_order_of_names_goes_on_after_its_cursor_and_counts_all
 def test_all_that_match_are_deleted_in_steps_after_a_plan_says_what_goes(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from api.routes import listing
+    from api.documents import listing_routes as listing
 
     monkeypatch.setattr(listing, "_STEP_DOCUMENTS", 2)
     some(client, *(f"draft {number}.txt" for number in range(5)), "kept.txt")

@@ -12,7 +12,7 @@ _ENGINES = {
     "ingest.parsing",
     "ingest.storage.tables.parquet",
     "retrieval.index.port",
-    "api.rendering",
+    "api.answers.rendering",
     "api.admission.services",
 }
 

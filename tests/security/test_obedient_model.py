@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from api.answer_forms import Cited, Form
-from api.answer_schemas import AnswerOut
-from api.rendering import render_answer
+from api.answers.forms import Cited, Form
+from api.answers.rendering import render_answer
+from api.answers.schemas import AnswerOut
 from retrieval.model_text import neutral
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus, Check, kept_answer

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.accounts.oidc import OidcTokens
 from api.http.problems import IdentityProviderUnavailableError
-from api.oidc import OidcTokens
 from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import Role, Scope
 from ingest.storage.build import Identities

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from api.accounts.oidc import OidcTokens
 from api.main import create_app
-from api.oidc import OidcTokens
 from tests.support.asking import AskedApi, asked_api
 from tests.support.issuer import AUDIENCE, CLIENT_SECRET, Issuer, running_issuer
 

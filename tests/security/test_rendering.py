@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answer_forms import Cited, Form
-from api.rendering import as_form, title_as_form
+from api.answers.forms import Cited, Form
+from api.answers.rendering import as_form, title_as_form
 from tests.security.injections import PAYLOADS
 from tests.support.inert import faults_of_html, faults_of_mrkdwn
 

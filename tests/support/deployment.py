@@ -9,11 +9,11 @@ import yaml
 from fastapi.routing import APIRoute
 from typer.main import get_command
 
-from api import metrics
 from api.cli.environment import known_variables
 from api.cli.main import app
-from api.routes import health
 from api.settings.settings import Settings
+from api.status import metrics
+from api.status import routes as health
 from workers.enqueue.celery_app import QUEUE_NAMES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

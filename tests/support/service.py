@@ -38,7 +38,7 @@ def running(
 def patient_health(seconds: float = 120.0) -> Iterator[None]:
     """Give each part this long to tell its state: on a busy machine one that is ready may need more than a second."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("api.routes.health._PART_SECONDS", seconds)
+        patched.setattr("api.status.routes._PART_SECONDS", seconds)
         yield
 
 

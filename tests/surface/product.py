@@ -26,10 +26,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from typer.main import get_command
 
+from api.answers.event_schemas import ANSWER_EVENTS
 from api.cli.environment import known_variables
 from api.cli.main import COMMANDS
 from api.cli.main import app as typer_app
-from api.event_schemas import ANSWER_EVENTS
 from api.http.problems import internal, status_of
 from api.main import create_app
 from api.mcp.tools import INSTRUCTIONS, TOOLS

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-import api.metrics
+import api.status.metrics
 import retrieval.search.metrics
 import rlm.llm.metrics
 import rlm.metrics
@@ -25,7 +25,7 @@ from tests.support.service import running
 
 FOLDER = DEPLOY / "observability"
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
-_OURS = (api.metrics, retrieval.search.metrics, rlm.metrics, rlm.llm.metrics, workers.metrics)
+_OURS = (api.status.metrics, retrieval.search.metrics, rlm.metrics, rlm.llm.metrics, workers.metrics)
 # What Prometheus says of each target, and what its client says of the process.
 _TARGET = {"instance", "job"}
 _OTHERS = {

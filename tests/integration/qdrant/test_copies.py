@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from api.admission.services import readiness_of
 from api.cli import doctor, index
 from api.index_access import IndexAccess
-from api.metrics import _index_gauges
+from api.status.metrics import _index_gauges
 from ingest.storage.operations.installation import Installation
 from retrieval import build
 from retrieval.errors import IndexRefusedError

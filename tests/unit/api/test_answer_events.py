@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.admission.current_caller import AnswersCaller
-from api.answer_events import AnswerEvents, streamed, waited_for
+from api.answers.answer_events import AnswerEvents, streamed, waited_for
 from api.http.problems import AnswersFullError
 from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Principal, Scope

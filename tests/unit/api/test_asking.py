@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.asking import recent
+from api.answers.asking import recent
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import JobKind
 from retrieval.search.requests import Passage

@@ -13,7 +13,7 @@ from api.admission.services import Services
 from api.admission.turns import Place, Turns
 from api.http import sse
 from api.http.problems import BadRequestError, StreamsFullError
-from api.routes.runs import events
+from api.runs.routes import events
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import CatalogUnavailableError, RunNotFoundError

@@ -2,7 +2,7 @@
 
 import re
 
-from api.run_export import _fenced, _line
+from api.runs.export import _fenced, _line
 
 
 def test_no_text_ends_the_block_that_it_stands_in() -> None:

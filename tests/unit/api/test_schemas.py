@@ -6,9 +6,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from api.answer_schemas import AnswerOut, BudgetIn
-from api.identity_schemas import LinkIn
-from api.run_schemas import RunEventOut
+from api.accounts.schemas import LinkIn
+from api.answers.run_schemas import RunEventOut
+from api.answers.schemas import AnswerOut, BudgetIn
 from ingest.storage.answers.run_records import RunEvent
 from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json, kept_answer
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from api.answer_schemas import AnswerOut
-from api.rendering import inert_markdown, inert_mrkdwn
+from api.answers.rendering import inert_markdown, inert_mrkdwn
+from api.answers.schemas import AnswerOut
 from api.slack.intake import plain_question
 from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
 from api.slack.seal import Seal

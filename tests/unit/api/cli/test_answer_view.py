@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from api.answer_schemas import AnswerOut
+from api.answers.schemas import AnswerOut
 from api.cli.answer_view import LiveAnswer, clean, doing, print_answer
 from rlm.answers import (
     Answer,

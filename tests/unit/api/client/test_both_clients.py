@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.answers.event_schemas import CheckingOut, DeltaOut
 from api.client import (
     AsyncClient,
     Client,
@@ -23,8 +24,7 @@ from api.client import (
     UnavailableError,
 )
 from api.client.errors import IdempotencyError
-from api.event_schemas import CheckingOut, DeltaOut
-from api.search_schemas import SearchIn
+from api.search.schemas import SearchIn
 
 FOUND: dict[str, Any] = {
     "hits": [],

@@ -1,0 +1,1 @@
+"""Tenants, users, keys and sessions over REST, and sign-in with an identity provider."""

@@ -1,0 +1,121 @@
+"""`/v1/keys` and `/v1/me`: an admin makes, lists, changes, rotates and revokes the API keys of its tenant."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from api.accounts.schemas import KeyChange, KeyIn, KeyOut, KeyPage, NewKeyOut, PrincipalOut, RotationIn
+from api.admission.access import Admin, Anybody, Served, missing_scope
+from api.http.cursors import decode_text_cursor, encode_text_cursor
+from api.http.problems import ApiError
+from ingest.storage.accounts.records import Principal, Scope
+
+
+class KeyNeedsUserError(ApiError):
+    """An admin who is a user cannot make an admin's key that belongs to no user."""
+
+    code = "key_needs_user"
+    status = 403
+    default_hint = "Name a user for the key, or use an admin's key that belongs to no user."
+
+
+router = APIRouter(prefix="/v1", tags=["keys"])
+
+_NO_ROTATION = RotationIn()
+
+
+@router.get("/me")
+def me(caller: Anybody) -> PrincipalOut:
+    """Show who the caller is: tenant, user, groups and scopes. Any valid key or token may ask."""
+    return PrincipalOut.of(caller)
+
+
+@router.post("/keys", status_code=201)
+def create(body: KeyIn, caller: Admin, served: Served, response: Response) -> NewKeyOut:
+    """Make a key of the caller's tenant; its text is in this answer and is never shown again.
+
+    A key with a `user` sees what that user may see. Only an operator can give the scope `operator`, and an admin who is
+    a user gives the scope `admin` only to keys with a `user`.
+    """
+    require_right(caller, body.scopes)
+    _require_user(caller, body.user, body.scopes)
+    made = served.keys.issue(
+        caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_seconds(body.expires_at)
+    )
+    response.headers["Location"] = f"/v1/keys/{made[0].id}"
+    return NewKeyOut.issued(made)
+
+
+@router.get("/keys")
+def listing(
+    caller: Admin, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
+) -> KeyPage:
+    """List the tenant's keys without their secrets, oldest first, revoked ones too, a page at a time."""
+    found = served.keys.keys(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
+    page = found[:limit]
+    more = encode_text_cursor(page[-1].id) if len(found) > limit else None
+    return KeyPage(keys=[KeyOut.of(key) for key in page], next_cursor=more)
+
+
+@router.get("/keys/{key_id}")
+def one(key_id: str, caller: Admin, served: Served) -> KeyOut:
+    """Show a key without its secret."""
+    return KeyOut.of(served.keys.key(caller.tenant_id, key_id))
+
+
+@router.patch("/keys/{key_id}")
+def change(key_id: str, body: KeyChange, caller: Admin, served: Served) -> KeyOut:
+    """Change the name, the scopes or the expiry of a live key, from the next request on."""
+    changes: dict[str, Any] = {
+        name: getattr(body, name)
+        for name in body.model_fields_set
+        if name == "expires_at" or getattr(body, name) is not None
+    }
+    if "scopes" in changes:
+        require_right(caller, changes["scopes"])
+        _require_user(caller, served.keys.key(caller.tenant_id, key_id).user, changes["scopes"])
+    if "expires_at" in changes:
+        changes["expires_at"] = _seconds(body.expires_at)
+    return KeyOut.of(served.keys.change(caller.tenant_id, key_id, changes))
+
+
+@router.post("/keys/{key_id}/rotate", status_code=201)
+def rotate(
+    key_id: str, caller: Admin, served: Served, response: Response, body: RotationIn = _NO_ROTATION
+) -> NewKeyOut:
+    """Make a key that takes this one's place: same name, scopes, user and lifetime.
+
+    Both are valid for `grace_seconds`, a day if not said otherwise; then the old one ends.
+    """
+    key = served.keys.key(caller.tenant_id, key_id)
+    require_right(caller, key.scopes)
+    _require_user(caller, key.user, key.scopes)
+    made = served.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
+    response.headers["Location"] = f"/v1/keys/{made[0].id}"
+    return NewKeyOut.issued(made)
+
+
+@router.delete("/keys/{key_id}")
+def revoke(key_id: str, caller: Admin, served: Served) -> KeyOut:
+    """Make a key worthless, at once and for good. It stays in listings; revoking it again changes nothing."""
+    served.keys.revoke(caller.tenant_id, key_id)
+    return KeyOut.of(served.keys.key(caller.tenant_id, key_id))
+
+
+def require_right(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
+    """Let nobody but an operator make operators."""
+    # guard: operator-keys
+    if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
+        raise missing_scope(Scope.OPERATOR)
+
+
+def _require_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
+    """Let no admin who is a user have a key that reads every document. Raises `KeyNeedsUserError`."""
+    # guard: admin-key-needs-user
+    if caller.user is not None and user is None and Scope.ADMIN in scopes:
+        raise KeyNeedsUserError("A key with the scope `admin` and without a user sees every document of the tenant.")
+
+
+def _seconds(instant: datetime | None) -> float | None:
+    return None if instant is None else instant.timestamp()

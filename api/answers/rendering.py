@@ -1,0 +1,303 @@
+"""Renders the Markdown of a model as HTML or as Slack's mrkdwn, from an allow-list.
+
+A document may have told the model to write anything, so nothing in its text may load, link or run. Text, emphasis,
+headings, lists, quotations, code and tables are kept. Links, images, HTML and references are not syntax here: they stay
+as the text that they were written in. The only links are made by this module, from markers such as `[1]` that name one
+of the answer's citations, and they lead to the cited span of one of our own documents.
+
+HTML is written by markdown-it from tokens and then cleaned by nh3, so that a fault in either does not matter. Slack
+makes links of bare addresses, mentions and channels by itself: there, an address is written `https[:]//example[.]org`,
+a name with a dot in it is set as code, and `@` and `#` before a word are full-width.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from html import escape
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from api.answers.forms import Cited, Form
+from api.answers.schemas import AnswerOut
+from ingest.storage.texts.normalize import visible
+
+_MARKER = re.compile(r"\[(\d{1,4})\]")
+_TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
+}
+_REL = "noopener noreferrer nofollow"
+# The columns of a table are told apart by bars; a cell is cut, because lines of code do not wrap.
+_CELL_CHARS = 60
+# Slack makes links of addresses with a scheme, of mail addresses, and of names with a dot in them.
+_ADDRESS = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
+    r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"[^\W_](?:[\w-]*\.)+[^\W\d_]{2}[^\s`()\[\]]*")
+_MENTION = re.compile(r"[@#](?!\s)")  # also at an end, where a sign of emphasis may follow
+_SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
+_QUOTING_CODE = str.maketrans({"`": "ˋ"})
+
+
+def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
+    """Return an answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
+    cited = {
+        each.number: Cited(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
+    }
+    texts: dict[str, str] = {}
+    titles: dict[int, dict[str, str]] = {number: {} for number in cited}
+    for form in forms:
+        texts[form] = as_form(form, answer.text, cited, public_url)
+        for each in answer.citations:
+            if each.number in cited:
+                titles[each.number][form] = title_as_form(form, each.title, cited[each.number], public_url)
+    citations = [each.model_copy(update=titles.get(each.number)) for each in answer.citations]
+    return answer.model_copy(update={**texts, "citations": citations})
+
+
+def as_form(form: Form, text: str, cited: Mapping[int, Cited], base: str | None) -> str:
+    """Return `text` in a form; markers of `cited` are links.
+
+    Addresses in HTML are those of REST, relative to the service's own. In mrkdwn they are those of the portal's pages,
+    and need the service's address as `base`; without it markers stay as they are.
+    """
+    if form is Form.MRKDWN:
+        return visible(_Mrkdwn(cited, base).blocks(_PARSER.parse(text, {"cited": cited}))).strip()
+    allowed = {each.address for each in cited.values()}
+    return nh3.clean(
+        visible(_PARSER.render(text, {"cited": cited})),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        attribute_filter=lambda tag, name, value: value if name != "href" or value in allowed else None,
+        link_rel=_REL,
+    )
+
+
+def title_as_form(form: Form, title: str, cited: Cited, base: str | None) -> str:
+    """Return a document's title as a link to the cited span; as text in mrkdwn without a `base`."""
+    shown = " ".join(visible(title).split()) or "Untitled"
+    if form is Form.HTML:
+        return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
+    return _joined(_inert(shown)) if base is None else _slack_link(cited, base, shown)
+
+
+def inert_mrkdwn(text: str) -> str:
+    """Return a text that was no Markdown as mrkdwn, in which Slack finds no link, mention, channel or emphasis."""
+    return _joined(part if part.startswith("`") else part.translate(_EMPHASIS) for part in _inert(visible(text)))
+
+
+def inert_markdown(text: str) -> str:
+    """Return Markdown for Slack to show while it is written, without any link, image, mention or channel in it.
+
+    The text has to end where a word does, since a word is read as a whole.
+    """
+    lines = _without_addresses(visible(text).replace("<", "＜"))
+    lines = lines.replace("![", "！[").replace("](", "]（")
+    lines = _NAME.sub(lambda match: match[0].replace(".", "．"), lines)
+    return re.sub(r"@(?=\S)|#(?=[^\s#])", lambda match: "＠" if match[0] == "@" else "＃", lines)
+
+
+def _citation(state: StateInline, silent: bool) -> bool:
+    """Read a marker of one of the citations; code spans and escaped brackets never come here."""
+    match = _MARKER.match(state.src, state.pos)
+    number = int(match[1]) if match else None
+    if match is None or number not in state.env.get("cited", {}):
+        return False
+    if not silent:
+        token = state.push("citation", "", 0)
+        token.content, token.meta = match[0], {"number": number}
+    state.pos = match.end()
+    return True
+
+
+def _render_citation(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType
+) -> str:
+    cited: Cited = env["cited"][tokens[at].meta["number"]]
+    return f'<a href="{escape(cited.address)}">{escape(tokens[at].content)}</a>'
+
+
+def _render_code(renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    return f"<pre><code>{escape(tokens[at].content)}</code></pre>\n"
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "maxNesting": 20})
+    parser.enable(["table", "strikethrough"])
+    # guard: markdown-links-off
+    parser.disable(["html_block", "html_inline", "reference", "link", "image", "autolink", "linkify"], True)
+    parser.inline.ruler.before("escape", "citation", _citation)
+    parser.add_render_rule("citation", _render_citation)
+    parser.add_render_rule("fence", _render_code)
+    parser.add_render_rule("code_block", _render_code)
+    return parser
+
+
+_PARSER = _parser()
+
+
+class _Mrkdwn:
+    """Writes the tokens of one text as mrkdwn."""
+
+    def __init__(self, cited: Mapping[int, Cited], base: str | None) -> None:
+        self._cited = cited
+        self._base = base
+        self._lines: list[str] = []
+        # The beginnings of the next line, from the outermost block in, and of all lines after it.
+        self._first: list[str] = []
+        self._rest: list[str] = []
+        self._numbers: list[int | None] = []
+
+    def blocks(self, tokens: Sequence[Token]) -> str:
+        """Return the text of all blocks."""
+        at, heading = 0, False
+        while at < len(tokens):
+            token = tokens[at]
+            match token.type:
+                case "heading_open" | "heading_close":
+                    heading = token.nesting == 1
+                case "inline":
+                    self._write(self._inline(token.children or [], bold=heading))
+                case "fence" | "code_block":
+                    self._write_code(token.content.rstrip("\n").split("\n"))
+                case "hr":
+                    self._write("———")
+                case "table_open":
+                    end = next(i for i in range(at, len(tokens)) if tokens[i].type == "table_close")
+                    self._write_code(_table(tokens[at:end]))
+                    at = end
+                case _:
+                    self._nest(token)
+            if token.type in ("paragraph_close", "heading_close") and not token.hidden:
+                self._gap()
+            at += 1
+        return "\n".join(self._lines)
+
+    def _nest(self, token: Token) -> None:
+        """Begin or end a list, an item of one, or a quotation."""
+        match token.type:
+            case "bullet_list_open":
+                self._numbers.append(None)
+            case "ordered_list_open":
+                self._numbers.append(int(token.attrs.get("start", 1)))
+            case "bullet_list_close" | "ordered_list_close":
+                self._numbers.pop()
+                if not self._numbers:
+                    self._gap()
+            case "list_item_open":
+                number = self._numbers[-1]
+                self._begin("• " if number is None else f"{number}. ", "    ")
+                self._numbers[-1] = None if number is None else number + 1
+            case "blockquote_open":
+                self._begin("> ", "> ")
+            case "list_item_close" | "blockquote_close":
+                self._first.pop()
+                self._rest.pop()
+                if token.type == "blockquote_close":
+                    self._gap()
+
+    def _begin(self, first: str, rest: str) -> None:
+        self._first.append(first)
+        self._rest.append(rest)
+
+    def _write(self, text: str) -> None:
+        for line in text.split("\n"):
+            self._lines.append("".join(self._first) + line)
+            self._first = list(self._rest)
+
+    def _write_code(self, lines: Iterable[str]) -> None:
+        """Write a block of code at the left edge, where alone Slack knows it."""
+        shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
+        self._lines += ["```", *shown, "```"]
+        self._gap()
+
+    def _gap(self) -> None:
+        if self._lines and self._lines[-1]:
+            self._lines.append("")
+
+    def _inline(self, tokens: Sequence[Token], *, bold: bool) -> str:
+        marks = {"strong": "" if bold else "*", "em": "_", "s": "~"}
+        parts = ["*"] if bold else []
+        for token in tokens:
+            match token.type:
+                case "text":
+                    parts += _inert(visible(token.content))
+                case "code_inline":
+                    parts.append(_code(visible(token.content).translate(_SLACK)))
+                case "softbreak" | "hardbreak":
+                    parts.append(" " if bold else "\n")
+                case "citation":
+                    parts.append(self._marker(token))
+                case _ if token.nesting:
+                    parts.append(marks.get(token.type.removesuffix("_open").removesuffix("_close"), ""))
+        return _joined([*parts, "*"] if bold else parts)
+
+    def _marker(self, token: Token) -> str:
+        if self._base is None:
+            return token.content
+        return _slack_link(self._cited[token.meta["number"]], self._base, token.content)
+
+
+def _slack_link(cited: Cited, base: str, shown: str) -> str:
+    return f"<{base.rstrip('/')}{cited.page_address.translate(_SLACK)}|{_unlinked(shown).replace('|', '¦')}>"
+
+
+def _inert(text: str) -> Iterator[str]:
+    """Yield the parts of a plain text in which Slack finds no link, mention, channel or code."""
+    text, at = _unlinked(text), 0
+    for match in _NAME.finditer(text):
+        yield text[at : match.start()]
+        yield _code(match[0])
+        at = match.end()
+    yield text[at:]
+
+
+def _without_addresses(text: str) -> str:
+    # guard: slack-addresses-broken
+    return _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), text)
+
+
+def _unlinked(text: str) -> str:
+    text = _without_addresses(text.translate(_QUOTING_CODE))
+    # guard: slack-controls-escaped
+    return _MENTION.sub(lambda match: "＠" if match[0] == "@" else "＃", text).translate(_SLACK)
+
+
+def _code(escaped: str) -> str:
+    shown = escaped.translate(_QUOTING_CODE).strip()
+    return f"`{shown}`" if shown else ""
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Join parts of a line, with a space where code touches a word, a link or other code: Slack would not know it."""
+    text = ""
+    for part in filter(None, parts):
+        last, first = text[-1:], part[0]
+        touches = (first == "`" and (last == "`" or _is_wordy(last))) or (last == "`" and _is_wordy(first))
+        text += f" {part}" if touches else part
+    return text
+
+
+def _is_wordy(char: str) -> bool:
+    return char.isalnum() or char in ("_", "<", ">")
+
+
+def _table(tokens: Sequence[Token]) -> list[str]:
+    """Return the lines of a table, with columns of equal width; Slack has no tables."""
+    rows: list[list[str]] = []
+    for token in tokens:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            said = "".join(each.content if each.content else " " for each in token.children or [] if not each.nesting)
+            rows[-1].append(said if len(said) <= _CELL_CHARS else f"{said[: _CELL_CHARS - 1]}…")
+    widths = [max(len(row[at]) for row in rows if at < len(row)) for at in range(max(map(len, rows)))]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+    return [lines[0], "-+-".join("-" * width for width in widths), *lines[1:]]

@@ -1,0 +1,124 @@
+"""Reads the records behind a computed answer from their tables, a page at a time."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from api.admission.services import Services
+from api.answers.conversation_schemas import RowOut
+from api.http.problems import BadRequestError
+from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.records import ITS_SECTIONS, KeptAnswer, RowRanges
+from rlm.answers import as_json
+from rlm.corpus.corpus import section_spans
+
+_BEGINNING_CHARS = 1_000
+
+
+def parts_behind(kept: KeptAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
+    """Return the records behind an answer, or those behind one row or cell of its table.
+
+    A cell that names none of its own rests on those of its row. Raises `BadRequestError` where none are known.
+    """
+    if row is None and column is None:
+        return kept.rows_behind
+    if row is None:
+        raise BadRequestError("A column alone names no number.", hint="Send `row`, too, or neither.")
+    found = {each.column: each.parts for each in kept.cells_behind if each.row == row}
+    columns = len((kept.body["table"] or {}).get("columns", ()))
+    if (column or 0) >= columns or (column not in found and None not in found):
+        raise BadRequestError(
+            f"No records are known behind row {row} of the answer's table.",
+            hint="`table.records` of the answer lists the rows and cells that have some.",
+        )
+    return found[column] if column in found else found[None]
+
+
+def rows_behind(
+    served: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
+) -> list[RowOut]:
+    """Return `limit` records from number `begin` on, counted from 0.
+
+    Those of gone versions, and of documents closed to the caller, have no contents.
+    """
+    named = {each.document_id for each in parts}
+    deleted = served.conversations.withheld_documents(named, caller.readers)
+    found: list[RowOut] = []
+    for part, numbers in _page(parts, begin, limit):
+        gone = part.document_id in deleted
+        found += [_gone(part, number) for number in numbers] if gone else _read(served, part, numbers)
+    return found
+
+
+def _page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
+    """Yield the numbers of the page, table by table."""
+    end = begin + limit
+    for part in parts:
+        if begin < min(len(part), end):
+            yield part, list(islice(part.numbers(), begin, end))
+        begin, end = max(0, begin - len(part)), end - len(part)
+        if end <= 0:
+            return
+
+
+def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+    if part.table < 0:
+        return [_read_text(served, part, number) for number in numbers]
+    tables = served.record_tables.tables(part.version_id)
+    if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
+        return [_gone(part, number) for number in numbers]
+    names = [column.name for column in tables[part.table].columns]
+    return [
+        RowOut(
+            document_id=part.document_id,
+            version_id=part.version_id,
+            table=part.table,
+            row=row.number,
+            start=row.start,
+            end=row.end,
+            text=served.texts.read(part.version_id, row.start, row.end),
+            values=dict(zip(names, as_json(row.values), strict=True)),
+            place=served.searcher.locate(part.version_id, row.start, row.end).words,
+        )
+        for row in served.record_tables.rows(part.version_id, part.table, numbers)
+    ]
+
+
+def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
+    """Read the beginning of a document or section."""
+    document = served.catalog.live({part.document_id}).get(part.document_id)
+    try:
+        found = served.texts.map(part.version_id)
+    except KeyError:
+        document = None
+    if document is None:
+        return _gone(part, number)
+    start, end = 0, found.characters
+    values = {"title": document.title or document.name, "name": document.name}
+    if part.table == ITS_SECTIONS:
+        path, start, end = next(islice(section_spans(found), number - 1, None))
+        values = {"title": values["title"], "heading": " > ".join(path)}
+    end = min(end, start + _BEGINNING_CHARS)
+    return RowOut(
+        document_id=part.document_id,
+        version_id=part.version_id,
+        table=None,
+        row=number,
+        start=start,
+        end=end,
+        text=served.texts.read(part.version_id, start, end),
+        values=values,
+    )
+
+
+def _gone(part: RowRanges, number: int) -> RowOut:
+    return RowOut(
+        document_id=part.document_id,
+        version_id=part.version_id,
+        table=part.table if part.table >= 0 else None,
+        row=number,
+        start=None,
+        end=None,
+        text="",
+        values={},
+        gone=True,
+    )

@@ -1,0 +1,1 @@
+"""Documents over REST: uploads, contents, listings and batches."""

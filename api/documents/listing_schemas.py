@@ -1,0 +1,172 @@
+"""Listings of documents on the wire: filters, versions, and one action on many documents."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Query
+from pydantic import Field, StringConstraints, model_validator
+
+from api.documents.schemas import Reason
+from api.http.wire import Wire, instant
+from ingest.storage.documents.listing import DocumentFilter, ListTotal
+from ingest.storage.documents.metadata import MAX_READERS
+from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
+
+MOST_CHOSEN = 500
+COLLECTION_PATTERN = r"^[\w.-]+$"
+Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+BulkAction = Literal["delete", "retry", "cancel", "readers"]
+# The states in which an action does something; every state without an entry.
+_APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
+
+
+class MatchingIn(Wire):
+    """A filter of documents, as the parameters of `GET /v1/documents` say it; what is left out takes all."""
+
+    collection: str | None = Field(None, min_length=1, max_length=128, pattern=COLLECTION_PATTERN)
+    state: list[VersionState] = Field(default_factory=list, max_length=len(VersionState))
+    type: list[Type] = Field(default_factory=list, max_length=100)
+    batch: Id | None = None
+    container: Id | None = None
+    with_omissions: bool = False
+    named: str = Field("", max_length=200)
+
+    def filter(self) -> DocumentFilter:
+        return document_filter(**vars(self))
+
+
+class BulkIn(Wire):
+    """One action on many documents: on those named in `documents`, or on all that a filter in `matching` finds.
+
+    `readers` are who may see the documents from then on, for the action `readers` alone; null is the whole tenant.
+    `cursor` is that of the plan or of the step before: documents that came later are left alone.
+    """
+
+    action: BulkAction
+    documents: list[Id] | None = Field(None, min_length=1, max_length=MOST_CHOSEN)
+    matching: MatchingIn | None = Field(None, examples=[{"collection": "reports", "state": ["failed"]}])
+    readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
+    cursor: str | None = Field(None, max_length=200)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.documents is None) == (self.matching is None):
+            raise ValueError("send either `documents` or `matching`")
+        if ("readers" in self.model_fields_set) != (self.action == "readers"):
+            raise ValueError("send `readers` with the action `readers`, and with no other")
+        return self
+
+    def chosen(self) -> DocumentFilter:
+        """Return the documents that were named or match."""
+        return self.matching.filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
+
+    def affected(self) -> DocumentFilter | None:
+        """Return those of them on which the action does something; None if there can be none."""
+        chosen = self.chosen()
+        applies = _APPLIES.get(self.action)
+        if applies is None:
+            return chosen
+        states = applies & set(chosen.states) if chosen.states else applies
+        return DocumentFilter(**{**vars(chosen), "states": sorted(states)}) if states else None
+
+
+class BulkPlanOut(Wire):
+    """What an action would do: to how many documents, with how many bytes and chunks of them in the index.
+
+    `others` were chosen too, and the action does nothing to them, such as a retry to what did not fail. Send `cursor`
+    with the action.
+    """
+
+    documents: int
+    bytes: int
+    chunks: int
+    others: int
+    cursor: str
+
+    @classmethod
+    def of(cls, affected: ListTotal, chosen: int, cursor: str) -> "BulkPlanOut":
+        return cls(
+            documents=affected.documents,
+            bytes=affected.size_bytes,
+            chunks=affected.chunks,
+            others=chosen - affected.documents,
+            cursor=cursor,
+        )
+
+
+class RefusedOut(Wire):
+    """A document that the action left as it was, and why."""
+
+    id: str
+    problem: dict[str, Any]
+
+
+class BulkStepOut(Wire):
+    """What a step did: `done` documents. Send `next_cursor` for the next step; null says that this was the last."""
+
+    done: int
+    refused: list[RefusedOut]
+    next_cursor: str | None
+
+
+class VersionOut(Wire):
+    """A content that a document had or has: `active` is the one that searches find."""
+
+    id: str
+    name: str
+    media_type: str
+    size_bytes: int
+    state: VersionState
+    active: bool
+    failure: Reason | None
+    pages: int | None
+    characters: int | None
+    chunks: int | None
+    created_at: datetime
+    ready_at: datetime | None
+
+    @classmethod
+    def of(cls, version: Version, document: Document) -> "VersionOut":
+        return cls(
+            id=version.id,
+            name=version.name,
+            media_type=version.media_type,
+            size_bytes=version.size_bytes,
+            state=version.state,
+            active=version.id == document.active_version_id,
+            failure=version.failure and Reason(**asdict(version.failure)),
+            pages=version.pages,
+            characters=version.characters,
+            chunks=version.chunks,
+            created_at=instant(version.created_at),
+            ready_at=version.ready_at and instant(version.ready_at),
+        )
+
+
+class VersionList(Wire):
+    """The versions of a document, the newest first."""
+
+    versions: list[VersionOut]
+
+
+def document_filter(
+    collection: Annotated[str | None, Query(min_length=1, max_length=128, pattern=COLLECTION_PATTERN)] = None,
+    state: Annotated[list[VersionState] | None, Query()] = None,
+    type: Annotated[list[Type] | None, Query(max_length=100)] = None,
+    batch: Annotated[str | None, Query(max_length=64)] = None,
+    container: Annotated[str | None, Query(max_length=64)] = None,
+    with_omissions: bool = False,
+    named: Annotated[str, Query(max_length=200)] = "",
+) -> DocumentFilter:
+    """Read the parameters of a listing."""
+    return DocumentFilter(
+        collection=collection,
+        states=state or (),
+        media_types=type or (),
+        container=container,
+        batch=batch,
+        with_omissions=with_omissions,
+        named=named,
+    )

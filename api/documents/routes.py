@@ -1,0 +1,302 @@
+"""`/v1/documents`: upload, look at, change, replace, retry, cancel and delete; listings are in `listing`."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.admission.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
+from api.admission.current_caller import CurrentCaller, Follower
+from api.admission.idempotency import etag, matching
+from api.admission.quota_headers import tell
+from api.admission.services import Services
+from api.documents import multipart
+from api.documents.listing_routes import require_writable
+from api.documents.listing_schemas import VersionList, VersionOut
+from api.documents.schemas import (
+    KEPT_HINT,
+    DeletionOut,
+    DocumentChangeIn,
+    DocumentGoneOut,
+    DocumentOut,
+    RejectedOut,
+    UploadedOut,
+    UploadsOut,
+)
+from api.http import sse
+from api.http.problems import BadRequestError, problem
+from ingest.intake import Replaces, UploadRequest
+from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.catalog import Accepted
+from ingest.storage.documents.metadata import MAX_READERS
+from ingest.storage.documents.records import IN_PROGRESS
+from ingest.storage.documents.versions import require_match
+from ingest.storage.errors import DocumentNotFoundError, UploadError
+from ingest.storage.instrumentation import reach
+from ingest.storage.queue.records import PRIORITIES, JobKind
+from ingest.storage.quotas.records import QuotaExceededError
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+Collection = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[\w.-]+$")]
+Urgency = Literal["interactive", "bulk"]
+BatchId = Annotated[str | None, Query(max_length=64)]
+
+
+@router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
+async def upload(
+    request: Request,
+    caller: Writer,
+    served: Served,
+    threads: UploadThreads,
+    collection: Collection = "default",
+    name: Annotated[str, Query(max_length=1024)] = "unnamed",
+    priority: Urgency = "interactive",
+    batch: BatchId = None,
+    metadata: Annotated[str, Query(max_length=64 * 1024)] = "{}",
+    readers: Annotated[list[str] | None, Query(max_length=MAX_READERS)] = None,
+) -> JSONResponse:
+    """Upload one file or many.
+
+    `multipart/form-data`: every part with a file name is a document; the fields `collection`, `batch`, `metadata` (a
+    JSON object), `readers` (a JSON list) and `priority` describe all of them, before or after the files, and each is
+    sent once. Nothing is accepted before the form has ended. Any other content type: the body is one file, called
+    `name`, with `metadata` and `readers` as parameters. `readers` are the users and groups who may see the document,
+    such as `user:ann` and `group:hr`; without it the whole tenant may.
+
+    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. Then their
+    document stays as it is, and `kept` names what was sent and differs: `PATCH` changes that. What is sent as `bulk`
+    lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
+    """
+    base = UploadRequest(
+        caller.tenant_id,
+        collection,
+        name,
+        attributes=multipart.metadata(metadata.encode()),
+        priority=PRIORITIES[priority],
+        batch_id=batch,
+        key_id=caller.key_id or "",
+        owner=caller.owner,
+        readers=None if readers is None else multipart.readers(readers, caller.readers),
+        sender=caller.readers,
+        collections=caller.collections,
+    )
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith("multipart/form-data"):
+        received = await multipart.receive_form(
+            request.stream(), content_type, base, served.intake, threads, given=request.query_params.keys()
+        )
+    else:
+        received = await multipart.receive_body(request.stream(), base, served.intake.receive, threads)
+    served.doorbell.ring(JobKind.INGEST)
+    await _tell_room(request, caller, served)
+    reach("upload.answering")
+    if len(received.outcomes) == 1:
+        return _one(*received.outcomes[0])
+    return _many(received.outcomes)
+
+
+@router.get("/{document_id}")
+def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
+    """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    response.headers.update(etag(document))
+    return DocumentOut.of(document, served.catalog.progress(document))
+
+
+@router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
+async def events(
+    document_id: str,
+    caller: Caller,
+    current: Follower,
+    served: Served,
+    place: HeldPlace,
+    streams: Streams,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Stream the document as server-sent events, until its latest version ends: `snapshot`, `progress`, last `end`.
+
+    Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
+    """
+    await place.trade(streams)
+    return await sse.follow(_followed(served, caller.tenant_id, current, document_id), last_event_id)
+
+
+@router.put("/{document_id}", status_code=202, response_model=UploadedOut)
+async def replace(
+    document_id: str,
+    request: Request,
+    caller: Writer,
+    served: Served,
+    threads: UploadThreads,
+    if_match: Annotated[str | None, Header()] = None,
+    name: Annotated[str | None, Query(max_length=1024)] = None,
+    priority: Urgency = "interactive",
+    batch: BatchId = None,
+) -> JSONResponse:
+    """Replace a document's content; the body is the new file, called `name` or as before.
+
+    Searches go on finding the old content until the new one is `ready`, and then find that. A replacement that fails
+    changes nothing but the state that is shown. `If-Match` carries the document's `ETag`: `428` without it, `412` when
+    the document has changed since. `200` means that these bytes are there already; `duplicate` says the same.
+    """
+    admitted = matching(if_match)
+    document = await run_in_threadpool(
+        partial(served.catalog.document, caller.tenant_id, document_id, readers=caller.readers)
+    )
+    require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise BadRequestError("A document is replaced by one file.", hint="Send the file itself as the body.")
+    replacement = UploadRequest(
+        caller.tenant_id,
+        document.collection,
+        name or document.name,
+        priority=PRIORITIES[priority],
+        replaces=Replaces(document_id, admitted),
+        batch_id=batch,
+        key_id=caller.key_id or "",
+        sender=caller.readers,
+        collections=caller.collections,
+    )
+    received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
+    served.doorbell.ring(JobKind.INGEST)
+    await _tell_room(request, caller, served)
+    return _one(*received.outcomes[0])
+
+
+@router.patch("/{document_id}")
+def change(
+    document_id: str,
+    body: DocumentChangeIn,
+    caller: Writer,
+    served: Served,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> DocumentOut:
+    """Change a document's metadata, title or readers without uploading it again.
+
+    `metadata` is a JSON merge patch: its members are set, and those that are null removed. `title` null is the title
+    that the content has. `readers` null opens the document to the whole tenant; a list closes it to all others, who get
+    `404` from then on and find nothing of it. Only the uploader and admins of the collection may change `readers`:
+    `403`, `not_uploader`. `If-Match` carries the document's `ETag`, which changes: `428` without
+    it, `412` when the document has changed since.
+    """
+    admitted = matching(if_match)
+    require_writable(served, caller, document_id)
+    document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, caller=caller)
+    served.settle(document_id)
+    response.headers.update(etag(document))
+    return DocumentOut.of(document, served.catalog.progress(document))
+
+
+@router.delete("/{document_id}")
+def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
+    """Delete a document; when this answers, no search or answer can show anything of it.
+
+    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    deleted with it.
+    """
+    require_writable(served, caller, document_id)
+    deletion = served.delete(caller.tenant_id, document_id, caller.readers)
+    served.doorbell.ring(JobKind.COLLECT)
+    return DeletionOut.of(deletion)
+
+
+@router.get("/{document_id}/deletion")
+def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
+    """Show the receipt of a deleted document."""
+    return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id, readers=caller.readers))
+
+
+@router.post("/{document_id}/cancel")
+def cancel(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
+    """Stop the processing of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
+
+    `409` when nothing is under way. Uploading the same bytes again starts over.
+    """
+    require_writable(served, caller, document_id)
+    document = served.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
+    served.doorbell.ring(JobKind.COLLECT)
+    response.headers.update(etag(document))
+    return DocumentOut.of(document)
+
+
+@router.post("/{document_id}/retry", status_code=202)
+def retry(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
+    """Try a document that failed again, from the bytes that were sent. `409` for one that did not fail."""
+    accepted = served.intake.retry(
+        caller.tenant_id,
+        document_id,
+        sender=caller.readers,
+        collections=caller.collections,
+        key_id=caller.key_id or "",
+    )
+    served.doorbell.ring(JobKind.INGEST)
+    response.headers.update(etag(accepted.document))
+    return DocumentOut.of(accepted.document)
+
+
+@router.get("/{document_id}/versions")
+def versions(document_id: str, caller: Caller, served: Served) -> VersionList:
+    """List the contents that a document had and has, the newest first, and what became of each."""
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    found = served.catalog.versions_of(caller.tenant_id, document_id, readers=caller.readers)
+    return VersionList(versions=[VersionOut.of(version, document) for version in found])
+
+
+async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
+    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+
+
+def _followed(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.Followed:
+    seen = False
+
+    def look(caller: Principal) -> sse.State:
+        nonlocal seen
+        try:
+            document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+        except DocumentNotFoundError:
+            if not seen:
+                raise
+            return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
+        seen = True
+        body = DocumentOut.of(document, served.catalog.progress(document)).model_dump(mode="json")
+        return sse.State(body, document.version.state not in IN_PROGRESS)
+
+    return sse.Followed(
+        caller=current,
+        look=look,
+        watch=lambda wake: served.feed.watch(tenant_id, document_id, wake),
+        going_on=lambda: served.accepting,
+    )
+
+
+def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:
+    if isinstance(outcome, UploadError):
+        raise outcome
+    headers = {"Location": f"/v1/documents/{outcome.document.id}", **etag(outcome.document)}
+    return JSONResponse(_uploaded(outcome), 202 if outcome.created else 200, headers)
+
+
+def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
+    """Return `202` if anything was accepted; each refused file carries the problem it would have had alone."""
+    refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
+    accepted = [outcome for _, outcome in outcomes if isinstance(outcome, Accepted)]
+    rejected = [RejectedOut(name=name, problem=problem(error)) for name, error in refused]
+    if not accepted:
+        for _, error in refused:
+            if isinstance(error, QuotaExceededError):
+                raise error
+        names = ", ".join(name for name, _ in refused[:5])
+        raise BadRequestError(f"None of the {len(refused)} files was accepted ({names}).", hint=refused[0][1].hint)
+    body = {"documents": [_uploaded(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}
+    return JSONResponse(body, 202)
+
+
+def _uploaded(accepted: Accepted) -> dict[str, Any]:
+    document = DocumentOut.of(accepted.document)
+    hint = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
+    uploaded = UploadedOut(**document.model_dump(), duplicate=not accepted.created, kept=list(accepted.kept), hint=hint)
+    return uploaded.model_dump(mode="json")

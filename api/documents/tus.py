@@ -1,0 +1,164 @@
+"""The headers of tus 1.0.0, the protocol of resumable uploads (https://tus.io/protocols/resumable-upload)."""
+
+import binascii
+import hashlib
+from base64 import b64decode
+from collections.abc import Mapping
+from email.utils import formatdate
+from hmac import compare_digest
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+
+from api.admission.access import Writer
+from api.documents import multipart
+from api.http.problems import TUS_VERSION as VERSION
+from api.http.problems import ApiError, BadRequestError
+from ingest.intake import UploadRequest
+from ingest.storage.accounts.records import Principal
+from ingest.storage.inbound import check_text
+from ingest.storage.queue.records import Priority
+from ingest.storage.uploads.partial import PartialUpload
+
+EXTENSIONS = "creation,expiration,checksum,termination"
+MEDIA_TYPE = "application/offset+octet-stream"
+RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
+# MD5 is of no use here, and CRC32 none of hashlib's.
+ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
+_KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
+
+
+class VersionUnsupportedError(ApiError):
+    """The client does not speak this version of tus."""
+
+    code = "tus_version"
+    status = 412
+    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files takes a whole file from OpenAI's clients."
+
+
+class ChecksumMismatchError(ApiError):
+    """The bytes that came are not those that were sent; none of them was kept."""
+
+    code = "checksum_mismatch"
+    status = 460
+    default_hint = "Send them again from the same offset."
+
+
+class MediaTypeError(ApiError):
+    """The body of an addition to an upload is no part of a file."""
+
+    code = "media_type"
+    status = 415
+    default_hint = f"Send `Content-Type: {MEDIA_TYPE}`."
+
+
+async def spoken(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
+    """Refuse clients of another version of the protocol. Raises `VersionUnsupportedError`.
+
+    It asks for the scope first, as everywhere.
+    """
+    if tus_resumable != VERSION:
+        raise VersionUnsupportedError(f"This is tus {VERSION}, and the request says {str(tus_resumable)[:20]!r}.")
+
+
+Spoken = Depends(spoken)
+
+
+def progress(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
+    """Return the headers that say how far an upload is, when it expires, and what it became."""
+    headers = {
+        **RESUMABLE,
+        "Upload-Offset": str(upload.received if offset is None else offset),
+        "Upload-Length": str(upload.length),
+        "Upload-Expires": formatdate(upload.ends_at, usegmt=True),
+        "Cache-Control": "no-store",
+    }
+    if upload.header:
+        headers["Upload-Metadata"] = upload.header
+    return headers | (became(upload.document_id) if upload.document_id else {})
+
+
+def became(document_id: str) -> dict[str, str]:
+    """Return the header that names the document of a whole upload."""
+    return {"Content-Location": f"/v1/documents/{document_id}"}
+
+
+def described(header: str, caller: Principal) -> dict[str, Any]:
+    """Read `Upload-Metadata`; keys of other servers are left aside. Raises what of it cannot be taken."""
+    found: dict[str, str] = {}
+    for pair in filter(None, (each.strip() for each in header.split(","))):
+        key, _, value = pair.partition(" ")
+        if key in _KNOWN:
+            found[key] = _text(key, value)
+    name = found.get("filename") or found.get("name") or "unnamed"
+    collection = found.get("collection") or "default"
+    if not multipart.COLLECTION.fullmatch(collection):
+        raise BadRequestError(
+            f"{collection[:40]!r} is no name for a collection.",
+            hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
+        )
+    priority = found.get("priority") or "interactive"
+    if priority.upper() not in Priority.__members__:
+        raise BadRequestError(f"{priority[:40]!r} is no priority.", hint="Send `interactive` or `bulk`.")
+    listed = multipart.listed_readers(found["readers"].encode()) if "readers" in found else None
+    return {
+        "name": check_text(name, "Upload-Metadata.filename"),
+        "declared_type": found.get("filetype") or found.get("type") or None,
+        "collection": collection,
+        "metadata": multipart.metadata(found.get("metadata", "{}").encode()),
+        "readers": None if listed is None else sorted(multipart.readers(listed, caller.readers)),
+        "batch": found.get("batch") or None,
+        "priority": priority.upper(),
+    }
+
+
+def request_of(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
+    """Return the upload as `POST /v1/documents` would have it, by who sends it now."""
+    readers = description["readers"]
+    return UploadRequest(
+        caller.tenant_id,
+        description["collection"],
+        description["name"],
+        declared_type=description["declared_type"],
+        attributes=description["metadata"],
+        priority=Priority[description["priority"]],
+        batch_id=description["batch"],
+        key_id=caller.key_id or "",
+        owner=caller.owner,
+        readers=None if readers is None else frozenset(readers),
+        sender=caller.readers,
+        collections=caller.collections,
+    )
+
+
+class Checksum:
+    """`Upload-Checksum` of a body as it arrives. Raises `BadRequestError` for one that cannot be read."""
+
+    def __init__(self, header: str) -> None:
+        algorithm, _, value = header.strip().partition(" ")
+        if algorithm not in ALGORITHMS:
+            raise BadRequestError(f"{algorithm[:40]!r} is no checksum here.", hint=f"Use {', '.join(ALGORITHMS)}.")
+        self._wanted = _decoded("Upload-Checksum", value)
+        self._digest = ALGORITHMS[algorithm]()
+
+    def update(self, block: bytes) -> None:
+        self._digest.update(block)
+
+    def require(self) -> None:
+        """Raise `ChecksumMismatchError` unless the body was what its sender meant."""
+        if not compare_digest(self._digest.digest(), self._wanted):
+            raise ChecksumMismatchError("The checksum of what came is another.")
+
+
+def _text(key: str, value: str) -> str:
+    try:
+        return check_text(_decoded(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"Upload-Metadata.{key} is no UTF-8.", hint="Encode texts in UTF-8.") from error
+
+
+def _decoded(at: str, value: str) -> bytes:
+    try:
+        return b64decode(value.strip(), validate=True)
+    except binascii.Error as error:
+        raise BadRequestError(f"{at} is no Base64.", hint="Encode the value in Base64.") from error

@@ -1,0 +1,75 @@
+"""`/v1/answers/{id}/feedback` and `/v1/feedback`: what people say of answers, and what admins read of it."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.admission.access import Admin, Asker, Caller, Served
+from api.feedback.schemas import FeedbackIn, FeedbackOfAnswer, FeedbackOut, FeedbackPage, FeedbackWithAnswerOut
+from api.http.cursors import decode_cursor, encode_cursor
+from ingest.storage.answers.feedback_records import FeedbackFilter, Rating
+
+router = APIRouter(prefix="/v1", tags=["feedback"])
+
+
+@router.post("/answers/{answer_id}/feedback")
+def give(answer_id: str, body: FeedbackIn, caller: Asker, served: Served) -> FeedbackOut:
+    """Say whether an answer is right, and what of it is not. Saying something again takes the place of it.
+
+    The answer of a run has the run's id. Feedback is kept as long as its answer, and read by admins of the tenant.
+    """
+    made = served.feedback.give(caller.tenant_id, answer_id, caller.owner, body.verdict(), owner=caller.sees_only)
+    return FeedbackOut.of(made, caller.owner)
+
+
+@router.get("/answers/{answer_id}/feedback")
+def of_answer(answer_id: str, caller: Caller, served: Served) -> FeedbackOfAnswer:
+    """Show what you said of an answer; an admin sees what anybody said of it."""
+    found = served.feedback.of_answer(caller.tenant_id, answer_id, caller.sees_only, owner=caller.sees_only)
+    return FeedbackOfAnswer(feedback=[FeedbackOut.of(each, caller.owner) for each in found])
+
+
+@router.delete("/answers/{answer_id}/feedback", status_code=204)
+def withdraw(answer_id: str, caller: Asker, served: Served) -> None:
+    """Take back what you said of an answer."""
+    served.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.sees_only)
+
+
+@router.get("/feedback")
+def listing(
+    caller: Admin,
+    served: Served,
+    rating: Rating | None = None,
+    answer: Annotated[str | None, Query(max_length=64)] = None,
+    author: Annotated[str | None, Query(max_length=256)] = None,
+    commented: bool | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> FeedbackPage:
+    """List the tenant's feedback, newest first, a page at a time.
+
+    `commented` asks for what has a comment, or has none. Comments on answers that read a document which is closed to
+    you are withheld, because they may quote it.
+    """
+    wanted = FeedbackFilter(
+        rating,
+        answer,
+        author,
+        commented,
+        since=None if since is None else since.timestamp(),
+        until=None if until is None else until.timestamp(),
+    )
+    found = served.feedback.latest(
+        caller.tenant_id,
+        wanted,
+        before=decode_cursor(cursor) if cursor else None,
+        limit=limit + 1,
+        readers=caller.readers,
+    )
+    more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
+    return FeedbackPage(
+        feedback=[FeedbackWithAnswerOut.of(each, caller.owner) for each in found[:limit]], next_cursor=more
+    )

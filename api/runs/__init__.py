@@ -1,0 +1,1 @@
+"""Runs over REST: follow, cancel and export them."""

@@ -1,0 +1,141 @@
+"""Writes a run that has ended as one file: JSON for programs, Markdown for people."""
+
+import json
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+
+from api.admission.services import Services
+from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
+from api.answers.schemas import AnswerOut
+from ingest.storage.answers.run_records import Run
+
+_AT_ONCE = 200
+_MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
+
+
+class ExportForm(StrEnum):
+    """The forms of the file."""
+
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+_TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("text/markdown; charset=utf-8", "md")}
+EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
+
+
+def exported(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
+    """Return the file, as a download that is written while it is sent."""
+    media_type, ending = _TYPES[form]
+    written = _json(run, events) if form is ExportForm.JSON else _markdown(run, events)
+    headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
+    return StreamingResponse(written, media_type=media_type, headers=headers)
+
+
+def exported_events(served: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
+    """Yield all events of a run, with whole replies."""
+    after = 0
+    while found := served.runs.events(run.tenant_id, run.id, after=after, limit=_AT_ONCE):
+        for event in found:
+            yield RunEventOut.of(event, withheld=withheld, whole=True)
+        after = found[-1].sequence
+
+
+def _json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
+    head = json.dumps(run.model_dump(mode="json"), ensure_ascii=False)
+    yield head[:-1] + ', "log": ['
+    for number, event in enumerate(events):
+        yield (",\n" if number else "\n") + json.dumps(event.model_dump(mode="json"), ensure_ascii=False)
+    yield "\n]}\n"
+
+
+def _markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
+    yield f"# {_line(run.question)}\n\n"
+    yield from _facts(run)
+    if run.failure is not None:
+        yield f"\n**{_line(run.failure.detail)}** {_line(run.failure.hint)}\n"
+    if run.answer is not None:
+        yield from _answer(run.answer)
+    yield "\n## What was done\n"
+    for event in events:
+        yield from _step(event.kind, event.body)
+
+
+def _facts(run: RunWithAnswerOut) -> Iterator[str]:
+    usage, answer = run.usage, run.answer
+    yield f"* State: {run.state}\n* Asked: {run.created_at:%Y-%m-%d %H:%M} UTC\n* Run: {run.id}\n"
+    if answer is not None:
+        yield f"* Answered by: {_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
+    yield (
+        f"* Cost: {usage.calls:,} calls ({usage.cached:,} kept ones besides), {usage.prompt_tokens:,} tokens read, "
+        f"{usage.completion_tokens:,} written, {run.seconds:,.1f} s"
+    )
+    yield f", ${answer.dollars:.4f}\n" if answer is not None and answer.dollars else "\n"
+    if run.coverage is not None:
+        found = run.coverage
+        yield (
+            f"* Of {found.tokens_in_scope:,} tokens a model read {found.tokens_read:,}, code searched "
+            f"{found.tokens_searched:,}, and {found.tokens_unopened:,} were not opened\n"
+        )
+
+
+def _answer(answer: AnswerOut) -> Iterator[str]:
+    """Yield the answer as a block of text: its Markdown is a model's, and links and pictures in it are not ours."""
+    yield f"\n## Answer ({answer.status})\n\n{_fenced(answer.text)}"
+    for note in answer.notes:
+        yield f"\nNote: {_line(note)}\n"
+    if answer.table is not None:
+        yield f"\n### How it was computed\n\n{_fenced(answer.table.sql, 'sql')}"
+    yield "\n### How each sentence was checked\n\n"
+    for number, each in enumerate(answer.sentences, start=1):
+        reason = f" ({_line(each.reason)})" if each.reason else ""
+        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {_line(each.text)}\n"
+    if answer.citations:
+        yield "\n### Sources\n\n"
+    for cited in answer.citations:
+        place = f", {_line(cited.place)}" if cited.place else ""
+        title = "no longer shown" if cited.deleted else _line(cited.title or "Untitled")
+        yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
+        for quote in cited.quoted:
+            yield "\n" + _fenced(quote, indent="  ") + "\n"
+
+
+def _step(kind: str, body: dict[str, Any]) -> Iterator[str]:
+    if body.get("withheld"):
+        yield f"\n### {kind}\n\nWithheld: a document of the run is closed to you, or was deleted.\n"
+    elif kind == "cell":
+        where = f" (part {_line(body['part'])})" if body.get("part") else ""
+        yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
+        for name, language in (("code", "python"), ("note", ""), ("output", ""), ("error", "")):
+            if body.get(name):
+                yield f"\n{'' if name == 'code' else name.capitalize() + ':'}\n\n{_fenced(body[name], language)}"
+    elif kind in ("call", "lost"):
+        usage = body["usage"]
+        cost = "kept, cost nothing" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
+        yield f"\n### Sub-call: {_line(body['purpose'])} ({cost})\n"
+        if body.get("spans"):
+            yield "\nRead: " + "; ".join(
+                f"{each['document_id']} {each['start']} to {each['end']}" for each in body["spans"]
+            )
+            yield "\n"
+        for name in ("prompt", "text", "detail"):
+            if body.get(name):
+                yield f"\n{'reply' if name == 'text' else name}:\n\n{_fenced(body[name])}"
+    elif kind not in ("start", "working"):
+        yield f"\n### {kind.capitalize()}\n\n{_fenced(json.dumps(body, ensure_ascii=False, indent=1), 'json')}"
+
+
+def _line(text: str) -> str:
+    """Return a text as one line in which nothing is Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str, language: str = "", indent: str = "") -> str:
+    """Return a text as a block of code, in a fence that is longer than any in it."""
+    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "".join(f"{indent}{line}\n" for line in (fence + language, *text.splitlines(), fence))

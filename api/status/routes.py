@@ -1,0 +1,81 @@
+"""`/health`, `/v1/status` and `/problems`: liveness, readiness, current state, and explanations of problems."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from api.admission.access import Caller, HealthThreads, Served
+from api.http.problems import STATUS, ApiError
+from api.status.schemas import PartOut, ReadinessOut, StatusOut
+from ingest.storage.errors import LeadlineError
+
+router = APIRouter(tags=["health"])
+
+Role = Literal["uploads", "search", "answers"]
+NEEDED: Mapping[Role, tuple[str, ...]] = {
+    "uploads": ("catalog", "disk"),
+    "search": ("catalog", "search"),
+    "answers": ("catalog", "search", "language_model"),
+}
+# A part that has not told its state by then is as good as away: whoever asks has a deadline of its own.
+_PART_SECONDS = 1.0
+_RETRY_AFTER_SECONDS = "5"
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """Answer while the process lives, also while all of its threads are busy."""
+    return {"status": "alive"}
+
+
+@router.get("/health/ready")
+async def ready(
+    served: Served,
+    threads: HealthThreads,
+    response: Response,
+    role: Annotated[Role | None, Query(alias="for")] = None,
+) -> ReadinessOut:
+    """Say whether this process should get requests: `200`, or `503` while it stops or its catalog does not answer.
+
+    `for=uploads` is `503` also while uploads are refused because the disk is full. `for=search` is `503` also while the
+    vector index is away, and `for=answers` while the language model loads or is away, too. `parts` has the state of
+    each, whatever was asked for.
+    """
+    looks = served.looks()
+    found = await asyncio.gather(
+        *(threads.within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
+    )
+    states = dict(zip(looks, found, strict=True))
+    # Without a role, a full disk does not count: searches, answers and deletions go on.
+    # guard: full-disk-stays-ready
+    needed = NEEDED[role] if role else ("catalog",)
+    stopping = not served.accepting
+    missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
+    response.status_code = 503 if stopping or missing else 200
+    if response.status_code == 503:
+        response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    status = "stopping" if stopping else missing[0] if missing else "ready"
+    return ReadinessOut(status=status, parts={name: PartOut(state=state) for name, state in states.items()})
+
+
+@router.get("/v1/status")
+def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
+    """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
+    totals = served.catalog.totals(caller.tenant_id, collection, readers=caller.readers)
+    types = served.catalog.listing.media_types(caller.tenant_id, caller.readers)
+    return StatusOut.of(totals, types, served.searcher.counts(caller.tenant_id))
+
+
+@router.get("/problems/{code}")
+def explain(code: str) -> dict[str, Any]:
+    """Explain a problem's `type` and what to do about it."""
+    for kind, status in _kinds():
+        if kind.code == code:
+            return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}
+    return {"code": code, "meaning": "This release has no such problem.", "hint": "See /docs."}
+
+
+def _kinds() -> list[tuple[type[LeadlineError], int]]:
+    return [*STATUS.items(), *((kind, kind.status) for kind in ApiError.__subclasses__())]
