@@ -38,9 +38,13 @@ from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequests
 from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import refuse_unknown_parameters
 from api.mcp import endpoint
+from api.openai import chat_routes as openai_chat
+from api.openai import responses_routes as openai_responses
 from api.openai.elsewhere import offered_instead, speaks_openai
+from api.openai.stores import files_routes as openai_files
+from api.openai.stores import store_files_routes as openai_store_files
+from api.openai.stores import vector_stores_routes as openai_vector_stores
 from api.portal import pages
-from api.routes import openai_chat, openai_files, openai_responses, openai_store_files, openai_vector_stores
 from api.runs import routes as runs
 from api.search import routes as search
 from api.settings.settings import Settings

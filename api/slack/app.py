@@ -16,19 +16,19 @@ from starlette.responses import Response
 
 from api.admission.services import Services
 from api.http.threads import Threads
-from api.slack.delivery import deliveries
 from api.slack.errors import NotConnectedError, SlackError
-from api.slack.files import file_work
+from api.slack.files.files import file_work
 from api.slack.home import HomeTab
 from api.slack.installing import Installing
 from api.slack.intake import Intake
 from api.slack.leases import ended
-from api.slack.live import set_session
 from api.slack.manifest import SHORTCUT
-from api.slack.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.people import People
+from api.slack.replies.delivery import deliveries
+from api.slack.replies.live import set_session
+from api.slack.replies.messages import FEEDBACK, GO_AHEAD, PRIVATELY
+from api.slack.replies.waiting import DECISIONS, Decisions
 from api.slack.seal import Seal
-from api.slack.waiting import DECISIONS, Decisions
 from api.slack.web import SlackWeb
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.errors import AnswerNotFoundError

@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 
 from api.cli.console_logging import configure_logging
-from api.slack.waiting import GO_ON
+from api.slack.replies.waiting import GO_ON
 from tests.support.cluster import wait_until
 from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.fault_points import RUN_FAULT_POINTS, SLACK_FAULT_POINTS, SLACK_PAUSE_FAULT_POINTS

@@ -8,8 +8,8 @@ from typing import Any
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
-from api.slack.live import PROGRESS
-from api.slack.waiting import DECISIONS
+from api.slack.replies.live import PROGRESS
+from api.slack.replies.waiting import DECISIONS
 
 BOT = "U0BOT"
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000

@@ -9,7 +9,7 @@ from api.embedded import open_embedded
 from api.language_model import RemoteLanguageModel
 from api.main import create_app
 from api.settings.settings import Settings
-from api.slack import live
+from api.slack.replies import live
 from retrieval.encoders.port import HashingEmbedder
 from rlm import estimates
 from rlm.llm.chat_models import remote_chat_model

@@ -99,7 +99,7 @@ def workspace(
     served: Harbour, slack: SlackDouble, model: Model, no_drafts: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Workspace]:
     """Nothing is shown before the reply, however long a busy machine takes for it, except to `who_reads_along`."""
-    monkeypatch.setattr("api.slack.live.CARDS_AFTER_SECONDS", math.inf)
+    monkeypatch.setattr("api.slack.replies.live.CARDS_AFTER_SECONDS", math.inf)
     number = next(_numbers)
     slack.channel(f"C0QUAY{number}", "U0ANN", "U0BOB")
     slack.channel(f"D0ANN{number}", "U0ANN", kind="im")

@@ -19,7 +19,7 @@ import httpx
 
 from api.admission.services import Services
 from api.language_model import RemoteLanguageModel
-from api.slack.waiting import GO_ON
+from api.slack.replies.waiting import GO_ON
 from ingest.storage.answers.run_records import Run
 from ingest.storage.slack.records import ChannelSettings
 from rlm.llm.chat_models import remote_chat_model

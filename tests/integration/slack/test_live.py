@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from api.slack.errors import SlackError
-from api.slack.live import STREAM_SECONDS, Live
-from api.slack.messages import Message, section
-from api.slack.reply import Reply
-from api.slack.steps import DETAILS_CHARS, MOST_STEPS, TITLE_CHARS, Steps
-from api.slack.waiting import ask_what_to_do
+from api.slack.replies.live import STREAM_SECONDS, Live
+from api.slack.replies.messages import Message, section
+from api.slack.replies.reply import Reply
+from api.slack.replies.steps import DETAILS_CHARS, MOST_STEPS, TITLE_CHARS, Steps
+from api.slack.replies.waiting import ask_what_to_do
 from api.slack.web import SlackWeb
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.answers.run_records import Run, RunEvent, Spent

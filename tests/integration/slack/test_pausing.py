@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.slack.messages import GO_AHEAD
-from api.slack.waiting import FINISH, GO_ON, STOP
+from api.slack.replies.messages import GO_AHEAD
+from api.slack.replies.waiting import FINISH, GO_ON, STOP
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.db.database import open_database, sqlite_url
 from ingest.storage.operations.expiry import Expiry

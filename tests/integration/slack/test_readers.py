@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.slack.messages import GO_AHEAD
+from api.slack.replies.messages import GO_AHEAD
 from ingest.storage.slack.records import ChannelSettings
 from tests.integration.slack.conftest import Workspace
 from tests.support.cluster import wait_until
@@ -142,7 +142,7 @@ def test_who_comes_into_a_channel_while_it_is_answered_reads_nothing_closed_to_t
 def test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.slack.delivery._READERS_SECONDS", 0.2)
+    monkeypatch.setattr("api.slack.replies.delivery._READERS_SECONDS", 0.2)
     thread = workspace.says("U0CARL", f"<@{BOT}> {KEEPER}")
 
     def shown() -> str:

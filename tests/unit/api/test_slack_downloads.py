@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.slack.downloads import RemoteFile, blocks, is_slacks, remote_file
 from api.slack.errors import FileRefusedError
+from api.slack.files.downloads import RemoteFile, blocks, is_slacks, remote_file
 
 API = "https://slack.com/api/"
 GOOD = {"id": "F1", "name": "a.md", "mode": "hosted", "size": 3, "url_private_download": "https://files.slack.com/f/a"}

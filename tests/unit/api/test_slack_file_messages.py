@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from slack_sdk.models.blocks import Block
 
-from api.slack.file_messages import Seen, files_message
+from api.slack.files.file_messages import Seen, files_message
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.queue.records import Failure

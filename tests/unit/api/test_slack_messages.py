@@ -12,7 +12,14 @@ from slack_sdk.models.blocks import Block
 from api.answers.rendering import inert_markdown, inert_mrkdwn
 from api.answers.schemas import AnswerOut
 from api.slack.intake import plain_question
-from api.slack.messages import BLOCKS_A_MESSAGE, SECTION_CHARS, answer_messages, failure_message, pieces, plainer
+from api.slack.replies.messages import (
+    BLOCKS_A_MESSAGE,
+    SECTION_CHARS,
+    answer_messages,
+    failure_message,
+    pieces,
+    plainer,
+)
 from api.slack.seal import Seal
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.errors import LeadlineError

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from api.slack.waiting import as_much_again, waiting_message
+from api.slack.replies.waiting import as_much_again, waiting_message
 from ingest.storage.answers.run_records import Run, RunState, Spent
 from rlm.llm.budgets import Limits
 from tests.support.slack_posts import checked

@@ -11,8 +11,8 @@ from api.admission.access import Caller, Served, Writer
 from api.admission.services import Services
 from api.http.wire import sendable_text
 from api.openai.pages import ObjectId, Order, PageLimit, listed
-from api.openai.store_files import put, put_all, readable_store, stored_document, with_attributes
-from api.openai.vector_stores import (
+from api.openai.stores.store_files import put, put_all, readable_store, stored_document, with_attributes
+from api.openai.stores.vector_stores import (
     STATES,
     AttributesIn,
     BatchIn,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.answers.rendering import inert_mrkdwn
-from api.slack.messages import SECTION_CHARS, Blocks, Message
+from api.slack.replies.messages import SECTION_CHARS, Blocks, Message
 from ingest.storage.documents.progress import Progress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
 from ingest.storage.slack.records import Audience, FileState, SharedFile

@@ -14,7 +14,6 @@ import structlog
 
 from api.admission.services import Services
 from api.http.threads import Threads
-from api.slack.downloads import RemoteFile, blocks, remote_file, too_large
 from api.slack.errors import (
     FileRefusedError,
     SlackBusyError,
@@ -22,9 +21,10 @@ from api.slack.errors import (
     SlackRefusedError,
     SlackUnavailableError,
 )
-from api.slack.file_messages import Seen, files_message
+from api.slack.files.downloads import RemoteFile, blocks, remote_file, too_large
+from api.slack.files.file_messages import Seen, files_message
+from api.slack.files.notice import Notice
 from api.slack.leases import LeasedWork
-from api.slack.notice import Notice
 from api.slack.people import People, channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY, UploadRequest

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from api.admission.services import Services
 from api.http.problems import BadRequestError
-from api.openai.vector_stores import StoreFileIn
+from api.openai.stores.vector_stores import StoreFileIn
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import Accepted

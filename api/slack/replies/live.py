@@ -14,9 +14,9 @@ import structlog
 
 from api.answers.rendering import inert_markdown, inert_mrkdwn
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.messages import SECTION_CHARS, Blocks, Message, context, pieces, section
-from api.slack.reply import Reply
-from api.slack.steps import Card, Steps, plan_block
+from api.slack.replies.messages import SECTION_CHARS, Blocks, Message, context, pieces, section
+from api.slack.replies.reply import Reply
+from api.slack.replies.steps import Card, Steps, plan_block
 from api.slack.web import SlackWeb
 from ingest.storage.answers.run_records import RunEvent
 from ingest.storage.instrumentation import reach

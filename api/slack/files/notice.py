@@ -7,7 +7,7 @@ from typing import Any
 
 from api.http.threads import Threads
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.messages import Message
+from api.slack.replies.messages import Message
 from api.slack.web import SlackWeb
 from ingest.storage.instrumentation import reach
 from ingest.storage.slack.files import SlackFiles

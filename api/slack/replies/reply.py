@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.messages import Message, moved_message, plainer
+from api.slack.replies.messages import Message, moved_message, plainer
 from api.slack.web import SlackWeb
 from ingest.storage.instrumentation import reach
 from ingest.storage.slack.records import SlackQuestion, Workspace

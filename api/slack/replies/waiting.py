@@ -8,9 +8,9 @@ import structlog
 from api.admission.services import Services
 from api.answers.rendering import inert_mrkdwn
 from api.runs.control import end_with_what_it_has, raise_budget
-from api.slack.live import Live
-from api.slack.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
-from api.slack.reply import Reply
+from api.slack.replies.live import Live
+from api.slack.replies.messages import SECTION_CHARS, Blocks, Message, asked_line, button, context, section
+from api.slack.replies.reply import Reply
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import LeadlineError, RunNotFoundError, RunStateError
 from ingest.storage.instrumentation import reach

@@ -22,11 +22,11 @@ from api.http.threads import Threads
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel
 from api.slack.leases import LeasedWork
-from api.slack.live import Live
-from api.slack.messages import Message, answer_messages, failure_message, stopped_message
 from api.slack.people import People
-from api.slack.reply import Reply
-from api.slack.waiting import ask_what_to_do
+from api.slack.replies.live import Live
+from api.slack.replies.messages import Message, answer_messages, failure_message, stopped_message
+from api.slack.replies.reply import Reply
+from api.slack.replies.waiting import ask_what_to_do
 from api.slack.web import OpenWeb
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION

@@ -1,0 +1,1 @@
+"""Files shared in Slack that become documents."""

@@ -1,0 +1,1 @@
+"""Replies in Slack, from the first notice to the finished answer."""
