@@ -18,7 +18,7 @@ from ingest.storage.errors import NameInvalidError
 from ingest.storage.slack.records import Workspace
 
 if TYPE_CHECKING:
-    from api.slack.seal import Seal
+    from api.slack.installing import Seal
 
 app = typer.Typer(help="Set the Slack app up, try its tokens, and list its workspaces.", no_args_is_help=True)
 
@@ -141,7 +141,7 @@ def usage(
 
 
 def _seal(settings: Settings) -> "Seal":
-    from api.slack.seal import Seal
+    from api.slack.installing import Seal
 
     if settings.slack_token_keys is None:
         raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Make a key with `leadline slack key`.")

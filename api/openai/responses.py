@@ -16,7 +16,7 @@ from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
 from api.openai.annotations import CitedFiles, extension, file_of, response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn
-from api.openai.filters import our_filters
+from api.openai.stores.vector_stores import our_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"

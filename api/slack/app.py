@@ -19,7 +19,7 @@ from api.http.threads import Threads
 from api.slack.errors import NotConnectedError, SlackError
 from api.slack.files.files import file_work
 from api.slack.home import HomeTab
-from api.slack.installing import Installing
+from api.slack.installing import Installing, Seal
 from api.slack.intake import Intake
 from api.slack.leases import ended
 from api.slack.manifest import SHORTCUT
@@ -28,7 +28,6 @@ from api.slack.replies.delivery import deliveries
 from api.slack.replies.live import set_session
 from api.slack.replies.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.replies.waiting import DECISIONS, Decisions
-from api.slack.seal import Seal
 from api.slack.web import SlackWeb
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.errors import AnswerNotFoundError

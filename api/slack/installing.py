@@ -8,9 +8,11 @@ import hmac
 import json
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from typing import Annotated, Any
 
 import structlog
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from fastapi import APIRouter, Cookie, Query
 from slack_sdk.oauth import AuthorizeUrlGenerator
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -20,10 +22,40 @@ from api.http.threads import Threads
 from api.settings.settings import Settings
 from api.slack.errors import SealError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
-from api.slack.seal import Seal
 from api.slack.web import SlackWeb
+from ingest.storage.blobs.keyring import KeyRing
 from ingest.storage.slack.records import Workspace
 from ingest.storage.slack.store import Slack
+
+
+class Seal:
+    """Seals with the first of its keys and opens with any. Raises `SealError` for what is no key."""
+
+    def __init__(self, keys: str) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.read(keys).keys])
+        except ValueError as error:
+            raise SealError(
+                "LEADLINE_SLACK_TOKEN_KEYS has something that is no key.", hint="Make keys with `leadline slack key`."
+            ) from error
+
+    def close(self, token: str) -> str:
+        return self._fernet.encrypt(token.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        """Raises `SealError` if none of the keys sealed it."""
+        try:
+            return self._fernet.decrypt(sealed.encode()).decode()
+        except InvalidToken as error:
+            raise SealError(
+                "A workspace's token was sealed with a key that is not among LEADLINE_SLACK_TOKEN_KEYS.",
+                hint="Put the earlier key back behind the new one, or install the app in the workspace again.",
+            ) from error
+
+    def again(self, sealed: str) -> str:
+        """Seal anew with the first key what any of the keys sealed."""
+        return self._fernet.rotate(sealed.encode()).decode()
+
 
 log = structlog.get_logger(__name__)
 

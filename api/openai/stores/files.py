@@ -1,7 +1,9 @@
 """Files: the form in which they are sent, and the object."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
 
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
@@ -47,3 +49,20 @@ def refuse_expiry(is_wanted: bool) -> None:
             "Nothing expires by itself here: `expires_after` would not be kept to.",
             hint="Leave it out, and delete what you no longer need; a deletion is complete and has a receipt.",
         )
+
+
+Order = Literal["asc", "desc"]
+ObjectId = Annotated[str | None, Query(max_length=200)]
+PageLimit = Annotated[int, Query(ge=1, le=100)]
+
+
+def listed(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    """Return a page."""
+    ids = [each["id"] for each in found]
+    return {
+        "object": "list",
+        "data": list(found),
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+        "has_more": has_more,
+    }

@@ -14,8 +14,7 @@ from api.documents import multipart
 from api.documents.downloads import Original, download
 from api.http.problems import BadRequestError
 from api.http.wire import sendable_text
-from api.openai.pages import ObjectId, Order, listed
-from api.openai.stores.files import file_object, purpose_of
+from api.openai.stores.files import ObjectId, Order, file_object, listed, purpose_of
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError

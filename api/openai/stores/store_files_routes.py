@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api.admission.access import Caller, Served, Writer
 from api.admission.services import Services
 from api.http.wire import sendable_text
-from api.openai.pages import ObjectId, Order, PageLimit, listed
+from api.openai.stores.files import ObjectId, Order, PageLimit, listed
 from api.openai.stores.store_files import put, put_all, readable_store, stored_document, with_attributes
 from api.openai.stores.vector_stores import (
     STATES,

@@ -13,11 +13,17 @@ from api.admission.services import Services
 from api.collections.routes import require_manageable
 from api.http.problems import BadRequestError
 from api.http.wire import sendable
-from api.openai.filters import our_filters
-from api.openai.pages import ObjectId, Order, PageLimit, listed
-from api.openai.stores.files import refuse_expiry
+from api.openai.stores.files import ObjectId, Order, PageLimit, listed, refuse_expiry
 from api.openai.stores.store_files import put_all, readable_store
-from api.openai.stores.vector_stores import RankingIn, StoreChangeIn, StoreFileIn, StoreIn, StoreSearchIn, store_object
+from api.openai.stores.vector_stores import (
+    RankingIn,
+    StoreChangeIn,
+    StoreFileIn,
+    StoreIn,
+    StoreSearchIn,
+    our_filters,
+    store_object,
+)
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.filters import conditions

@@ -30,7 +30,7 @@ class QuestionState(StrEnum):
 
 @dataclass(frozen=True)
 class Workspace:
-    """A Slack workspace in which the app is installed, for one tenant. `token` is sealed as `api.slack.seal` does."""
+    """A Slack workspace in which the app is installed, for one tenant. `token` is sealed as `api.slack.installing` does."""
 
     team_id: str
     tenant_id: str

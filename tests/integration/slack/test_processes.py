@@ -9,8 +9,7 @@ import pytest
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from api.main import create_app
-from api.slack.installing import install_link
-from api.slack.seal import Seal
+from api.slack.installing import Seal, install_link
 from ingest.storage.blobs.keyring import new_key
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until

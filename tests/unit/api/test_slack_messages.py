@@ -11,6 +11,7 @@ from slack_sdk.models.blocks import Block
 
 from api.answers.rendering import inert_markdown, inert_mrkdwn
 from api.answers.schemas import AnswerOut
+from api.slack.installing import Seal
 from api.slack.intake import plain_question
 from api.slack.replies.messages import (
     BLOCKS_A_MESSAGE,
@@ -20,7 +21,6 @@ from api.slack.replies.messages import (
     pieces,
     plainer,
 )
-from api.slack.seal import Seal
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, answer_json
