@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from api.language_model import open_helper
+from api.build.language_model import open_helper
 from api.settings.settings import Helper, Settings
 from retrieval.build import open_reranker
 from retrieval.encoders.specs import is_described

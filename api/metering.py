@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRates
-from api.language_model import model_is_free
+from api.build.language_model import model_is_free
 from api.settings.settings import Settings
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas

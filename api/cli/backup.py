@@ -12,12 +12,12 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
+from api.build.index_access import open_index_access
+from api.build.installation_access import InstallationParts, open_installation
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.index import watching
-from api.index_access import open_index_access
-from api.installation_access import InstallationParts, open_installation
 from ingest.storage.audit.records import Action
 from ingest.storage.operations.backup import make_backup, verify_backup, verify_contents
 from ingest.storage.operations.installation import tie

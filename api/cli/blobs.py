@@ -19,7 +19,7 @@ from ingest.storage.errors import BlobKeyError
 from ingest.storage.sealing import Sealing
 
 if TYPE_CHECKING:
-    from api.embedded import OpenCatalog
+    from api.build.embedded import OpenCatalog
     from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
 app = typer.Typer(no_args_is_help=True, help="Show where files are kept, make keys that seal them, and seal them anew.")

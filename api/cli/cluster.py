@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import OpenCatalog, open_catalog
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, from_environment, read_secret, read_settings, require_known
 from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
-from api.embedded import OpenCatalog, open_catalog
 from api.settings.settings import Settings
 from workers import metrics
 
@@ -33,7 +33,7 @@ def api(
     port: Annotated[int | None, typer.Option(help="Listen on this port instead of LEADLINE_PORT.")] = None,
 ) -> None:
     """Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME."""
-    from api.cluster import open_cluster
+    from api.build.cluster import open_cluster
     from workers.settings import ClusterSettings
 
     settings = read_settings(host=host, port=port)
@@ -55,7 +55,7 @@ def worker(
 ) -> None:
     """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
     settings = read_settings()
-    from api.cluster import cluster_answers
+    from api.build.cluster import cluster_answers
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import OpenCatalog
 from api.cli.environment import SettingsError
-from api.embedded import OpenCatalog
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant, by id or name.")]
 IN_DEFAULT = DEFAULT_TENANT

@@ -14,10 +14,10 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from api.build.index_access import IndexAccess, Verified, Watch, copies_state, open_index_access
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.index_access import IndexAccess, Verified, Watch, copies_state, open_index_access
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from retrieval.encoders.registry import EncoderChoice
 from retrieval.encoders.specs import is_described, parse_spec

@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api.build.installation_access import InstallationParts, open_installation
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
-from api.installation_access import InstallationParts, open_installation
 
 app = typer.Typer(
     help="Show which catalog, files and index belong together, and tie them after a deliberate move.",

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.status import Status
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import show_progress
 from api.cli.private_service import private
 from api.client import Client, ServiceError
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from retrieval.evaluation.figures import FigureQuestions
 from retrieval.evaluation.judged import CorpusEntry, JudgedFolder

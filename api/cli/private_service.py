@@ -12,10 +12,10 @@ import httpx
 import uvicorn
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
 from api.cli.serving import KEEP_ALIVE_SECONDS, startup_kept
 from api.client import Client
 from api.client.connections import TIMEOUT
-from api.embedded import open_embedded
 from api.main import create_app
 from api.settings.settings import Settings
 

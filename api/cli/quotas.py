@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import OpenCatalog
 from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError
-from api.embedded import OpenCatalog
 from ingest.storage.quotas.records import Account, Quota, Standing, UsageDay
 
 app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)

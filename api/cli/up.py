@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
 from api.cli.client import announce, retract
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.serving import end_process, serve
 from api.cli.telemetry import start_tracing
-from api.embedded import open_embedded
 from api.portal.links import browser_address, own_key, sign_in_link
 
 FIRST_KEY_FILE = "first-api-key"

@@ -14,10 +14,10 @@ import typer
 import uvicorn
 from rich.console import Console
 
+from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private_server
-from api.embedded import open_embedded
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 
 _WARM_UP = 16

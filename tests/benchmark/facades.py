@@ -22,11 +22,11 @@ import uvicorn
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_embedded
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private_server
-from api.embedded import open_embedded
 from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
 from tests.support.facades import FACADES, asks, seconds_until_nothing_is_asked

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from api.build.embedded import open_embedded
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
 from api.client import Client
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.figures import AsJson, print_rows

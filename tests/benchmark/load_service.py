@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_embedded
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
@@ -23,7 +24,6 @@ from api.cli.ingest import run as upload
 from api.cli.private_service import private
 from api.cli.serving import serve
 from api.client import Client
-from api.embedded import open_embedded
 from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.tasks.generate import Spec, generate
 from tests.support.scripted_openai import scripted_openai

@@ -15,8 +15,8 @@ import typer
 from playwright.sync_api import Page, expect
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from ingest.storage.answers.run_log import log_entries
 from ingest.storage.answers.run_records import Entry
 from ingest.storage.db.database import write

@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_catalog, open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import Report, find_files, run
-from api.embedded import open_catalog, open_embedded
 from api.settings.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.service import Wanted, make_plan

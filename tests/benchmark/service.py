@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
 from api.cli.client import loading_language_model
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
@@ -15,7 +16,6 @@ from api.cli.ingest import find_files
 from api.cli.ingest import run as upload
 from api.cli.private_service import private
 from api.client import ServiceError
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.errors import LeadlineError

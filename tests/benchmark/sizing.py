@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
+from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
 from api.cli.private_service import private
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from api.sizing.constants import read_constants
 from api.sizing.documents import Corpus, EmbeddedNeeds, embedded_needs

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import typer
 
-from api.language_model import RemoteLanguageModel
+from api.build.language_model import RemoteLanguageModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import LOCAL_QWEN

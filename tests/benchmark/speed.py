@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
 from api.cli.private_service import private
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from retrieval.build import sparse_encoder
 from retrieval.index.port import Scope

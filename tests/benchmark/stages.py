@@ -10,11 +10,11 @@ from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
 from api.answering import chosen_reranker
+from api.build.embedded import open_embedded
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private
 from api.client import ServiceError
-from api.embedded import open_embedded
 from retrieval.models.store import ModelStore
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 

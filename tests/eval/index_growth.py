@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.index_access import IndexAccess, open_index_access
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.index_access import IndexAccess, open_index_access
 from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState

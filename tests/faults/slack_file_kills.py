@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from api.build.embedded import open_catalog
 from api.cli.console_logging import configure_logging
-from api.embedded import open_catalog
 from ingest.storage.documents.records import Document
 from tests.faults.slack_kills import Killed, killed_services
 from tests.support.cluster import wait_until

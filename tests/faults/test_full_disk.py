@@ -65,7 +65,7 @@ with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
 READ_ONLY = """
 import sys
 from pathlib import Path
-from api.embedded import open_embedded
+from api.build.embedded import open_embedded
 from api.settings.settings import Settings
 from ingest.storage.errors import StorageReadOnlyError
 from retrieval.encoders.port import HashingEmbedder
@@ -81,7 +81,7 @@ except StorageReadOnlyError as error:
 NO_ROOM = """
 import sys
 from pathlib import Path
-from api.embedded import open_embedded, owned
+from api.build.embedded import open_embedded, owned
 from api.settings.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError

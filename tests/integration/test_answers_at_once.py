@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.admission.services import DEFAULT_TENANT
-from api.language_model import NoLanguageModel
+from api.build.language_model import NoLanguageModel
 from ingest.storage.answers.run_records import RunRequest
 from tests.integration.test_api import other_tenant
 from tests.support.cluster import wait_until

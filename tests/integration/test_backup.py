@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.embedded import open_catalog
-from api.index_access import open_index_access
+from api.build.embedded import open_catalog
+from api.build.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import open_database, sqlite_url

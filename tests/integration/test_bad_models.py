@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from api.build.language_model import RemoteLanguageModel
 from api.cli.answer_view import cell_line
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from api.admission.services import DEFAULT_TENANT
-from api.embedded import open_embedded
-from api.index_access import open_index_access
+from api.build.embedded import open_embedded
+from api.build.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key

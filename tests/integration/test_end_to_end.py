@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from api.build.embedded import open_embedded
+from api.build.language_model import LocalLanguageModel
 from api.cli.private_service import private
 from api.client import Client
-from api.embedded import open_embedded
-from api.language_model import LocalLanguageModel
 from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.port import ChatModel

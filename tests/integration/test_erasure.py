@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from ingest.storage.answers.redaction import WITHHELD
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from api.build.language_model import RemoteLanguageModel, open_language_model
 from api.client import Client
-from api.language_model import RemoteLanguageModel, open_language_model
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.budgets import Budget, Limits

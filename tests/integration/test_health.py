@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from api.admission.services import Services
+from api.build.language_model import RemoteLanguageModel
 from api.http.problems import problem
-from api.language_model import RemoteLanguageModel
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.records import CopiesState

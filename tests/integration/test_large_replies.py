@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from api.language_model import list_models
+from api.build.language_model import list_models
 from retrieval.encoders.openai_embedder import OpenAIEmbedder
 from retrieval.encoders.specs import EncoderSpec
 from retrieval.errors import EncoderError, RerankerOutputError

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from api.admission.services import Services
+from api.build.index_access import open_index_access
 from api.cli import doctor, index
 from api.client import Client
-from api.index_access import open_index_access
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import only

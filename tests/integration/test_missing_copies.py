@@ -12,9 +12,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from api.build.index_access import open_index_access
 from api.cli import doctor, index
 from api.cli.environment import read_settings
-from api.index_access import open_index_access
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.encoders import cluster_encoders

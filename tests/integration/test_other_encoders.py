@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from api.build.embedded import open_embedded
+from api.build.index_access import open_index_access
 from api.cli.ingest import find_files, run
 from api.cli.private_service import private
 from api.client import Client
-from api.embedded import open_embedded
-from api.index_access import open_index_access
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.errors import EncoderUnavailableError, IndexMismatchError

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from api.admission.services import Services
+from api.build.language_model import RemoteLanguageModel
 from api.cli.main import app
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
 from rlm.llm.chat_models import remote_chat_model

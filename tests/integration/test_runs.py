@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from api.admission.services import Services
+from api.build.language_model import RemoteLanguageModel
 from api.cli import runs
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.queue.records import JobKind
 from rlm.llm.chat_models import remote_chat_model

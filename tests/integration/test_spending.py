@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.admission.services import Services
+from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from api.language_model import RemoteLanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import ChatModel

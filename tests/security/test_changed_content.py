@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.language_model import RemoteLanguageModel
+from api.build.language_model import RemoteLanguageModel
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.store import BlobStore, DirectoryBlobs

@@ -6,10 +6,10 @@ Where LEADLINE_ENCODER names one, that is used.
 import argparse
 import logging
 
+from api.build.cluster import cluster_answers, open_cluster
+from api.build.index_access import open_index_access
 from api.cli.console_logging import configure_logging
 from api.cli.serving import serve
-from api.cluster import cluster_answers, open_cluster
-from api.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.generations.records import GenerationState
 from retrieval.encoders.registry import Encoders

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_embedded
 from api.cli.serving import end_process, serve
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from retrieval.encoders.port import HashingEmbedder

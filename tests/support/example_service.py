@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.embedded import open_embedded
+from api.build.embedded import open_embedded
 from api.settings.settings import Settings
 from rlm.llm.port import LanguageModel
 from tests.support.careful_reader import CarefulReader, Fact

@@ -4,8 +4,8 @@ import sys
 import threading
 from pathlib import Path
 
-from api.embedded import open_embedded
-from api.language_model import RemoteLanguageModel
+from api.build.embedded import open_embedded
+from api.build.language_model import RemoteLanguageModel
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
 from rlm.llm.chat_models import remote_chat_model

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
+from api.build.language_model import NoLanguageModel
 from api.cli.private_service import private
 from api.client import Client
-from api.embedded import open_embedded
-from api.language_model import NoLanguageModel
 from api.main import create_app
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder

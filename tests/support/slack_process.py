@@ -5,8 +5,8 @@ from pathlib import Path
 
 import uvicorn
 
-from api.embedded import open_embedded
-from api.language_model import RemoteLanguageModel
+from api.build.embedded import open_embedded
+from api.build.language_model import RemoteLanguageModel
 from api.main import create_app
 from api.settings.settings import Settings
 from api.slack.replies import live

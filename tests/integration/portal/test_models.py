@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.admission.services import Services
+from api.build.embedded import open_embedded
 from api.cli.private_service import private
 from api.client import Client
-from api.embedded import open_embedded
 from api.settings.settings import Settings
 from rlm.llm.local.process import LocalModelProcess
 from tests.integration.test_end_to_end import Shared

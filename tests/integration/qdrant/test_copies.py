@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api.admission.services import readiness_of
+from api.build.index_access import IndexAccess
 from api.cli import doctor, index
-from api.index_access import IndexAccess
 from api.status.metrics import _index_gauges
 from ingest.storage.operations.installation import Installation
 from retrieval import build

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from api.admission.services import Services
-from api.language_model import RemoteLanguageModel
+from api.build.language_model import RemoteLanguageModel
 from api.slack.replies.waiting import GO_ON
 from ingest.storage.answers.run_records import Run
 from ingest.storage.slack.records import ChannelSettings

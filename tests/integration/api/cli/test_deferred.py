@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("api.embedded", "fastapi", "jsonschema", "langchain_core", "openvino", "sqlalchemy")
+HEAVY = ("api.build.embedded", "fastapi", "jsonschema", "langchain_core", "openvino", "sqlalchemy")
 
 
 def loaded_by(*words: str) -> list[str]:
@@ -23,7 +23,7 @@ def test_help_and_what_a_running_service_answers_need_no_service_of_their_own(wo
 
 
 def test_a_command_that_needs_the_service_imports_it_when_it_is_called() -> None:
-    assert "api.embedded" in loaded_by("up", "--help")
+    assert "api.build.embedded" in loaded_by("up", "--help")
 
 
 def test_the_service_starts_without_what_checks_replies_against_schemas() -> None:

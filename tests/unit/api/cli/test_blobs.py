@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from api.build.embedded import open_catalog
 from api.cli.blobs import app
-from api.embedded import open_catalog
 from api.settings.settings import Settings
 from ingest.storage.blobs.keyring import new_key
 from ingest.storage.blobs.opening import open_blobs

@@ -7,8 +7,8 @@ import pytest
 from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
+from api.build.embedded import open_catalog
 from api.cli.main import app
-from api.embedded import open_catalog
 from ingest.storage.accounts.records import Principal, Role, Scope
 from ingest.storage.db import database
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from api.build.embedded import open_catalog
 from api.cli.main import app
-from api.embedded import open_catalog
 from ingest.storage.quotas.records import Account, Spending
 
 command = CliRunner()

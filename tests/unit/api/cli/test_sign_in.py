@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from api.admission.services import DEFAULT_TENANT
+from api.build.embedded import open_catalog
 from api.cli.client import announce
 from api.cli.environment import SettingsError
 from api.cli.main import app
-from api.embedded import open_catalog
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 from ingest.storage.errors import KeyStateError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from api.build.embedded import open_catalog
 from api.cli.main import app
-from api.embedded import open_catalog
 from ingest.storage.audit.store import AuditFilter
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.build.embedded import open_embedded
+from api.build.language_model import NoLanguageModel
 from api.cli.up import _greet
-from api.embedded import open_embedded
-from api.language_model import NoLanguageModel
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import TENANT_SCOPES
 from retrieval.encoders.port import HashingEmbedder

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.embedded import owned
+from api.build.embedded import owned
 from api.settings.settings import Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from typer.testing import CliRunner
 
+from api.build.embedded import open_catalog
 from api.cli.main import app
-from api.embedded import open_catalog
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from ingest.storage.audit.records import Action

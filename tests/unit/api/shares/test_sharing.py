@@ -10,7 +10,7 @@ import pytest
 
 from ingest.storage.answers.shares import Shares
 from tests.support.asking import AskedApi, asked_api
-from tests.unit.api.test_feedback import of_user
+from tests.unit.api.feedback.test_feedback import of_user
 
 
 @pytest.fixture

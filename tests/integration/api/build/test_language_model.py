@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.language_model import RemoteLanguageModel, open_helper, open_language_model
+from api.build.language_model import RemoteLanguageModel, open_helper, open_language_model
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.chat_models import remote_chat_model

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from api.language_model import model_profile
+from api.build.language_model import model_profile
 from api.settings.settings import Settings
 from rlm.llm.profiles import LOCAL_QWEN
 

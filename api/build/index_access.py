@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from api.embedded import owned, owner
-from api.installation_access import open_installation
+from api.build.embedded import owned, owner
+from api.build.installation_access import open_installation
 from api.settings.settings import Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs

@@ -6,9 +6,9 @@ from functools import partial
 
 from api.admission.services import Services
 from api.answering import open_helpers, open_reranking
+from api.build.language_model import model_costs
 from api.documents.page_images import PageImages
 from api.identity_provider import open_tokens
-from api.language_model import model_costs
 from api.metering import open_meter
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake

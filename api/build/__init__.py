@@ -1,0 +1,1 @@
+"""Composition: makes the parts of a deployment and joins them."""
