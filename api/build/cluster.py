@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import Asking, make_services, open_asking
+from api.build.composition import Asking, make_services, open_asking, quota_defaults
 from api.build.language_model import open_language_model
-from api.metering import quota_defaults
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore

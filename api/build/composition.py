@@ -1,15 +1,18 @@
 """Makes the services of a process from its parts, alike in every deployment."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
+from typing import TypedDict
 
-from api.admission.services import Services
-from api.answering import open_helpers, open_reranking
-from api.build.language_model import model_costs
+from api.admission.meter import Meter
+from api.admission.request_rates import RequestRates
+from api.admission.services import Services, Tokens
+from api.build.language_model import model_costs, model_is_free, open_helpers, open_reranking
 from api.documents.page_images import PageImages
-from api.identity_provider import open_tokens
-from api.metering import open_meter
+from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
@@ -17,7 +20,10 @@ from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
 from ingest.storage.build import Identities
 from ingest.storage.db.database import open_database, ping
+from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
+from ingest.storage.quotas.records import Quota, parse_quotas
+from ingest.storage.quotas.store import Quotas
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.store import Slack
 from ingest.storage.tables.store import RecordTables
@@ -37,6 +43,51 @@ from workers.enqueue import Doorbell
 from workers.parts import Parts
 from workers.tasks.access import ReadersWriter
 from workers.tasks.deletion import Deleter
+
+
+class IdentityProviderSettingsError(LeadlineError):
+    """A provider is configured whose tokens cannot be checked here; the service does not start."""
+
+    code = "identity_provider_settings"
+    default_hint = "Install the extra, `pip install 'leadline[oidc]'`, or leave LEADLINE_OIDC_ISSUER out."
+
+
+def open_tokens(settings: OidcSettings, identities: Identities) -> Tokens | None:
+    """Return what checks tokens, or None without a provider. Raises `IdentityProviderSettingsError`."""
+    if settings.oidc_issuer is None:
+        return None
+    if find_spec("jwt") is None or find_spec("cryptography") is None:
+        raise IdentityProviderSettingsError("LEADLINE_OIDC_ISSUER is set, and PyJWT with cryptography is missing.")
+    from api.accounts.oidc import OidcTokens
+
+    return OidcTokens(settings, identities)
+
+
+class QuotaDefaults(TypedDict):
+    """The limits of each tenant, and of each key, where the catalog has no other."""
+
+    tenant_defaults: Mapping[Quota, int]
+    key_defaults: Mapping[Quota, int]
+
+
+def quota_defaults(settings: Settings) -> QuotaDefaults:
+    """Read the limits that the settings name."""
+    return {
+        "tenant_defaults": parse_quotas(settings.tenant_quotas),
+        "key_defaults": parse_quotas(settings.key_quotas),
+    }
+
+
+def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_url: str | None = None) -> Meter:
+    """Open the meter of a process, which is closed with `stack`."""
+    meter = Meter(
+        quotas,
+        RequestRates(redis_url),
+        answer_tokens=settings.answer_tokens,
+        model_is_free=model_is_free(settings),
+    )
+    stack.callback(meter.close)
+    return meter
 
 
 @dataclass(frozen=True)

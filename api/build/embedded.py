@@ -14,9 +14,8 @@ from typing import IO
 import structlog
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import make_services, open_asking
+from api.build.composition import make_services, open_asking, quota_defaults
 from api.build.language_model import open_language_model
-from api.metering import quota_defaults
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox

@@ -19,10 +19,9 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from api.answering import open_reranking
 from api.build.index_access import look_at_copies, look_at_index
 from api.build.installation_access import open_installation
-from api.build.language_model import ServerList, list_models, model_profile, vllm_version
+from api.build.language_model import ServerList, list_models, model_profile, open_reranking, vllm_version
 from api.cli.client import running_url
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.answering import chosen_reranker
+from api.build.language_model import chosen_reranker
 from api.cli.environment import read_settings
 from api.cli.evaluate_chunks import chunks
 from api.cli.judged_collection import FileQuestions, JudgedCollection, indexed

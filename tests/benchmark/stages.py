@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
-from api.answering import chosen_reranker
 from api.build.embedded import open_embedded
+from api.build.language_model import chosen_reranker
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.answering import chosen_reranker
+from api.build.language_model import chosen_reranker
 from api.settings.settings import Settings
 from retrieval.models.manifest import ModelFile
 from retrieval.models.store import ModelStore
