@@ -11,10 +11,10 @@ from typing import Any
 from retrieval.search.search import Searches
 from rlm.answers import Answer, Draft
 from rlm.build import Helpers, OpenRequest, Parts
-from rlm.cancelling import not_cancelled
 from rlm.checking.checker import CheckMode, judged, located
 from rlm.checking.judging import Judge, is_judged
 from rlm.conversation import condense
+from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
 from rlm.llm.port import LanguageModel

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 
-from rlm.cancelling import not_cancelled
-from rlm.errors import ContextTooLongError, LanguageModelOutputError
+from rlm.errors import ContextTooLongError, LanguageModelOutputError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import closed_object

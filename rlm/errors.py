@@ -27,7 +27,9 @@ AnswerError
     └── SandboxLostError                the interpreter died, and its variables with it
 """
 
-from typing import ClassVar
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, TypeVar
 
 from ingest.storage.errors import LeadlineError
 
@@ -246,3 +248,35 @@ class SandboxLostError(SandboxError):
     """The interpreter died or had to be killed: memory, time or a crash. Its variables are gone."""
 
     code = "sandbox_lost"
+
+
+Item = TypeVar("Item")
+
+_SECONDS = 0.2
+
+
+def not_cancelled() -> bool:
+    """For callers that never cancel."""
+    return False
+
+
+def require_wanted(cancelled: Callable[[], bool]) -> None:
+    """Raise `RunCancelledError` if the run was cancelled."""
+    if cancelled():
+        raise RunCancelledError("The run was cancelled.")
+
+
+def unless_cancelled(
+    items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
+) -> Iterator[Item]:
+    """Yield the items; `cancelled` is asked before the first one and then every `seconds`.
+
+    Raises `RunCancelledError`.
+    """
+    due = 0.0
+    for item in items:
+        now = time.monotonic()
+        if now >= due:
+            require_wanted(cancelled)
+            due = now + seconds
+        yield item

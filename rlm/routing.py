@@ -5,9 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
-from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError, LanguageModelRefusedError
+from rlm.errors import (
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    not_cancelled,
+)
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.structured_output import closed_object
 from rlm.requests import StrategyName

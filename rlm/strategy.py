@@ -7,8 +7,8 @@ from datetime import date
 from typing import Protocol
 
 from retrieval.search.requests import Passage
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
+from rlm.errors import not_cancelled
 from rlm.events import Event
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile

@@ -151,7 +151,7 @@ def logging_of_the_suite() -> Iterator[None]:
 @pytest.fixture
 def no_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log no text of an answer before it is whole, which else depends on how busy the machine is."""
-    monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", math.inf)
+    monkeypatch.setattr("rlm.runs.durable._SECONDS_APART", math.inf)
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from datetime import date
 from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import Passage
 from rlm.answers import Check, Sentence
-from rlm.cancelling import not_cancelled
 from rlm.checking.markers import without_markers
-from rlm.errors import RunCancelledError
+from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.llm.structured_output import closed_object

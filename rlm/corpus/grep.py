@@ -8,10 +8,9 @@ from typing import Any
 
 import regex
 
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError
+from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError, not_cancelled
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000

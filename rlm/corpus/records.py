@@ -11,11 +11,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
-from rlm.errors import DocumentUnreadableError, PatternError
+from rlm.errors import DocumentUnreadableError, PatternError, not_cancelled, unless_cancelled
 
 _WINDOW = 1 << 20
 _ROWS_READ = 50_000

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from retrieval.model_text import neutral
-from rlm.cancelling import not_cancelled
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -16,6 +15,7 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
     UnpricedModelError,
+    not_cancelled,
 )
 from rlm.llm.budgets import Usage
 from rlm.llm.profiles import ModelProfile

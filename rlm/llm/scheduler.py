@@ -19,8 +19,7 @@ import structlog
 
 from ingest.storage.answers.replies import StoredReply
 from ingest.storage.documents.records import UsedVersions
-from rlm.cancelling import not_cancelled, require_wanted
-from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
+from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError, not_cancelled, require_wanted
 from rlm.llm.budgets import Budget, Usage
 from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
 from rlm.llm.completion import Show, note_generators, prompt_tokens

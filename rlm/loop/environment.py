@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
-from rlm.errors import BudgetExhaustedError, RunPausedError
+from rlm.errors import BudgetExhaustedError, RunPausedError, not_cancelled
 from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import BatchedSubCalls, SubCall, SubCalls, SubFailure, SubReply

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieval.search.requests import Passage
-from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.checking.markers import sentence_spans
 from rlm.checking.nearest import is_of_rows, quotable_spans
 from rlm.checking.quotes import QuotedText, Span, cuts, locate_exactly
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merged
+from rlm.errors import not_cancelled, unless_cancelled
 from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 

@@ -14,9 +14,8 @@ from functools import wraps
 from typing import Any
 
 from ingest.storage.errors import LeadlineError
-from rlm.cancelling import not_cancelled
 from rlm.checking.markers import sentence_spans
-from rlm.errors import RunCancelledError
+from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.changed_results import Change, Kind, change_result, copy_texts, fit
 from rlm.loop.literals import numbers_in
 from rlm.sandbox.port import Sandbox, Tool, ToolError

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlm.answers import Result, as_json
-from rlm.cancelling import not_cancelled
 from rlm.checking.markers import MarkedText, sentence_spans, without_markers
 from rlm.corpus.corpus import Corpus
+from rlm.errors import not_cancelled
 from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
 from rlm.loop.literals import CellLiterals, numbers_in
 from rlm.loop.read_log import ReadLog

@@ -17,7 +17,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm.cancelling import not_cancelled, unless_cancelled
+from rlm.errors import not_cancelled, unless_cancelled
 from rlm.operators.judged import Doubt
 from rlm.operators.packing import Asked, Progress
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from retrieval.encoders.port import Embedder
-from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.errors import not_cancelled, require_wanted, unless_cancelled
 from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, cascade

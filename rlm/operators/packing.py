@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Any
 
-from rlm.cancelling import not_cancelled
+from rlm.errors import not_cancelled
 from rlm.llm.budgets import Usage
 from rlm.llm.port import BatchedSubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, estimated_tokens

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,6 @@ from ingest.storage.answers.run_records import Entry, Run
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.instrumentation import reach
 from retrieval.search.requests import Passage
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import (
     BudgetExhaustedError,
@@ -23,6 +23,7 @@ from rlm.errors import (
     LanguageModelOutputError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
+    not_cancelled,
 )
 from rlm.events import Delta, Event, Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
@@ -39,10 +40,36 @@ from rlm.runs.bodies import (
     passages_of,
     result_of,
 )
-from rlm.runs.drafts import Drafts
 from rlm.runs.port import Durability, Log
 from rlm.runs.raises import Raises, is_met
 from rlm.strategy import Search
+
+# Pieces of a reply come many times a second; the log takes one in this time.
+_SECONDS_APART = 1.0
+
+
+class Drafts:
+    """Gathers the pieces of one attempt. An entry says `from` which character on its `text` stands; 0 begins anew."""
+
+    def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`attempt` is a number that no other attempt at the run has."""
+        self._attempt = attempt
+        self._clock = clock
+        self._text = ""
+        self._logged = 0
+        self._since: float | None = None
+
+    def add(self, piece: str) -> Entry | None:
+        """Take the next piece; returns an entry if it is time for one. A short reply needs none."""
+        self._text += piece
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        if now - self._since < _SECONDS_APART or len(self._text) == self._logged:
+            return None
+        begin, self._logged, self._since = self._logged, len(self._text), now
+        return Entry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
+
 
 # Failures that the same call would meet again; code that met one went on from it, and will do so again.
 _LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})

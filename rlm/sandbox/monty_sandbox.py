@@ -23,8 +23,7 @@ from pydantic_monty import (
 )
 
 from ingest.storage.errors import LeadlineError
-from rlm.cancelling import not_cancelled
-from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
+from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError, not_cancelled
 from rlm.metrics import CELL_SECONDS, CELLS
 from rlm.sandbox.lowering import PRELUDE, lower, shim_source
 from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool, ToolError

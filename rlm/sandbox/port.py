@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from rlm.cancelling import not_cancelled
+from rlm.errors import not_cancelled
 
 
 class SandboxForm(StrEnum):

@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 from ingest.storage.tables.parquet import quoted_literal
 from ingest.storage.tables.types import ColumnType
-from rlm.cancelling import not_cancelled, require_wanted
-from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_wanted
 
 # -I: no environment variable and no file in the working folder changes the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")

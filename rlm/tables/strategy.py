@@ -7,9 +7,8 @@ from pathlib import Path
 
 from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
-from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus
-from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
+from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_wanted
 from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, reply_to
 from rlm.operators.judged import Classification

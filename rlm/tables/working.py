@@ -11,9 +11,8 @@ from ingest.storage.tables.types import ROW_NUMBER, ColumnType
 from retrieval.encoders.port import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
-from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus
-from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, require_wanted
 from rlm.estimates import Estimate, judging, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import raised

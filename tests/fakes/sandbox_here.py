@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ingest.storage.errors import LeadlineError
-from rlm.cancelling import not_cancelled, require_wanted
-from rlm.errors import SandboxLostError
+from rlm.errors import SandboxLostError, not_cancelled, require_wanted
 from rlm.sandbox.lowering import PRELUDE, lower, shim_source
 from rlm.sandbox.monty_sandbox import ToolTable
 from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rlm.cancelling import not_cancelled
-from rlm.errors import RunCancelledError
+from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlm.cancelling import require_wanted
+from rlm.errors import require_wanted
 from rlm.tables.sql import SqlEngine
 from rlm.tables.sql_child import answer
 

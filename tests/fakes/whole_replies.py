@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rlm.cancelling import not_cancelled
+from rlm.errors import not_cancelled
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 
 

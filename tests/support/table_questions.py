@@ -8,8 +8,8 @@ from typing import Any
 from ingest.storage.tables.store import RecordTables
 from retrieval.encoders.port import Embedder
 from rlm.answers import Draft
-from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
+from rlm.errors import not_cancelled
 from rlm.events import Drafted, Event
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile

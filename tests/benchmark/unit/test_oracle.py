@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlm.answers import AnswerStatus
-from rlm.cancelling import not_cancelled
+from rlm.errors import not_cancelled
 from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile

@@ -115,7 +115,7 @@ def workspace(
 @pytest.fixture
 def who_reads_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text of answers is shown while it is written: for a minute, unless `hurries` ends that."""
-    monkeypatch.setattr("rlm.runs.drafts._SECONDS_APART", 1.0)
+    monkeypatch.setattr("rlm.runs.durable._SECONDS_APART", 1.0)
     workspace.harbour.model.piece_seconds = 0.2
     workspace.model.wrapped = "The lighthouse stood on the outer mole. " * 40
 

@@ -2,8 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
-from rlm.errors import RunCancelledError
+from rlm.errors import RunCancelledError, not_cancelled, require_wanted, unless_cancelled
 
 
 def test_wanted_work_goes_on() -> None:

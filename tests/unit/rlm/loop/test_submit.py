@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from retrieval.search.requests import Passage
-from rlm.cancelling import not_cancelled
-from rlm.errors import RunCancelledError
+from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import Replayed

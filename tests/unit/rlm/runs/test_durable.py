@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from ingest.storage.answers.run_records import Run, Spent
 from ingest.storage.errors import LeaseLostError
 from retrieval.search.requests import Passage
-from rlm.cancelling import not_cancelled
-from rlm.errors import LanguageModelUnavailableError, RunCancelledError
+from rlm.errors import LanguageModelUnavailableError, RunCancelledError, not_cancelled
 from rlm.events import Reading, Turn
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore

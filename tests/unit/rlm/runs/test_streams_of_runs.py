@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from rlm.cancelling import not_cancelled
-from rlm.errors import LanguageModelUnavailableError
+from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.runs.durable import DurableRun

@@ -14,8 +14,7 @@ from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import Jobs, pause_seconds
 from ingest.storage.queue.records import Job, JobKind
-from rlm.cancelling import not_cancelled
-from rlm.errors import LanguageModelUnavailableError
+from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.events import Event
 from rlm.llm.budgets import Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
