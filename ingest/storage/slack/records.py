@@ -30,7 +30,7 @@ class QuestionState(StrEnum):
 
 @dataclass(frozen=True)
 class Workspace:
-    """A Slack workspace in which the app is installed, for one tenant. `token` is sealed as `api.slack.installing` does."""
+    """A Slack workspace where the app is installed, for one tenant. `api.slack.installing` seals the `token`."""
 
     team_id: str
     tenant_id: str

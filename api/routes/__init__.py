@@ -1,1 +1,0 @@
-"""The REST routes, a module for each resource."""

@@ -1,1 +1,0 @@
-"""The catalog: tenants, keys, collections, documents, versions and jobs, in SQL through SQLAlchemy."""
