@@ -8,7 +8,7 @@ import sys
 _BASE = "import annotated_types, anyio.to_thread, httpx, httpx_sse, pydantic, tenacity"
 _OURS = {"api", "ingest", "leadline", "retrieval", "rlm"}
 _ENGINES = {
-    "ingest.catalog",
+    "ingest.storage.db",
     "ingest.parsing",
     "ingest.storage.tables.parquet",
     "retrieval.index.port",

@@ -81,7 +81,7 @@ def test_the_guard_that_contributing_shows_is_as_in_the_code() -> None:
     slug, row = shown
     assert f"[{slug}]\n{row}" in (ROOT / "tests" / "faults" / "guards.toml").read_text()
     (code,) = re.findall(rf"```python\n(# guard: {slug}\n[^`]*)```", (ROOT / "CONTRIBUTING.md").read_text())
-    source = (ROOT / "ingest" / "catalog" / "keys.py").read_text()
+    source = (ROOT / "ingest" / "storage" / "accounts" / "keys.py").read_text()
     assert code in re.sub(r"^ +", "", source, flags=re.MULTILINE)
 
 
