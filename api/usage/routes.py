@@ -17,9 +17,9 @@ from api.usage.schemas import (
     ChannelUsagePage,
     CollectionUsageList,
     CollectionUsageOut,
+    KeyUsageOut,
     QuotasIn,
     QuotasOut,
-    UsageOut,
     UsagePage,
 )
 from ingest.storage.accounts.records import Scope
@@ -51,7 +51,7 @@ def usage(
         caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
-    return UsagePage(usage=[UsageOut.of_day(day) for day in found[:limit]], next_cursor=more)
+    return UsagePage(usage=[KeyUsageOut.of_day(day) for day in found[:limit]], next_cursor=more)
 
 
 @router.get("/usage/collections")

@@ -38,7 +38,7 @@ class QuotasIn(Wire):
         return {quota: None if limit is None else quota.amount(str(limit)) for quota, limit in stated.items()}, back
 
 
-class UsageOut(Wire):
+class KeyUsageOut(Wire):
     """Usage of one key on one `day` of UTC; `key_id` is null for requests without a key.
 
     `documents` and `bytes` are those that were uploaded, whether they are still there or not.
@@ -56,7 +56,7 @@ class UsageOut(Wire):
     bytes: int
 
     @classmethod
-    def of_day(cls, day: UsageDay) -> "UsageOut":
+    def of_day(cls, day: UsageDay) -> "KeyUsageOut":
         values = {name: value for name, value in vars(day).items() if name != "nanodollars"}
         return cls(**{**values, "key_id": day.key_id or None}, dollars=day.nanodollars / NANODOLLARS)
 
@@ -64,7 +64,7 @@ class UsageOut(Wire):
 class UsagePage(Wire):
     """A page of usage, the newest day first; `next_cursor` is null on the last one."""
 
-    usage: list[UsageOut]
+    usage: list[KeyUsageOut]
     next_cursor: str | None
 
 

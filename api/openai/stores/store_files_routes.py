@@ -15,7 +15,7 @@ from api.openai.stores.store_files import put, put_all, readable_store, stored_d
 from api.openai.stores.vector_stores import (
     STATES,
     AttributesIn,
-    BatchIn,
+    FileBatchIn,
     Status,
     StoreFileIn,
     batch_object,
@@ -108,7 +108,7 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -
 
 
 @router.post("/file_batches")
-def create_batch(vector_store_id: str, body: BatchIn, caller: Writer, served: Served) -> dict[str, Any]:
+def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, served: Served) -> dict[str, Any]:
     """Put many files into a vector store together, as one batch that can be followed and cancelled.
 
     A file that is refused, or that there is not, counts as failed and does not stop the others.

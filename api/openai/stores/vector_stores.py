@@ -85,7 +85,7 @@ class StoreChangeIn(Lenient):
     expires_after: dict[str, Any] | None = None
 
 
-class BatchIn(_Chunked):
+class FileBatchIn(_Chunked):
     """Files that are to be put into a vector store together: `file_ids` with the same attributes, or `files`."""
 
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
