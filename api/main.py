@@ -1,4 +1,4 @@
-"""The REST application, made from services; and the embedded service as a server process."""
+"""The REST application, made from services."""
 
 import os
 from collections.abc import AsyncIterator, Sequence

@@ -1,1 +1,1 @@
-"""Documents in: receive, parse, normalize, chunk, and keep them (catalog and blobs)."""
+"""Receive and parse documents, and store everything that the service knows."""

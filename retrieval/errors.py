@@ -1,4 +1,4 @@
-"""Errors of searching, encoding, measuring and keeping model files.
+"""Errors of searching, encoding, measuring and keeping model files; and the waits before a request is sent again.
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer

@@ -1,4 +1,4 @@
-"""The errors of answering.
+"""The errors of answering, and how long work without model calls notices that it was cancelled.
 
 AnswerError
 ├── LanguageModelError

@@ -1,4 +1,6 @@
-"""`Idempotency-Key`: a POST that is sent again under its key is answered as it was, and does its work once.
+"""Repeated and conditional requests: `Idempotency-Key`, and `ETag` with `If-Match`.
+
+A POST that is sent again under its key is answered as it was, and does its work once.
 
 One wrapper does so for every route that is posted to. The response is kept for a day, sealed with the credential that
 sent it, of which the service has only a digest: nobody else can read it, in a copy of the catalog neither. Responses

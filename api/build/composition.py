@@ -1,4 +1,4 @@
-"""Makes the services of a process from its parts, alike in every deployment."""
+"""Make the services of a process from its parts, with its meter and identity provider, alike in every deployment."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Opens the language model that the settings ask for: a local process, a server elsewhere, or none."""
+"""Open the language models and the reranker that the settings ask for: a local process, a server elsewhere, or none."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""`/v1/documents`: upload, look at, change, replace, retry, cancel and delete; listings are in `listing`."""
+"""`/v1/documents`: upload, look at, change, replace, retry, cancel and delete."""
 
 from functools import partial
 from typing import Annotated, Any, Literal

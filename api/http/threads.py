@@ -1,4 +1,4 @@
-"""Threads apart from those that all other requests share, for work that must not wait behind theirs."""
+"""Threads for answers and other work that must not wait behind ordinary requests."""
 
 import asyncio
 import threading

@@ -1,7 +1,8 @@
-"""Spans for OpenTelemetry: from an upload to its vectors, and from a question to each call of a model.
+"""Spans for OpenTelemetry, and fault points at which a test may stop, fail or kill the process.
 
-Only the API is used here; spans cost next to nothing until a process is given a tracer provider
-(`api/cli/telemetry.py`). No attribute holds text of a document, a question, or a secret.
+Spans go from an upload to its vectors, and from a question to each call of a model. Only the API is used here; they
+cost next to nothing until a process is given a tracer provider (`api/cli/telemetry.py`). No attribute holds text of a
+document, a question, or a secret.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

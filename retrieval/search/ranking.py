@@ -1,4 +1,4 @@
-"""Rank chunks by a query's two vectors: prefetch, fusion, feedback, diversity."""
+"""Rank chunks by a query's two vectors: prefetch, fusion, feedback, diversity. A clock times the stages."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Search requests, and the checks that refuse impossible ones."""
+"""Search requests, the checks that refuse impossible ones, and the passages that are found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""A durable run: finished sub-calls and searches come from the log, and new ones are logged before they are used."""
+"""A durable run: finished sub-calls and searches come from the log, and new ones are logged before they are used.
+
+The text of an answer is logged in pieces while it is written, so that followers can read along.
+"""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Files: the form in which they are sent, and the object."""
+"""Files: the form in which they are sent, the object, and pages of objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal

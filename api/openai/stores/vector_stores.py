@@ -1,4 +1,4 @@
-"""Vector stores: requests, and collections, documents and batches as their objects."""
+"""Vector stores: requests with their filters, and collections, documents and batches as their objects."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

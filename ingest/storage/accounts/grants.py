@@ -1,4 +1,4 @@
-"""Grants on collections: which user, group or key may use one, and in which role."""
+"""Collections' rows and the grants on them: which user, group or key may use a collection, and in which role."""
 
 import time
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""API keys: 256 random bits, stored as a hash, compared in constant time."""
+"""API keys: 256 random bits, stored as a hash, compared in constant time; and when each was last used."""
 
 import hashlib
 import hmac

@@ -1,4 +1,7 @@
-"""The users of tenants, with their groups. Deleting one revokes its keys and ends its sessions in the same commit."""
+"""The users of tenants, with their groups, and the sessions of users and keys.
+
+Deleting a user revokes its keys and ends its sessions in the same commit.
+"""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Bytes by key: uploaded originals, normalized texts and their maps.
+"""Store bytes by key: uploaded originals, normalized texts and their maps; and the settings of where they are stored.
 
 The port of what stores and reads them is `Blobs`, and that of what keeps them all `BlobStore`. `DirectoryBlobs` keeps
 each key in a file under one folder that can be moved; `ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`

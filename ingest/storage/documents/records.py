@@ -1,4 +1,4 @@
-"""Records of documents and versions, their states, and ids that come from content."""
+"""Records of documents, versions, entries of archives and works, their states, and ids that come from content."""
 
 import threading
 import uuid

@@ -1,4 +1,4 @@
-"""All that there is of a tenant: exported as one file, and removed in small steps that a crash only delays.
+"""Find, export and remove all data of a tenant: a ZIP file, and small steps of removal that a crash only delays.
 
 A deleted tenant's keys are worthless at once. Then its documents are deleted, as their owner would; workers collect
 their content from index and blobs; and when nothing of it is left there, its rows go, table by table.

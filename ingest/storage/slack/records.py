@@ -1,4 +1,4 @@
-"""Questions asked in Slack, and the workspaces they come from, as the catalog stores them."""
+"""Questions and files that come from Slack, and its workspaces, as the catalog stores them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Questions, answers, files, tokens and cost by Slack channel and day, as they were counted when they came about."""
+"""Usage by Slack channel and day, counted as it comes about, and the leases and events that questions and files share."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

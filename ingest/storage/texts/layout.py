@@ -1,4 +1,4 @@
-"""The light tree over a normalized text: headings, places (pages, slides, sheets) and tables, each by code points.
+"""The light tree over a normalized text, and its JSON: headings, places (pages, slides, sheets) and tables.
 
 A parser says where they are; nothing is guessed from the text afterwards. What a text left out of its file is counted.
 """
