@@ -1,4 +1,4 @@
-"""Usage by Slack channel and day, counted as it comes about, and the leases and events that questions and files share."""
+"""Usage by Slack channel and day, counted as it comes about; leases and events of questions and files."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
