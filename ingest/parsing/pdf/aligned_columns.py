@@ -6,7 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from ingest.parsing.pdf.aligned_headers import COMMON, Column, HeaderReader, cut_between, overlap
+from ingest.parsing.pdf.aligned_headers import Column, HeaderReader, cut_between, overlap
+from ingest.parsing.pdf.constants import (
+    MAX_CROSSING_SHARE,
+    MIN_COLUMN_GAP_RATIO,
+    MIN_PROSE_CHARS,
+    WHOLE_TABLE_RULE_SHARE,
+)
 from ingest.parsing.pdf.content import Rule, median, merged_rules
 from ingest.parsing.pdf.rows import Cell, Row, in_reading_order, is_mark, is_right_to_left
 from ingest.parsing.pdf.tables import (
@@ -23,9 +29,6 @@ from ingest.parsing.pdf.tables import (
 
 _NOTE = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # before the text of a note, or of a reference
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
-_CROSSED = 0.12  # of the rows that have a gap: as many may cross it
-_WHOLE = 0.9  # of the table's width: a longer rule is under all columns, and says nothing of one
-_PROSE_CHARS = 80
 
 
 class TableBuilder:
@@ -39,7 +42,9 @@ class TableBuilder:
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
         near = merged_rules(rule for rule in rules if rule.level and top <= rule.at <= bottom)
-        self._rules = [rule for rule in near if rule.end - rule.start < _WHOLE * (self._right - self._left)]
+        self._rules = [
+            rule for rule in near if rule.end - rule.start < WHOLE_TABLE_RULE_SHARE * (self._right - self._left)
+        ]
 
     def table(self) -> Table | None:
         """Return the table; None if the rows are none."""
@@ -73,9 +78,9 @@ class TableBuilder:
                 crossed[int(left - self._left) : int(right - self._left) + 1] += 1
             for (_, left), (right, _) in pairwise(bare):
                 gaps[int(left - self._left) + 1 : int(right - self._left)] += 1
-        free = (gaps >= min(2, len(voters))) & (crossed <= _CROSSED * gaps)
+        free = (gaps >= min(2, len(voters))) & (crossed <= MAX_CROSSING_SHARE * gaps)
         columns, start = [], 0
-        least = max(1, int(COMMON * self._size))
+        least = max(1, int(MIN_COLUMN_GAP_RATIO * self._size))
         for first, last in _runs(free):
             if last - first >= least:
                 columns.append(Column(self._left + start, self._left + first))
@@ -104,7 +109,7 @@ class TableBuilder:
         if values >= 2 or (values and headers):
             return True
         longest = median(len(cell) for line in body for cell in line if cell)
-        return len(full) + min(headers, 1) >= 3 and longest < _PROSE_CHARS
+        return len(full) + min(headers, 1) >= 3 and longest < MIN_PROSE_CHARS
 
 
 def _columns_of(row: Row, rows: Sequence[Row]) -> list[Column]:

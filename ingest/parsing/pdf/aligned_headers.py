@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ingest.parsing.pdf.constants import (
+    HEADER_GAP_WORD_GAPS,
+    HEADER_OVERHANG_POINTS,
+    MAX_TABLE_ROW_GAP_RATIO,
+    MIN_COLUMN_GAP_RATIO,
+    SAME_RULE_LINE_POINTS,
+)
 from ingest.parsing.pdf.content import Rule
 from ingest.parsing.pdf.rows import Cell, Row, in_reading_order
 from ingest.parsing.pdf.tables import Words, cell_text, is_currency, is_value
-
-FARTHEST = 3.0  # of the type size: rows of one table are no further from each other
-COMMON = 0.4  # of the type size: gaps that rows share are at least so wide
-_WIDER = 1.2  # times the gaps between words: a gap between the headers of two columns
-_ONE_HEIGHT = 1.0  # points: rules that differ by less are one line with gaps
-_OVER_EDGE = 2.0  # points: as much may a cell reach over the end of its rule
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def cut_between(cell: Cell, columns: Sequence[Column], size: float, *, signs_lea
         cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
         # guard: pdf-currency-sign
         leads = signs_lead and is_currency(word.text) and is_value(cell_text(parts[-1].words))
-        if leads or (cut and word.left - before.right >= COMMON * size):
+        if leads or (cut and word.left - before.right >= MIN_COLUMN_GAP_RATIO * size):
             parts.append(Cell([word]))
         else:
             parts[-1].words.append(word)
@@ -77,9 +78,9 @@ class HeaderReader:
         over = sum(overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
         chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
-        if over < 2 or len(gaps) < over - 1 or chosen[0][0] < COMMON * self._size:
+        if over < 2 or len(gaps) < over - 1 or chosen[0][0] < MIN_COLUMN_GAP_RATIO * self._size:
             return [cell]
-        if others and others[-1][0] * _WIDER > chosen[0][0]:
+        if others and others[-1][0] * HEADER_GAP_WORD_GAPS > chosen[0][0]:
             return cut_between(cell, self._columns, self._size)
         cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
         return [Cell(cell.words[start:end]) for start, end in pairwise(cuts)]
@@ -125,7 +126,8 @@ class HeaderReader:
         upper, lower = (self._rows[number - 1], row) if last else (row, self._rows[number + 1])
         between = [rule for rule in self._rules if upper.bottom - 1 <= rule.at <= lower.top + 1]
         return any(
-            self._is_ruled(span, [each for each in between if abs(each.at - rule.at) < _ONE_HEIGHT]) for rule in between
+            self._is_ruled(span, [each for each in between if abs(each.at - rule.at) < SAME_RULE_LINE_POINTS])
+            for rule in between
         )
 
     def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
@@ -150,9 +152,9 @@ class HeaderReader:
         below = (
             rule
             for rule in self._rules
-            if row.bottom - 1 <= rule.at <= row.bottom + FARTHEST * row.size
-            and rule.start <= cell.left + _OVER_EDGE
-            and rule.end >= cell.right - _OVER_EDGE
+            if row.bottom - 1 <= rule.at <= row.bottom + MAX_TABLE_ROW_GAP_RATIO * row.size
+            and rule.start <= cell.left + HEADER_OVERHANG_POINTS
+            and rule.end >= cell.right - HEADER_OVERHANG_POINTS
             and sum(rule.start <= (each.left + each.right) / 2 <= rule.end for each in row.cells) == 1
         )
         return min(below, key=lambda rule: rule.at, default=None)

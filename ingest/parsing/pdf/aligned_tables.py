@@ -8,21 +8,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ingest.parsing.pdf.aligned_columns import TableBuilder, has_value
-from ingest.parsing.pdf.aligned_headers import COMMON, FARTHEST, Column
+from ingest.parsing.pdf.aligned_headers import Column
+from ingest.parsing.pdf.constants import (
+    ADJOINING_STEP_RATIO,
+    CELL_LINE_STEP_RATIO,
+    COLUMN_EDGE_POINTS,
+    MAX_HEADER_ROWS,
+    MAX_LABEL_INDENT_RATIO,
+    MAX_LABEL_ROWS,
+    MAX_LABEL_WIDTH_SHARE,
+    MAX_TABLE_ROW_GAP_RATIO,
+    MAX_TABLE_STEP_RATIO,
+    MIN_COLUMN_GAP_RATIO,
+    MIN_TABLE_STEPS,
+)
 from ingest.parsing.pdf.content import Rule, Word, median
 from ingest.parsing.pdf.contents import mark_contents, without_leaders
 from ingest.parsing.pdf.rows import Cell, Row, is_mark, is_stretched, split_at_common_gaps, split_cells
 from ingest.parsing.pdf.tables import Table, is_symbol
-
-_WIDEST_STEP = 2.5  # of the usual distance of a table's rows: a blank row in it makes it two
-_ENOUGH = 3
-_MOST_LABELS = 3  # rows of one cell between rows of several
-_LABEL_WIDTH = 0.7  # of the table's width: a line of running text is wider
-_HEADER_ROWS = 4
-_LABEL_INDENT = 4.0  # of the type size: what begins nearer to the table's edge is a label
-_SAME_STEP = 1.3  # of the usual distance of a table's rows
-_SAME_CELL = 0.85  # of that distance: lines that are nearer belong to one cell
-_AT_EDGE = 2.0  # points
 
 
 def with_tables(rows: Sequence[Row], rules: Sequence[Rule], blank: float) -> list[Row | Table]:
@@ -81,10 +84,10 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
     left, right = rows[start].left, rows[start].right
     at = end
     steps: list[float] = []
-    while at < len(rows) and rows[at].top - rows[at - 1].bottom <= FARTHEST * max(rows[at].size, rows[at - 1].size):
+    while at < len(rows) and _adjoins(rows[at - 1], rows[at]):
         row = rows[at]
         step = row.bottom - rows[at - 1].bottom
-        if len(steps) >= _ENOUGH and step > _WIDEST_STEP * median(steps):
+        if len(steps) >= MIN_TABLE_STEPS and step > MAX_TABLE_STEP_RATIO * median(steps):
             break
         steps.append(step)
         if _is_tabular(row):
@@ -93,22 +96,27 @@ def _group_end(rows: Sequence[Row], start: int) -> int:
             tabular.append(row)
             left, right = min(left, row.left), max(right, row.right)
             end = at + 1
-        elif at - end >= _MOST_LABELS or row.right - row.left > _LABEL_WIDTH * (right - min(left, row.left)):
+        elif at - end >= MAX_LABEL_ROWS or row.right - row.left > MAX_LABEL_WIDTH_SHARE * (right - min(left, row.left)):
             break
         at += 1
     return end
 
 
+def _adjoins(above: Row, row: Row) -> bool:
+    """True if a row is close enough to the one above it to be in the same table."""
+    return row.top - above.bottom <= MAX_TABLE_ROW_GAP_RATIO * max(row.size, above.size)
+
+
 def _begins_another(before: Sequence[Row], row: Row) -> bool:
     """True for a header below rows with values: it has no label, and nothing but words or years."""
     labels = [each.left for each in before if any(has_value(cell) for cell in each.cells[1:])]
-    if not labels or row.left <= median(labels) + _LABEL_INDENT * row.size:
+    if not labels or row.left <= median(labels) + MAX_LABEL_INDENT_RATIO * row.size:
         return False
     return not any(is_symbol(cell.text) or has_value(cell) for cell in row.cells)
 
 
 def _share_a_gap(one: Row, other: Row) -> bool:
-    least = COMMON * min(one.size, other.size)
+    least = MIN_COLUMN_GAP_RATIO * min(one.size, other.size)
     return any(min(b, d) - max(a, c) >= least for a, b in _gaps(one) for c, d in _gaps(other))
 
 
@@ -119,12 +127,12 @@ def _with_rows_that_fit(rows: Sequence[Row], start: int, end: int, free: int) ->
     """
     columns = TableBuilder(rows[start:end], ()).columns()
     step = median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
-    while start > free and rows[start].bottom - rows[start - 1].bottom <= _SAME_STEP * step:
+    while start > free and rows[start].bottom - rows[start - 1].bottom <= ADJOINING_STEP_RATIO * step:
         if _fits(rows[start - 1], columns) < 2:
             break
         start -= 1
-    while end < len(rows) and rows[end].bottom - rows[end - 1].bottom <= _SAME_STEP * step:
-        is_near = rows[end].bottom - rows[end - 1].bottom < _SAME_CELL * step
+    while end < len(rows) and rows[end].bottom - rows[end - 1].bottom <= ADJOINING_STEP_RATIO * step:
+        is_near = rows[end].bottom - rows[end - 1].bottom < CELL_LINE_STEP_RATIO * step
         if not _fits(rows[end], columns, or_first=is_near):
             break
         end += 1
@@ -147,7 +155,7 @@ def _fits(row: Row, columns: Sequence[Column], *, or_first: bool = False) -> int
         held.setdefault(number, []).append(word)
     for number, words in held.items():
         left, right = words[0].left - columns[number].left, columns[number].right - words[-1].right
-        if left > _AT_EDGE and (right > _AT_EDGE or not number):
+        if left > COLUMN_EDGE_POINTS and (right > COLUMN_EDGE_POINTS or not number):
             return 0
     return 0 if set(held) == {0} and not or_first else len(held)
 
@@ -157,10 +165,14 @@ def _with_header_above(rows: Sequence[Row], start: int, end: int, free: int) -> 
     first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
     begin = at = start
-    while at > free and start - at < _HEADER_ROWS:
+    while at > free and start - at < MAX_HEADER_ROWS:
         above, row = rows[at - 1], rows[at]
         middle = (above.left + above.right) / 2
-        over = middle >= first and above.left > left + _LABEL_INDENT * above.size and above.right <= right + above.size
+        over = (
+            middle >= first
+            and above.left > left + MAX_LABEL_INDENT_RATIO * above.size
+            and above.right <= right + above.size
+        )
         label = above.left <= left + above.size and above.right < first
         is_title = abs(above.left + above.right - left - right) < above.size  # centred over the whole table
         has_values = above.is_contents or any(has_value(cell) for cell in above.cells)

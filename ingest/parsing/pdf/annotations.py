@@ -10,9 +10,9 @@ import pypdfium2.raw as raw
 from pypdfium2 import PdfDocument, PdfPage
 
 from ingest.parsing.pdf.characters import page_frame
+from ingest.parsing.pdf.constants import ANNOTATION_HIDDEN_FLAGS, MAX_PAGE_ANNOTATIONS
 from ingest.parsing.pdf.content import PageContent, Word, words_in_box
 
-_MOST = 5_000  # of one page
 _WITH_TEXT = frozenset({raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX})
 _CHECKS = frozenset({raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON})
 _COMMENTS = frozenset(
@@ -26,13 +26,12 @@ _COMMENTS = frozenset(
         raw.FPDF_ANNOT_INK,
     }
 )
-_NOT_SHOWN = 0x02 | 0x20  # hidden, no view
 _CHECKED = "☒"
 
 
 def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent) -> None:
     """Add the words of fields and free text, at their places."""
-    for number in range(min(raw.FPDFPage_GetAnnotCount(page), _MOST)):
+    for number in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_PAGE_ANNOTATIONS)):
         annotation = raw.FPDFPage_GetAnnot(page, number)
         if annotation:
             try:
@@ -51,7 +50,7 @@ def _read(document: PdfDocument, page: PdfPage, content: PageContent, annotation
         return
     if not text.strip():
         return
-    if raw.FPDFAnnot_GetFlags(annotation) & _NOT_SHOWN:
+    if raw.FPDFAnnot_GetFlags(annotation) & ANNOTATION_HIDDEN_FLAGS:
         content.hidden += len(text)
     elif kind in _COMMENTS:
         content.comments += 1

@@ -7,6 +7,15 @@ from itertools import pairwise
 
 from ingest.parsing.pdf.aligned_tables import with_tables
 from ingest.parsing.pdf.columns import columns
+from ingest.parsing.pdf.constants import (
+    DEFAULT_LINE_STEP_RATIO,
+    FULL_LINE_END_RATIO,
+    INDENT_RATIO,
+    MAX_PARAGRAPH_STEP_RATIO,
+    MIN_LINE_PAIRS,
+    PARAGRAPH_STEP_RATIO,
+    SAME_SIZE_TOLERANCE,
+)
 from ingest.parsing.pdf.content import PageContent, Word, median, upright
 from ingest.parsing.pdf.grids import grid_tables
 from ingest.parsing.pdf.rows import Row, in_reading_order, is_mark, is_right_to_left, make_rows, usual_blank
@@ -14,14 +23,6 @@ from ingest.parsing.pdf.tables import Table
 from ingest.storage.texts.positions import Box
 
 _END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
-
-_MORE_LEADING = 1.25  # of the usual distance between lines: a greater one begins a paragraph
-_INDENT = 0.8  # of the type size
-_SAME_SIZE = 0.06
-_FULL = 4.0  # of the type size: a line of running text ends nearer to its column's edge
-_ENOUGH = 8  # pairs of lines of one size, to tell their usual distance
-_SINGLE = 1.25  # of the type size: the distance of lines otherwise
-_WIDEST = 2.5  # of the type size: lines of double-spaced text are nearer; those further apart are headings of one size
 
 
 @dataclass
@@ -115,14 +116,14 @@ class Leading:
             right = max((row.right for row in rows), default=0.0)
             for one, other in pairwise(rows):
                 distance = other.bottom - one.bottom
-                is_full = one.right > right - _FULL * one.size
+                is_full = one.right > right - FULL_LINE_END_RATIO * one.size
                 # guard: pdf-line-distance
-                if _alike(one, other) and is_full and distance <= _WIDEST * one.size:
+                if _alike(one, other) and is_full and distance <= MAX_PARAGRAPH_STEP_RATIO * one.size:
                     distances.setdefault(one.size, []).append(distance)
-        self._usual = {size: median(each) for size, each in distances.items() if len(each) >= _ENOUGH}
+        self._usual = {size: median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
 
     def of(self, row: Row) -> float:
-        return self._usual.get(row.size, _SINGLE * row.size)
+        return self._usual.get(row.size, DEFAULT_LINE_STEP_RATIO * row.size)
 
 
 def page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageTable]:
@@ -137,7 +138,7 @@ def _stand_in(table: Table, page: int) -> Word:
 
 
 def _alike(one: Row, other: Row) -> bool:
-    return abs(one.size - other.size) <= _SAME_SIZE * one.size and one.bold == other.bold
+    return abs(one.size - other.size) <= SAME_SIZE_TOLERANCE * one.size and one.bold == other.bold
 
 
 class _ColumnBlocks:
@@ -185,18 +186,18 @@ class _ColumnBlocks:
         if last.is_contents and row.is_contents:
             return True
         usual = self._leading.of(row)
-        if not _alike(last, row) or row.bottom - last.bottom > _MORE_LEADING * max(usual, row.height):
+        if not _alike(last, row) or row.bottom - last.bottom > PARAGRAPH_STEP_RATIO * max(usual, row.height):
             return False
         if block.mark is not None:
-            hanging = min(self._hanging, block.mark.left + _INDENT * row.size) - 2
+            hanging = min(self._hanging, block.mark.left + INDENT_RATIO * row.size) - 2
             if row.left >= hanging:
                 return True
             if len(block.lines) == 1 or last.left >= hanging:
                 return not (self._leaves_room(last, row) or block.ends_a_sentence)
         if self._leaves_room(last, row) and block.ends_a_sentence:
             return False
-        begins_indented = row.left - last.left > _INDENT * row.size
-        flush = last.left - self._left <= _INDENT * row.size
+        begins_indented = row.left - last.left > INDENT_RATIO * row.size
+        flush = last.left - self._left <= INDENT_RATIO * row.size
         return not (begins_indented and flush and len(block.lines) > 1)
 
     def _leaves_room(self, last: Row, row: Row) -> bool:

@@ -10,29 +10,31 @@ import numpy.typing as npt
 from pypdfium2 import PdfPage
 
 from ingest.parsing.pdf import pdfium
+from ingest.parsing.pdf.constants import (
+    INVISIBLE_RENDERING_MODES,
+    LETTER_GAP_RATIO,
+    MAX_HEIGHT_RATIO,
+    MIN_BOLD_WEIGHT,
+    MIN_TYPE_SIZE,
+    NO_CHARACTER,
+    NOTE_MARK_HEIGHT_RATIO,
+    PDFIUM_HYPHEN,
+    REDRAWN_OFFSET_RATIO,
+    SLANTED_TURN,
+    SOFT_HYPHEN,
+    TOUCHING_GAP_RATIO,
+    WHITE_SPACE,
+)
 from ingest.parsing.pdf.content import PageContent, Word
 from ingest.parsing.pdf.pdfium import TextPage
 from ingest.storage.texts.positions import Box
 
-_INVISIBLE_MODES = (3, 7)  # text rendering modes that draw nothing (ISO 32000-1, table 106)
-_NOTHING = 0  # in place of a blank that is none
 # Hyphens: where PDFium says that a line divides a word, and soft ones that are drawn.
-_AS_DRAWN = {0x2: "-", 0xAD: "-", _NOTHING: None}
-_SPACES = np.array(
-    [0x9, 0xA, 0xB, 0xC, 0xD, 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
-    np.uint32,
-)
-_WILD = 6.0  # times the usual height
-_APART = 0.5  # of the height of a letter: letters of one word are never so far from each other
-_SAME_PLACE = 0.1  # of the type size: two words alike whose places differ by less are one, drawn twice
-_SMALLER = 0.9  # times the height of the letters beside it
-_NO_BLANK = 0.03  # of the height of a letter: gaps between letters of a word differ by less
-_BOLD_WEIGHT = 600
+_AS_DRAWN = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
+_SPACES = np.array(WHITE_SPACE, np.uint32)
 # Names say it where weights do not: "Medi" is the bold of Nimbus, "BX" (bold extended) that of Computer Modern.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
-_SLANTED = 0.1  # of a quarter turn
 _UNREADABLE = "\ufffd"
-_SMALLEST_SIZE = 1.0  # smaller type cannot be seen
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Fonts:
     def look_up(self, font: int) -> None:
         if font not in self.names:
             name = pdfium.font_name(font).partition("+")[2] or pdfium.font_name(font)
-            heavy = pdfium.font_weight(font) >= _BOLD_WEIGHT
+            heavy = pdfium.font_weight(font) >= MIN_BOLD_WEIGHT
             self.names[font] = name or "unnamed"
             self.bold[font] = heavy or _BOLD_NAME.search(name) is not None
 
@@ -144,7 +146,7 @@ class _Reader:
         self._look_at(start)
         kind = self._type
         # guard: pdf-invisible-text
-        if not inside or kind.size < _SMALLEST_SIZE or (kind.invisible and not self._keep_invisible):
+        if not inside or kind.size < MIN_TYPE_SIZE or (kind.invisible and not self._keep_invisible):
             content.hidden += len(text)
         elif readable := self._readable(text, start):
             box = Box(content.number, share[0], share[1], share[2], share[3])
@@ -159,7 +161,7 @@ class _Reader:
 
     def _is_drawn(self, text: str, left: float, top: float, size: float) -> bool:
         """True for a word that was drawn in the same place before: twice for a bolder look, or for a shadow."""
-        most = _SAME_PLACE * size
+        most = REDRAWN_OFFSET_RATIO * size
         for height in range(round(top - most), round(top + most) + 1):
             for x, y in self._places.get((text, height), ()):
                 if abs(left - x) <= most and abs(top - y) <= most:
@@ -185,8 +187,8 @@ class _Reader:
             a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
-        slanted = abs(quarters - turn) > _SLANTED
-        invisible = bool(text_object) and pdfium.render_mode(text_object) in _INVISIBLE_MODES
+        slanted = abs(quarters - turn) > SLANTED_TURN
+        invisible = bool(text_object) and pdfium.render_mode(text_object) in INVISIBLE_RENDERING_MODES
         self._type = _Type(font, abs(size), 4 if slanted else turn % 4, invisible)
 
     def _readable(self, text: str, start: int) -> str:
@@ -195,7 +197,7 @@ class _Reader:
         A sign that stands alone is kept: it may be the mark of an item.
         """
         font = self._type.font
-        known = self._fonts.mapped.setdefault(font, {chr(_NOTHING)})
+        known = self._fonts.mapped.setdefault(font, {chr(NO_CHARACTER)})
         if not known.issuperset(text):
             bad = {at for at, char in enumerate(text) if char not in known and self._text.is_unmapped(start + at)}
             known.update(char for at, char in enumerate(text) if at not in bad)
@@ -231,14 +233,14 @@ def _word_spans(
     codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Cut the characters into words, at white space and where two letters are not beside each other."""
-    inside = ~(np.isin(codes, _SPACES) | ((codes < 0x20) & (codes != 0x2) & (boxes[:, 0] == boxes[:, 2])))
+    inside = ~(np.isin(codes, _SPACES) | ((codes < 0x20) & (codes != PDFIUM_HYPHEN) & (boxes[:, 0] == boxes[:, 2])))
     if not np.any(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     left, top, right, bottom = boxes.T
     em = np.maximum(top - bottom, 0.1)
     beside = np.maximum(left[1:] - right[:-1], left[:-1] - right[1:])
     above = np.maximum(bottom[1:] - top[:-1], bottom[:-1] - top[1:])
-    apart = np.maximum(beside, above) > _APART * np.minimum(em[1:], em[:-1])
+    apart = np.maximum(beside, above) > LETTER_GAP_RATIO * np.minimum(em[1:], em[:-1])
     begins = inside.copy()
     begins[1:] &= ~inside[:-1] | apart
     stops = inside.copy()
@@ -273,16 +275,16 @@ def _take_out_blanks(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.N
     together = (np.diff(letters) == 1) & is_level
     widest = np.where(together, gaps, 0.0)
     widest = np.maximum(0.0, np.maximum(np.append(0.0, widest[:-1]), np.append(widest[1:], 0.0)))
-    near = ~together & is_level & (gaps <= widest + _NO_BLANK * high) & (left[1:] > left[:-1])
+    near = ~together & is_level & (gaps <= widest + TOUCHING_GAP_RATIO * high) & (left[1:] > left[:-1])
     for number in np.flatnonzero(near).tolist():
         beside = [each for each in (number - 1, number + 1) if 0 <= each < len(gaps) and together[each]]
-        if heights[number] < _SMALLER * heights[number + 1] and number - 1 not in beside:
+        if heights[number] < NOTE_MARK_HEIGHT_RATIO * heights[number + 1] and number - 1 not in beside:
             continue
         plain = [each for each in beside if not any(map(_is_mark, codes[letters[each : each + 2]]))]
         usual = min(gaps[plain], default=0.0)
         blanks = range(letters[number] + 1, letters[number + 1])
-        if gaps[number] <= usual + _NO_BLANK * high[number] and all(map(text.is_generated, blanks)):
-            codes[blanks] = _NOTHING
+        if gaps[number] <= usual + TOUCHING_GAP_RATIO * high[number] and all(map(text.is_generated, blanks)):
+            codes[blanks] = NO_CHARACTER
             boxes[blanks] = boxes[letters[number]]
 
 
@@ -308,7 +310,7 @@ def _take_what_is_drawn(text: TextPage, codes: npt.NDArray[np.uint32], boxes: np
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)
     usual = max(1.0, float(np.median(height[letters])))
-    for index in np.flatnonzero(letters & ((height <= 0.01) | (height > _WILD * usual))).tolist():
+    for index in np.flatnonzero(letters & ((height <= 0.01) | (height > MAX_HEIGHT_RATIO * usual))).tolist():
         boxes[index] = text.tight_box(index)
 
 

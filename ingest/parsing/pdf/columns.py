@@ -14,24 +14,28 @@ from itertools import pairwise
 
 import numpy as np
 
+from ingest.parsing.pdf.constants import (
+    BAND_GAP_RATIO,
+    BESIDE_OFFSET_RATIO,
+    BESIDE_ROWS_SHARE,
+    CELL_GAP_RATIO,
+    FULL_LINE_RATIO,
+    MAX_COLUMN_DEPTH,
+    MAX_GUTTER_TRIES,
+    MAX_STRIPS,
+    MAX_TEXT_LINE_STEP_RATIO,
+    MAX_TEXT_NUMBER_SHARE,
+    MIN_GUTTER_HEIGHT_RATIO,
+    MIN_GUTTER_WIDTH_RATIO,
+    MIN_RIVER_LINES,
+    MIN_TEXT_LINE_WORDS,
+    RASTER_HEIGHT,
+    RASTER_WIDTH,
+)
 from ingest.parsing.pdf.content import Word, median, typical_size
-from ingest.parsing.pdf.rows import CELL_GAP, Row, is_mark, is_right_to_left, make_rows
+from ingest.parsing.pdf.rows import Row, is_mark, is_right_to_left, make_rows
 
-_ACROSS, _DOWN = 2.0, 3.0  # points: the raster's step
-_NARROWEST = 0.6  # of the type size
-_SHORTEST = 4.0  # of the type size: about three lines
-_MOST_TRIES = 5
-_MOST_STRIPS = 12  # with those at an edge of the page
-_BAND = 0.8  # of the type size: blank paper between lines of one paragraph is lower
-_DEEPEST = 8
-_FILLED = 0.55  # of a column's width: as much do most lines of running text take up
-_WORDS = 2.5  # of a line of running text, at least
-_NUMBERS = 0.3  # of the words of running text, at most
 _DASHES = "-–—"  # a table's, in place of a number
-_RIVER = 5  # lines: white space that runs down through as many is no chance
-_FARTHEST = 2.2  # of the type size: lines of running text are no further from each other
-_BESIDE = 0.75  # of the rows of a table's column: as many stand beside a row of the column before
-_SAME_BASE = 0.35  # of the type size: rows beside each other differ by less
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def columns(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
     """Yield the words of each region without columns, regions in reading order."""
     if not words:
         return
-    gutter = _find_gutter(words) if depth < _DEEPEST else None
+    gutter = _find_gutter(words) if depth < MAX_COLUMN_DEPTH else None
     if gutter is None:
         yield list(words)
         return
@@ -90,7 +94,10 @@ def _end_of_columns(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -
         if _parts_columns(words, gutter, size):
             break
         one, other = _sides(words, gutter)
-        if min(len(one), len(other)) > 1 and min(_beside(one, other, size), _beside(other, one, size)) >= _BESIDE:
+        if (
+            min(len(one), len(other)) > 1
+            and min(_beside(one, other, size), _beside(other, one, size)) >= BESIDE_ROWS_SHARE
+        ):
             end = start
     return end
 
@@ -105,7 +112,7 @@ def _bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Wor
     bands: list[list[Word]] = []
     bottom = 0.0
     for word in sorted(inside, key=lambda each: each.top):
-        if not bands or word.top - bottom > _BAND * size:
+        if not bands or word.top - bottom > BAND_GAP_RATIO * size:
             bands.append([])
             bottom = word.bottom
         bands[-1].append(word)
@@ -117,14 +124,15 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
     """Yield tall strips between words, the tallest first, each where it is widest."""
     x0, y0 = min(word.left for word in words), min(word.top for word in words)
     x1, y1 = max(word.right for word in words), max(word.bottom for word in words)
-    if y1 - y0 < _SHORTEST * size:
+    if y1 - y0 < MIN_GUTTER_HEIGHT_RATIO * size:
         return
-    wide, high = int((x1 - x0) / _ACROSS) + 1, int((y1 - y0) / _DOWN) + 1
+    wide, high = int((x1 - x0) / RASTER_WIDTH) + 1, int((y1 - y0) / RASTER_HEIGHT) + 1
     filled = np.zeros((high + 1, wide + 1), np.int32)
     for word in words:
-        top, bottom = int((word.top - y0) / _DOWN), int((word.bottom - y0) / _DOWN) + 1
-        filled[top + 1 : bottom + 1, int((word.left - x0) / _ACROSS) + 1 : int((word.right - x0) / _ACROSS) + 2] = 1
-    window = max(1, round(_NARROWEST * size / _ACROSS))
+        top, bottom = int((word.top - y0) / RASTER_HEIGHT), int((word.bottom - y0) / RASTER_HEIGHT) + 1
+        left, right = int((word.left - x0) / RASTER_WIDTH), int((word.right - x0) / RASTER_WIDTH) + 1
+        filled[top + 1 : bottom + 1, left + 1 : right + 1] = 1
+    window = max(1, round(MIN_GUTTER_WIDTH_RATIO * size / RASTER_WIDTH))
     if window >= wide:
         return
     sums = np.cumsum(filled[1:], axis=1)
@@ -132,11 +140,11 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
     lines = np.arange(high)[:, None]
     run = lines - np.maximum.accumulate(np.where(blocked, lines, -1), axis=0)
     tallest, ends = run.max(axis=0), run.argmax(axis=0)
-    least = _SHORTEST * size / _DOWN
+    least = MIN_GUTTER_HEIGHT_RATIO * size / RASTER_HEIGHT
     tries = 0
-    for _ in range(_MOST_STRIPS):
+    for _ in range(MAX_STRIPS):
         at = int(tallest.argmax())
-        if tallest[at] < least or tries == _MOST_TRIES:
+        if tallest[at] < least or tries == MAX_GUTTER_TRIES:
             return
         first, last = at, at
         while first > 0 and tallest[first - 1] == tallest[at] and ends[first - 1] == ends[at]:
@@ -147,10 +155,10 @@ def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
         if first > 0 and last + window < wide:
             tries += 1
             yield _Gutter(
-                x0 + first * _ACROSS,
-                x0 + (last + window) * _ACROSS,
-                y0 + (end - int(tallest[at])) * _DOWN,
-                y0 + end * _DOWN,
+                x0 + first * RASTER_WIDTH,
+                x0 + (last + window) * RASTER_WIDTH,
+                y0 + (end - int(tallest[at])) * RASTER_HEIGHT,
+                y0 + end * RASTER_HEIGHT,
             )
         tallest[first : last + 1] = 0
 
@@ -168,7 +176,7 @@ def _parts_columns(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
     top, bottom = max(one[0].top, other[0].top), min(one[-1].bottom, other[-1].bottom)
     one, other = ([row for row in rows if row.bottom > top and row.top < bottom] for rows in (one, other))
     few, many = sorted((one, other), key=len)
-    return len(few) > 2 and _beside(few, many, size) < _BESIDE
+    return len(few) > 2 and _beside(few, many, size) < BESIDE_ROWS_SHARE
 
 
 def _sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[Row], list[Row]]:
@@ -192,21 +200,21 @@ def _is_running_text(rows: Sequence[Row]) -> bool:
     words = [word for row in rows for word in row.words]
     numbers = sum(not any(map(str.isalpha, word.text)) for word in words)
     steps = [other.bottom - one.bottom for one, other in pairwise(rows)]
-    if median(steps) > _FARTHEST * typical_size(words):
+    if median(steps) > MAX_TEXT_LINE_STEP_RATIO * typical_size(words):
         return False
-    full = sum(sum(word.right - word.left for word in row.words) >= _FILLED * width for row in rows)
-    least = _WORDS * len(rows) * _parts_across(rows)
-    return len(words) >= least and numbers <= _NUMBERS * len(words) and 2 * full > len(rows)
+    full = sum(sum(word.right - word.left for word in row.words) >= FULL_LINE_RATIO * width for row in rows)
+    least = MIN_TEXT_LINE_WORDS * len(rows) * _parts_across(rows)
+    return len(words) >= least and numbers <= MAX_TEXT_NUMBER_SHARE * len(words) and 2 * full > len(rows)
 
 
 def _parts_across(rows: Sequence[Row]) -> int:
     """Return into how many parts the rows fall where none of them has a word; rivers of few lines are no such place."""
-    if len(rows) < _RIVER:
+    if len(rows) < MIN_RIVER_LINES:
         return 1
     words = sorted((word for row in rows for word in row.words), key=lambda word: word.left)
     parts, right = 1, words[0].right
     for word in words[1:]:
-        parts += word.left - right >= CELL_GAP * word.size
+        parts += word.left - right >= CELL_GAP_RATIO * word.size
         right = max(right, word.right)
     return parts
 
@@ -220,5 +228,7 @@ def _is_list(rows: Sequence[Row]) -> bool:
 def _beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:
     """Return the share of rows that stand beside a row of the other side."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
-    beside = sum(bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= _SAME_BASE * size)) for row in few)
+    beside = sum(
+        bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= BESIDE_OFFSET_RATIO * size)) for row in few
+    )
     return beside / len(few)

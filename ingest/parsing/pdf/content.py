@@ -6,10 +6,8 @@ Coordinates are points from the top left corner of the page as it is shown: its 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ingest.parsing.pdf.constants import RULE_TOUCH_POINTS, SAME_RULE_POINTS
 from ingest.storage.texts.positions import Box
-
-RULES_TOUCH = 3.0  # points: rules that end so near each other meet
-_SAME_RULE = 2.0  # points: rules nearer than this are one
 
 
 @dataclass(slots=True)
@@ -115,8 +113,8 @@ def merged_rules(rules: Iterable[Rule]) -> list[Rule]:
     merged: list[Rule] = []
     for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
         last = merged[-1] if merged else None
-        touches = last and rule.start <= last.end + RULES_TOUCH and last.start <= rule.end + RULES_TOUCH
-        if last and touches and abs(last.at - rule.at) <= _SAME_RULE:
+        touches = last and rule.start <= last.end + RULE_TOUCH_POINTS and last.start <= rule.end + RULE_TOUCH_POINTS
+        if last and touches and abs(last.at - rule.at) <= SAME_RULE_POINTS:
             merged[-1] = Rule(last.level, last.at, min(last.start, rule.start), max(last.end, rule.end))
         else:
             merged.append(rule)

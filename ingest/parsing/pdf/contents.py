@@ -3,28 +3,31 @@
 import re
 from collections.abc import Sequence
 
+from ingest.parsing.pdf.constants import (
+    CELL_GAP_RATIO,
+    CONTENTS_HEADER_GAP_RATIO,
+    FRONT_MATTER_OFFSET,
+    MIN_CONTENTS_LINES,
+    MIN_CONTENTS_LINES_BELOW_HEADER,
+    MIN_DOTTED_CONTENTS_LINES,
+    MIN_LEADER_DOTS,
+    PAGE_NUMBER_EDGE_POINTS,
+    ROMAN_NUMERALS,
+)
 from ingest.parsing.pdf.content import Word
-from ingest.parsing.pdf.rows import CELL_GAP, Cell, Row, split_cells
+from ingest.parsing.pdf.rows import Cell, Row, split_cells
 from ingest.parsing.pdf.tables import is_value, is_year
 
 _LEADERS = re.compile(r"[.·…_]+")
-_LEAST_DOTS = 3
-_LEAST_LINES = 4  # four numbers of a table are in this order one time in 24
-_LEAST_LED = 2  # where dots lead to the numbers
-_LEAST_BELOW_A_HEADER = 10
-_SAME_EDGE = 2.0  # points
-_HEADER_GAP = 2.0  # of the type size
 _PAGE = re.compile(r"\d{1,4}")
 _ROMAN = re.compile(r"[ivxlc]{1,7}")
 _SECTION = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
-_ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
-_FRONT = 10_000  # before the first page there are no more in Roman numbers
 
 
 def without_leaders(row: Row) -> list[Word]:
     """Return a row's words without the dots that lead from one cell to the next."""
     leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
-    if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < _LEAST_DOTS:
+    if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < MIN_LEADER_DOTS:
         return row.words
     return [word for word, leads in zip(row.words, leading, strict=True) if not leads]
 
@@ -51,12 +54,12 @@ _Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the pa
 
 def _line(row: Row) -> tuple[list[Word], int, bool] | None:
     words = without_leaders(row)
-    cells = split_cells(words, CELL_GAP * row.size) if words else []
+    cells = split_cells(words, CELL_GAP_RATIO * row.size) if words else []
     is_led = len(words) < len(row.words)
     page = _page(words[-1].text) if words else None
     if page is None or len(words) < 2 or not (is_led or len(cells[-1].words) == 1 < len(cells)):
         return None
-    title = split_cells(words[:-1], CELL_GAP * row.size)
+    title = split_cells(words[:-1], CELL_GAP_RATIO * row.size)
     values = [cell for cell in title[1:] if is_value(cell.text)]
     if values or not any(sum(map(str.isalpha, cell.text)) > 1 for cell in title):
         return None
@@ -70,26 +73,26 @@ def _page(text: str) -> int | None:
         return int(text)
     if not _ROMAN.fullmatch(text):
         return None
-    values = [_ROMAN_VALUES[each] for each in text]
+    values = [ROMAN_NUMERALS[each] for each in text]
     after = [*values[1:], 0]
-    return sum(-one if one < other else one for one, other in zip(values, after, strict=True)) - _FRONT
+    return sum(-one if one < other else one for one, other in zip(values, after, strict=True)) - FRONT_MATTER_OFFSET
 
 
 def _follows(before: _Line, line: _Line) -> bool:
     one, other = before[1][-1], line[1][-1]
     apart = min(abs(one.right - other.right), abs(one.left - other.left), abs(one.middle - other.middle))
-    return line[2] >= before[2] and apart <= _SAME_EDGE
+    return line[2] >= before[2] and apart <= PAGE_NUMBER_EDGE_POINTS
 
 
 def _least(rows: Sequence[Row], run: Sequence[_Line]) -> int:
     """Return how many lines make it sure: many below what may be the header of a table, few if dots lead."""
     if all(led for _, _, _, led in run):
-        return _LEAST_LED
+        return MIN_DOTTED_CONTENTS_LINES
     first = run[0][0]
     if not first:
-        return _LEAST_LINES
+        return MIN_CONTENTS_LINES
     above, row = rows[first - 1], rows[first]
     is_header = above.words[-1].right >= row.words[-1].left and len(above.cells) > 1
-    is_near = row.top - above.bottom <= _HEADER_GAP * row.size
+    is_near = row.top - above.bottom <= CONTENTS_HEADER_GAP_RATIO * row.size
     # guard: pdf-numbers-below-header
-    return _LEAST_BELOW_A_HEADER if is_header and is_near else _LEAST_LINES
+    return MIN_CONTENTS_LINES_BELOW_HEADER if is_header and is_near else MIN_CONTENTS_LINES

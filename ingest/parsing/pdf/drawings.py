@@ -7,23 +7,29 @@ from pypdfium2 import PdfPage
 
 from ingest.parsing.pdf import pdfium
 from ingest.parsing.pdf.characters import PageFrame, page_frame
+from ingest.parsing.pdf.constants import (
+    MAX_BOX_SEGMENTS,
+    MAX_FILLED_BOXES,
+    MAX_FORM_DEPTH,
+    MAX_LINE_LEAN,
+    MAX_PAGE_OBJECTS,
+    MAX_PATH_SEGMENTS,
+    MAX_RULE_THICKNESS,
+    MIN_BOX_SIDE,
+    MIN_PICTURE_SIDE,
+    MIN_RULE_LENGTH,
+    PDFIUM_FORM_OBJECT,
+    PDFIUM_IMAGE_OBJECT,
+    PDFIUM_LINE_SEGMENT,
+    PDFIUM_MOVE_SEGMENT,
+    PDFIUM_PATH_OBJECT,
+    PDFIUM_SHADING_OBJECT,
+)
 from ingest.parsing.pdf.content import PageContent, Rule
-from ingest.parsing.pdf.pdfium import FORM, IMAGE, PATH, SHADING, Floats
+from ingest.parsing.pdf.pdfium import Floats
 
 Matrix = tuple[float, ...]
 Four = tuple[float, float, float, float]  # left, bottom, right, top
-
-_THIN = 3.0  # points: a filled box that is no thicker is a rule
-_SHORTEST = 4.0  # points: a shorter line is a dash or a part of a letter
-_DEEPEST = 6  # forms inside forms
-_MOST_OBJECTS = 50_000  # of one page; a map or a plot has more, and no table
-_MOST_SEGMENTS = 2_000  # of one path
-SMALLEST_PICTURE = 12.0  # points: what is smaller is a bullet, a rule or a spacer
-_LOWEST_BOX = 5.0  # points: no line of text stands in a lower one
-_MOST_FILLS = 800  # of one page: a chart has more, and no table
-_BOX_SEGMENTS = 6
-_STRAIGHT = 0.5  # points: a line that leans by no more is level or upright
-_LINE, _MOVE = 0, 2
 
 
 class DrawingReader:
@@ -34,7 +40,7 @@ class DrawingReader:
         self._frame: PageFrame = page_frame(page)
         self._page = pdfium.address(page)
         self._four = Floats(4)
-        self._left = _MOST_OBJECTS
+        self._left = MAX_PAGE_OBJECTS
         self._found: list[Four] = []
         self._boxes: list[Four] = []
         self._fills = 0
@@ -43,7 +49,7 @@ class DrawingReader:
         self._read(pdfium.page_objects(self._page), None, 0)
         if self._left > 0:
             self._content.rules += self._rules(self._found)
-            boxes = self._boxes if self._fills < _MOST_FILLS else []
+            boxes = self._boxes if self._fills < MAX_FILLED_BOXES else []
             sides = [
                 side
                 for left, bottom, right, top in boxes
@@ -61,11 +67,11 @@ class DrawingReader:
             self._left -= 1
             if self._left <= 0:
                 return
-            if kind == PATH:
+            if kind == PDFIUM_PATH_OBJECT:
                 self._path(each, matrix)
-            elif kind in (IMAGE, SHADING):
-                self._picture(each, matrix, counted=kind == IMAGE)
-            elif kind == FORM and depth < _DEEPEST:
+            elif kind in (PDFIUM_IMAGE_OBJECT, PDFIUM_SHADING_OBJECT):
+                self._picture(each, matrix, counted=kind == PDFIUM_IMAGE_OBJECT)
+            elif kind == PDFIUM_FORM_OBJECT and depth < MAX_FORM_DEPTH:
                 self._read(pdfium.form_objects(each), _joined(pdfium.object_matrix(each), matrix), depth + 1)
 
     def _bounds(self, each: int, matrix: Matrix | None) -> Four | None:
@@ -86,7 +92,7 @@ class DrawingReader:
         content = self._content
         content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
         content.image_box = _around(content.image_box, (left, bottom, right, top))
-        content.images += min(wide, high) >= SMALLEST_PICTURE
+        content.images += min(wide, high) >= MIN_PICTURE_SIDE
 
     def _path(self, each: int, matrix: Matrix | None) -> None:
         found = self._bounds(each, matrix)
@@ -94,13 +100,13 @@ class DrawingReader:
             return
         left, bottom, right, top = found
         filled, stroked = pdfium.draw_mode(each)
-        if not (filled or stroked) or max(right - left, top - bottom) < _SHORTEST:
+        if not (filled or stroked) or max(right - left, top - bottom) < MIN_RULE_LENGTH:
             return
-        if min(right - left, top - bottom) <= _THIN:
+        if min(right - left, top - bottom) <= MAX_RULE_THICKNESS:
             self._found.append(found)
         elif stroked:
             self._edges(each, matrix)
-        elif min(right - left, top - bottom) >= _LOWEST_BOX and self._fills < _MOST_FILLS:
+        elif min(right - left, top - bottom) >= MIN_BOX_SIDE and self._fills < MAX_FILLED_BOXES:
             self._fills += 1
             if self._is_box(each):
                 self._boxes.append(found)
@@ -108,9 +114,9 @@ class DrawingReader:
     def _is_box(self, path: int) -> bool:
         """True for a path of level and upright lines alone, no more than a box has."""
         before: tuple[float, float] | None = None
-        for number, (kind, x, y, _) in enumerate(pdfium.segments(path, _BOX_SEGMENTS + 1)):
-            level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= _STRAIGHT
-            if number == _BOX_SEGMENTS or kind not in (_LINE, _MOVE) or not level:
+        for number, (kind, x, y, _) in enumerate(pdfium.segments(path, MAX_BOX_SEGMENTS + 1)):
+            level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= MAX_LINE_LEAN
+            if number == MAX_BOX_SEGMENTS or kind not in (PDFIUM_LINE_SEGMENT, PDFIUM_MOVE_SEGMENT) or not level:
                 return False
             before = x, y
         return before is not None
@@ -119,11 +125,11 @@ class DrawingReader:
         """Take the level and upright lines of a stroked path."""
         whole = _joined(pdfium.object_matrix(path), matrix)
         start = before = (0.0, 0.0)
-        for kind, x, y, closes in pdfium.segments(path, _MOST_SEGMENTS):
+        for kind, x, y, closes in pdfium.segments(path, MAX_PATH_SEGMENTS):
             point = _moved((x, y), whole)
-            if kind == _LINE:
+            if kind == PDFIUM_LINE_SEGMENT:
                 self._line(before, point)
-            if kind == _MOVE:
+            if kind == PDFIUM_MOVE_SEGMENT:
                 start = point
             before = point
             if closes:
@@ -132,7 +138,7 @@ class DrawingReader:
 
     def _line(self, one: tuple[float, float], other: tuple[float, float]) -> None:
         wide, high = abs(one[0] - other[0]), abs(one[1] - other[1])
-        if min(wide, high) <= _STRAIGHT and max(wide, high) >= _SHORTEST:
+        if min(wide, high) <= MAX_LINE_LEAN and max(wide, high) >= MIN_RULE_LENGTH:
             xs, ys = sorted((one[0], other[0])), sorted((one[1], other[1]))
             self._found.append((xs[0], ys[0], xs[1], ys[1]))
 

@@ -1,23 +1,26 @@
 """Finds running headers, footers and page numbers: lines at a page's edge that other pages have too.
 
-A line is furniture if the same line stands at the same edge of at least `_PAGES` pages, or one that differs in a
-number alone which counts the pages. Only lines beyond which there is nothing else are looked at. In larger type than
-on most of those pages it is a title, and the header that a table repeats on each page is none.
+A line is furniture if the same line stands at the same edge of at least `MIN_RUNNING_PAGES` pages, or one that differs
+in a number alone which counts the pages. Only lines beyond which there is nothing else are looked at. In larger type
+than on most of those pages it is a title, and the header that a table repeats on each page is none.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ingest.parsing.pdf.constants import (
+    MAX_LINE_NUMBERS,
+    MAX_PAGE_NUMBER_DIGITS,
+    MAX_RUNNING_LINES,
+    MIN_RUNNING_PAGES,
+    RUNNING_LINE_GAP_RATIO,
+    RUNNING_TITLE_SIZE_RATIO,
+)
 from ingest.parsing.pdf.content import PageContent, Word, median
 from ingest.parsing.pdf.grids import grid_tables
 from ingest.parsing.pdf.rows import Row, make_rows
 
-_LINES = 4  # of each edge
-_PAGES = 3
-_APART = 0.5  # of the type size: as much stands a running line apart from the text
-_LARGER = 1.3  # of its usual type size
-_DIGITS, _NUMBERS = 4, 6  # of a page number, and numbers of a line that may be one
 _number = re.compile(r"(?<!\w)\d+(?!\w)")
 Key = tuple[str, str]
 
@@ -41,20 +44,23 @@ def page_edges(content: PageContent) -> PageEdges:
 def _outermost(words: Sequence[Word], *, down: bool) -> list[Row]:
     most = 40
     rows = make_rows(words[:most])
-    while len(rows) < _LINES + 2 and most < len(words):
+    while len(rows) < MAX_RUNNING_LINES + 2 and most < len(words):
         most *= 2
         rows = make_rows(words[:most])
     whole = len(words) <= most
     rows = rows if down else rows[::-1]
-    return rows[: _LINES + 1] if whole else rows[: min(_LINES + 1, len(rows) - 1)]
+    return rows[: MAX_RUNNING_LINES + 1] if whole else rows[: min(MAX_RUNNING_LINES + 1, len(rows) - 1)]
 
 
 def _keys(text: str, page: int) -> list[str]:
     """Return the ways in which a line may be the same on other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
-    numbers = [found for found in _number.finditer(folded) if len(found[0]) <= _DIGITS][:_NUMBERS]
-    return keys + [f"{folded[: each.start()]}\0{int(each[0]) - page}\0{folded[each.end() :]}" for each in numbers]
+    numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
+    return keys + [
+        f"{folded[: each.start()]}\0{int(each[0]) - page}\0{folded[each.end() :]}"
+        for each in numbers[:MAX_LINE_NUMBERS]
+    ]
 
 
 class Furniture:
@@ -67,7 +73,7 @@ class Furniture:
                 found = {(side, key): row.size for row in rows for key in _keys(row.text, number)}
                 for each, size in found.items():
                     sizes.setdefault(each, []).append(size)
-        self._running = {key: median(found) for key, found in sizes.items() if len(found) >= _PAGES}
+        self._running = {key: median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
     def of(self, content: PageContent, edges: PageEdges) -> list[tuple[str, Row]]:
         """Return a page's running lines, each with what makes it the same on other pages."""
@@ -77,10 +83,10 @@ class Furniture:
         found: list[tuple[str, Row]] = []
         for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
             keys = []
-            for row in rows[:_LINES]:
+            for row in rows[:MAX_RUNNING_LINES]:
                 same = [key for key in _keys(row.text, number) if (side, key) in self._running]
                 # guard: pdf-large-title
-                if not same or row.size > _LARGER * self._running[side, same[0]]:
+                if not same or row.size > RUNNING_TITLE_SIZE_RATIO * self._running[side, same[0]]:
                     break
                 keys.append(same[0])
             while keys and len(rows) > len(keys) and not _apart(rows[len(keys) - 1], rows[len(keys)]):
@@ -105,4 +111,5 @@ def _outside_tables(running: list[tuple[str, Row]], content: PageContent) -> lis
 
 def _apart(outer: Row, inner: Row) -> bool:
     """True if more than the usual distance of lines is between two rows."""
-    return max(inner.top - outer.bottom, outer.top - inner.bottom) > _APART * min(outer.size, inner.size)
+    gap = max(inner.top - outer.bottom, outer.top - inner.bottom)
+    return gap > RUNNING_LINE_GAP_RATIO * min(outer.size, inner.size)

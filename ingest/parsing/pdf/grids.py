@@ -9,18 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.parsing.pdf.content import RULES_TOUCH, PageContent, Rule, Word, merged_rules, typical_size
+from ingest.parsing.pdf.constants import (
+    DRAWN_EDGE_SHARE,
+    FRAME_CELL_WORDS,
+    GRID_NEAR_RATIO,
+    MAX_CELL_WORDS_SHARE,
+    MAX_PAGE_RULES,
+    MIN_DRAWN_EDGES_SHARE,
+    RULE_TOUCH_POINTS,
+)
+from ingest.parsing.pdf.content import PageContent, Rule, Word, merged_rules, typical_size
 from ingest.parsing.pdf.rows import is_right_to_left, make_rows
 from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_symbol, is_value
 
 Drawn = npt.NDArray[np.bool_]
-
-_DRAWN = 0.8  # of an edge: as much of it must be drawn
-_EDGES = 0.5  # of all edges of a grid must be drawn
-_MOST_RULES = 1_500
-_LARGEST_CELL = 0.6  # of the words: a frame around text, and no table, has a cell with more
-_NEAR = 3.0  # of the type size: two lines or so
-_CELL_WORDS = 60
 
 
 @dataclass
@@ -47,7 +49,7 @@ def _tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[l
     """
     level = merged_rules(rule for rule in rules if rule.level)
     upright = merged_rules(rule for rule in rules if not rule.level)
-    if not upright or len(level) < 2 or len(level) + len(upright) > _MOST_RULES:
+    if not upright or len(level) < 2 or len(level) + len(upright) > MAX_PAGE_RULES:
         return [], words
     tables = []
     for grid in _grids(level, upright):
@@ -68,8 +70,8 @@ def _grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
     """Yield the grids of rules that touch each other, the largest first."""
     y, x0, x1 = np.array([(rule.at, rule.start, rule.end) for rule in level]).T[:, :, None]
     x, y0, y1 = np.array([(rule.at, rule.start, rule.end) for rule in upright]).T[:, None, :]
-    inside_x = (x >= x0 - RULES_TOUCH) & (x <= x1 + RULES_TOUCH)
-    meets = inside_x & (y >= y0 - RULES_TOUCH) & (y <= y1 + RULES_TOUCH)
+    inside_x = (x >= x0 - RULE_TOUCH_POINTS) & (x <= x1 + RULE_TOUCH_POINTS)
+    meets = inside_x & (y >= y0 - RULE_TOUCH_POINTS) & (y <= y1 + RULE_TOUCH_POINTS)
     found = []
     left = set(np.flatnonzero(meets.any(axis=1)).tolist())
     while left:
@@ -97,7 +99,7 @@ def _grid(level: list[Rule], upright: list[Rule]) -> _Grid:
 def _apart(numbers: Iterable[float]) -> list[float]:
     kept: list[float] = []
     for number in sorted(numbers):
-        if not kept or number - kept[-1] > RULES_TOUCH:
+        if not kept or number - kept[-1] > RULE_TOUCH_POINTS:
             kept.append(number)
     return kept
 
@@ -108,7 +110,11 @@ def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
         return None
     right_of = _drawn(grid.upright, grid.xs, grid.ys)  # [column edge][row]
     below = _drawn(grid.level, grid.ys, grid.xs)  # [row edge][column]
-    if right_of.mean() < _EDGES or below.mean() < _EDGES or (whole and not right_of[[0, -1]].all()):
+    if (
+        right_of.mean() < MIN_DRAWN_EDGES_SHARE
+        or below.mean() < MIN_DRAWN_EDGES_SHARE
+        or (whole and not right_of[[0, -1]].all())
+    ):
         return None
     owner = _owners(right_of, below, wide, high)
     held: dict[tuple[int, int], Words] = {}
@@ -117,7 +123,7 @@ def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
         row = int(np.clip(np.searchsorted(grid.ys, (word.top + word.bottom) / 2) - 1, 0, high - 1))
         held.setdefault(owner[row][column], []).append(word)
     largest = max(map(len, held.values()))
-    if len(held) < 3 or (largest > _CELL_WORDS and largest > _LARGEST_CELL * len(words)):
+    if len(held) < 3 or (largest > FRAME_CELL_WORDS and largest > MAX_CELL_WORDS_SHARE * len(words)):
         return None
     rows = []
     for row in range(high):
@@ -135,7 +141,7 @@ def _table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | None:
 
 def _goes_on(table: Table, words: Sequence[Word]) -> bool:
     """True if numbers stand near a table, above or below, so that it is a part of a larger one."""
-    step = max((table.bottom - table.top) / len(table.rows), _NEAR * typical_size(words))
+    step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * typical_size(words))
     return any(
         table.left <= word.middle <= table.right
         and table.top - step <= (word.top + word.bottom) / 2 <= table.bottom + step
@@ -178,9 +184,9 @@ def _drawn(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
     starts, ends = np.array(across[:-1]), np.array(across[1:])
     for number, line in enumerate(lines):
-        near = np.abs(at - line) <= RULES_TOUCH
+        near = np.abs(at - line) <= RULE_TOUCH_POINTS
         shared = np.minimum(last[near, None], ends) - np.maximum(first[near, None], starts)
-        drawn[number] = (shared >= _DRAWN * (ends - starts)).any(axis=0)
+        drawn[number] = (shared >= DRAWN_EDGE_SHARE * (ends - starts)).any(axis=0)
     return drawn
 
 
@@ -206,7 +212,7 @@ def _lines_of(cells: list[Words]) -> list[list[Words]]:
     if len(several) < 2:
         return [[in_lines(cell) for cell in cells]]
     tops = [row.top for row in max(several, key=len)]
-    beside = all(all(min(abs(row.top - top) for top in tops) <= RULES_TOUCH for row in each) for each in several)
+    beside = all(all(min(abs(row.top - top) for top in tops) <= RULE_TOUCH_POINTS for row in each) for each in several)
     values = sum(len(each) > 1 and all(is_value(cell_text(row.words)) for row in each) for each in lines)
     if not beside or not values or any(0 < len(each) < len(tops) / 2 for each in lines):
         return [[in_lines(cell) for cell in cells]]

@@ -13,19 +13,21 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ingest.parsing.pdf.blocks import Block, PageTable
+from ingest.parsing.pdf.constants import (
+    HEADING_MIN_SIZE_RATIO,
+    MAX_HEADING_CHARS,
+    MAX_HEADING_LEVEL,
+    MAX_HEADING_LINES,
+    MIN_CAPITALS,
+    MIN_CHARS_PER_CAPITALS_LINE,
+    RUNNING_CAPITALS_PAGE_SHARE,
+    RUNNING_TEXT_CHARS,
+    TYPEWRITER_WIDTH_RATIO,
+)
 from ingest.parsing.pdf.content import Word, median
 
-_LARGER = 1.07  # of the body's type size
-_LONGEST = 250  # characters of a heading
-_MOST_LINES = 4
-_LONG_BLOCK = 120  # characters: a style whose blocks are usually longer is running text
-_DEEPEST = 6
-_FEWEST_CAPITALS = 4  # letters of a heading in capitals
-_SAME_WIDTH = 1.02
-_SHARE_OF_PAGES = 1 / 4  # from which first lines in capitals are running ones
 _of_programs = re.compile(r"[_=$<>{}\[\]\\|*]")
 # Characters of text for each line in capitals: names of speakers, which are no headings, have a sentence or two.
-_CHARACTERS_BELOW = 1_000
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
@@ -70,11 +72,11 @@ class Headings:
         if not characters:
             return
         self._body_size, self._body_bold = characters.most_common(1)[0][0]
-        self._running = {style for style, found in lengths.items() if median(found) > _LONG_BLOCK}
+        self._running = {style for style, found in lengths.items() if median(found) > RUNNING_TEXT_CHARS}
         heads = sum(_in_capitals(*each[:2]) for each in pages if len(each) > 1)
-        self._run_in_capitals = heads > max(1, _SHARE_OF_PAGES * len(pages))
+        self._run_in_capitals = heads > max(1, RUNNING_CAPITALS_PAGE_SHARE * len(pages))
         in_capitals = sum(_in_capitals(*pair) for each in pages for pair in pairwise(each[self._run_in_capitals :]))
-        self._has_capitals = in_capitals * _CHARACTERS_BELOW <= sum(characters.values())
+        self._has_capitals = in_capitals * MIN_CHARS_PER_CAPITALS_LINE <= sum(characters.values())
         ranks: Counter[Style] = Counter()
         marked: dict[Style, Counter[int]] = {}
         for each in pages:
@@ -95,8 +97,8 @@ class Headings:
             return self._marked[style]
         above = [self._marked[each] for each in self._marked if each < style]
         if above:
-            return min(_DEEPEST, max(above) + 1)
-        return min(_DEEPEST, bisect_left(self._ranks, style) + 1)
+            return min(MAX_HEADING_LEVEL, max(above) + 1)
+        return min(MAX_HEADING_LEVEL, bisect_left(self._ranks, style) + 1)
 
     def _found(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
         """Yield the headings of a page with their bookmark's level, or 0."""
@@ -105,7 +107,7 @@ class Headings:
         for number, block in enumerate(blocks):
             if not isinstance(block, Block) or block.is_contents:
                 continue
-            if len(block.text) > _LONGEST or len(block.lines) > _MOST_LINES:
+            if len(block.text) > MAX_HEADING_CHARS or len(block.lines) > MAX_HEADING_LINES:
                 continue
             folded = _folded(_whole(block))
             level = named.get(folded) or named.get(_number_off(folded)) or 0
@@ -129,9 +131,9 @@ class Headings:
             return True
         if (block.size, block.bold) in self._running:
             return False
-        if block.size >= _LARGER * self._body_size:
+        if block.size >= HEADING_MIN_SIZE_RATIO * self._body_size:
             return True
-        bolder = block.bold and not self._body_bold and block.size >= self._body_size / _LARGER
+        bolder = block.bold and not self._body_bold and block.size >= self._body_size / HEADING_MIN_SIZE_RATIO
         return bolder and following is not None and block.mark is None and not _goes_on(block, before)
 
 
@@ -148,7 +150,7 @@ def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool
         return False
     if _of_programs.search(block.text) or _is_typewritten(block.lines[0]):
         return False
-    is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= _FEWEST_CAPITALS
+    is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= MIN_CAPITALS
     is_above = following.bold or len(following.text) > len(block.text)
     return is_upper and is_above and not following.text.isupper()
 
@@ -156,7 +158,7 @@ def _in_capitals(block: Block | PageTable, following: Block | PageTable) -> bool
 def _is_typewritten(words: Sequence[Word]) -> bool:
     """True if all letters of several words are equally wide."""
     widths = [(word.right - word.left) / len(word.text) for word in words if len(word.text) > 2]
-    return len(widths) > 1 and max(widths) <= _SAME_WIDTH * min(widths)
+    return len(widths) > 1 and max(widths) <= TYPEWRITER_WIDTH_RATIO * min(widths)
 
 
 def _whole(block: Block) -> str:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.page_limit import require_pages_allowed
+from ingest.parsing.pdf.constants import FILE_TAIL_BYTES, MAX_BOOKMARK_DEPTH, MAX_BOOKMARKS, PDFIUM_PASSWORD_ERRORS
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
     from ingest.parsing.pdf.headings import Bookmark
 
-_TAIL_BYTES = 65_536
-_PASSWORD_ERRORS = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
-_MOST_BOOKMARKS = 20_000
-_DEEPEST_BOOKMARK = 12
 _DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
 _LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning of a page that is not in the file
 SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
@@ -31,7 +28,7 @@ def require_end(path: Path) -> None:
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL_BYTES))
+        file.seek(max(0, size - FILE_TAIL_BYTES))
         tail = file.read()
     end = max(tail.rfind(b"startxref"), tail.rfind(b"%%EOF"))
     if end < 0 or b" obj" in tail[end:]:
@@ -46,7 +43,7 @@ def opened(path: Path) -> "Iterator[PdfDocument]":
     try:
         document = PdfDocument(path)
     except PdfiumError as error:
-        if error.err_code in _PASSWORD_ERRORS:
+        if error.err_code in PDFIUM_PASSWORD_ERRORS:
             raise EncryptedDocumentError(
                 "The PDF is encrypted and asks for a password.",
                 hint="Open it with its password, save or print it to a PDF without one, and upload that.",
@@ -119,7 +116,7 @@ def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":
 
     found = []
     try:
-        for entry in islice(document.get_toc(max_depth=_DEEPEST_BOOKMARK), _MOST_BOOKMARKS):
+        for entry in islice(document.get_toc(max_depth=MAX_BOOKMARK_DEPTH), MAX_BOOKMARKS):
             target = entry.get_dest()
             page = target.get_index() if target else None
             if page is not None:

@@ -8,6 +8,7 @@ from pypdfium2 import PdfDocument
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.isolation.progress import tell
 from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
+from ingest.parsing.pdf.constants import TYPE_SAMPLE_PAGES, WINDOW_PAGES
 from ingest.parsing.pdf.content import PageContent
 from ingest.parsing.pdf.furniture import Furniture, page_edges
 from ingest.parsing.pdf.headings import Headings
@@ -19,8 +20,6 @@ from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-_WINDOW = 128  # pages that are held at once
-_SAMPLE = 64  # pages that the type of a longer document is learned from
 _RUNNING = "running headers and footers after the first, and page numbers"
 
 
@@ -61,14 +60,14 @@ class PagesParser:
         count = self._reader.count
         pages = PageWriter(self._writer)
         first_title: str | None = None
-        if count > _WINDOW:
-            numbers = (1 + number * count // _SAMPLE for number in range(_SAMPLE))
+        if count > WINDOW_PAGES:
+            numbers = (1 + number * count // TYPE_SAMPLE_PAGES for number in range(TYPE_SAMPLE_PAGES))
             sample = [page_regions(self._reader.read(number)) for number in numbers]
             self._headings.learn(page_blocks(page, Leading(sample)) for page in sample)
-        for start in range(1, count + 1, _WINDOW):
-            window = range(start, min(start + _WINDOW, count + 1))
+        for start in range(1, count + 1, WINDOW_PAGES):
+            window = range(start, min(start + WINDOW_PAGES, count + 1))
             found = self._window(window)
-            if count <= _WINDOW:
+            if count <= WINDOW_PAGES:
                 self._headings.learn(each.blocks for each in found)
             words: set[str] = set()
             for each in found:

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pypdfium2.raw as raw
 from pypdfium2 import PdfPage, PdfTextPage
 
+from ingest.parsing.pdf.constants import PDFIUM_HYPHEN, PDFIUM_HYPHEN_IN_TEXT
+
 CType: TypeAlias = "type[ctypes._SimpleCData[Any]]"
 PdfiumFunction = Callable[..., Any]
 
 _address, _int = ctypes.c_void_p, ctypes.c_int
-_HYPHEN, _HYPHEN_IN_TEXT = 0x2, 0xFFFE
-PATH, IMAGE, SHADING, FORM = 2, 3, 4, 5  # FPDF_PAGEOBJ_*
 
 
 @cache
@@ -67,7 +67,7 @@ class TextPage:
         )
         if written == self.count + 1 and not np.any((buffer & 0xF800) == 0xD800):
             codes = buffer[: self.count].astype(np.uint32)
-            codes[codes == _HYPHEN_IN_TEXT] = _HYPHEN
+            codes[codes == PDFIUM_HYPHEN_IN_TEXT] = PDFIUM_HYPHEN
             return codes
         one = call("FPDFText_GetUnicode", ctypes.c_uint, _address, _int)
         return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)

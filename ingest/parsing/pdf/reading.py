@@ -7,14 +7,16 @@ from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 
 from ingest.parsing.pdf.annotations import read_annotations
 from ingest.parsing.pdf.characters import page_frame, read_words
+from ingest.parsing.pdf.constants import (
+    MIN_PICTURE_SIDE,
+    RECOGNIZED_LARGER_RATIO,
+    RECOGNIZED_TYPE_RATIO,
+    SCAN_PAGE_SHARE,
+)
 from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, median
-from ingest.parsing.pdf.drawings import SMALLEST_PICTURE, DrawingReader
+from ingest.parsing.pdf.drawings import DrawingReader
 
 OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
-
-_SCAN = 0.5  # of the page: pictures that cover more are the page itself
-_TYPE_OF_LINE = 0.8  # of a recognized word's height
-_LARGER = 1.5
 
 
 class PageError(Exception):
@@ -55,7 +57,7 @@ class PageReader:
     def _read(self, page: PdfPage, number: int) -> PageContent:
         content = PageContent(number, *page_frame(page).size)
         DrawingReader(page, content).read()
-        scanned = content.image_share >= _SCAN
+        scanned = content.image_share >= SCAN_PAGE_SHARE
         read_words(page, content, keep_invisible=scanned)
         read_annotations(self._document, page, content)
         if not content.words and self._ocr_page is not None and _may_show_text(content):
@@ -72,7 +74,7 @@ def _may_show_text(content: PageContent) -> bool:
     if content.image_box is None:
         return False
     left, bottom, right, top = content.image_box
-    return min(right - left, top - bottom) >= SMALLEST_PICTURE
+    return min(right - left, top - bottom) >= MIN_PICTURE_SIDE
 
 
 def as_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
@@ -84,7 +86,7 @@ def as_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list
     highs = [_high(word, content) for word in recognized]
     usual = median(highs, 1.0)
     return [
-        _recognized(word, content, high if high > _LARGER * usual else usual)
+        _recognized(word, content, high if high > RECOGNIZED_LARGER_RATIO * usual else usual)
         for word, high in zip(recognized, highs, strict=True)
     ]
 
@@ -98,5 +100,5 @@ def _recognized(word: RecognizedWord, content: PageContent, high: float) -> Word
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(_TYPE_OF_LINE * high)  # whole points: the height of a line is not exact
+    size = round(RECOGNIZED_TYPE_RATIO * high)  # whole points: the height of a line is not exact
     return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

@@ -6,20 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ingest.parsing.pdf.constants import (
+    CELL_GAP_BLANKS,
+    CELL_GAP_RATIO,
+    DEFAULT_BLANK_RATIO,
+    FEW_ROW_GAPS,
+    MIN_CELL_GAP_RATIO,
+    MIN_ROWS_SHARING_GAP,
+    NEAR_ROWS,
+    ROW_OVERLAP_RATIO,
+    SHARED_GAP_RATIO,
+    STACKED_OVERLAP_RATIO,
+    STRETCHED_GAPS_RATIO,
+    STRETCHED_GAPS_SPREAD,
+)
 from ingest.parsing.pdf.content import Word, typical_size
 
-_OVERLAP = 0.5  # of the lower of two heights: as much do words of one row share
-_STACKED = 0.5  # of the type size: words of one line reach no further over each other
-_NEAR = 3  # rows above that a word may still belong to
-CELL_GAP = 1.0  # of the type size: a gap between words of a sentence is hardly ever so wide
-_BLANK = 0.28  # of the type size: a blank of most typefaces
-_NARROWEST_GAP = 0.4  # of the type size: a gap between cells is no narrower
-_WIDER_GAP = 1.6  # times the blanks of its row: wider than a blank after a sentence
-_COMMON_GAP = 0.35  # of the type size: as much has the same gap of another row in common
-_ALIKE = 2.0  # times the narrowest: as much wider is a blank after a sentence
-_EVEN = 0.2  # of the type size: stretched blanks of one line differ by less
-_FEW_GAPS = 5  # of a row: too few to tell its blanks from its gaps
-_SUPPORT = 2  # rows of the three before and the three after
 _LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
@@ -82,10 +84,10 @@ def make_rows(words: Iterable[Word]) -> list[Row]:
     rows: list[Row] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
         top, bottom = word.top, word.bottom
-        for row in rows[: -1 - _NEAR : -1]:
+        for row in rows[: -1 - NEAR_ROWS : -1]:
             shared = (bottom if bottom < row.bottom else row.bottom) - (top if top > row.top else row.top)
             high, other = bottom - top, row.bottom - row.top
-            if shared >= _OVERLAP * (high if high < other else other):
+            if shared >= ROW_OVERLAP_RATIO * (high if high < other else other):
                 if high > other:
                     row.top, row.bottom = top, bottom
                 row.words.append(word)
@@ -96,7 +98,7 @@ def make_rows(words: Iterable[Word]) -> list[Row]:
         row.words.sort(key=lambda each: each.left)
         row.size = typical_size(row.words)
         row.bold = sum(len(word.text) if word.bold else -len(word.text) for word in row.words) > 0
-        row.cells = split_cells(row.words, CELL_GAP * row.size)
+        row.cells = split_cells(row.words, CELL_GAP_RATIO * row.size)
     rows.sort(key=lambda each: each.top + each.bottom)
     return rows
 
@@ -163,7 +165,7 @@ def _two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
 
     Both have several words, and half of the shorter one is over the other: in a formula single signs stand so.
     """
-    if all(other.left >= one.right - _STACKED * one.size for one, other in pairwise(words)):
+    if all(other.left >= one.right - STACKED_OVERLAP_RATIO * one.size for one, other in pairwise(words)):
         return None
     lines: list[list[Word]] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
@@ -184,11 +186,11 @@ def is_stretched(row: Row) -> bool:
 
     In columns it is the words' ends or middles that are as far from each other.
     """
-    if len(row.cells) <= _FEW_GAPS:
+    if len(row.cells) <= FEW_ROW_GAPS:
         return False
     gaps = [other.left - one.right for one, other in pairwise(row.words)]
     widths = [word.right - word.left for word in row.words]
-    return max(gaps) - min(gaps) < _EVEN * row.size and max(widths) - min(widths) > row.size
+    return max(gaps) - min(gaps) < STRETCHED_GAPS_SPREAD * row.size and max(widths) - min(widths) > row.size
 
 
 def usual_blank(words: Sequence[Word]) -> float:
@@ -199,7 +201,7 @@ def usual_blank(words: Sequence[Word]) -> float:
         if one.size == other.size and abs(one.bottom - other.bottom) < 1 and 0 < other.left - one.right < one.size
     ]
     gaps.sort()
-    return gaps[len(gaps) // 4] if gaps else _BLANK
+    return gaps[len(gaps) // 4] if gaps else DEFAULT_BLANK_RATIO
 
 
 def split_at_common_gaps(rows: Sequence[Row], blank: float) -> None:
@@ -209,7 +211,9 @@ def split_at_common_gaps(rows: Sequence[Row], blank: float) -> None:
     """
     wide = [_wide_gaps(row, blank) for row in rows]
     for number, row in enumerate(rows):
-        cuts = {gap[0] for gap in wide[number] if _width(gap) >= CELL_GAP * row.size or _is_common(gap, number, wide)}
+        cuts = {
+            gap[0] for gap in wide[number] if _width(gap) >= CELL_GAP_RATIO * row.size or _is_common(gap, number, wide)
+        }
         if len(cuts) >= len(row.cells):
             edges = [0, *sorted(cuts), len(row.words)]
             row.cells = [Cell(row.words[start:end]) for start, end in pairwise(edges)]
@@ -225,9 +229,10 @@ def _width(gap: Gap) -> float:
 
 def _is_common(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
     _, left, right, size = gap
-    near = (*gaps[max(0, number - _NEAR) : number], *gaps[number + 1 : number + 1 + _NEAR])
-    least = _COMMON_GAP * size
-    return sum(any(min(right, each[2]) - max(left, each[1]) >= least for each in row) for row in near) >= _SUPPORT
+    near = (*gaps[max(0, number - NEAR_ROWS) : number], *gaps[number + 1 : number + 1 + NEAR_ROWS])
+    least = SHARED_GAP_RATIO * size
+    sharing = sum(any(min(right, each[2]) - max(left, each[1]) >= least for each in row) for row in near)
+    return sharing >= MIN_ROWS_SHARING_GAP
 
 
 def _wide_gaps(row: Row, blank: float) -> Gaps:
@@ -238,9 +243,9 @@ def _wide_gaps(row: Row, blank: float) -> Gaps:
         gaps.append((at, right, word.left, row.size))
         right = max(right, word.right)
     widths = sorted(map(_width, gaps))
-    if len(widths) > 1 and widths[-1] < _ALIKE * widths[0]:  # blanks that were stretched to fill the line
+    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # blanks that were stretched to fill the line
         usual = widths[-1]
     else:
-        usual = widths[len(widths) // 4] if len(widths) > _FEW_GAPS else blank * row.size
-    least = min(CELL_GAP * row.size, max(_NARROWEST_GAP * row.size, _WIDER_GAP * usual))
+        usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size
+    least = min(CELL_GAP_RATIO * row.size, max(MIN_CELL_GAP_RATIO * row.size, CELL_GAP_BLANKS * usual))
     return [gap for gap in gaps if _width(gap) >= least]
