@@ -127,7 +127,8 @@ locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (
 	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra test --output-file deploy/locks/test.txt
 	$(COMPILE) $(UPGRADE) deploy/locks/sbom.in --output-file deploy/locks/sbom.txt
 
-audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerabilities (needs pypi.org)
+audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones among known vulnerabilities (needs pypi.org)
+	$(BIN)/python deploy/audit/vllm_advisories.py
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 

@@ -1,22 +1,22 @@
 """Start a vLLM server by one of the profiles here: `python start.py profiles/one-24gb.yaml --api-key-file KEY`.
 
-Runs in the environment, or image, that has vLLM. It refuses a release of vLLM with a known advisory, code from a
+Runs in the environment, or image, that has vLLM. It refuses a release of vLLM older than `OLDEST`, code from a
 checkpoint's repository, and a public address; it reads the key from a file, closes the paths that Leadline does not
 use, and then becomes the server. What stands after `--` goes to vLLM as it is.
 """
 
 import argparse
 import importlib.metadata
-import importlib.util
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 _HERE = Path(__file__).resolve().parent
-_GATE = _HERE.parents[1] / "rlm" / "llm" / "vllm_advisories.py"
+# As the extra `vllm` asks for. Older releases have known vulnerabilities: `make audit` checks this one.
+OLDEST = (0, 33)
 # By package. The community's build for processors has the same releases, and no working `vllm serve`.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
@@ -63,14 +63,14 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
-def _gate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("vllm_advisories", _GATE)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{_GATE} is missing: start this from a checkout of Leadline, or mount that file too.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def refuse_release(release: str) -> list[str]:
+    """Return what to do about a release of vLLM that is older than `OLDEST`; nothing about others."""
+    numbers = re.match(r"\d+(?:\.\d+)*", release)
+    # guard: vllm-oldest-release
+    if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return [f"vLLM {release} has known vulnerabilities: install {oldest} or newer, or give --allow-old-release."]
+    return []
 
 
 def _installed() -> tuple[str, tuple[str, ...]]:
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--port", default="8000", help="the port to listen on")
     parser.add_argument("--in-container", action="store_true", help="listen on all addresses of a network namespace")
     parser.add_argument(
-        "--accept-advisories", action="store_true", help="start a release of vLLM that has known advisories"
+        "--allow-old-release", action="store_true", help="start a release of vLLM that has known vulnerabilities"
     )
     wanted, rest = parser.parse_known_args()
     rest = [each for each in rest if each != "--"]
@@ -101,11 +101,8 @@ def main() -> None:
     if wanted.in_container and not key:
         found.append("A container's port can be published: give it a key with --api-key-file.")
     release, server = _installed()
-    known = _gate().advisories_of(release)
-    for advisory in known:
-        print(f"vLLM {release}: {advisory.sentence()}", file=sys.stderr)
-    if known and not wanted.accept_advisories:
-        found.append("Install a release without advisories, or give --accept-advisories.")
+    if not wanted.allow_old_release:
+        found += refuse_release(release)
     if found:
         raise SystemExit("\n".join(found))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])}

@@ -1,10 +1,7 @@
 """What starts a vLLM server, and the gate in front of it, without vLLM."""
 
 import asyncio
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -15,23 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from rlm.llm.vllm_advisories import advisories_of
+from tests.support.programs import load_program
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "vllm"
 FOR_ANSWERS = ("one-24gb", "one-h100", "four-h100", "draft", "cpu")
 
-
-def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-start, used_paths = loaded("start"), loaded("used_paths")
+start, used_paths = load_program(FOLDER / "start.py"), load_program(FOLDER / "used_paths.py")
 
 
 @pytest.fixture
@@ -140,11 +126,23 @@ def test_each_profile_finishes_what_it_writes_and_trusts_no_code(path: Path) -> 
         assert options["max-num-queued-reqs"] > options["max-num-seqs"]
 
 
-def test_containers_run_a_release_without_advisories_close_their_port_and_have_the_key_as_a_file() -> None:
+@pytest.mark.parametrize("release", ["0.9.2", "0.32.1", "0.32.0.post1", "0.32.0+cpu"])
+def test_an_old_release_is_refused_with_what_to_do(release: str) -> None:
+    (found,) = start.refuse_release(release)
+    assert "install 0.33 or newer" in found
+    assert "--allow-old-release" in found
+
+
+@pytest.mark.parametrize("release", ["0.33", "0.33.0", "0.33.0+cpu", "0.100.0", "1.0"])
+def test_a_newer_release_is_not_refused(release: str) -> None:
+    assert start.refuse_release(release) == []
+
+
+def test_containers_run_a_release_that_starts_close_their_port_and_have_the_key_as_a_file() -> None:
     compose = yaml.safe_load((FOLDER / "compose.yaml").read_text())
     server = compose["services"]["vllm"]
     image, _, release = server["image"].partition(":v")
-    assert (image, advisories_of(release)) == ("vllm/vllm-openai", [])
+    assert (image, start.refuse_release(release)) == ("vllm/vllm-openai", [])
     assert "ports" not in server
     assert "--api-key-file" in server["command"]
     assert server["secrets"] == ["vllm_api_key"]

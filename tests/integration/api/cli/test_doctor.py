@@ -56,26 +56,32 @@ def test_another_models_server_is_a_finding_and_is_asked_nothing(server: Misbeha
     assert server.requests == []
 
 
-def test_a_release_of_vllm_with_an_advisory_is_named_with_the_one_that_mends_it(
-    server: MisbehavingOpenAI, tmp_path: Path
+@pytest.mark.parametrize("release", ["0.9.2", "0.32.1", "0.32.0.post1+cpu"])
+def test_an_upgrade_is_advised_from_a_release_of_vllm_with_known_vulnerabilities(
+    release: str, server: MisbehavingOpenAI, tmp_path: Path
 ) -> None:
     server.served = [{"id": "m"}]
     server.behaviours = [says('{"works": true}')]
-    server.release = "0.31.0"
+    server.release = release
     finding = found(server, tmp_path)["model server"]
-    assert finding.found.startswith("vLLM 0.31.0, ")
-    assert "PYSEC-2026-4344" in finding.advice
-    assert "fixed in 0.33.0" in finding.advice
+    assert finding.found == f"vLLM {release}"
+    assert finding.advice.startswith("Upgrade vLLM to 0.33 or newer")
 
 
-def test_a_release_of_vllm_without_advisories_is_well_and_other_servers_have_none(
-    server: MisbehavingOpenAI, tmp_path: Path
+@pytest.mark.parametrize("release", ["0.33.0", "v0.33", "0.100.0", "1.0", "dev"])
+def test_other_releases_of_vllm_are_reported_without_advice(
+    release: str, server: MisbehavingOpenAI, tmp_path: Path
 ) -> None:
+    server.served = [{"id": "m"}]
+    server.behaviours = [says('{"works": true}')]
+    server.release = release
+    assert found(server, tmp_path)["model server"] == Finding("model server", f"vLLM {release}")
+
+
+def test_a_server_that_is_not_vllm_has_no_release_to_report(server: MisbehavingOpenAI, tmp_path: Path) -> None:
     server.served = [{"id": "m"}]
     server.behaviours = [says('{"works": true}')]
     assert "model server" not in found(server, tmp_path)
-    server.release = "0.33.0"
-    assert found(server, tmp_path)["model server"].advice == ""
 
 
 def test_a_data_folder_that_others_can_read_is_reported_with_the_command_that_closes_it(tmp_path: Path) -> None:

