@@ -1,6 +1,9 @@
 """What starts a vLLM server, and the gate in front of it, without vLLM."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +134,26 @@ def test_an_old_release_is_refused_with_what_to_do(release: str) -> None:
     (found,) = start.refuse_release(release)
     assert "install 0.33 or newer" in found
     assert "--allow-old-release" in found
+
+
+@pytest.mark.parametrize(
+    ("release", "options", "starts"),
+    [("0.31.0", [], False), ("0.31.0", ["--allow-old-release"], True), ("0.33.0", [], True)],
+)
+def test_the_server_starts_unless_the_installed_release_is_old(
+    release: str, options: list[str], starts: bool, tmp_path: Path
+) -> None:
+    package, installed = tmp_path / "vllm" / "entrypoints" / "cli", tmp_path / f"vllm-{release}.dist-info"
+    package.mkdir(parents=True)
+    (package / "main.py").write_text("import sys\nprint('started', *sys.argv[1:])\n")
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}\n")
+    command = [sys.executable, str(FOLDER / "start.py"), str(FOLDER / "profiles" / "one-24gb.yaml"), *options]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is starts, done.stderr
+    assert done.stdout.startswith("started serve --config") is starts
+    assert ("--allow-old-release" in done.stderr) is not starts
 
 
 @pytest.mark.parametrize("release", ["0.33", "0.33.0", "0.33.0+cpu", "0.100.0", "1.0"])
