@@ -12,42 +12,59 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-_NUMBERS = r"\d{1,4}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?\d{1,4})*"
+from rlm.checking.sentence_rules import (
+    ABBREVIATION_LOOKBACK_CHARS,
+    ASIDE_END_LOOKBACK_CHARS,
+    AUSTRIAN_MONTHS,
+    GERMAN_MONTHS,
+    MAX_ASIDE_CHARS,
+    MAX_DAY_DIGITS,
+    MAX_LIST_NUMBER_DIGITS,
+    MAX_MARKER_DIGITS,
+    MAX_MARKER_GROUP_CHARS,
+    MAX_MARKER_RANGE,
+    MAX_ORDINAL_DIGITS,
+    MAX_QUOTED_CHARS,
+    MAX_QUOTED_SENTENCES,
+    NUMBER_LOOKBACK_CHARS,
+    ORDINAL_ARTICLES,
+    ORDINAL_PREPOSITIONS,
+    ORDINAL_QUANTIFIERS,
+    OTHER_ABBREVIATIONS,
+    QUANTITY_ABBREVIATIONS,
+    REFERENCE_ABBREVIATIONS,
+    TITLE_ABBREVIATIONS,
+)
+
+_DIGITS = rf"\d{{1,{MAX_MARKER_DIGITS}}}"
+_NUMBERS = rf"{_DIGITS}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?{_DIGITS})*"
 # `[3]`, `[3, 5]`, `[3-5]`, `[passage 3]`, and the lenticular brackets that some models prefer.
 _GROUP = re.compile(rf"[\[【](?:passages?\s+)?({_NUMBERS})[\]】]", re.IGNORECASE)
 _BEGUN = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
-_LONGEST_GROUP = 60
-_RANGE = re.compile(r"(\d{1,4})\s*[-–—]\s*(\d{1,4})|(\d{1,4})")
-_WIDEST_RANGE = 20
-_MARKER = re.compile(r"\[(\d{1,4})\]")
-_LEADING = re.compile(r"(?:\[\d{1,4}\][ \t]*)+")
+_RANGE = re.compile(rf"({_DIGITS})\s*[-–—]\s*({_DIGITS})|({_DIGITS})")
+_MARKER = re.compile(rf"\[({_DIGITS})\]")
+_MARKER_AFTER_SPACE = re.compile(rf"[ \t]*\[{_DIGITS}\]")
+_LEADING = re.compile(rf"(?:\[{_DIGITS}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
 # Code, and short text between single quotation marks: full stops within end no sentence.
-_VERBATIM = re.compile(r"`[^`\n]+`|(?<!\w)'[^'\n]{1,60}'(?!\w)|(?<!\w)‘[^‘’\n]{1,60}’(?!\w)")
+_SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
+_VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
-_LONGEST_ASIDE_END = 8
 # A parenthesis that is a sentence of its own ends with a mark of its own.
-_ASIDE_WITHIN = re.compile(r"\([^()\n]{0,200}(?<![.!?\"'”’])\)")
-_MOST_JOINED = 20
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
-)
-_LONGEST_ABBREVIATION = 8
+_ASIDE_WITHIN = re.compile(rf"\([^()\n]{{0,{MAX_ASIDE_CHARS}}}(?<![.!?\"'”’])\)")
+_ABBREVIATIONS = (*TITLE_ABBREVIATIONS, *REFERENCE_ABBREVIATIONS, *QUANTITY_ABBREVIATIONS, *OTHER_ABBREVIATIONS)
+_ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS))})\.$")
 # Few sentences begin with a figure, and a full stop between a word and one is mostly of "sec. 4", "Jan. 5", "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
 # The text before the full stop of "12. " at the beginning of a line, also when quoted or in a nested list.
-_LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t>*-]*\d{1,3}\Z")
-_LONGEST_LIST_NUMBER = 20
+_LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
 # German writes ordinals with a full stop, and nouns with a capital: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
-_ORDINAL = re.compile(
-    r"\b(?:(?<!I )am|ab|beim|bis|im|seit|vom|zum|zur|de[rmns]|die|das|je|jede[rmns]?)\s+\d{1,3}\Z", re.I
-)
-_DAY = re.compile(r"(?<!\d)\d{1,2}\Z")
-_MONTH = re.compile(
-    r"(?:Januar|Jänner|Feber|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
-)
+_BEFORE_ORDINAL = "|".join((*ORDINAL_PREPOSITIONS, *ORDINAL_ARTICLES, *ORDINAL_QUANTIFIERS))
+_ORDINAL = re.compile(rf"\b(?:{_BEFORE_ORDINAL})(?<!I am)\s+\d{{1,{MAX_ORDINAL_DIGITS}}}\Z", re.IGNORECASE)
+_DAY = re.compile(rf"(?<!\d)\d{{1,{MAX_DAY_DIGITS}}}\Z")
+_MONTH = re.compile(rf"(?:{'|'.join((*GERMAN_MONTHS, *AUSTRIAN_MONTHS))})\b")
 
 
 @dataclass
@@ -115,7 +132,7 @@ class MarkedText:
         if match := _GROUP.match(text, at):
             given.append(self._marked(match[1]))
             return match.end()
-        if len(text) - at < _LONGEST_GROUP and _BEGUN.fullmatch(text, at):  # it may become a group of markers
+        if len(text) - at < MAX_MARKER_GROUP_CHARS and _BEGUN.fullmatch(text, at):  # it may become a group of markers
             return at
         given.append(char)
         return at + 1
@@ -159,7 +176,7 @@ def _read_numbers(numbers: str) -> Iterator[int]:
             yield int(match[3])
         else:
             first, last = int(match[1]), int(match[2])
-            yield from range(first, min(last, first + _WIDEST_RANGE) + 1)
+            yield from range(first, min(last, first + MAX_MARKER_RANGE) + 1)
 
 
 def marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
@@ -189,7 +206,7 @@ def _quoting(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int,
         last = at
         opened = _opened(text, spans[at])
         while opened.still:
-            ends = last + 1 == len(spans) or last - at == _MOST_JOINED
+            ends = last + 1 == len(spans) or last - at == MAX_QUOTED_SENTENCES
             if ends or "\n" in text[spans[last][1] : spans[last + 1][0]]:
                 last = at
                 break
@@ -222,7 +239,7 @@ def _opened(text: str, span: tuple[int, int]) -> _Opened:
 
 def without_markers(text: str) -> str:
     """Return `text` without its markers and the space before them."""
-    return re.sub(r"[ \t]*\[\d{1,4}\]", "", text)
+    return _MARKER_AFTER_SPACE.sub("", text)
 
 
 def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:
@@ -246,7 +263,7 @@ def sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int
 
 def _closes_aside(text: str) -> bool:
     """True if a text ends with a parenthesis that begins within it, "(like this!)"."""
-    return _ASIDE_END.search(text, max(0, len(text) - _LONGEST_ASIDE_END)) is not None and text.rfind("(") > 0
+    return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
 def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
@@ -265,9 +282,9 @@ def _ends(text: str, values: Iterable[str]) -> Iterator[int]:
                 continue
             if _ASIDE_WITHIN.match(text, match.end()):
                 continue
-            if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
+            if _ABBREVIATION.search(text, max(0, match.start() + 1 - ABBREVIATION_LOOKBACK_CHARS), match.start() + 1):
                 continue
-            before = max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()
+            before = max(0, match.start() - NUMBER_LOOKBACK_CHARS), match.start()
             if _LIST_NUMBER.search(text, *before) or _ORDINAL.search(text, *before):
                 continue
             if _DAY.search(text, *before) and _MONTH.match(text, match.end()):
