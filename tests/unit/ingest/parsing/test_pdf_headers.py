@@ -69,9 +69,9 @@ def test_lines_centred_over_several_columns_name_each_of_them(file: Path, ruled:
 
 def test_a_date_in_three_lines_is_one_name_below_the_period_over_it(file: Path) -> None:
     drawing = Drawing()
-    _over(drawing, "Three Months Ended", FOUR, 700)
+    _over(drawing, "Grain Stored Until", FOUR, 700)
     _ruled(drawing, FOUR, 700)
-    lines = (("October", "October", "$", "%"), ("29,", "30,", "Change", "Change"), ("2023", "2022", "", ""))
+    lines = (("February", "February", "$", "%"), ("17,", "18,", "Growth", "Growth"), ("2012", "2011", "", ""))
     for number, line in enumerate(lines, start=1):
         for span, text in zip(FOUR, line, strict=True):
             if text:
@@ -79,10 +79,10 @@ def test_a_date_in_three_lines_is_one_name_below_the_period_over_it(file: Path) 
     _ruled(drawing, FOUR, 666)
     _body(drawing, FOUR, 650)
     assert _columns(file, drawing) == (
-        "Three Months Ended October 29, 2023",
-        "Three Months Ended October 30, 2022",
-        "Three Months Ended $ Change",
-        "Three Months Ended % Change",
+        "Grain Stored Until February 17, 2012",
+        "Grain Stored Until February 18, 2011",
+        "Grain Stored Until $ Growth",
+        "Grain Stored Until % Growth",
     )
 
 
@@ -122,33 +122,33 @@ def test_lines_at_the_right_of_columns_are_not_taken_for_centred(file: Path) -> 
     """The first one's middle is nearly that of three columns, and the second's that of the fourth."""
     spans = ((200, 260), (270, 330), (340, 400), (410, 470))
     drawing = Drawing()
-    drawing.right_aligned("Three Months Ended", 330, 700)
-    drawing.right_aligned("Six Months", 470, 700)
-    for (_, right), year in zip(spans, ("2022", "2021", "2022", "2021"), strict=True):
+    drawing.right_aligned("Harvest in Barrels", 330, 700)
+    drawing.right_aligned("Half Sacks", 470, 700)
+    for (_, right), year in zip(spans, ("2018", "2017", "2018", "2017"), strict=True):
         drawing.right_aligned(year, right, 686)
     _ruled(drawing, spans, 686)
     for number, label in enumerate(("Grain", "Flour", "Bran")):
         drawing.line(label, 60, 670 - 14 * number)
         for _, right in spans:
             drawing.right_aligned(f"{number + 1},000", right, 670 - 14 * number)
-    assert _columns(file, drawing)[2:] == ("2022", "Six Months 2021")
+    assert _columns(file, drawing)[2:] == ("2018", "Half Sacks 2017")
 
 
 def test_a_single_row_of_figures_has_the_columns_of_the_line_above_it(file: Path) -> None:
     drawing = Drawing()
-    _over(drawing, "Carrying amount of the grain", FOUR[:2], 700)
-    _over(drawing, "Adjustment that is a part of it", FOUR[2:], 700)
-    for span, date in zip(FOUR, ("Oct 1, 2022", "Dec 25, 2021", "Oct 1, 2022", "Dec 25, 2021"), strict=True):
+    _over(drawing, "Book worth of the store", FOUR[:2], 700)
+    _over(drawing, "Moisture loss taken off", FOUR[2:], 700)
+    for span, date in zip(FOUR, ("Feb 3, 2016", "Nov 28, 2015", "Feb 3, 2016", "Nov 28, 2015"), strict=True):
         _over(drawing, date, [span], 686)
     drawing.line("Grain", 60, 670)
-    for (left, right), value in zip(FOUR, ("(11,236)", "(12,772)", "761", "(775)"), strict=True):
+    for (left, right), value in zip(FOUR, ("(17,482)", "(19,356)", "524", "(638)"), strict=True):
         drawing.line("$", left + 2, 670)
         drawing.right_aligned(value, right - 4, 670)
     file.write_bytes(drawing.content())
     text = parse_pdf(file).text
-    assert "| Grain | $(11,236) | $(12,772) | $761 | $(775) |" in text
+    assert "| Grain | $(17,482) | $(19,356) | $524 | $(638) |" in text
     (table,) = pipe_tables(text)
-    assert table.columns[2] == "Carrying amount of the grain Dec 25, 2021"
+    assert table.columns[2] == "Book worth of the store Nov 28, 2015"
 
 
 def test_a_label_wider_than_the_header_does_not_end_the_table(file: Path) -> None:

@@ -39,24 +39,24 @@ def _omitted(document: ParsedDocument) -> dict[OmissionKind, int]:
 
 
 def _statement(drawing: Drawing, top: float) -> None:
-    """A statement as filings have them: currency, brackets and percent signs drawn apart, headers over two columns."""
-    for left, right, text in ((300, 410, "Three Months Ended"), (440, 550, "Nine Months Ended")):
+    """Draw a statement whose currency, brackets and percent signs stand apart and whose headers span two columns."""
+    for left, right, text in ((300, 410, "Barge season to May"), (440, 550, "Whole milling year")):
         drawing.line(text, left + 10, top, font=BOLD)
         drawing.rules([left, right], [top - 3])
-    for right, year in ((350, "2022"), (410, "2021"), (490, "2022"), (550, "2021")):
+    for right, year in ((350, "2015"), (410, "2014"), (490, "2015"), (550, "2014")):
         drawing.right_aligned(year, right, top - 14, font=BOLD)
     rows = [
-        ("Net sales:", ()),
-        ("Products", ("63,355", "63,948", "245,241", "232,309")),
-        ("Other income, net", ("(10", "243", "(97", "796")),
-        ("Share of sales", ("11", "12", "13", "14")),
+        ("Taken at the gate:", ()),
+        ("Rye flour", ("58,417", "51,926", "318,604", "297,158")),
+        ("Gain on old sacks, net", ("(34", "518", "(62", "479")),
+        ("Share of harvest", ("21", "26", "37", "45")),
     ]
     for number, (label, values) in enumerate(rows):
         base = top - 28 - 14 * number
         drawing.line(label, 60, base)
         for right, value in zip((350, 410, 490, 550), values, strict=False):
             drawing.right_aligned(value, right, base)
-            if label == "Products":
+            if label == "Rye flour":
                 drawing.line("$", right - 48, base)
             if value.startswith("("):
                 drawing.line(")", right + 1, base)
@@ -69,48 +69,48 @@ def test_a_statement_without_a_grid_is_a_table_with_its_whole_header_and_whole_a
     _statement(drawing, 700)
     (table,) = pipe_tables(_parsed(file, drawing).text)
     assert table.columns[1:] == (
-        "Three Months Ended 2022",
-        "Three Months Ended 2021",
-        "Nine Months Ended 2022",
-        "Nine Months Ended 2021",
+        "Barge season to May 2015",
+        "Barge season to May 2014",
+        "Whole milling year 2015",
+        "Whole milling year 2014",
     )
     assert [row.cells for row in table.rows()] == [
-        ["Net sales:", "", "", "", ""],
-        ["Products", "$63,355", "$63,948", "$245,241", "$232,309"],
-        ["Other income, net", "(10)", "243", "(97)", "796"],
-        ["Share of sales", "11%", "12%", "13%", "14%"],
+        ["Taken at the gate:", "", "", "", ""],
+        ["Rye flour", "$58,417", "$51,926", "$318,604", "$297,158"],
+        ["Gain on old sacks, net", "(34)", "518", "(62)", "479"],
+        ["Share of harvest", "21%", "26%", "37%", "45%"],
     ]
 
 
 def test_years_are_a_header_and_a_sign_close_behind_a_number_is_that_of_the_next(file: Path) -> None:
     drawing = Drawing()
     rows = [
-        ("Three Months Ended September 30,", ("2023", "2022")),
-        ("Gross margin", ("40,215", "34,670")),
-        ("Other income (expense), net", ("(389)", "54")),
-        ("Net income", ("22,291", "17,556")),
-        ("Basic earnings per share", ("3.00", "2.35")),
+        ("Lock tolls for the weeks up to May 4,", ("2017", "2016")),
+        ("Boats upstream", ("52,864", "47,391")),
+        ("Toll refunds (late claims), net", ("(716)", "83")),
+        ("Kept for repairs", ("31,648", "28,905")),
+        ("Average toll per boat", ("4.20", "3.75")),
     ]
     for number, (label, values) in enumerate(rows):
         base = 700 - 14 * number
         drawing.line(label, 60, base)
         for right, value in zip((350, 430), values, strict=True):
             drawing.right_aligned(value, right, base)
-            if label[0] not in "TO":
+            if label[0] not in "LT":
                 drawing.line("$", right - 77, base)
     (table,) = pipe_tables(_parsed(file, drawing).text)
-    assert table.columns == ("Three Months Ended September 30,", "2023", "2022")
+    assert table.columns == ("Lock tolls for the weeks up to May 4,", "2017", "2016")
     assert [row.cells[1:] for row in table.rows()] == [
-        ["$40,215", "$34,670"],
-        ["(389)", "54"],
-        ["$22,291", "$17,556"],
-        ["$3.00", "$2.35"],
+        ["$52,864", "$47,391"],
+        ["(716)", "83"],
+        ["$31,648", "$28,905"],
+        ["$4.20", "$3.75"],
     ]
 
 
 def test_a_sign_behind_its_number_stays_there(file: Path) -> None:
     drawing = Drawing()
-    rows = [("", ("2023", "2022")), ("Umsatz", ("40.215", "34.670")), ("Gewinn", ("22.291", "17.556"))]
+    rows = [("", ("2017", "2016")), ("Mahlgeld", ("53.718", "49.206")), ("Pacht", ("18.467", "16.932"))]
     for number, (label, values) in enumerate(rows):
         drawing.line(label, 60, 700 - 14 * number)
         for right, value in zip((350, 430), values, strict=True):
@@ -119,8 +119,8 @@ def test_a_sign_behind_its_number_stays_there(file: Path) -> None:
                 drawing.line("€", right + 3, 700 - 14 * number)
     (table,) = pipe_tables(_parsed(file, drawing).text)
     assert [row.cells for row in table.rows()] == [
-        ["Umsatz", "40.215 €", "34.670 €"],
-        ["Gewinn", "22.291 €", "17.556 €"],
+        ["Mahlgeld", "53.718 €", "49.206 €"],
+        ["Pacht", "18.467 €", "16.932 €"],
     ]
 
 
@@ -174,7 +174,7 @@ def test_what_stands_far_below_a_table_is_not_its_row(file: Path) -> None:
     drawing.line("Statements of the mill", 60, 590)
     drawing.right_aligned("7", 550, 590)
     (table,) = pipe_tables(_parsed(file, drawing).text)
-    assert [row.cells[0] for row in table.rows()][-1] == "Share of sales"
+    assert [row.cells[0] for row in table.rows()][-1] == "Share of harvest"
 
 
 def test_a_table_that_goes_on_on_the_next_page_has_its_header_there_too(file: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rlm.checking.quotes import QuotedText, Span, fold
 
 SOURCE = (
-    "The Panthers’ defense gave up just **308 points**, ranking sixth in the league — its best year.\n"
-    "It cost €1,308.50 in “Zürich”… and the ﬁnal score was 24–10."
+    "The ropers’ guild turned out just **417 coils**, placing fourth on the coast — its best year.\n"
+    "It cost €1,417.50 in “Zürich”… and the ﬁnal count was 31–18."
 )
 
 
@@ -25,13 +25,13 @@ def shown(quote: str, text: str = SOURCE) -> str | None:
 @pytest.mark.parametrize(
     ("quote", "expected"),
     [
-        ("gave up just **308 points**", "gave up just **308 points**"),
-        ("gave up just 308 points", "gave up just **308 points"),
-        ('The Panthers\' defense "gave up"', "The Panthers’ defense gave up"),
-        ("RANKING SIXTH\tin   the league - its best year", "ranking sixth in the league — its best year"),
-        ("cost €1,308.50 in 'zu\u0308rich'", "cost €1,308.50 in “Zürich"),
-        ("and the final score was 24-10.", "and the ﬁnal score was 24–10."),
-        ("ranking sixth in the league.", "ranking sixth in the league"),
+        ("turned out just **417 coils**", "turned out just **417 coils**"),
+        ("turned out just 417 coils", "turned out just **417 coils"),
+        ('The ropers\' guild "turned out"', "The ropers’ guild turned out"),
+        ("PLACING FOURTH\ton   the coast - its best year", "placing fourth on the coast — its best year"),
+        ("cost €1,417.50 in 'zu\u0308rich'", "cost €1,417.50 in “Zürich"),
+        ("and the final count was 31-18.", "and the ﬁnal count was 31–18."),
+        ("placing fourth on the coast.", "placing fourth on the coast"),
     ],
     ids=["exact", "emphasis", "quotation marks", "case, space and dash", "composed letters", "ligature", "full stop"],
 )
@@ -42,11 +42,11 @@ def test_finds_what_differs_only_in_typing_and_shows_the_source(quote: str, expe
 @pytest.mark.parametrize(
     "quote",
     [
-        "gave up just 309 points",
-        "points just 308 up gave",
-        "gave up 308 points",
-        "08 points",
-        "the leagu",
+        "turned out just 418 coils",
+        "coils just 417 out turned",
+        "turned out 417 coils",
+        "17 coils",
+        "the coas",
         "It cost €1",
         "fi",
         "",
@@ -102,17 +102,17 @@ def test_a_number_that_ends_a_line_is_not_joined_with_the_next() -> None:
 
 class TestEllipsis:
     def test_joins_parts_that_follow_each_other(self) -> None:
-        assert shown("The Panthers' defense ... ranking sixth") == SOURCE[: SOURCE.index(" in the league")]
+        assert shown("The ropers' guild ... placing fourth") == SOURCE[: SOURCE.index(" on the coast")]
 
     def test_takes_the_nearest_pair(self) -> None:
         text = "red apples. " + "x " * 400 + "red apples and green pears"
         assert shown("red apples … green pears", text) == "red apples and green pears"
 
     def test_leaves_out_an_ellipsis_at_either_end(self) -> None:
-        assert shown("...ranking sixth in the league...") == "ranking sixth in the league"
+        assert shown("...placing fourth on the coast...") == "placing fourth on the coast"
 
     def test_wants_the_parts_in_order(self) -> None:
-        assert locate("ranking sixth ... The Panthers' defense", SOURCE) is None
+        assert locate("placing fourth ... The ropers' guild", SOURCE) is None
 
     def test_wants_the_parts_near_each_other(self) -> None:
         assert locate("first part ... second part", "first part" + " x" * 190 + " second part") is not None
