@@ -101,14 +101,14 @@ def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Cat
     document = upload(catalog, attributes={"year": 1815, "draft": True})
     searchable(jobs)
     before = catalog.corpus_version("ann")
-    changed = change(catalog, document, metadata={"draft": None, "author": "Austen"}, title="Emma")
-    assert (changed.attributes, changed.title, changed.revision) == ({"year": 1815, "author": "Austen"}, "Emma", 1)
+    changed = change(catalog, document, metadata={"draft": None, "author": "Calloway"}, title="Brine")
+    assert (changed.attributes, changed.title, changed.revision) == ({"year": 1815, "author": "Calloway"}, "Brine", 1)
     assert changed.tag != document.tag
     assert catalog.corpus_version("ann") > before
-    assert catalog.matching("ann", conditions({"author": "Austen", "draft": {"not": True}})) == [document.id]
+    assert catalog.matching("ann", conditions({"author": "Calloway", "draft": {"not": True}})) == [document.id]
     assert catalog.matching("ann", conditions({"draft": True})) == []
-    either = {"$any": [{"draft": True}, {"author": ["Shelley", "Austen"], "year": {"lt": 1900}}]}
-    neither = {"$any": [{"draft": True}, {"$all": [{"author": "Austen"}, {"draft": True}]}]}
+    either = {"$any": [{"draft": True}, {"author": ["Shelley", "Calloway"], "year": {"lt": 1900}}]}
+    neither = {"$any": [{"draft": True}, {"$all": [{"author": "Calloway"}, {"draft": True}]}]}
     for among in ((), (document.id,)):
         assert catalog.matching("ann", conditions(either), among=among) == [document.id]
         assert catalog.matching("ann", conditions(neither), among=among) == []

@@ -16,8 +16,8 @@ from tests.support.cluster import wait_until
 from tests.support.service import running
 
 BOOKS = {
-    "emma.md": (1815, "# Emma\n\nEmma Woodhouse, handsome and clever.\n\nA whale is not in this book.\n"),
-    "moby.md": (1851, "# Moby Dick\n\nThe white whale swims.\n\n## Chase\n\nThe whale is chased by three boats.\n"),
+    "brine.md": (1815, "# Brine\n\nTobias Reeve mends nets and sails.\n\nA whale is not in this book.\n"),
+    "bull.md": (1851, "# Old Bull\n\nThe white whale swims.\n\n## Chase\n\nThe whale is chased by three boats.\n"),
     "notes.txt": (None, "A note on the whale and its bones, without any year."),
 }
 
@@ -45,9 +45,9 @@ def titles(response: httpx.Response) -> set[str]:
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        ({"year": 1815}, {"Emma"}),
-        ({"year": {"gte": 1800}}, {"Emma", "Moby Dick"}),
-        ({"published": {"gte": "1851-01-01", "lt": "1852-01-01"}}, {"Moby Dick"}),
+        ({"year": 1815}, {"Brine"}),
+        ({"year": {"gte": 1800}}, {"Brine", "Old Bull"}),
+        ({"published": {"gte": "1851-01-01", "lt": "1852-01-01"}}, {"Old Bull"}),
         ({"year": {"not": [1815, 1851]}}, {"notes.txt"}),
         ({"publisher": "Bentley"}, set()),
         ({"year": 1}, set()),
@@ -59,7 +59,7 @@ def test_filters_narrow_a_search_by_metadata(client: Client, filters: dict[str, 
 
 def test_a_hit_says_why_it_was_found(client: Client) -> None:
     hit = search(client, "white whales", explain=True, mode="bm25").json()["hits"][0]
-    assert (hit["title"], hit["matched"]) == ("Moby Dick", ["white", "whales"])
+    assert (hit["title"], hit["matched"]) == ("Old Bull", ["white", "whales"])
 
 
 def test_hits_can_be_grouped_widened_and_made_to_differ(client: Client) -> None:
@@ -156,7 +156,7 @@ def test_a_rewrite_without_a_language_model_is_a_search_as_asked_and_flagged(cli
 def test_a_rewrite_names_its_queries_and_which_of_them_found_a_hit(tmp_path: Path) -> None:
     chat = ScriptedChat(script=[json.dumps({"queries": ["white animal of the sea"]})])
     with running(tmp_path, language_model=LoadedModel(chat)) as (_, found):
-        found.http.post("/v1/documents", files={"files": ("moby.md", BOOKS["moby.md"][1].encode())})
+        found.http.post("/v1/documents", files={"files": ("bull.md", BOOKS["bull.md"][1].encode())})
         while not (hits := search(found, mode="bm25").json()["hits"]):
             time.sleep(0.02)
         rewritten = search(found, mode="bm25", rewrite="multi_query").json()

@@ -200,7 +200,7 @@ def epub(
     spine = "".join(f'<itemref idref="c{at}"/>' for at in range(len(chapters)))
     package_document = (
         '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
-        f"<dc:title>Moby Dick</dc:title></metadata><manifest>{''.join(items)}</manifest>"
+        f"<dc:title>Salt and Tar</dc:title></metadata><manifest>{''.join(items)}</manifest>"
         f'<spine toc="ncx">{spine}</spine></package>'
     )
 

@@ -61,35 +61,35 @@ def test_what_a_text_leaves_out_is_said_after_ingest_and_of_the_document(leadlin
 
 
 def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, tmp_path: Path) -> None:
-    (tmp_path / "emma.md").write_text("# Emma\n\nEmma Woodhouse, handsome, clever, and rich.\n")
-    leadline("ingest", str(tmp_path / "emma.md"), "--metadata", "year=1815", "--reader", "group:hr", "--json")
+    (tmp_path / "brine.md").write_text("# Brine\n\nTobias Brine mends nets, sails, and ropes.\n")
+    leadline("ingest", str(tmp_path / "brine.md"), "--metadata", "year=1815", "--reader", "group:hr", "--json")
     (document,) = json.loads(leadline("documents", "list", "--json"))
     assert (document["metadata"], document["readers"]) == ({"year": 1815}, ["group:hr"])
 
     def hits(filters: str) -> list[Any]:
-        found: list[Any] = json.loads(leadline("search", "Emma", "--filter", filters, "--json"))["hits"]
+        found: list[Any] = json.loads(leadline("search", "Brine", "--filter", filters, "--json"))["hits"]
         return found
 
     assert (len(hits("year=1815")), hits("year=1816")) == (1, [])
     change = ("documents", "change", document["id"])
-    leadline(*change, "--metadata", "by=Austen", "--unset", "year", "--title", "Novel", "--everybody")
+    leadline(*change, "--metadata", "by=Calloway", "--unset", "year", "--title", "Novel", "--everybody")
     shown = leadline("documents", "show", document["id"])
-    assert 'metadata: {"by": "Austen"}' in shown
+    assert 'metadata: {"by": "Calloway"}' in shown
     assert "title: Novel" in shown
     assert "readers: everybody" in shown
-    assert (len(hits("by=Austen")), hits("year=1815")) == (1, [])
-    asked = ("ask", "Who is clever?", "--json", "--filter")
-    assert "Emma" in json.loads(leadline(*asked, "by=Austen"))["text"]
-    assert json.loads(leadline(*asked, "by=Melville"))["citations"] == []
+    assert (len(hits("by=Calloway")), hits("year=1815")) == (1, [])
+    asked = ("ask", "Who mends nets?", "--json", "--filter")
+    assert "Brine" in json.loads(leadline(*asked, "by=Calloway"))["text"]
+    assert json.loads(leadline(*asked, "by=Tolland"))["citations"] == []
     assert "user:ann" in leadline(*change, "--reader", "user:ann", "--json")
 
 
 def test_values_are_json_or_else_texts() -> None:
-    given = ["year=1815", 'tags=["a"]', "by=Jane Austen", "is=a=b", 'range={"gte": 3}']
+    given = ["year=1815", 'tags=["a"]', "by=Ines Calloway", "is=a=b", 'range={"gte": 3}']
     assert assigned(given) == {
         "year": 1815,
         "tags": ["a"],
-        "by": "Jane Austen",
+        "by": "Ines Calloway",
         "is": "a=b",
         "range": {"gte": 3},
     }

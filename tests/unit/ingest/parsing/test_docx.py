@@ -224,13 +224,13 @@ def test_insertions_are_read_and_deletions_are_counted(parsed: Parse) -> None:
     gone = "<w:del><w:r><w:delText>never</w:delText></w:r></w:del>"
     document = parsed(
         docx(
-            paragraph("Call ", more=f"{gone}<w:ins>{run('me')}</w:ins>{run(' Ishmael.')}")
-            + paragraph("Some ", properties="<w:rPr><w:del/></w:rPr>")
-            + paragraph("years ago.")
+            paragraph("They ", more=f"{gone}<w:ins>{run('named')}</w:ins>{run(' Tobias.')}")
+            + paragraph("Many ", properties="<w:rPr><w:del/></w:rPr>")
+            + paragraph("winters back.")
             + f"<w:p><w:moveFrom>{run('moved')}</w:moveFrom></w:p><w:p><w:moveTo>{run('moved')}</w:moveTo></w:p>"
         )
     )
-    assert document.text == "Call me Ishmael.\n\nSome years ago.\n\nmoved"
+    assert document.text == "They named Tobias.\n\nMany winters back.\n\nmoved"
     assert omitted(document) == {OmissionKind.OTHER: 2}
 
 

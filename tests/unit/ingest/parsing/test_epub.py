@@ -27,8 +27,8 @@ def _links(*entries: str) -> str:
 
 
 _CHAPTERS = {
-    "one.xhtml": "<h1>Chapter 1. Loomings</h1><p>Call me&nbsp;Ishmael.</p><h2>More</h2><p>Some years ago.</p>",
-    "two.xhtml": "<p>No heading here.</p><h3>Inner</h3><img src='x' alt='A whale'/>",
+    "one.xhtml": "<h1>Chapter 1. Ebb Tide</h1><p>They named&nbsp;Tobias.</p><h2>More</h2><p>Many winters back.</p>",
+    "two.xhtml": "<p>No heading here.</p><h3>Inner</h3><img src='x' alt='A lantern'/>",
     "three.xhtml": "<p>It goes on.</p>",
 }
 
@@ -39,39 +39,39 @@ def _entry(target: str, title: str, inner: str = "") -> str:
 
 @pytest.mark.parametrize("ncx", [False, True])
 def test_the_spine_is_read_in_order_with_the_titles_of_the_contents(file: Path, ncx: bool) -> None:
-    navigation = _links(_entry("one.xhtml", "Loomings", _entry("two.xhtml#start", "The Carpet-Bag")))
+    navigation = _links(_entry("one.xhtml", "Ebb Tide", _entry("two.xhtml#start", "The Rope Locker")))
     point = "<navPoint><navLabel><text>{}</text></navLabel><content src='{}'/>{}</navPoint>"
-    points = point.format("Loomings", "one.xhtml", point.format("The Carpet-Bag", "two.xhtml#start", ""))
+    points = point.format("Ebb Tide", "one.xhtml", point.format("The Rope Locker", "two.xhtml#start", ""))
     document = parsed(
         file, epub(_CHAPTERS, navigation=None if ncx else navigation, ncx=f"<navMap>{points}</navMap>" if ncx else None)
     )
     assert document.text.split("\n\n") == [
-        *("# Chapter 1. Loomings", "Call me\N{NO-BREAK SPACE}Ishmael.", "## More", "Some years ago."),
-        *("## The Carpet-Bag", "No heading here.", "### Inner", "[Image: A whale]", "It goes on."),
+        *("# Chapter 1. Ebb Tide", "They named\N{NO-BREAK SPACE}Tobias.", "## More", "Many winters back."),
+        *("## The Rope Locker", "No heading here.", "### Inner", "[Image: A lantern]", "It goes on."),
     ]
-    assert document.title == "Moby Dick"
+    assert document.title == "Salt and Tar"
     assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 1)]
 
 
 def test_the_contents_name_sections_of_a_part_that_have_no_headings(file: Path) -> None:
-    part = """<h1>Etymology</h1><p>Pale usher.</p><p id="a">2. Extracts</p><p>A sub-sub.</p>
-        <p>Said <i id="b">he</i>.</p><section id="c"><h2>Loomings</h2><p>Call me.</p></section><a id="d"/>
-        <h2><span id="e">Chapter 2.</span> The Carpet-Bag</h2><p>I stuffed a shirt.</p>"""
-    titles = {"a": "2. Extracts", "b": "More", "c": "Chapter One", "d": "Two", "e": "Carpet", "none": "No such place"}
+    part = """<h1>Foreword</h1><p>Old pilot.</p><p id="a">2. Ledgers</p><p>A tally-clerk.</p>
+        <p>Said <i id="b">he</i>.</p><section id="c"><h2>Ebb Tide</h2><p>Low water.</p></section><a id="d"/>
+        <h2><span id="e">Chapter 2.</span> The Rope Locker</h2><p>It held a compass.</p>"""
+    titles = {"a": "2. Ledgers", "b": "More", "c": "Chapter One", "d": "Two", "e": "Rope", "none": "No such place"}
     places = "".join(_entry(f"one.xhtml#{place}", title) for place, title in titles.items())
-    navigation = _links(_entry("one.xhtml", "Etymology", places))
+    navigation = _links(_entry("one.xhtml", "Foreword", places))
     assert parsed(file, epub({"one.xhtml": part}, navigation=navigation)).text.split("\n\n") == [
         *(
-            "# Etymology",
-            "Pale usher.",
-            "## 2. Extracts",
-            "A sub-sub.",
+            "# Foreword",
+            "Old pilot.",
+            "## 2. Ledgers",
+            "A tally-clerk.",
             "## More",
             "Said he.",
-            "## Loomings",
-            "Call me.",
+            "## Ebb Tide",
+            "Low water.",
         ),
-        *("## Chapter 2. The Carpet-Bag", "I stuffed a shirt."),
+        *("## Chapter 2. The Rope Locker", "It held a compass."),
     ]
 
 

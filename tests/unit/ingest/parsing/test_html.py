@@ -120,11 +120,11 @@ def test_lists_terms_and_quotations_keep_their_structure(file: Path) -> None:
     document = page(
         file,
         """<ol><li>one<p>more</p><ul><li>deep</ul><li>two</ol><dl><dt>Keel<dd>A beam.<dd>Of wood.</dl>
-        <blockquote>Call me<br>Ishmael.<blockquote>Deeper.</blockquote></blockquote><p>He said <q>no</q>.</p>""",
+        <blockquote>They named<br>Tobias.<blockquote>Deeper.</blockquote></blockquote><p>He said <q>no</q>.</p>""",
     )
     assert document.text == (
         "1. one\n\nmore\n\n  - deep\n2. two\n\n- Keel\n  - A beam.\n  - Of wood.\n\n"
-        '> Call me\n> Ishmael.\n\n> > Deeper.\n\nHe said "no".'
+        '> They named\n> Tobias.\n\n> > Deeper.\n\nHe said "no".'
     )
 
 

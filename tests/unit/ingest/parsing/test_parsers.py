@@ -79,8 +79,8 @@ def test_text_that_is_binary_after_all_is_damaged(file: Path) -> None:
         ("---\nauthor: A\n---\n\n# Heading", "Heading"),
         ("Rule\n\n---\ntitle: not front matter\n---\n", None),
         ("#no heading\n\n## Only two", None),
-        ("# Title: Emma #\n\n## Author: Jane Austen", "Emma"),
-        ("title: Emma\nauthor: Jane Austen\n\n# Volume I", "Emma"),
+        ("# Title: Brine #\n\n## Author: Ines Calloway", "Brine"),
+        ("title: Brine\nauthor: Ines Calloway\n\n# Part I", "Brine"),
     ],
 )
 def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None) -> None:
@@ -93,11 +93,14 @@ def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None)
 @pytest.mark.parametrize(
     ("source", "title"),
     [
-        ("Title: Emma\n\nShe was handsome.", "Emma"),
-        ("From: Jane\nReceived: by post,\n  on a Monday\nTITLE:  Emma, a  novel\nYear: 1815\n\nText.", "Emma, a novel"),
-        ("She was handsome.\nTitle: Emma\n", None),
-        ("Author: Jane Austen\n\nTitle: Emma", None),
-        ("Title:\nEmma", None),
+        ("Title: Brine\n\nThe tide was late.", "Brine"),
+        (
+            "From: Ines\nReceived: by post,\n  on a Monday\nTITLE:  Brine, a  novel\nYear: 1937\n\nText.",
+            "Brine, a novel",
+        ),
+        ("The tide was late.\nTitle: Brine\n", None),
+        ("Author: Ines Calloway\n\nTitle: Brine", None),
+        ("Title:\nBrine", None),
         ("Title pages: none\n", None),
     ],
 )

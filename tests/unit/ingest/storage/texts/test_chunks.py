@@ -2,6 +2,6 @@ from ingest.storage.texts.chunks import context_line
 
 
 def test_the_context_line_drops_consecutive_repetitions() -> None:
-    assert context_line("Emma", ("EMMA", "Volume I", "Chapter I")) == "Emma > Volume I > Chapter I"
+    assert context_line("Brine", ("BRINE", "Part I", "Chapter I")) == "Brine > Part I > Chapter I"
     assert context_line("Reader's guide", ("Reader’s Guide", "C++", "C")) == "Reader's guide > C++ > C"
     assert context_line(None, ()) == ""
