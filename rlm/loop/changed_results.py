@@ -1,7 +1,8 @@
 """Changes results of tools, to see what an answer depends on.
 
 Each result keeps its shape, and handles stay as they are. The two changes of a pair touch different records and lines,
-so that what rests on one place moves with one of them alone.
+so that what rests on one place moves with one of them alone. Some changes leave dates valid: code that reads dates
+often fails on anything else, and an answer that fails tells nothing.
 """
 
 import re
@@ -10,15 +11,34 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from rlm.loop.literals import NUMBER, digits_of
+
 # Members of results that say where something stands. Tools take them as arguments.
 _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
 # Tools that return records or texts of the corpus; the others return a value for each record that they are given.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
+_NUMBER = r"\d+(?:[.,]\d+)*"
 # A date in ISO form, of which the year alone is changed, so that it stays a date; or else a number.
-_DATE_OR_NUMBER = re.compile(r"\b(\d\d)(\d\d-\d\d-\d\d)\b|\d+(?:[.,]\d+)*")
+_DATE_OR_NUMBER = re.compile(rf"\b(?P<century>\d\d)(?P<rest>\d\d-\d\d-\d\d)\b|{_NUMBER}")
+# A year of four digits, with the day and month beside it, in figures or words of any language; or else a number. The
+# year stands after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before them
+# ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A year of two digits stands at the end ("12.7.31").
+_BEFORE = r"\d{1,2}[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}|\d{1,2}[^\d\n]{1,20}"
+_AFTER = r"[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}\d{1,2}(?!\d)|[^\w\n]{1,3}[^\W\d_]{3,15}[^\w\n]{1,3}\d{1,2}(?!\d)"
+_YEAR = r"[12]\d{3}"
+_YEAR_OR_NUMBER = re.compile(
+    rf"(?<![\d.,])(?:(?P<first>{_YEAR})(?P<after>{_AFTER})"
+    rf"|(?P<before>(?:{_BEFORE})?)(?P<year>{_YEAR})(?![.,]?\d)"
+    r"|(?P<day>\d{1,2}[./-]\d{1,2}[./-])(?P<short>\d\d)(?![.,]?\d))"
+    rf"|{_NUMBER}"
+)
+# The day in what stands before a year: alone, or with a full stop before the month. After a year it is the last number.
+_DAY_BEFORE = re.compile(r"\A\d+(?=\.\s?\d|\D+\Z)")
+_DAY_AFTER = re.compile(r"\d+(?=\D*\Z)")
 _ALPHABET = 26
+_QUARTERS = 4
 
 
 class Kind(StrEnum):
@@ -26,8 +46,9 @@ class Kind(StrEnum):
 
     NONE = "as they were"
     EMPTY = "nothing at all"
-    LESS = "without the last record"
-    MORE = "the first record twice"
+    LESS = "without the last record or line"
+    FEWER = "without the last record"
+    MORE = "the first record or line twice"
     COPIED = "the content of a neighbour"
     FIRST = "the content of the first"
     QUARTER = "the content of the one after a quarter"
@@ -37,6 +58,8 @@ class Kind(StrEnum):
     BLANK = "no content"
     RAISED = "greater numbers"
     LOWERED = "smaller numbers"
+    LATER = "greater numbers, and later years of the same century"
+    EARLIER = "smaller numbers, and earlier years of the same century"
     RENAMED = "other letters"
 
 
@@ -52,23 +75,38 @@ _SOURCE_SHARES: Mapping[Kind, float] = {
 
 @dataclass(frozen=True)
 class Change:
-    """A change of every result. `group` 0 or 1 restricts it to every other record, line and call; None does not."""
+    """A change of every result.
+
+    `group` 0 or 1 restricts it to every other record, line and call. `spared`, 0 to 3, leaves every fourth one alone.
+    `number` restricts it to the numbers of these digits.
+    """
 
     kind: Kind
     group: int | None = None
+    spared: int | None = None
+    number: str = ""
+
+    @property
+    def parity(self) -> int:
+        """0 or 1: the group, or 0 for all."""
+        return self.group or 0
 
     def touches(self, place: int) -> bool:
+        if self.spared is not None:
+            return place % _QUARTERS != self.spared
         return self.group is None or place % 2 == self.group
 
 
 def change_result(tool: str, result: object, call: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
     """Return the result of a tool's call, the `call`th of its name from 0, with the change in it."""
+    if change.number:
+        return _with_number_raised(result, change.number)
     if change.kind is Kind.EMPTY:
         return _emptied(result)
-    if change.kind in {Kind.LESS, Kind.MORE}:
+    if change.kind in {Kind.LESS, Kind.FEWER, Kind.MORE}:
         if tool == _COUNTING:
             return _counted(result, more=change.kind is Kind.MORE)
-        return _resized(result, more=change.kind is Kind.MORE) if tool in _SOURCES else result
+        return _resized(result, change.kind) if tool in _SOURCES else result
     return _changed(result, call, change)
 
 
@@ -82,6 +120,28 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
 def fit(values: Sequence[object], length: int) -> list[object]:
     """Return a value for each of `length` records: the first one stands for those beyond the end."""
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
+
+
+def _with_number_raised(result: object, digits: str) -> object:
+    """Return the result with a greater number wherever a number has these digits."""
+
+    def raised(found: re.Match[str]) -> str:
+        return f"9{found[0]}" if digits_of(found[0]) == digits else found[0]
+
+    match result:
+        case list() | tuple():
+            return [_with_number_raised(each, digits) for each in result]
+        case Mapping():
+            return {
+                name: each if name in _PLACES else _with_number_raised(each, digits) for name, each in result.items()
+            }
+        case str():
+            return NUMBER.sub(raised, result)
+        case bool():
+            return result
+        case int() | float() if digits_of(str(result)) == digits:
+            return _changed_number(result, Change(Kind.RAISED))
+    return result
 
 
 def _emptied(result: object) -> object:
@@ -111,22 +171,23 @@ def _counted(result: object, *, more: bool) -> object:
     return result
 
 
-def _resized(result: object, *, more: bool) -> object:
-    """Return the result with its first record, or the first line of a text, twice; or without its last one."""
+def _resized(result: object, kind: Kind) -> object:
+    """Return the result with its first record twice or without its last one; so with the lines of a text.
+
+    `Kind.FEWER` leaves texts as they are.
+    """
     match result:
         case str():
             lines = result.splitlines(keepends=True)
-            if len(lines) < 2:
+            if len(lines) < 2 or kind is Kind.FEWER:
                 return result
-            return "".join([*lines[:1], *lines] if more else lines[:-1])
+            return "".join([*lines[:1], *lines] if kind is Kind.MORE else lines[:-1])
         case list() if result and all(isinstance(each, str) for each in result):
-            return [_resized(each, more=more) for each in result]
+            return [_resized(each, kind) for each in result]
         case list():
-            return [*result[:1], *result] if more else result[:-1]
+            return [*result[:1], *result] if kind is Kind.MORE else result[:-1]
         case Mapping():
-            return {
-                name: _resized(each, more=more) if isinstance(each, list) else each for name, each in result.items()
-            }
+            return {name: _resized(each, kind) if isinstance(each, list) else each for name, each in result.items()}
     return result
 
 
@@ -142,17 +203,19 @@ def _changed(result: object, place: int, change: Change) -> object:
         case bool():
             return not result if change.kind is Kind.BLANK and change.touches(place) else result
         case int() | float() if change.touches(place):
-            return _changed_number(result, change.kind)
+            return _changed_number(result, change)
     return result
 
 
-def _changed_number(number: float, kind: Kind) -> float:
-    match kind:
+def _changed_number(number: float, change: Change) -> float:
+    match change.kind:
         case Kind.BLANK:
             return 0
-        case Kind.RAISED:
+        case Kind.LATER | Kind.EARLIER if isinstance(number, int) and re.fullmatch(_YEAR, str(number)):
+            return int(_other_year(str(number), change))
+        case Kind.RAISED | Kind.LATER:
             return 7 * abs(number) + 13
-        case Kind.LOWERED:
+        case Kind.LOWERED | Kind.EARLIER:
             return -7 * abs(number) - 13
     return number
 
@@ -166,31 +229,70 @@ def _changed_text(text: str, place: int, change: Change) -> str:
             lines[number] = str(line)
         return "".join(lines)
     return "".join(
-        _changed_line(line, place + number, change.kind) if change.touches(place + number) else line
+        _changed_line(line, place + number, change) if change.touches(place + number) else line
         for number, line in enumerate(lines)
     )
 
 
-def _changed_line(line: str, place: int, kind: Kind) -> str:
-    match kind:
+def _changed_line(line: str, place: int, change: Change) -> str:
+    match change.kind:
         case Kind.BLANK:
             return _NOT_SPACE.sub(" ", line)
-        case Kind.RAISED:
-            return _DATE_OR_NUMBER.sub(_raised, line)
-        case Kind.LOWERED:
-            return _DATE_OR_NUMBER.sub(lambda found: f"16{found[2]}" if found[1] else _DIGIT.sub("0", found[0]), line)
+        case Kind.RAISED | Kind.LOWERED:
+            return _DATE_OR_NUMBER.sub(lambda found: _changed_century_or_number(found, change), line)
+        case Kind.LATER | Kind.EARLIER:
+            return _YEAR_OR_NUMBER.sub(lambda found: _changed_year_or_number(found, change), line)
         case Kind.RENAMED:
-            # Records that are alike become different.
-            steps = 1 + place // 2 % (_ALPHABET - 1)
+            # Records that are alike become different; as many other names in each group would be one other count.
+            steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _letter_after(found[0], steps), line)
     return line
 
 
-def _raised(found: re.Match[str]) -> str:
-    if found[1]:
-        return f"28{found[2]}"
-    # A year has four digits, and others grow by one, so that they outdo those that stay.
-    return f"{'' if len(found[0]) == 4 else '9'}{_DIGIT.sub('9', found[0])}"
+def _changed_century_or_number(found: re.Match[str], change: Change) -> str:
+    is_greater = change.kind is Kind.RAISED
+    if found["century"]:
+        # Both are leap years where the year is one.
+        return f"{28 if is_greater else 16}{found['rest']}"
+    return _changed_digits(found[0], change, is_greater=is_greater)
+
+
+def _changed_year_or_number(found: re.Match[str], change: Change) -> str:
+    is_later = change.kind is Kind.LATER
+    # The two groups get different days and years, as they get different digits.
+    day = str((28 if is_later else 11) - change.parity)
+    if year := found["year"]:
+        return f"{_DAY_BEFORE.sub(day, found['before'])}{_other_year(year, change)}"
+    if year := found["short"]:
+        return f"{_DAY_BEFORE.sub(day, found['day'])}{_other_short_year(year, is_later=is_later)}"
+    if year := found["first"]:
+        return f"{_other_year(year, change)}{_DAY_AFTER.sub(day, found['after'])}"
+    return _changed_digits(found[0], change, is_greater=is_later)
+
+
+def _changed_digits(number: str, change: Change, *, is_greater: bool) -> str:
+    if not is_greater:
+        return _DIGIT.sub("0", number)
+    # A year has four digits, and others grow by one, so that they outdo those that stay. The two groups get different
+    # digits: a greatest number that each of them has would else have one other value whatever is changed.
+    return f"{'' if len(number) == 4 else '9'}{_DIGIT.sub('98'[change.parity], number)}"
+
+
+def _other_year(year: str, change: Change) -> str:
+    """Return a leap year, in which every day of a year exists: of the same century if it has a later or earlier one."""
+    century, years = divmod(int(year), 100)
+    if change.kind is Kind.LATER:
+        later = 96 - 4 * change.parity
+        return str(100 * (century + (years >= later)) + later)
+    earlier = 4 + 4 * change.parity
+    return str(100 * (century - (years <= earlier)) + earlier)
+
+
+def _other_short_year(year: str, *, is_later: bool) -> str:
+    """Return a leap year of the same century where years from 69 on are of the one before, as in Python's `%y`."""
+    if is_later:
+        return "68" if year < "68" else "96"
+    return "72" if year > "72" else "04"
 
 
 def _letter_after(letter: str, steps: int) -> str:
@@ -208,6 +310,12 @@ def _copied(values: Sequence[object], change: Change) -> list[object] | None:
         return None
     group = [place for place in range(len(values)) if change.touches(place)]
     result = list(values)
+    if change.spared is not None:
+        spared = [place for place in range(len(values)) if not change.touches(place)]
+        for place in group if spared else ():
+            source = spared[min(place // _QUARTERS, len(spared) - 1)]
+            result[place] = _with_content(values[place], values[source])
+        return result
     for order, place in enumerate(group):
         if change.kind is Kind.COPIED:
             source = group[min(order ^ 1, len(group) - 1)]

@@ -1,16 +1,20 @@
-"""Finds numbers that stand in the code of a run and flow into its answer."""
+"""Finds numbers that stand in the code of a run: those that flow into its answer, in its texts, and its bounds."""
 
 import ast
 import builtins
 import re
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
 # Calls whose arguments say how many or how precisely, or name a day, and are no part of the sum.
 _MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
 _LONG = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
-_NUMBER = re.compile(r"\d+(?:[,.'\u202f\u00a0]\d+)*")
+NUMBER = re.compile(r"\d+(?:[,.'\u202f\u00a0]\d+)*")
+_PERCENTAGE = re.compile(r"\d+(?:[.,]\d+)?")
+_WITH_WORDS = re.compile(rf"(?:[^\s\d]+\s+)?[^\s\d]*{NUMBER.pattern}[^\s\d]*(?:\s+[^\s\d]+)?")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class CellLiterals:
@@ -39,7 +43,7 @@ class CellLiterals:
             self._note(node)
 
     def behind(self, tool: str) -> frozenset[str]:
-        """Return the digits of the numbers that flow into what the last cell hands in by calls of a tool."""
+        """Return the long numbers, as Python writes them, behind what the last cell hands in by calls of a tool."""
         found, open_, seen = set[str](), set[str](), set[str]()
         for name, answer in self._answers:
             if name == tool:
@@ -101,7 +105,78 @@ def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 def numbers_in(text: str) -> list[str]:
     """Return the digits of each number in a text, without the points and commas between them."""
-    return [re.sub(r"\D", "", number) for number in _NUMBER.findall(text)]
+    return [digits_of(number) for number in NUMBER.findall(text)]
+
+
+def digits_of(number: str) -> str:
+    """Return the digits of a number without the points and commas between them."""
+    return re.sub(r"\D", "", number)
+
+
+def has_number_of(question: str, number: str) -> bool:
+    """True if a question has a number, or a percentage p of which the number is p/100, 1 + p/100 or 1 - p/100."""
+    if digits_of(number) in numbers_in(question):
+        return True
+    try:
+        factor = Decimal(number)
+    except InvalidOperation:
+        return False
+    shares = [Decimal(each.replace(",", ".")) / 100 for each in _PERCENTAGE.findall(question)]
+    return any(factor in {share, 1 + share, 1 - share} for share in shares)
+
+
+def words_around_numbers(code: str) -> frozenset[str]:
+    """Return each number in the texts of a cell's code with the words beside it; none if the code does not parse.
+
+    Specifications of formats are no texts.
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    formats = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None
+        for part in ast.walk(node.format_spec)
+    }
+    texts = (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in formats
+    )
+    return frozenset(found[0] for text in texts for found in _WITH_WORDS.finditer(text) if _LETTER.search(found[0]))
+
+
+def raise_bounds(code: str, digits: str) -> str:
+    """Return the code with greater numbers where numbers of these digits are compared with something or have a name.
+
+    Code that does not parse, or has no such number, stays as it is.
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return code
+    bounds = [each for node in ast.walk(tree) for each in _bounds(node) if _digits_of_number(each.value) == digits]
+    for bound in bounds:
+        if isinstance(bound.value, int | float):
+            bound.value = 7 * abs(bound.value) + 13
+    return ast.unparse(tree) if bounds else code
+
+
+def _bounds(node: ast.AST) -> Iterator[ast.Constant]:
+    values: list[ast.expr] = []
+    match node:
+        case ast.Compare():
+            values = [node.left, *node.comparators]
+        case ast.Assign() | ast.AnnAssign() if node.value is not None:
+            values = [node.value]
+    yield from (each for each in values if isinstance(each, ast.Constant))
+
+
+def _digits_of_number(value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return digits_of(str(value)) if is_number else ""
 
 
 def _parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
@@ -135,6 +210,5 @@ def _long_number(value: object) -> set[str]:
         return set()
     if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
         return set()
-    digits = re.sub(r"\D", "", str(value)).strip("0")
-    is_long = len(re.sub(r"\D", "", str(value))) >= _LONG
-    return {re.sub(r"\D", "", str(value))} if is_long and digits not in {"", "1"} else set()
+    digits = digits_of(str(value))
+    return {str(value).strip()} if len(digits) >= _LONG and digits.strip("0") not in {"", "1"} else set()

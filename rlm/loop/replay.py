@@ -1,23 +1,24 @@
 """Runs the cells of a run again with changed results of tools, to see if its answer was computed from them.
 
 A program can name a tool and state its answer all the same: `424242 + 0 * count("x")["total"]`. No reading of code
-tells that from a sum. So the cells run again, with other results: a sentence that was computed moves with them. It
-moves with more than one part of them, or else it was read in one place, which takes a citation.
+tells that from a sum. So the cells run again, with other results: a sentence that was computed moves with them. Each
+of its numbers moves with more than one part of them, or else it was read in one place, which takes a citation.
 """
 
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
+from textwrap import shorten
 from typing import Any
 
 from ingest.storage.errors import LeadlineError
-from rlm.checking.markers import sentence_spans
+from rlm.checking.markers import sentence_spans, without_markers
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.changed_results import Change, Kind, change_result, copy_texts, fit
-from rlm.loop.literals import numbers_in
+from rlm.loop.literals import NUMBER, digits_of, numbers_in, raise_bounds, words_around_numbers
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
 # Results are kept up to this many values, a text counting one for each 64 characters: some 100 MB.
@@ -27,16 +28,23 @@ _MOST_SECONDS = 30.0
 _HANDING_IN = frozenset({"submit", "draft"})
 # Tools whose results are records, passages or pairs, and not a value for each record that they are given.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-# A number of so many digits is long enough to be a claim.
+# A number of so many digits is long enough to be a claim wherever it stands.
 _LONG = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
+# How many doubts of an answer are told, and how much of a sentence is.
+_MOST_REASONS, _MOST_CHARS = 3, 80
 
+# The first pairs of sides change how many records there are; each of the others has all changes of the one before.
+_PAIRS_OF_COUNTS = 2
 _UNCHANGED, _EMPTY = Change(Kind.NONE), Change(Kind.EMPTY)
 _OF_GROUPS = (
     *(Kind.COPIED, Kind.FIRST, Kind.QUARTER, Kind.MIDDLE, Kind.THREE_QUARTERS, Kind.LAST),
-    *(Kind.BLANK, Kind.RAISED, Kind.LOWERED, Kind.RENAMED),
+    *(Kind.BLANK, Kind.RAISED, Kind.LOWERED, Kind.RENAMED, Kind.LATER, Kind.EARLIER),
 )
+# Changes of all numbers at once; and, for each quarter of the records, two that leave nothing of the others.
+_OF_ALL = tuple(map(Change, (Kind.RAISED, Kind.LOWERED, Kind.LATER, Kind.EARLIER)))
+_TO_A_QUARTER = tuple(tuple(Change(kind, spared=quarter) for kind in (Kind.BLANK, Kind.COPIED)) for quarter in range(4))
 
 
 @dataclass
@@ -106,11 +114,51 @@ class ToolRecord:
 class Replayed:
     """The result of running the cells of an answer again.
 
-    `moving` are the sentences that moved with the results; `problem` says why the cells could not be compared, if so.
+    `moving` are the sentences that moved with the results, and `doubts` says why others are not taken to. `problem`
+    says why the cells could not be compared, if so.
     """
 
     moving: frozenset[str] = frozenset()
     problem: str = ""
+    doubts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers_in_doubt(self) -> Mapping[str, str]:
+        """The doubts about sentences with a number of their own; headings and rules of tables never move."""
+        return {each: why for each, why in self.doubts.items() if _VALUE.search(without_markers(each))}
+
+    @property
+    def reason(self) -> str:
+        """Why nothing moved."""
+        return self.problem or "; ".join(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A number of a sentence that has to move, or, where `index` is None, a sentence without one.
+
+    `index` is the place of the number among the numbers of the sentence.
+    """
+
+    sentence: str
+    numbers: tuple[str, ...]
+    name: str
+    index: int | None = None
+
+    @property
+    def number(self) -> str:
+        return "" if self.index is None else self.numbers[self.index]
+
+    @property
+    def has_value(self) -> bool:
+        return _VALUE.search(self.sentence if self.index is None else self.number) is not None
+
+    @property
+    def is_item(self) -> bool:
+        return self.index is None and _ITEM.match(self.sentence) is not None
+
+
+_Side = Sequence[Change]
 
 
 @dataclass
@@ -139,53 +187,183 @@ class Replays:
                 return Replayed(problem=f"running its code again takes more than {_MOST_SECONDS:.0f} seconds")
             return Replayed(problem="running its code again did not give the same answer")
         self._answer(_EMPTY)
-        moving = set[str]()
-        for sides in _sides():
-            if self._is_late() or moving == set(sentences):
+        open_ = {each: self._list_claims(each) for each in sentences}
+        sides = list[tuple[_Side, _Side]]()
+        for pair in _sides():
+            if self._is_late() or not any(open_.values()):
                 break
-            for change in (side[-1] for side in sides):
+            for change in (side[-1] for side in pair):
                 self._answer(change)
-            moving |= {each for each in sentences if each not in moving and self._moves(each, sentences, sides)}
-        return Replayed(frozenset(moving))
+            sides = [*sides[:_PAIRS_OF_COUNTS], pair]
+            open_ = {each: [claim for claim in claims if self._doubt(claim, sides)] for each, claims in open_.items()}
+        doubts = self._list_doubts(open_, sides)
+        return Replayed(frozenset({*sentences} - {*doubts}), doubts=doubts)
 
-    def _moves(self, sentence: str, sentences: list[str], sides: Sequence[Sequence[Change]]) -> bool:
-        """True if a sentence moves with a change on either side; an item of a list, if other items do on the other."""
-        first, second = (list(self._others(sentence, sentences, side)) for side in sides)
-        is_item = _ITEM.match(sentence) is not None and all(any(map(self._differs, side)) for side in sides)
-        if not (first and second) and not (is_item and (first or second)):
-            return False
-        others = list(self._others(sentence, sentences, [each for each in self._answers if each != _EMPTY]))
-        emptied = self._others(sentence, sentences, [_EMPTY])
+    def _list_doubts(
+        self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
+    ) -> dict[str, str]:
+        """Return why sentences are doubted, after a closer look at the claims that did not move with any pair."""
+        doubts = dict[str, str]()
+        # The closer look runs the cells again, and a doubt counts the runs before it.
+        first = {
+            sentence: [(self._doubt(claim, sides), claim) for claim in claims] for sentence, claims in open_.items()
+        }
+        for sentence, claims in first.items():
+            names = dict[str, list[str]]()
+            for doubt, claim in claims:
+                if not (self._moves_as_a_whole(claim) or self._is_depended_on(claim)):
+                    names.setdefault(doubt, []).append(claim.name)
+            if names:
+                doubts[sentence] = "; ".join(
+                    f"{' and '.join(dict.fromkeys(each))} {why}" for why, each in names.items()
+                )
+        return doubts
+
+    def _list_claims(self, sentence: str) -> list[_Claim]:
+        """Return the numbers that have to move; of an item of a list, or where there is none, the sentence itself."""
+        found = list(NUMBER.finditer(sentence))
+        numbers = tuple(digits_of(each[0]) for each in found)
+        whole = _Claim(sentence, numbers, f'"{shorten(sentence, _MOST_CHARS)}"')
+        if _ITEM.match(sentence):
+            return [whole]
+        words = self._find_words(sentence)
+        claims = [
+            _Claim(sentence, numbers, each[0], index)
+            for index, each in enumerate(found)
+            if numbers[index] not in self.asked and numbers[index].strip("0")
+            if len(numbers[index]) >= _LONG or not (each.start() in words or _is_name(sentence, each))
+        ]
+        return claims or [whole]
+
+    def _find_words(self, sentence: str) -> set[int]:
+        """Return the places in a sentence at which a text of the code stands that has a number."""
+        texts = {text for code in self.record.cells for text in words_around_numbers(code) if text in sentence}
+        return {
+            place
+            for text in texts
+            for found in re.finditer(re.escape(text), sentence)
+            for place in range(found.start(), found.end())
+        }
+
+    def _doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
+        """Return why a number or sentence is not taken to move; empty if it is."""
+        if doubt := self._doubt_of_movement(claim, sides):
+            return doubt
+        others = list(self._others(claim, self._answers))
         # A number that has one other value whatever is changed is a choice between numbers that the code states.
-        if _VALUE.search(sentence) and len({*others, *emptied}) < 2 and not is_item:
+        if claim.has_value and len({*others}) < 2 and not claim.is_item:
+            return "had one other value alone, whatever was changed in what was read"
+        if self._stays_with_nothing(claim):
+            return "was there even when nothing was read"
+        if claim.index is None and (number := self._stated_number(claim)):
+            return f"has {number}, which stayed the same whatever was changed in what was read"
+        return ""
+
+    def _doubt_of_movement(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
+        """Return why a claim does not move with a change on either side; an item, if other items do on the other."""
+        has_moved = False
+        for pair in sides:
+            moved = [any(self._other(claim, change) is not None for change in side) for side in pair]
+            is_item = claim.is_item and all(any(map(self._differs, side)) for side in pair)
+            if all(moved) or (is_item and any(moved)):
+                return ""
+            has_moved |= any(moved)
+        failed = sum(answer is None for answer in self._answers.values())
+        lost = f" ({failed} of {len(self._answers)} runs ended without an answer)" if failed else ""
+        if has_moved:
+            return f"changed with one half of what was read, and never with the other half alone{lost}"
+        return f"stayed the same whatever was changed in what was read{lost}"
+
+    def _moves_as_a_whole(self, claim: _Claim) -> bool:
+        """True if each quarter of the records gives a number by itself, and it moves when all records are changed."""
+        stated = {number for code in self.record.cells for number in numbers_in(code)}
+        if claim.index is None or claim.number in stated or self._is_late():
             return False
-        return not self._stays_with_nothing(sentence, sentences) and not self._states_a_number(sentence, others)
+        moved = {other for change in _OF_ALL if (other := self._other(claim, change)) is not None}
+        return (
+            len(moved) > 1
+            and not self._stays_with_nothing(claim)
+            and all(self._is_given_after(claim, changes) for changes in _TO_A_QUARTER)
+        )
+
+    def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
+        """True if there is an answer after a change, and each that there is has the number of a claim."""
+        answered = [change for change in changes if self._answer(change) is not None]
+        return bool(answered) and not any(self._other(claim, change) for change in answered)
+
+    def _is_depended_on(self, claim: _Claim) -> bool:
+        """True if the rest of its sentence changes with a number, which is then a bound, or a value reckoned with.
+
+        The number is changed where the code compares with it or names it, and a long one where it was read, too.
+        """
+        if claim.index is None or self._is_late():
+            return False
+        answer = self._answer(Change(Kind.RAISED, number=claim.number))
+        place = self._sentences().index(claim.sentence)
+        if answer is None or len(answer) != len(self._sentences()):
+            return False
+        numbers = numbers_in(answer[place])
+        return len(numbers) == len(claim.numbers) and any(
+            new != old for new, old in zip(numbers, claim.numbers, strict=True) if old != claim.number
+        )
+
+    def _sentences(self) -> list[str]:
+        return self._answer(_UNCHANGED) or []
 
     def _differs(self, change: Change) -> bool:
         return self._answer(change) not in (None, self._answer(_UNCHANGED))
 
-    def _others(self, sentence: str, sentences: list[str], changes: Sequence[Change]) -> Iterator[str]:
-        """Yield what stands in place of a sentence after each of the changes with which it moves."""
-        place = sentences.index(sentence)
+    def _others(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
+        """Yield what stands in place of a number or sentence after each of the changes with which it moves."""
         for change in changes:
-            answer = self._answer(change)
-            if answer is not None and sentence not in answer:
-                yield answer[place] if len(answer) == len(sentences) else "\n".join(answer)
+            if not change.number and (other := self._other(claim, change)) is not None:
+                yield other
 
-    def _stays_with_nothing(self, sentence: str, sentences: list[str]) -> bool:
+    def _other(self, claim: _Claim, change: Change) -> str | None:
+        """Return what stands in place of a number or sentence after a change; None if it stays, or there is no answer.
+
+        Where the sentences or numbers are not as many as before, a number has moved if it is there less often.
+        """
+        answer, sentences = self._answer(change), self._sentences()
+        if answer is None or claim.sentence in answer:
+            return None
+        is_aligned = len(answer) == len(sentences)
+        text = answer[sentences.index(claim.sentence)] if is_aligned else "\n".join(answer)
+        if claim.index is None:
+            return text
+        numbers = numbers_in(text)
+        if is_aligned and len(numbers) == len(claim.numbers):
+            return numbers[claim.index] if numbers[claim.index] != claim.number else None
+        return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
+
+    def _stays_with_nothing(self, claim: _Claim) -> bool:
         """True if a sentence gives its number, or a long one, though tools return nothing at all."""
-        answer = self._answer(_EMPTY) or []
-        if sentence in answer and _VALUE.search(sentence):
+        answer, sentences = self._answer(_EMPTY) or [], self._sentences()
+        if claim.has_value and claim.sentence in answer:
             return True
-        place = sentences.index(sentence)
+        place = sentences.index(claim.sentence)
         rest = answer[place : place + 1] if len(answer) == len(sentences) else answer
-        return any(number.strip("0") for each in rest for number in self._long_numbers(each))
+        if claim.index is None:
+            return any(number.strip("0") for each in rest for number in self._long_numbers(each))
+        numbers = [number for each in rest for number in numbers_in(each)]
+        if len(numbers) == len(claim.numbers):
+            numbers = [numbers[claim.index]]
+        is_long = {*numbers} & self._long_numbers(" ".join(numbers)) - ({*claim.numbers} - {claim.number})
+        return claim.number in numbers or any(number.strip("0") for number in is_long)
 
-    def _states_a_number(self, sentence: str, others: Sequence[str]) -> bool:
-        """True if a long number stands in a sentence, as often as now, whatever is changed."""
-        counts = Counter(numbers_in(sentence))
-        changed = [Counter(numbers_in(each)) for each in others]
-        return any(all(each[number] >= counts[number] for each in changed) for number in self._long_numbers(sentence))
+    def _stated_number(self, claim: _Claim) -> str:
+        """Return a long number that stands in a sentence, as often as now, whatever is changed; empty if none does."""
+        counts = Counter(claim.numbers)
+        changed = [
+            Counter(numbers_in(each))
+            for each in self._others(claim, [each for each in self._answers if each != _EMPTY])
+        ]
+        stated = (
+            number
+            for number in self._long_numbers(claim.sentence)
+            if all(each[number] >= counts[number] for each in changed)
+        )
+        return min(stated, default="")
 
     def _long_numbers(self, text: str) -> set[str]:
         return {number for number in numbers_in(text) if len(number) >= _LONG} - {*self.asked}
@@ -210,7 +388,8 @@ class Replays:
         session = None
         try:
             session = self.sandbox.open({**tools, **dict.fromkeys(_HANDING_IN, hand_in)})
-            for code in self.record.cells:
+            for cell in self.record.cells:
+                code = raise_bounds(cell, change.number) if change.number else cell
                 session.run(code, cancelled=lambda: self.cancelled() or self._is_late())
         except RunCancelledError:
             if self.cancelled():
@@ -282,11 +461,18 @@ def _sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
     A sentence is computed if it moves on both sides.
     """
     yield (Change(Kind.LESS),), (Change(Kind.MORE),)
+    yield (Change(Kind.LESS), Change(Kind.FEWER)), (Change(Kind.MORE),)
     for count in range(1, len(_OF_GROUPS) + 1):
         yield (
             tuple(Change(kind, 0) for kind in _OF_GROUPS[:count]),
             tuple(Change(kind, 1) for kind in _OF_GROUPS[:count]),
         )
+
+
+def _is_name(sentence: str, number: re.Match[str]) -> bool:
+    """True if a number belongs to a name, as in "Q1", or to a marker, as in "[1]"."""
+    before = sentence[max(number.start() - 1, 0) : number.start()]
+    return before.isalpha() or before == "["
 
 
 def _key(arguments: Sequence[object], named: Mapping[str, object]) -> int:

@@ -8,13 +8,14 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 
 from rlm.answers import Result, as_json
 from rlm.checking.markers import MarkedText, sentence_spans, without_markers
 from rlm.corpus.corpus import Corpus
 from rlm.errors import not_cancelled
 from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
-from rlm.loop.literals import CellLiterals, numbers_in
+from rlm.loop.literals import CellLiterals, has_number_of
 from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import Replayed
 from rlm.sandbox.port import ToolError
@@ -25,7 +26,8 @@ _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
 _DOUBT = "The answer was said to be computed, and nothing has shown that it was: {}. Its code: {}"
-_MOST_CODE_CHARS = 500
+_PART = 'The sentence "{}" is not marked as computed: {}.'
+_MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
 _UNMOVED = "it stayed the same when what was read was changed, or changed with one place alone"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
@@ -71,7 +73,7 @@ class Submissions:
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._log = log
-        self._asked = frozenset(numbers_in(question))
+        self._question = question
         self._literals = literals
         self._finder = EvidenceFinder(corpus, log, cancelled=cancelled)
         self._sent_back: dict[str, int] = {}
@@ -102,11 +104,14 @@ class Submissions:
             return
         sentences = {found.text[start:end] for start, end in sentence_spans(found.text)}
         moving = {without_markers(each) for each in replayed.moving}
-        settled = replace(found, stated=frozenset(each for each in sentences if without_markers(each) not in moving))
+        stated = frozenset(each for each in sentences if without_markers(each) not in moving)
         # guard: computed-only-if-it-moves
         if not replayed.moving:
-            doubt = _DOUBT.format(replayed.problem or _UNMOVED, found.code)
-            settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
+            doubt = _DOUBT.format(replayed.reason or _UNMOVED, found.code)
+            settled = replace(found, stated=stated, computed=False, how="", remarks=(*found.remarks, doubt))
+        else:
+            doubts = [_PART.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()]
+            settled = replace(found, stated=stated, remarks=(*found.remarks, *doubts[:_MOST_PARTS]))
         if self.final is not None:
             self.final = settled
         else:
@@ -151,7 +156,8 @@ class Submissions:
         if not self._log.worked:
             return "The answer was said to be computed, and no document was gone through for it."
         # guard: no-typed-number-in-sums
-        if typed := sorted(self._literals.behind(tool) - self._asked):
+        numbers = self._literals.behind(tool)
+        if typed := sorted(each for each in numbers if not has_number_of(self._question, each)):
             return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._shown_code())
         return ""
 
