@@ -97,8 +97,8 @@ class Change:
         return self.group is None or place % 2 == self.group
 
 
-def change_result(tool: str, result: object, call: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
-    """Return the result of a tool's call, the `call`th of its name from 0, with the change in it."""
+def change_result(tool: str, result: object, call: int, calls: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
+    """Return the result of a tool's call, the `call`th from 0 of `calls` of its name, with the change in it."""
     if change.number:
         return _with_number_raised(result, change.number)
     if change.kind is Kind.EMPTY:
@@ -107,14 +107,22 @@ def change_result(tool: str, result: object, call: int, change: Change) -> Any: 
         if tool == _COUNTING:
             return _counted(result, more=change.kind is Kind.MORE)
         return _resized(result, change.kind) if tool in _SOURCES else result
-    return _changed(result, call, change)
+    return _changed(result, call, calls, change)
 
 
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
-    """Return the results of a tool's calls; where each is a text, those of the group have another one's content."""
+    """Return the results of a tool's calls; where each is a text, those of the group have another one's content.
+
+    A text with more lines than there are calls is left as it is: `change_result` changes it by lines.
+    """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
     copied = _copied(results, change) if are_texts else None
-    return results if copied is None else copied
+    if copied is None:
+        return results
+    return [
+        result if _is_changed_by_lines(result, len(results)) else copy
+        for result, copy in zip(results, copied, strict=True)
+    ]
 
 
 def fit(values: Sequence[object], length: int) -> list[object]:
@@ -191,15 +199,34 @@ def _resized(result: object, kind: Kind) -> object:
     return result
 
 
-def _changed(result: object, place: int, change: Change) -> object:
+def _is_changed_by_lines(value: object, siblings: int) -> bool:
+    """True if the groups are lines of a text, and not the texts of which it is one.
+
+    A place belongs to one group whatever the kind of change, or else what is read there would move with both.
+    """
+    return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
+
+
+def _changed(result: object, place: int, siblings: int, change: Change) -> object:
+    """Return the result with the change in it; `place` is its place among its siblings."""
     match result:
         case list() | tuple():
             copied = _copied(result, change)
-            return [_changed(each, number, change) for number, each in enumerate(result)] if copied is None else copied
+            return [
+                _changed(each, number, len(result), change)
+                if copied is None or _is_changed_by_lines(each, len(result))
+                else copied[number]
+                for number, each in enumerate(result)
+            ]
         case Mapping():
-            return {name: each if name in _PLACES else _changed(each, place, change) for name, each in result.items()}
-        case str():
-            return _changed_text(result, place, change)
+            return {
+                name: each if name in _PLACES else _changed(each, place, siblings, change)
+                for name, each in result.items()
+            }
+        case str() if _is_changed_by_lines(result, siblings):
+            return _with_lines_changed(result, change)
+        case str() if change.touches(place):
+            return "".join(_changed_line(line, place, change) for line in result.splitlines(keepends=True))
         case bool():
             return not result if change.kind is Kind.BLANK and change.touches(place) else result
         case int() | float() if change.touches(place):
@@ -220,18 +247,16 @@ def _changed_number(number: float, change: Change) -> float:
     return number
 
 
-def _changed_text(text: str, place: int, change: Change) -> str:
+def _with_lines_changed(text: str, change: Change) -> str:
     lines = text.splitlines(keepends=True)
     written = [number for number, line in enumerate(lines) if line.strip()]
-    copied = _copied([lines[number] for number in written], change) if len(written) > 1 else None
-    if copied is not None:
-        for number, line in zip(written, copied, strict=True):
-            lines[number] = str(line)
-        return "".join(lines)
-    return "".join(
-        _changed_line(line, place + number, change) if change.touches(place + number) else line
-        for number, line in enumerate(lines)
-    )
+    copied = _copied([lines[number] for number in written], change)
+    for place, number in enumerate(written):
+        if copied is not None:
+            lines[number] = str(copied[place])
+        elif change.touches(place):
+            lines[number] = _changed_line(lines[number], place, change)
+    return "".join(lines)
 
 
 def _changed_line(line: str, place: int, change: Change) -> str:

@@ -25,6 +25,7 @@ from rlm.sandbox.port import Sandbox, Tool, ToolError
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # All replays of one answer end after this time; sentences that have not moved by then are not called computed.
 _MOST_SECONDS = 30.0
+_LATE = f"running its code again takes more than {_MOST_SECONDS:.0f} seconds"
 _HANDING_IN = frozenset({"submit", "draft"})
 # Tools whose results are records, passages or pairs, and not a value for each record that they are given.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
@@ -184,7 +185,7 @@ class Replays:
         sentences = _sentences(self.render(value))
         if self._answer(_UNCHANGED) != sentences:
             if self._is_late():
-                return Replayed(problem=f"running its code again takes more than {_MOST_SECONDS:.0f} seconds")
+                return Replayed(problem=_LATE)
             return Replayed(problem="running its code again did not give the same answer")
         self._answer(_EMPTY)
         open_ = {each: self._list_claims(each) for each in sentences}
@@ -197,13 +198,17 @@ class Replays:
             sides = [*sides[:_PAIRS_OF_COUNTS], pair]
             open_ = {each: [claim for claim in claims if self._doubt(claim, sides)] for each, claims in open_.items()}
         doubts = self._list_doubts(open_, sides)
-        return Replayed(frozenset({*sentences} - {*doubts}), doubts=doubts)
+        problem = _LATE if doubts and self._is_late() else ""
+        return Replayed(frozenset({*sentences} - {*doubts}), problem, doubts)
 
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
         """Return why sentences are doubted, after a closer look at the claims that did not move with any pair."""
         doubts = dict[str, str]()
+        if any(open_.values()):
+            for change in _OF_ALL:
+                self._answer(change)
         # The closer look runs the cells again, and a doubt counts the runs before it.
         first = {
             sentence: [(self._doubt(claim, sides), claim) for claim in claims] for sentence, claims in open_.items()
@@ -211,7 +216,7 @@ class Replays:
         for sentence, claims in first.items():
             names = dict[str, list[str]]()
             for doubt, claim in claims:
-                if not (self._moves_as_a_whole(claim) or self._is_depended_on(claim)):
+                if doubt and not (self._moves_as_a_whole(claim) or self._is_depended_on(claim)):
                     names.setdefault(doubt, []).append(claim.name)
             if names:
                 doubts[sentence] = "; ".join(
@@ -435,7 +440,7 @@ class _Repeating:
         result = self._results[call]
         if isinstance(result, ToolError):
             raise result
-        return change_result(self._name, result, call, self._change)
+        return change_result(self._name, result, call, len(self._results), self._change)
 
     def _of_record(self, record: object, default: object) -> object:
         call, place = self._calls.by_record.get(hash(_hashable(record)), (None, 0))

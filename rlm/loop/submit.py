@@ -108,7 +108,7 @@ class Submissions:
         # guard: computed-only-if-it-moves
         if not replayed.moving:
             doubt = _DOUBT.format(replayed.reason or _UNMOVED, found.code)
-            settled = replace(found, stated=stated, computed=False, how="", remarks=(*found.remarks, doubt))
+            settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
         else:
             doubts = [_PART.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()]
             settled = replace(found, stated=stated, remarks=(*found.remarks, *doubts[:_MOST_PARTS]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.loop.literals import CellLiterals
+from rlm.loop.literals import CellLiterals, has_number_of, raise_bounds, words_around_numbers
 
 
 def behind(*cells: str) -> set[str]:
@@ -62,3 +62,47 @@ def test_only_the_last_cell_hands_in() -> None:
     code.add("draft(7)")
     assert code.behind("submit") == frozenset()
     assert code.last == "draft(7)"
+
+
+def test_a_factor_is_named_as_the_code_writes_it() -> None:
+    assert behind("submit(1.04 * n)") == {"1.04"}
+
+
+@pytest.mark.parametrize(
+    ("question", "number", "is_there"),
+    [
+        ("What is it at 250 each?", "250", True),
+        ("What is it at 4 percent?", "1.04", True),
+        ("What is it at 4 percent?", "0.96", True),
+        ("What is it at 4 percent?", "0.04", True),
+        ("Wie viel mit 12,5 % Abschlag?", "0.875", True),
+        ("What is it at 4 percent?", "1.05", False),
+        ("What is it at 4 percent?", "1.4", False),
+        ("What is it at 4 percent?", "104", False),
+        ("What is it?", "1.04", False),
+    ],
+)
+def test_a_question_has_its_numbers_and_the_factors_of_its_percentages(
+    question: str, number: str, is_there: bool
+) -> None:
+    assert has_number_of(question, number) is is_there
+
+
+def test_numbers_in_texts_of_the_code_are_found_with_the_words_beside_them() -> None:
+    assert words_around_numbers('f"{n:.2f} left 20 minutes late"') == {"left 20 minutes"}
+    assert words_around_numbers("n = 7; x = '7'; f'{n:07d}'; def") == frozenset()
+    assert words_around_numbers("n = 7; x = '7'; f'{n:07d}'") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        ("n = len([x for x in xs if x > 150])", "n = len([x for x in xs if x > 1063])"),
+        ("LIMIT = 150", "LIMIT = 1063"),
+        ("n = xs[150] + 150 * len(f(150))", "n = xs[150] + 150 * len(f(150))"),
+        ("x > 15 and x == '150' and x > True", "x > 15 and x == '150' and x > True"),
+        ("x > 150 and", "x > 150 and"),
+    ],
+)
+def test_bounds_are_raised_and_no_other_numbers(code: str, raised: str) -> None:
+    assert raise_bounds(code, "150") == raised
