@@ -225,6 +225,8 @@ def _changed(result: object, place: int, siblings: int, change: Change) -> objec
             }
         case str() if _is_changed_by_lines(result, siblings):
             return _with_lines_changed(result, change)
+        case str() if siblings == 1 and change.spared is not None and change.touches(place):
+            return ""
         case str() if change.touches(place):
             return "".join(_changed_line(line, place, change) for line in result.splitlines(keepends=True))
         case bool():
@@ -336,11 +338,7 @@ def _copied(values: Sequence[object], change: Change) -> list[object] | None:
     group = [place for place in range(len(values)) if change.touches(place)]
     result = list(values)
     if change.spared is not None:
-        spared = [place for place in range(len(values)) if not change.touches(place)]
-        for place in group if spared else ():
-            source = spared[min(place // _QUARTERS, len(spared) - 1)]
-            result[place] = _with_content(values[place], values[source])
-        return result
+        return _copied_from(values, [place for place in range(len(values)) if not change.touches(place)])
     for order, place in enumerate(group):
         if change.kind is Kind.COPIED:
             source = group[min(order ^ 1, len(group) - 1)]
@@ -348,6 +346,14 @@ def _copied(values: Sequence[object], change: Change) -> list[object] | None:
             source = group[int((len(group) - 1) * _SOURCE_SHARES[change.kind])]
         result[place] = _with_content(values[place], values[source])
     return result
+
+
+def _copied_from(values: Sequence[object], places: Sequence[int]) -> list[object]:
+    """Return values that all have the content of those at the places, in turn, and none if there are no places."""
+    if not places:
+        return [_emptied(each) for each in values]
+    sources = (values[places[min(number // _QUARTERS, len(places) - 1)]] for number in range(len(values)))
+    return [_with_content(value, source) for value, source in zip(values, sources, strict=True)]
 
 
 def _with_content(value: object, other: object) -> object:

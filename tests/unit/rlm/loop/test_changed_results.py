@@ -92,3 +92,10 @@ def test_a_quarter_of_the_records_can_be_all_that_is_left() -> None:
 def test_texts_keep_their_lines_where_only_records_are_left_out() -> None:
     assert change_result("read", "one\ntwo\n", 0, 1, Change(Kind.FEWER)) == "one\ntwo\n"
     assert change_result("grep", {"hits": [1, 2]}, 0, 1, Change(Kind.FEWER)) == {"hits": [1]}
+
+
+@pytest.mark.parametrize("result", [["one hit"], "one line", {"hits": [{"text": "one hit", "start": 7}]}])
+def test_the_only_record_belongs_to_one_quarter(result: object) -> None:
+    left = [change_result("grep", result, 0, 1, Change(Kind.COPIED, spared=quarter)) for quarter in range(4)]
+    assert [each == result for each in left] == [True, False, False, False]
+    assert "one" not in str(left[1:])
