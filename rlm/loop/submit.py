@@ -104,14 +104,16 @@ class Submissions:
             return
         sentences = {found.text[start:end] for start, end in sentence_spans(found.text)}
         moving = {without_markers(each) for each in replayed.moving}
-        stated = frozenset(each for each in sentences if without_markers(each) not in moving)
+        doubts = [_PART.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()]
+        settled = replace(
+            found,
+            stated=frozenset(each for each in sentences if without_markers(each) not in moving),
+            remarks=(*found.remarks, *doubts[:_MOST_PARTS]),
+        )
         # guard: computed-only-if-it-moves
         if not replayed.moving:
             doubt = _DOUBT.format(replayed.reason or _UNMOVED, found.code)
             settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
-        else:
-            doubts = [_PART.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()]
-            settled = replace(found, stated=stated, remarks=(*found.remarks, *doubts[:_MOST_PARTS]))
         if self.final is not None:
             self.final = settled
         else:
@@ -155,8 +157,8 @@ class Submissions:
         """Return the reason to doubt that an answer was computed; empty if there is none."""
         if not self._log.worked:
             return "The answer was said to be computed, and no document was gone through for it."
-        # guard: no-typed-number-in-sums
         numbers = self._literals.behind(tool)
+        # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number_of(self._question, each)):
             return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._shown_code())
         return ""
