@@ -1,4 +1,8 @@
-"""No test has a page of the collections that Leadline is judged by: a rule made for that page would be judged by it."""
+"""No test contains a page of the collections that `docs/measuring.md` judges by.
+
+A rule made for such a page would be judged by the same page. Copies shorter than eight words, and single figures, are
+not noticed: too many of them are coincidences.
+"""
 
 import re
 from collections.abc import Iterator, Sequence, Set
@@ -9,22 +13,22 @@ import pytest
 from pypdfium2 import PdfDocument, PdfiumError
 
 _TESTS = Path(__file__).parents[1]
-_JUDGEMENTS = _TESTS / "eval" / "book_questions.jsonl"  # quotes the books: `docs/measuring.md` judges by it
+_JUDGEMENTS = _TESTS / "eval" / "book_questions.jsonl"  # they quote the books that they judge by
 _TEST_SUFFIXES = {".csv", ".html", ".json", ".jsonl", ".md", ".py", ".toml", ".txt", ".yaml"}
 _COLLECTION_SUFFIXES = {".csv", ".html", ".json", ".jsonl", ".md", ".pdf"}
 
 _WORD = re.compile(r"[^\W_]+")
 _FIGURE = re.compile(r"\d[\d,._]*\d")
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
-# Shorter runs are idioms: "the same as if nothing had happened" has seven words.
+# Shorter runs are often idioms: "the same as if nothing had happened" has seven words.
 _RUN_WORDS = 8
-# Letters, digits and single words that are repeated are no prose.
+# Source code and lists repeat short words, letters and digits.
 _DIFFERENT_WORDS = 5
 _FIGURE_DIGITS = 4
 
 
-def _word_runs(text: str) -> Iterator[str]:
-    """Return each run of eight words. Quotation marks and line ends of source code do not divide one."""
+def _iterate_word_runs(text: str) -> Iterator[str]:
+    """Yield each run of eight words. Quotation marks and line ends of source code do not divide one."""
     words = _WORD.findall(text.replace("\\n", " ").casefold())
     for at in range(len(words) - _RUN_WORDS + 1):
         yield " ".join(words[at : at + _RUN_WORDS])
@@ -34,8 +38,8 @@ def _is_prose(run: str) -> bool:
     return len({word for word in run.split() if len(word) > 2 and word.isalpha()}) >= _DIFFERENT_WORDS
 
 
-def _neighbouring_figures(text: str) -> Iterator[str]:
-    """Return each two large figures beside each other, as of a row of a table, without their separators."""
+def _iterate_figure_pairs(text: str) -> Iterator[str]:
+    """Yield each two large figures beside each other, such as those of a table's row, without their separators."""
     figures = [re.sub(r"\D", "", figure) for figure in _FIGURE.findall(text)]
     for one, other in pairwise(figures):
         if _is_telling(one) and _is_telling(other) and not _are_a_sequence(one, other):
@@ -51,16 +55,16 @@ def _are_a_sequence(one: str, other: str) -> bool:
     return abs(int(one) - int(other)) <= 1 or one.startswith(other) or other.startswith(one)
 
 
-def _marks(text: str) -> set[str]:
-    """Return what a copy of a text would share with it."""
-    return {*filter(_is_prose, _word_runs(text)), *_neighbouring_figures(text)}
+def _collect_marks(text: str) -> set[str]:
+    """Return the word runs and figure pairs that a copy of a text would share with it."""
+    return {*filter(_is_prose, _iterate_word_runs(text)), *_iterate_figure_pairs(text)}
 
 
 def _find_shared(wanted: set[str], text: str) -> set[str]:
-    return wanted.intersection(_word_runs(text)) | wanted.intersection(_neighbouring_figures(text))
+    return wanted.intersection(_iterate_word_runs(text)) | wanted.intersection(_iterate_figure_pairs(text))
 
 
-def _files(folder: Path, suffixes: Set[str]) -> Sequence[Path]:
+def _list_files(folder: Path, suffixes: Set[str]) -> Sequence[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file())
 
 
@@ -87,15 +91,15 @@ def _read(file: Path) -> str:
 )
 def test_a_copied_row_or_sentence_is_noticed_however_its_literals_are_divided(fixture: str, shared: set[str]) -> None:
     page = "The ferry left before the miller had paid.\nNets $ 41,873 $ 39,562\n1251 1252 2015 2016 1234 12345\n"
-    assert _find_shared(_marks(fixture), page) == shared
+    assert _find_shared(_collect_marks(fixture), page) == shared
 
 
 @pytest.mark.long
 def test_no_fixture_has_a_sentence_or_a_row_of_a_judged_collection(data_folder: Path) -> None:
-    marks = {file: _marks(_read(file)) for file in _files(_TESTS, _TEST_SUFFIXES) if file != _JUDGEMENTS}
+    marks = {file: _collect_marks(_read(file)) for file in _list_files(_TESTS, _TEST_SUFFIXES) if file != _JUDGEMENTS}
     wanted = set[str]().union(*marks.values())
     folders = [folder for folder in data_folder.iterdir() if folder.is_dir()]
-    texts = [text for folder in folders for text in _files(folder, _COLLECTION_SUFFIXES)]
+    texts = [text for folder in folders for text in _list_files(folder, _COLLECTION_SUFFIXES)]
     assert texts, f"{data_folder} has no collection to compare with"
     found = []
     for text in texts:
