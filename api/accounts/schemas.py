@@ -2,17 +2,15 @@
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
-from api.http.wire import Wire, instant
-from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
+from api.http.wire import Instant, Wire
+from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Role, Scope
 
 if TYPE_CHECKING:
-    from ingest.storage.accounts.grants import Grant
     from ingest.storage.accounts.keys import ApiKey
-    from ingest.storage.accounts.tenants import Tenant
     from ingest.storage.accounts.users import User, UserAccess
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -39,15 +37,8 @@ class TenantOut(Wire):
 
     id: str
     name: str
-    created_at: datetime
-    suspended_at: datetime | None
-
-    @classmethod
-    def of(cls, tenant: "Tenant") -> "TenantOut":
-        suspended_at = tenant.suspended_at and instant(tenant.suspended_at)
-        return cls(
-            id=tenant.id, name=tenant.name, created_at=instant(tenant.created_at), suspended_at=suspended_at or None
-        )
+    created_at: Instant
+    suspended_at: Instant | None
 
 
 class TenantPage(Wire):
@@ -79,19 +70,11 @@ class UserOut(Wire):
     scopes: list[Scope]
     keys: int
     sessions: int
-    created_at: datetime
+    created_at: Instant
 
     @classmethod
-    def of(cls, user: "User", access: "UserAccess") -> "UserOut":
-        return cls(
-            id=user.id,
-            name=user.name,
-            groups=list(user.groups),
-            scopes=sorted(access.scopes),
-            keys=access.keys,
-            sessions=access.sessions,
-            created_at=instant(user.created_at),
-        )
+    def of(cls, user: "User", access: "UserAccess") -> Self:
+        return cls.from_records(user, access)
 
 
 class UserPage(Wire):
@@ -173,32 +156,15 @@ class KeyOut(Wire):
     scopes: list[Scope]
     user: str | None
     state: Literal["live", "expired", "revoked"]
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    revoked_at: datetime | None
-    successor: str | None
+    created_at: Instant
+    expires_at: Instant | None
+    last_used_at: Instant | None
+    revoked_at: Instant | None
+    successor: str | None = Field(validation_alias="successor_id")
 
     @classmethod
-    def of(cls, key: "ApiKey") -> "KeyOut":
-        times = {
-            name: None if at is None else instant(at)
-            for name, at in (
-                ("expires_at", key.expires_at),
-                ("last_used_at", key.last_used_at),
-                ("revoked_at", key.revoked_at),
-            )
-        }
-        return cls(
-            id=key.id,
-            name=key.name,
-            scopes=sorted(key.scopes),
-            user=key.user,
-            state=key.state(time.time()),
-            created_at=instant(key.created_at),
-            successor=key.successor_id,
-            **times,
-        )
+    def of(cls, record: "ApiKey", /, **more: str) -> Self:
+        return cls.from_records(record, state=record.state(time.time()), **more)
 
 
 class NewKeyOut(KeyOut):
@@ -207,8 +173,8 @@ class NewKeyOut(KeyOut):
     key: str
 
     @classmethod
-    def issued(cls, made: "tuple[ApiKey, str]") -> "NewKeyOut":
-        return cls(**KeyOut.of(made[0]).model_dump(), key=made[1])
+    def issued(cls, made: "tuple[ApiKey, str]") -> Self:
+        return cls.of(made[0], key=made[1])
 
 
 class KeyPage(Wire):
@@ -221,25 +187,13 @@ class KeyPage(Wire):
 class PrincipalOut(Wire):
     """Who the caller is to the service. `key` is null for a token of an identity provider."""
 
-    tenant: str
-    key: str | None
+    tenant: str = Field(validation_alias="tenant_id")
+    key: str | None = Field(validation_alias="key_id")
     name: str
     user: str | None
     groups: list[str]
     scopes: list[Scope]
-    expires_at: datetime | None
-
-    @classmethod
-    def of(cls, principal: Principal) -> "PrincipalOut":
-        return cls(
-            tenant=principal.tenant_id,
-            key=principal.key_id,
-            name=principal.name,
-            user=principal.user,
-            groups=sorted(principal.groups),
-            scopes=sorted(principal.scopes),
-            expires_at=None if principal.expires_at is None else instant(principal.expires_at),
-        )
+    expires_at: Instant | None
 
 
 class RoleIn(Wire):
@@ -254,13 +208,7 @@ class GrantOut(Wire):
     collection: str
     subject: str
     role: Role
-    created_at: datetime
-
-    @classmethod
-    def of(cls, grant: "Grant") -> "GrantOut":
-        return cls(
-            collection=grant.collection, subject=grant.subject, role=grant.role, created_at=instant(grant.created_at)
-        )
+    created_at: Instant
 
 
 class GrantList(Wire):

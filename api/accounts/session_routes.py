@@ -14,7 +14,7 @@ from api.admission.admission import SESSION
 from api.admission.cookies import SessionCookie, csrf_token, require_same_origin
 from api.admission.services import Services
 from api.http.problems import UnauthorizedError
-from api.http.wire import Wire, instant
+from api.http.wire import Wire
 from api.portal.sessions import begin_session
 from ingest.storage.accounts.records import Principal
 
@@ -53,8 +53,8 @@ class SessionOut(Wire):
 
     @classmethod
     def of(cls, caller: Principal, secret: str | None) -> "SessionOut":
-        ends_at = None if caller.expires_at is None else instant(caller.expires_at)
-        return cls(principal=PrincipalOut.of(caller), csrf=secret and csrf_token(secret), ends_at=ends_at)
+        principal = PrincipalOut.model_validate(caller)
+        return cls(principal=principal, csrf=secret and csrf_token(secret), ends_at=principal.expires_at)
 
 
 @router.post("/sign-in", response_model=SessionOut)

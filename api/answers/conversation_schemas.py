@@ -1,12 +1,11 @@
 """Conversations, and the records behind an answer, on the wire."""
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.answers.records import Conversation, KeptAnswer
 
 
@@ -46,18 +45,12 @@ class ConversationOut(Wire):
     id: str
     title: str
     answered: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
     @classmethod
-    def of(cls, conversation: Conversation) -> "ConversationOut":
-        return cls(
-            id=conversation.id,
-            title=conversation.title,
-            answered=conversation.turns,
-            created_at=instant(conversation.created_at),
-            updated_at=instant(conversation.updated_at),
-        )
+    def of(cls, conversation: Conversation) -> Self:
+        return cls.from_records(conversation, answered=conversation.turns)
 
 
 class ConversationPage(Wire):
@@ -74,13 +67,12 @@ class TurnOut(Wire):
     question: str
     answer: AnswerOut
     feedback: FeedbackOut | None = None
-    created_at: datetime
+    created_at: Instant
 
     @classmethod
-    def of(cls, kept: KeptAnswer, deleted: Collection[str]) -> "TurnOut":
+    def of(cls, kept: KeptAnswer, deleted: Collection[str]) -> Self:
         """Make it from a kept turn; `deleted` are the ids of documents that are no longer shown."""
-        answer = AnswerOut.of(kept, deleted)
-        return cls(number=kept.turn or 0, question=kept.question, answer=answer, created_at=instant(kept.created_at))
+        return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.of(kept, deleted))
 
 
 class ConversationWithTurnsOut(ConversationOut):

@@ -1,16 +1,14 @@
 """Runs on the wire."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
-from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
 from api.answers.schemas import AnswerOut, CoverageOut
 from api.documents.schemas import Reason
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import as_json
@@ -53,10 +51,10 @@ class RunOut(Wire):
     documents: list[str]
     filters: dict[str, Any]
     strategy: str
-    budget: dict[str, Any]
+    budget: dict[str, Any] = Field(validation_alias="limits")
     every_record: bool
-    pause_on_budget: bool
-    conversation: str | None
+    pause_on_budget: bool = Field(validation_alias="pauses")
+    conversation: str | None = Field(validation_alias="conversation_id")
     history: int
     state: RunState
     attempt: int
@@ -68,14 +66,14 @@ class RunOut(Wire):
     coverage: CoverageOut | None
     seconds: float
     failure: Reason | None
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    created_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
 
     @classmethod
-    def of(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> "RunOut":
+    def of(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
         """Make it from a run; one that is `withheld` does not show its progress, which names documents."""
-        return cls(**_members(run, withheld=withheld), queue_position=queue_position)
+        return cls.from_records(run, **_computed(run, withheld=withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
@@ -86,9 +84,10 @@ class RunWithAnswerOut(RunOut):
     @classmethod
     def of(
         cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
-    ) -> "RunWithAnswerOut":
+    ) -> Self:
         """Make it from a run; `deleted` are the ids of documents that are no longer shown."""
-        return cls(**_members(run, withheld=withheld), queue_position=queue_position, answer=_answer(run, deleted))
+        answer = _answer(run, deleted)
+        return cls.from_records(run, **_computed(run, withheld=withheld), queue_position=queue_position, answer=answer)
 
 
 # Kinds of events that say nothing of any document.
@@ -118,18 +117,18 @@ class RunEventOut(Wire):
 
     sequence: int
     kind: str
-    at: datetime
+    at: Instant = Field(validation_alias="created_at")
     body: dict[str, Any]
 
     @classmethod
-    def of(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> "RunEventOut":
+    def of(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
         """Make it from an event; `withheld` leaves out what may have come from documents, and says so.
 
         Replies of models are cut, unless the `whole` of them is wanted.
         """
         is_open = not withheld or event.kind in _WITHOUT_TEXT
         shown = as_json(_shown(event.body, whole=whole)) if is_open else {"withheld": True}
-        return cls(sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=shown)
+        return cls.from_records(event, body=shown)
 
 
 class RunEndOut(RunEventOut):
@@ -148,41 +147,18 @@ class RunEventPage(Wire):
     next_cursor: str | None
 
 
-def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
-    failure, spent, coverage = run.failure, run.spent, (run.answer or {}).get("coverage")
+def _computed(run: Run, *, withheld: bool) -> dict[str, Any]:
+    coverage = (run.answer or {}).get("coverage")
     scope = None
     if run.scope_documents is not None:
         scope = ScopeOut(documents=run.scope_documents, characters=run.scope_characters or 0)
     return {
-        "id": run.id,
-        "question": run.question,
-        "collections": list(run.collections),
-        "documents": list(run.documents),
-        "filters": dict(run.filters),
-        "strategy": run.strategy,
-        "budget": dict(run.limits),
-        "every_record": run.every_record,
-        "pause_on_budget": run.pauses,
-        "conversation": run.conversation_id,
         "history": len(run.history),
-        "state": run.state,
-        "attempt": run.attempt,
         "progress": None if withheld or not run.progress else as_json(run.progress),
-        "events": run.events,
-        "usage": RunUsageOut(
-            calls=spent.calls,
-            cached=spent.cached,
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            dollars=spent.nanodollars / NANODOLLARS,
-        ),
+        "usage": RunUsageOut.from_records(run.spent, dollars=run.spent.nanodollars / NANODOLLARS),
         "scope": scope,
         "coverage": coverage and CoverageOut.model_validate(coverage, extra="ignore"),
         "seconds": round(run.seconds, 3),
-        "failure": failure and Reason(**asdict(failure)),
-        "created_at": instant(run.created_at),
-        "started_at": run.started_at and instant(run.started_at),
-        "ended_at": run.ended_at and instant(run.ended_at),
     }
 
 

@@ -1,17 +1,18 @@
 """The audit log on the wire."""
 
-from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from api.http.wire import Wire, instant
-from ingest.storage.audit.records import ActorKind, AuditEntry, Verification
+from pydantic import Field
+
+from api.http.wire import Instant, Wire
+from ingest.storage.audit.records import ActorKind, Verification
 
 
 class ActorOut(Wire):
     """Who acted: a caller with a key or a user, somebody at the command line, or the service by itself."""
 
     kind: ActorKind
-    key: str | None
+    key: str | None = Field(validation_alias="key_id")
     user: str | None
 
 
@@ -22,21 +23,15 @@ class AuditEntryOut(Wire):
     """
 
     sequence: int
-    at: datetime
+    at: Instant
     actor: ActorOut
-    request: str | None
+    request: str | None = Field(validation_alias="request_id")
     action: str
     object: str
     result: str
     details: dict[str, Any]
     previous_hash: str
     hash: str
-
-    @classmethod
-    def of(cls, entry: AuditEntry) -> "AuditEntryOut":
-        body = entry.as_json()
-        del body["tenant"]
-        return cls(**{**body, "at": instant(entry.at)})
 
 
 class AuditPage(Wire):
@@ -64,6 +59,5 @@ class VerificationOut(Wire):
     faults: list[FaultOut]
 
     @classmethod
-    def of(cls, found: Verification) -> "VerificationOut":
-        faults = [FaultOut(sequence=fault.sequence, detail=fault.detail) for fault in found.faults]
-        return cls(entries=found.entries, head=str(found.head), faults=faults)
+    def of(cls, found: Verification) -> Self:
+        return cls.from_records(found, head=str(found.head))

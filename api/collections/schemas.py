@@ -1,14 +1,12 @@
 """Collections on the wire: made, shown, changed, and the receipt of one that was deleted."""
 
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.accounts.records import Principal, Role
-from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
+from ingest.storage.documents.collection_records import Collection, CollectionSettings
 from ingest.storage.documents.metadata import require_metadata
 from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
@@ -70,23 +68,15 @@ class CollectionOut(Wire):
     metadata: dict[str, Any]
     documents: int
     states: dict[VersionState, int]
-    bytes: int
+    bytes: int = Field(validation_alias="size_bytes")
     restricted: bool
     role: Role
-    created_at: datetime
+    created_at: Instant
 
     @classmethod
-    def of(cls, found: Collection, caller: Principal) -> "CollectionOut":
-        return cls(
-            name=found.name,
-            **asdict(found.settings),
-            documents=found.documents,
-            states=dict(found.states),
-            bytes=found.size_bytes,
-            restricted=found.grants > 0,
-            role=role_of(caller, found.name),
-            created_at=instant(found.created_at),
-        )
+    def of(cls, found: Collection, caller: Principal) -> Self:
+        role = role_of(caller, found.name)
+        return cls.from_records(found, found.settings, restricted=found.grants > 0, role=role)
 
 
 class CollectionPage(Wire):
@@ -102,9 +92,9 @@ class CollectionDeletionOut(Wire):
     Until then workers remove its content from the index and the disk; nothing of it can be found all the same.
     """
 
-    receipt: str
+    receipt: str = Field(validation_alias="id")
     collection: str
-    deleted_at: datetime
+    deleted_at: Instant
     documents: int
     versions: int
     chunks_removed: int
@@ -113,11 +103,6 @@ class CollectionDeletionOut(Wire):
     runs_redacted: int
     replies_removed: int
     collected: bool
-
-    @classmethod
-    def of(cls, deletion: CollectionDeletion) -> "CollectionDeletionOut":
-        members = asdict(deletion)
-        return cls(receipt=members.pop("id"), **members | {"deleted_at": instant(deletion.deleted_at)})
 
 
 def role_of(caller: Principal, collection: str) -> Role:

@@ -1,12 +1,11 @@
 """Batches on the wire."""
 
-from dataclasses import asdict
-from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
 from api.documents.schemas import Reason
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, RoundedSeconds, Wire
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress, BatchState
 from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.records import JobKind
@@ -39,12 +38,12 @@ class BatchProgressOut(Wire):
     """
 
     fraction: float
-    files: int
-    files_done: int
+    files: int = Field(validation_alias="total")
+    files_done: int = Field(validation_alias="finished")
     chunks: int
     chunks_embedded: int
     tokens: int
-    seconds_left: float | None
+    seconds_left: RoundedSeconds | None
     paused: list[JobKind]
 
 
@@ -56,38 +55,15 @@ class BatchOut(Wire):
     state: BatchState
     counts: BatchCounts
     progress: BatchProgressOut
-    created_at: datetime
-    closed_at: datetime | None
-    cancelled_at: datetime | None
+    created_at: Instant
+    closed_at: Instant | None
+    cancelled_at: Instant | None
 
     @classmethod
-    def of(cls, found: BatchProgress) -> "BatchOut":
-        batch, tally, left = found.batch, found.tally, found.seconds_left
-        return cls(
-            id=batch.id,
-            name=batch.name,
-            state=found.state,
-            counts=BatchCounts(
-                expected=batch.expected,
-                received=batch.received,
-                duplicates=batch.duplicates,
-                refused=batch.refused,
-                documents=dict(tally.documents),
-            ),
-            progress=BatchProgressOut(
-                fraction=found.fraction,
-                files=found.total,
-                files_done=found.finished,
-                chunks=tally.chunks,
-                chunks_embedded=tally.chunks_embedded,
-                tokens=tally.tokens,
-                seconds_left=None if left is None else round(left, 1),
-                paused=list(found.paused),
-            ),
-            created_at=instant(batch.created_at),
-            closed_at=batch.closed_at and instant(batch.closed_at),
-            cancelled_at=batch.cancelled_at and instant(batch.cancelled_at),
-        )
+    def of(cls, found: BatchProgress) -> Self:
+        counts = BatchCounts.from_records(found.batch, found.tally)
+        progress = BatchProgressOut.from_records(found, found.tally)
+        return cls.from_records(found.batch, found, counts=counts, progress=progress)
 
 
 class BatchPage(Wire):
@@ -101,18 +77,13 @@ class BatchFailureOut(Wire):
     """A file that came to nothing: `refused` when it was sent, and then it is no document; otherwise it failed."""
 
     name: str
-    document: str | None
+    document: str | None = Field(validation_alias="document_id")
     refused: bool
     failure: Reason
 
     @classmethod
-    def of(cls, found: BatchFailure) -> "BatchFailureOut":
-        return cls(
-            name=found.name,
-            document=found.document_id,
-            refused=found.document_id is None,
-            failure=Reason(**asdict(found.failure)),
-        )
+    def of(cls, found: BatchFailure) -> Self:
+        return cls.from_records(found, refused=found.document_id is None)
 
 
 class BatchFailurePage(Wire):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
+from pydantic import Field
+
 from api.http.wire import Wire
 from ingest.storage.tables.types import ColumnType, RecordTable, Row
 from ingest.storage.texts.layout import Layout
@@ -131,7 +133,7 @@ class ColumnOut(Wire):
 class TableOut(Wire):
     """A table whose rows are records, by its number from 0; its span holds its header and all rows."""
 
-    table: int
+    table: int = Field(validation_alias="index")
     name: str
     columns: list[ColumnOut]
     rows: int
@@ -141,16 +143,7 @@ class TableOut(Wire):
 
     @classmethod
     def of(cls, table: RecordTable, place: str) -> Self:
-        columns = [ColumnOut(name=each.name, type=each.type, unit=each.unit) for each in table.columns]
-        return cls(
-            table=table.index,
-            name=table.name,
-            columns=columns,
-            rows=table.rows,
-            start=table.start,
-            end=table.end,
-            place=place,
-        )
+        return cls.from_records(table, place=place)
 
 
 class TablePage(Wire):
@@ -164,7 +157,7 @@ class TablePage(Wire):
 class RecordOut(Wire):
     """A row by its number from 1, its span of the text, and its values by column; dates are ISO texts."""
 
-    row: int
+    row: int = Field(validation_alias="number")
     start: int
     end: int
     values: dict[str, Any]
@@ -172,7 +165,7 @@ class RecordOut(Wire):
     @classmethod
     def of(cls, row: Row, names: Sequence[str], wanted: Iterable[str]) -> Self:
         values = dict(zip(names, as_json(row.values), strict=True))
-        return cls(row=row.number, start=row.start, end=row.end, values={name: values[name] for name in wanted})
+        return cls.from_records(row, values={name: values[name] for name in wanted})
 
 
 class RecordPage(Wire):

@@ -1,14 +1,12 @@
 """Listings of documents on the wire: filters, versions, and one action on many documents."""
 
-from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
 from api.documents.schemas import Reason
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.documents.listing import DocumentFilter, ListTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
@@ -80,20 +78,14 @@ class BulkPlanOut(Wire):
     """
 
     documents: int
-    bytes: int
+    bytes: int = Field(validation_alias="size_bytes")
     chunks: int
     others: int
     cursor: str
 
     @classmethod
-    def of(cls, affected: ListTotal, chosen: int, cursor: str) -> "BulkPlanOut":
-        return cls(
-            documents=affected.documents,
-            bytes=affected.size_bytes,
-            chunks=affected.chunks,
-            others=chosen - affected.documents,
-            cursor=cursor,
-        )
+    def of(cls, affected: ListTotal, chosen: int, cursor: str) -> Self:
+        return cls.from_records(affected, others=chosen - affected.documents, cursor=cursor)
 
 
 class RefusedOut(Wire):
@@ -124,25 +116,12 @@ class VersionOut(Wire):
     pages: int | None
     characters: int | None
     chunks: int | None
-    created_at: datetime
-    ready_at: datetime | None
+    created_at: Instant
+    ready_at: Instant | None
 
     @classmethod
-    def of(cls, version: Version, document: Document) -> "VersionOut":
-        return cls(
-            id=version.id,
-            name=version.name,
-            media_type=version.media_type,
-            size_bytes=version.size_bytes,
-            state=version.state,
-            active=version.id == document.active_version_id,
-            failure=version.failure and Reason(**asdict(version.failure)),
-            pages=version.pages,
-            characters=version.characters,
-            chunks=version.chunks,
-            created_at=instant(version.created_at),
-            ready_at=version.ready_at and instant(version.ready_at),
-        )
+    def of(cls, version: Version, document: Document) -> Self:
+        return cls.from_records(version, active=version.id == document.active_version_id)
 
 
 class VersionList(Wire):

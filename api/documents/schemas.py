@@ -1,12 +1,10 @@
 """Documents on the wire: Pydantic models made from the core's records."""
 
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, RoundedSeconds, Wire
 from ingest.storage.documents.metadata import MAX_READERS, require_readers
 from ingest.storage.documents.progress import Progress, progress_of
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
@@ -36,13 +34,8 @@ class ProgressOut(Wire):
     chunks_embedded: int
     attempt: int | None
     queue_position: int | None
-    seconds_left: float | None
+    seconds_left: RoundedSeconds | None
     pages_done: int | None
-
-    @classmethod
-    def of(cls, progress: Progress) -> "ProgressOut":
-        left = progress.seconds_left
-        return cls(**{**asdict(progress), "seconds_left": None if left is None else round(left, 1)})
 
 
 class OmissionOut(Wire):
@@ -81,45 +74,26 @@ class DocumentOut(Wire):
     characters: int | None
     tokens: int | None
     version: str
-    active_version: str | None
+    active_version: str | None = Field(validation_alias="active_version_id")
     chunks_reused: int
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = Field(validation_alias="attributes")
     readers: list[str] | None
-    container: str | None
+    container: str | None = Field(validation_alias="container_id")
     entry_path: str | None
-    created_at: datetime
-    searchable_at: datetime | None
-    ready_at: datetime | None
+    created_at: Instant
+    searchable_at: Instant | None
+    ready_at: Instant | None
 
     @classmethod
-    def of(cls, document: Document, progress: Progress | None = None) -> "DocumentOut":
+    def of(cls, document: Document, progress: Progress | None = None) -> Self:
         """Make it from a document, with `progress` as the catalog found it, or else as the document itself says."""
         version = document.version
-        failure = version.failure
-        return cls(
-            id=document.id,
-            collection=document.collection,
-            name=document.name,
-            title=document.title,
-            media_type=document.media_type,
-            size_bytes=version.size_bytes,
-            state=version.state,
-            progress=ProgressOut.of(progress or progress_of(version)),
-            failure=failure and Reason(**asdict(failure)),
-            omissions=[OmissionOut(**asdict(each), words=each.words) for each in version.omissions],
-            pages=version.pages,
-            characters=version.characters,
-            tokens=version.tokens or None,
+        return cls.from_records(
+            document,
+            version,
             version=version.id,
-            active_version=document.active_version_id,
-            chunks_reused=version.chunks_reused,
-            metadata=document.attributes,
-            readers=None if document.readers is None else sorted(document.readers),
-            container=document.container_id,
-            entry_path=document.entry_path,
-            created_at=instant(document.created_at),
-            searchable_at=version.searchable_at and instant(version.searchable_at),
-            ready_at=version.ready_at and instant(version.ready_at),
+            progress=progress or progress_of(version),
+            tokens=version.tokens or None,
         )
 
 
@@ -191,7 +165,7 @@ class DeletionOut(Wire):
 
     id: str
     receipt: str
-    deleted_at: datetime
+    deleted_at: Instant
     versions: int
     chunks_removed: int
     bytes_removed: int
@@ -202,11 +176,5 @@ class DeletionOut(Wire):
     collected: bool
 
     @classmethod
-    def of(cls, deletion: Deletion) -> "DeletionOut":
-        members = asdict(deletion)
-        members |= {
-            "id": members.pop("document_id"),
-            "receipt": deletion.id,
-            "deleted_at": instant(deletion.deleted_at),
-        }
-        return cls(**members)
+    def of(cls, deletion: Deletion) -> Self:
+        return cls.from_records(deletion, id=deletion.document_id, receipt=deletion.id)

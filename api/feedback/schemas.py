@@ -1,10 +1,10 @@
 """Feedback on answers on the wire."""
 
-from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, Rating, Verdict
 
 _MOST = 1_000
@@ -33,34 +33,29 @@ class FeedbackOut(Wire):
     """
 
     id: str
-    answer: str
+    answer: str = Field(validation_alias="answer_id")
     author: str
     rating: Rating
     comment: str
     sentences: list[int]
     citations: list[int]
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     mine: bool
 
     @classmethod
-    def of(cls, entry: FeedbackEntry, reader: str) -> "FeedbackOut":
+    def of(cls, entry: FeedbackEntry, reader: str) -> Self:
         """Make it for a reader, such as `user:ann`."""
-        return cls(**_members(entry, reader))
+        return cls.from_records(entry, entry.verdict, mine=entry.author == reader)
 
 
 class FeedbackWithAnswerOut(FeedbackOut):
     """Feedback with what it is about: the question, and how it was answered."""
 
-    conversation: str | None
+    conversation: str | None = Field(validation_alias="conversation_id")
     question: str
     strategy: str
     model: str | None
-
-    @classmethod
-    def of(cls, entry: FeedbackEntry, reader: str) -> "FeedbackWithAnswerOut":
-        about = {"question": entry.question, "strategy": entry.strategy, "model": entry.model}
-        return cls(**_members(entry, reader), **about, conversation=entry.conversation_id)
 
 
 class FeedbackOfAnswer(Wire):
@@ -74,19 +69,3 @@ class FeedbackPage(Wire):
 
     feedback: list[FeedbackWithAnswerOut]
     next_cursor: str | None
-
-
-def _members(entry: FeedbackEntry, reader: str) -> dict[str, object]:
-    said = entry.verdict
-    return {
-        "id": entry.id,
-        "answer": entry.answer_id,
-        "author": entry.author,
-        "rating": said.rating,
-        "comment": said.comment,
-        "sentences": list(said.sentences),
-        "citations": list(said.citations),
-        "created_at": instant(entry.created_at),
-        "updated_at": instant(entry.updated_at),
-        "mine": entry.author == reader,
-    }

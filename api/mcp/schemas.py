@@ -1,9 +1,9 @@
 """What tools take and return. Descriptions here are read by models that choose a tool and fill its arguments."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.answers.run_schemas import RunWithAnswerOut
 from api.answers.schemas import AnswerOut, BudgetIn, CitationOut, CoverageOut, SentenceOut
@@ -39,6 +39,7 @@ Filters = Annotated[
     ),
 ]
 DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as `search` and `list` return it.")]
+Visible = Annotated[str, AfterValidator(visible)]
 Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the page before.")]
 
 
@@ -60,36 +61,22 @@ class PassageOut(Wire):
     `table_header` is the header of the table in whose rows it begins.
     """
 
-    document: str
-    version: str
-    title: str
+    document: str = Field(validation_alias="document_id")
+    version: str = Field(validation_alias="version_id")
+    title: Visible
     collection: str
-    headings: list[str]
+    headings: list[Visible] = Field(validation_alias="heading_path")
     place: str
     page: int | None
     start: int
     end: int
-    text: str
-    table_header: str
+    text: Visible
+    table_header: Visible
     score: float
 
     @classmethod
-    def of(cls, hit: Hit) -> "PassageOut":
-        found = hit.passage
-        return cls(
-            document=found.document_id,
-            version=found.version_id,
-            title=visible(found.title),
-            collection=hit.collection,
-            headings=[visible(each) for each in found.heading_path],
-            place=found.place,
-            page=found.page,
-            start=found.start,
-            end=found.end,
-            text=visible(found.text),
-            table_header=visible(found.table_header),
-            score=found.score,
-        )
+    def of(cls, hit: Hit) -> Self:
+        return cls.from_records(hit.passage, hit)
 
 
 class PassagesOut(Wire):
@@ -170,7 +157,7 @@ class ListArguments(Wire):
 class ListedDocumentOut(Wire):
     """A document; it can be searched and read once its state is `searchable` or `ready`."""
 
-    document: str
+    document: str = Field(validation_alias="id")
     name: str
     title: str | None
     collection: str
@@ -182,10 +169,8 @@ class ListedDocumentOut(Wire):
     created_at: datetime
 
     @classmethod
-    def of(cls, document: Document) -> "ListedDocumentOut":
-        whole = DocumentOut.of(document)
-        same = {name: getattr(whole, name) for name in cls.model_fields if name != "document"}
-        return cls(document=whole.id, **same)
+    def of(cls, document: Document) -> Self:
+        return cls.from_records(DocumentOut.of(document))
 
 
 class ListedCollectionOut(Wire):
@@ -293,12 +278,11 @@ class CheckedAnswerOut(Wire):
     dollars: float | None
 
     @classmethod
-    def of(cls, answer: AnswerOut) -> "CheckedAnswerOut":
+    def of(cls, answer: AnswerOut) -> Self:
         # guard: mcp-inert-answers
         text = shown_text(answer)
-        same = ("id", "conversation", "status", "citations", "strategy", "notes", "coverage", "finished", "dollars")
-        return cls(
-            **{name: getattr(answer, name) for name in same},
+        return cls.from_records(
+            answer,
             text=text,
             sentences=[each.model_copy(update={"text": text[each.start : each.end]}) for each in answer.sentences],
             tokens=answer.usage.prompt_tokens + answer.usage.completion_tokens,

@@ -1,6 +1,6 @@
 """Searches on the wire."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from retrieval.search.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP
 if TYPE_CHECKING:
     from retrieval.search.reranking import Reranked
     from retrieval.search.rewriting import Rewritten
-    from retrieval.search.search import Hit, SearchResult, Unreadable
+    from retrieval.search.search import Hit, SearchResult
 
 
 class SearchIn(Wire):
@@ -68,9 +68,9 @@ class HitOut(Wire):
 
     rank: int
     score: float
-    document: str
-    version: str
-    chunk: str
+    document: str = Field(validation_alias="document_id")
+    version: str = Field(validation_alias="version_id")
+    chunk: str = Field(validation_alias="chunk_id")
     collection: str
     title: str
     heading_path: list[str]
@@ -85,38 +85,15 @@ class HitOut(Wire):
     merged: list[str]
 
     @classmethod
-    def of(cls, hit: "Hit") -> "HitOut":
-        passage = hit.passage
-        return cls(
-            rank=passage.rank,
-            score=passage.score,
-            document=passage.document_id,
-            version=passage.version_id,
-            chunk=hit.chunk_id,
-            collection=hit.collection,
-            title=passage.title,
-            heading_path=list(passage.heading_path),
-            page=passage.page,
-            place=passage.place,
-            start=passage.start,
-            end=passage.end,
-            text=passage.text,
-            table_header=passage.table_header,
-            why={name: WhyOut(rank=why.rank, score=why.score) for name, why in hit.why.items()},
-            matched=list(hit.matched),
-            merged=list(hit.merged),
-        )
+    def of(cls, hit: "Hit") -> Self:
+        return cls.from_records(hit.passage, hit)
 
 
 class UnreadableOut(Wire):
     """A document that was found, and whose stored text was changed or is missing: none of it is among the hits."""
 
-    document: str
+    document: str = Field(validation_alias="document_id")
     title: str
-
-    @classmethod
-    def of(cls, unreadable: "Unreadable") -> "UnreadableOut":
-        return cls(document=unreadable.document_id, title=unreadable.title)
 
 
 class RerankedOut(Wire):
@@ -129,14 +106,9 @@ class RerankedOut(Wire):
     detail: str | None
 
     @classmethod
-    def of(cls, reranked: "Reranked") -> "RerankedOut":
-        return cls(
-            state="failed" if reranked.failure else "done",
-            model=reranked.model,
-            passages=reranked.passages,
-            code=reranked.failure or None,
-            detail=reranked.detail or None,
-        )
+    def of(cls, reranked: "Reranked") -> Self:
+        state = "failed" if reranked.failure else "done"
+        return cls.from_records(reranked, state=state, code=reranked.failure or None, detail=reranked.detail or None)
 
 
 class RewriteOut(Wire):
@@ -162,13 +134,11 @@ class SearchOut(Wire):
     unreadable: list[UnreadableOut] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, query: str, result: "SearchResult", rewritten: "Rewritten | None" = None) -> "SearchOut":
-        return cls(
+    def of(cls, query: str, result: "SearchResult", rewritten: "Rewritten | None" = None) -> Self:
+        return cls.from_records(
+            result,
             hits=[HitOut.of(hit) for hit in result.hits],
-            timings_ms=dict(result.timings_ms),
-            cached=result.cached,
             reranked=RerankedOut.of(result.reranked) if result.reranked else None,
             queries=[query, *(also.query for also in (rewritten.queries if rewritten else ()))],
             rewrite=rewritten and RewriteOut(how=rewritten.how, failure=rewritten.failure or None),
-            unreadable=[UnreadableOut.of(each) for each in result.unreadable],
         )

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from api.answers.conversation_schemas import TurnOut
 from api.answers.run_schemas import RunWithAnswerOut
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.answers.feedback_records import Share
 
 
@@ -32,24 +32,16 @@ class ShareOut(Wire):
     """
 
     id: str
-    conversation: str | None
-    run: str | None
+    conversation: str | None = Field(validation_alias="conversation_id")
+    run: str | None = Field(validation_alias="run_id")
     url: str
-    by: str
-    created_at: datetime
-    expires_at: datetime
+    by: str = Field(validation_alias="owner")
+    created_at: Instant
+    expires_at: Instant = Field(validation_alias="ends_at")
 
     @classmethod
-    def of(cls, share: Share, public_url: str | None) -> "ShareOut":
-        return cls(
-            id=share.id,
-            conversation=share.conversation_id,
-            run=share.run_id,
-            url=f"{(public_url or '').rstrip('/')}/shared/{share.id}",
-            by=share.owner,
-            created_at=instant(share.created_at),
-            expires_at=instant(share.ends_at),
-        )
+    def of(cls, share: Share, public_url: str | None) -> Self:
+        return cls.from_records(share, url=f"{(public_url or '').rstrip('/')}/shared/{share.id}")
 
 
 class SharePage(Wire):

@@ -1,7 +1,6 @@
 """The state of a process and totals of documents on the wire."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from api.http.wire import Wire
@@ -42,7 +41,7 @@ class StatusOut(Wire):
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
-            query_cache=QueryCacheOut(**asdict(cache)),
+            query_cache=QueryCacheOut.model_validate(cache),
         )
 
 

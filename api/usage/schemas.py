@@ -1,7 +1,7 @@
 """Quotas and usage on the wire."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -56,9 +56,8 @@ class KeyUsageOut(Wire):
     bytes: int
 
     @classmethod
-    def of_day(cls, day: UsageDay) -> "KeyUsageOut":
-        values = {name: value for name, value in vars(day).items() if name != "nanodollars"}
-        return cls(**{**values, "key_id": day.key_id or None}, dollars=day.nanodollars / NANODOLLARS)
+    def of_day(cls, day: UsageDay) -> Self:
+        return cls.from_records(day, key_id=day.key_id or None, dollars=day.nanodollars / NANODOLLARS)
 
 
 class UsagePage(Wire):

@@ -1,12 +1,11 @@
 """Webhooks on the wire."""
 
 import json
-from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
-from api.http.wire import Wire, instant
+from api.http.wire import Instant, Wire
 from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType, Webhook
 
 _URL_CHARS = 2_000
@@ -39,14 +38,10 @@ class WebhookOut(Wire):
     url: str
     events: list[EventType]
     description: str
-    created_at: datetime
-    failing_since: datetime | None
-    disabled_at: datetime | None
+    created_at: Instant
+    failing_since: Instant | None
+    disabled_at: Instant | None
     disabled_reason: str | None
-
-    @classmethod
-    def of(cls, webhook: Webhook) -> "WebhookOut":
-        return cls(**_members(webhook))
 
 
 class NewWebhookOut(WebhookOut):
@@ -55,9 +50,8 @@ class NewWebhookOut(WebhookOut):
     secret: str
 
     @classmethod
-    def issued(cls, made: tuple[Webhook, str]) -> "NewWebhookOut":
-        webhook, secret = made
-        return cls(**_members(webhook), secret=secret)
+    def issued(cls, made: tuple[Webhook, str]) -> Self:
+        return cls.from_records(made[0], secret=made[1])
 
 
 class WebhookList(Wire):
@@ -80,24 +74,13 @@ class DeliveryOut(Wire):
     attempts: int
     status: int | None
     detail: str | None
-    created_at: datetime
-    attempted_at: datetime | None
-    next_at: datetime | None
+    created_at: Instant
+    attempted_at: Instant | None
+    next_at: Instant | None
 
     @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryOut":
-        return cls(
-            id=delivery.id,
-            type=delivery.type,
-            state=delivery.state,
-            payload=json.loads(delivery.body),
-            attempts=delivery.attempts,
-            status=delivery.status,
-            detail=delivery.detail,
-            created_at=instant(delivery.created_at),
-            attempted_at=delivery.attempted_at and instant(delivery.attempted_at),
-            next_at=delivery.next_at and instant(delivery.next_at),
-        )
+    def of(cls, delivery: Delivery) -> Self:
+        return cls.from_records(delivery, payload=json.loads(delivery.body))
 
 
 class DeliveryPage(Wire):
@@ -105,16 +88,3 @@ class DeliveryPage(Wire):
 
     deliveries: list[DeliveryOut]
     next_cursor: str | None
-
-
-def _members(webhook: Webhook) -> dict[str, Any]:
-    return {
-        "id": webhook.id,
-        "url": webhook.url,
-        "events": list(webhook.events),
-        "description": webhook.description,
-        "created_at": instant(webhook.created_at),
-        "failing_since": webhook.failing_since and instant(webhook.failing_since),
-        "disabled_at": webhook.disabled_at and instant(webhook.disabled_at),
-        "disabled_reason": webhook.disabled_reason,
-    }
