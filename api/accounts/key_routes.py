@@ -28,7 +28,7 @@ _NO_ROTATION = RotationIn()
 @router.get("/me")
 def me(caller: Anybody) -> PrincipalOut:
     """Show who the caller is: tenant, user, groups and scopes. Any valid key or token may ask."""
-    return PrincipalOut.model_validate(caller)
+    return PrincipalOut.from_records(caller)
 
 
 @router.post("/keys", status_code=201)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
-from api.http.wire import Instant, Wire
+from api.http.wire import InOrder, Instant, Wire
 from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Role, Scope
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class UserOut(Wire):
     id: str
     name: str
     groups: list[str]
-    scopes: list[Scope]
+    scopes: InOrder[Scope]
     keys: int
     sessions: int
     created_at: Instant
@@ -153,7 +153,7 @@ class KeyOut(Wire):
 
     id: str
     name: str
-    scopes: list[Scope]
+    scopes: InOrder[Scope]
     user: str | None
     state: Literal["live", "expired", "revoked"]
     created_at: Instant
@@ -191,8 +191,8 @@ class PrincipalOut(Wire):
     key: str | None = Field(validation_alias="key_id")
     name: str
     user: str | None
-    groups: list[str]
-    scopes: list[Scope]
+    groups: InOrder[str]
+    scopes: InOrder[Scope]
     expires_at: Instant | None
 
 

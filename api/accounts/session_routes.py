@@ -53,7 +53,7 @@ class SessionOut(Wire):
 
     @classmethod
     def of(cls, caller: Principal, secret: str | None) -> "SessionOut":
-        principal = PrincipalOut.model_validate(caller)
+        principal = PrincipalOut.from_records(caller)
         return cls(principal=principal, csrf=secret and csrf_token(secret), ends_at=principal.expires_at)
 
 

@@ -16,7 +16,7 @@ def create(body: TenantIn, caller: Operator, served: Served, response: Response)
     """Make a tenant. `POST …/{id}/keys` makes its first key; with the scope `admin` that one makes the others."""
     tenant = served.identities.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"
-    return TenantOut.model_validate(tenant)
+    return TenantOut.from_records(tenant)
 
 
 @router.get("")
@@ -26,13 +26,13 @@ def listing(
     """List the tenants of the installation in the order of their names, a page at a time."""
     found = served.identities.tenants.tenants(after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
-    return TenantPage(tenants=[TenantOut.model_validate(tenant) for tenant in found[:limit]], next_cursor=more)
+    return TenantPage(tenants=[TenantOut.from_records(tenant) for tenant in found[:limit]], next_cursor=more)
 
 
 @router.get("/{tenant_id}")
 def one(tenant_id: str, caller: Operator, served: Served) -> TenantOut:
     """Show a tenant, by id or name."""
-    return TenantOut.model_validate(served.identities.tenants.tenant(tenant_id))
+    return TenantOut.from_records(served.identities.tenants.tenant(tenant_id))
 
 
 @router.patch("/{tenant_id}")
@@ -44,7 +44,7 @@ def change(tenant_id: str, body: TenantChange, caller: Operator, served: Served)
         tenant = tenants.rename(tenant.id, body.name)
     if body.suspended is not None:
         tenant = tenants.suspend(tenant.id) if body.suspended else tenants.resume(tenant.id)
-    return TenantOut.model_validate(tenant)
+    return TenantOut.from_records(tenant)
 
 
 @router.post("/{tenant_id}/keys", status_code=201)

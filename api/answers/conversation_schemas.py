@@ -50,7 +50,13 @@ class ConversationOut(Wire):
 
     @classmethod
     def of(cls, conversation: Conversation) -> Self:
-        return cls.from_records(conversation, answered=conversation.turns)
+        return cls(
+            id=conversation.id,
+            title=conversation.title,
+            answered=conversation.turns,
+            created_at=conversation.created_at,
+            updated_at=conversation.updated_at,
+        )
 
 
 class ConversationPage(Wire):

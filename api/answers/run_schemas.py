@@ -117,7 +117,7 @@ class RunEventOut(Wire):
 
     sequence: int
     kind: str
-    at: Instant = Field(validation_alias="created_at")
+    at: Instant
     body: dict[str, Any]
 
     @classmethod
@@ -128,7 +128,7 @@ class RunEventOut(Wire):
         """
         is_open = not withheld or event.kind in _WITHOUT_TEXT
         shown = as_json(_shown(event.body, whole=whole)) if is_open else {"withheld": True}
-        return cls.from_records(event, body=shown)
+        return cls(sequence=event.sequence, kind=event.kind, at=event.created_at, body=shown)
 
 
 class RunEndOut(RunEventOut):

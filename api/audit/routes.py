@@ -41,7 +41,7 @@ def listing(
     before = decode_cursor(cursor) if cursor else None
     found = served.audit.latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    return AuditPage(entries=[AuditEntryOut.model_validate(entry) for entry in found[:limit]], next_cursor=more)
+    return AuditPage(entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], next_cursor=more)
 
 
 @router.get("/verification")

@@ -97,14 +97,14 @@ def delete(collection: CollectionName, caller: Granter, served: Served) -> Colle
     require_manageable(served, caller, collection)
     deletion = served.collections.delete(caller.tenant_id, collection, owner=caller.owner, readers=caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
-    return CollectionDeletionOut.model_validate(deletion)
+    return CollectionDeletionOut.from_records(deletion)
 
 
 @router.get("/{collection}/deletion")
 def deletion(collection: CollectionName, caller: Granter, served: Served) -> CollectionDeletionOut:
     """Show the receipt of the last collection of this name that the caller has deleted; an admin sees everybody's."""
     found = served.collections.deletion(caller.tenant_id, collection, owner=caller.sees_only)
-    return CollectionDeletionOut.model_validate(found)
+    return CollectionDeletionOut.from_records(found)
 
 
 @router.get("/{collection}/grants")
@@ -112,7 +112,7 @@ def grants(collection: CollectionName, caller: Granter, served: Served) -> Grant
     """List who may use a collection. For the tenant's admins and the collection's; without grants it is open to all."""
     _require_managed(served, caller, collection)
     return GrantList(
-        grants=[GrantOut.model_validate(each) for each in served.identities.grants.grants(caller.tenant_id, collection)]
+        grants=[GrantOut.from_records(each) for each in served.identities.grants.grants(caller.tenant_id, collection)]
     )
 
 
@@ -123,7 +123,7 @@ def grant(collection: CollectionName, subject: Subject, body: RoleIn, caller: Gr
     With its first grant a collection is closed to everybody else but the tenant's admins.
     """
     _require_managed(served, caller, collection)
-    return GrantOut.model_validate(served.identities.grants.grant(caller.tenant_id, collection, subject, body.role))
+    return GrantOut.from_records(served.identities.grants.grant(caller.tenant_id, collection, subject, body.role))
 
 
 @router.delete("/{collection}/grants/{subject}", status_code=204)

@@ -75,8 +75,13 @@ class CollectionOut(Wire):
 
     @classmethod
     def of(cls, found: Collection, caller: Principal) -> Self:
-        role = role_of(caller, found.name)
-        return cls.from_records(found, found.settings, restricted=found.grants > 0, role=role)
+        return cls.from_records(
+            found,
+            found.settings,
+            documents=found.documents,
+            restricted=found.grants > 0,
+            role=role_of(caller, found.name),
+        )
 
 
 class CollectionPage(Wire):

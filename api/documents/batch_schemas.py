@@ -38,8 +38,8 @@ class BatchProgressOut(Wire):
     """
 
     fraction: float
-    files: int = Field(validation_alias="total")
-    files_done: int = Field(validation_alias="finished")
+    files: int
+    files_done: int
     chunks: int
     chunks_embedded: int
     tokens: int
@@ -61,9 +61,25 @@ class BatchOut(Wire):
 
     @classmethod
     def of(cls, found: BatchProgress) -> Self:
-        counts = BatchCounts.from_records(found.batch, found.tally)
-        progress = BatchProgressOut.from_records(found, found.tally)
-        return cls.from_records(found.batch, found, counts=counts, progress=progress)
+        batch, tally = found.batch, found.tally
+        progress = BatchProgressOut(
+            fraction=found.fraction,
+            files=found.total,
+            files_done=found.finished,
+            chunks=tally.chunks,
+            chunks_embedded=tally.chunks_embedded,
+            tokens=tally.tokens,
+            seconds_left=found.seconds_left,
+            paused=list(found.paused),
+        )
+        counts = BatchCounts(
+            expected=batch.expected,
+            received=batch.received,
+            duplicates=batch.duplicates,
+            refused=batch.refused,
+            documents=dict(tally.documents),
+        )
+        return cls.from_records(batch, state=found.state, counts=counts, progress=progress)
 
 
 class BatchPage(Wire):

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.http.wire import Instant, RoundedSeconds, Wire
+from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
 from ingest.storage.documents.metadata import MAX_READERS, require_readers
 from ingest.storage.documents.progress import Progress, progress_of
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
@@ -77,7 +77,7 @@ class DocumentOut(Wire):
     active_version: str | None = Field(validation_alias="active_version_id")
     chunks_reused: int
     metadata: dict[str, Any] = Field(validation_alias="attributes")
-    readers: list[str] | None
+    readers: InOrder[str] | None
     container: str | None = Field(validation_alias="container_id")
     entry_path: str | None
     created_at: Instant

@@ -5,19 +5,18 @@ What was stored before it was checked must not break a reply.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import Annotated, Any, Self
+from types import NoneType, SimpleNamespace
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, model_validator
 
 from ingest.storage.quotas.records import Quota, Standing
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_Text = TypeVar("_Text", bound=str)
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_MISSING = object()
+_AS_IS = frozenset({bool, int, float, NoneType, datetime})
 
 
 def sendable_text(text: str) -> str:
@@ -26,29 +25,31 @@ def sendable_text(text: str) -> str:
 
 
 def sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
-    """Return a JSON value with `sendable_text`, and null for numbers that are not finite; anything else as it is.
-
-    Tuples become lists, and sets become sorted lists.
-    """
+    """Return a JSON value with `sendable_text`, and null for numbers that are not finite; anything else as it is."""
     if isinstance(value, str):
         return sendable_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {sendable(name): sendable(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [sendable(member) for member in value]
-    if isinstance(value, frozenset):
-        return [sendable(member) for member in sorted(value)]
     return value
+
+
+def _replace_unsendable(members: dict[str, Any]) -> None:
+    for name, value in members.items():
+        # Most members are one of these, and it is quicker to see that here.
+        if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
+            continue
+        # guard: outbound-records
+        members[name] = sendable(value)
 
 
 class Wire(BaseModel):
     """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed.
 
-    `model_validate` also takes a record, a dataclass, and reads the attributes that are named like the members, or like
-    their `validation_alias`. Text and numbers that cannot be sent, because they were stored before they were checked,
-    are replaced.
+    What cannot be sent, because it was stored before it was checked, is replaced.
     """
 
     # Errors are logged, and values are not. JSON has members by their names, and records by their aliases.
@@ -56,38 +57,28 @@ class Wire(BaseModel):
 
     @classmethod
     def from_records(cls, *records: object, **computed: object) -> Self:
-        """Make it from `computed` members and, for the others, from the first of the records that has the attribute."""
-        return cls.model_validate(_read(cls, records, computed))
+        """Make it of the attributes of dataclasses; `computed` members precede, and then the first records.
 
-    @model_validator(mode="before")
+        A member is read from the attribute that its `validation_alias` names, or else from that of its own name.
+        """
+        if len(records) == 1 and not computed:
+            return cls.model_validate(records[0], from_attributes=True)
+        joined = SimpleNamespace()
+        for attributes in (*map(vars, reversed(records)), computed):
+            vars(joined).update(attributes)
+        return cls.model_validate(joined, from_attributes=True)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _sendable(cls, members: Any) -> Any:  # noqa: ANN401 - what a model is made from
-        # Not by `from_attributes`, which would read the record only after this and leave its text unchecked.
-        if is_dataclass(members):
-            members = _read(cls, (members,), {})
-        if not isinstance(members, dict):
-            return members
-        # guard: outbound-text
-        return {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
-
-
-@cache
-def _attributes(model: type[Wire]) -> tuple[tuple[str, str], ...]:
-    """Return the name of each member, and of the attribute that it is read from."""
-    return tuple((name, str(field.validation_alias or name)) for name, field in model.model_fields.items())
-
-
-def _read(model: type[Wire], records: Iterable[object], computed: Mapping[str, object]) -> dict[str, object]:
-    members = dict(computed)
-    for name, attribute in _attributes(model):
-        if name in computed:
-            continue
-        for record in records:
-            value = getattr(record, attribute, _MISSING)
-            if value is not _MISSING:
-                members[attribute] = value
-                break
-    return members
+    def _sendable(cls, members: Any, make: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - of any kind
+        if isinstance(members, dict):
+            # guard: outbound-text
+            members = {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
+            return make(members)
+        made = make(members)
+        if made is not members:
+            _replace_unsendable(made.__dict__)
+        return made
 
 
 def instant(seconds: float) -> datetime:
@@ -96,13 +87,15 @@ def instant(seconds: float) -> datetime:
 
 
 def _as_instant(value: object) -> object:
-    return instant(value) if isinstance(value, float | int) else value
+    return instant(value) if isinstance(value, float) else value
 
 
 def _round(seconds: float) -> float:
     return round(seconds, 1)
 
 
+# Records have sets.
+InOrder = Annotated[list[_Text], AfterValidator(sorted)]
 # Records have seconds, and `datetime` alone rounds some to another microsecond than `instant` does.
 Instant = Annotated[datetime, BeforeValidator(_as_instant)]
 # An estimate has more digits than it can vouch for.
@@ -125,5 +118,12 @@ class QuotaOut(Wire):
 
     @classmethod
     def of_standing(cls, standing: Standing) -> Self:
-        amounts = {name: standing.quota.number(getattr(standing, name)) for name in ("limit", "used", "left")}
-        return cls.from_records(standing, **amounts)
+        number = standing.quota.number
+        return cls(
+            quota=standing.quota,
+            of=standing.of,
+            limit=number(standing.limit),
+            used=number(standing.used),
+            left=number(standing.left),
+            renews_at=standing.renews_at,
+        )

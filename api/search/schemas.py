@@ -107,8 +107,13 @@ class RerankedOut(Wire):
 
     @classmethod
     def of(cls, reranked: "Reranked") -> Self:
-        state = "failed" if reranked.failure else "done"
-        return cls.from_records(reranked, state=state, code=reranked.failure or None, detail=reranked.detail or None)
+        return cls(
+            state="failed" if reranked.failure else "done",
+            model=reranked.model,
+            passages=reranked.passages,
+            code=reranked.failure or None,
+            detail=reranked.detail or None,
+        )
 
 
 class RewriteOut(Wire):

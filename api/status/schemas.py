@@ -41,7 +41,7 @@ class StatusOut(Wire):
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
-            query_cache=QueryCacheOut.model_validate(cache),
+            query_cache=QueryCacheOut.from_records(cache),
         )
 
 

@@ -66,7 +66,7 @@ def collection_usage(
         caller.tenant_id, owner=caller.sees_only, since=_begin(since), until=_begin(until) + _DAY_SECONDS
     )
     shown = [each for each in found if caller.collections.may_read(each.collection)]
-    return CollectionUsageList(collections=[CollectionUsageOut.model_validate(each) for each in shown])
+    return CollectionUsageList(collections=[CollectionUsageOut.from_records(each) for each in shown])
 
 
 @router.get("/usage/slack")
@@ -85,7 +85,7 @@ def slack_usage(
         caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
-    return ChannelUsagePage(usage=[ChannelUsageOut.model_validate(each) for each in found[:limit]], next_cursor=more)
+    return ChannelUsagePage(usage=[ChannelUsageOut.from_records(each) for each in found[:limit]], next_cursor=more)
 
 
 @router.get("/quotas")

@@ -38,15 +38,13 @@ def create(body: WebhookIn, caller: Admin, served: Served, response: Response) -
 @router.get("")
 def listing(caller: Admin, served: Served) -> WebhookList:
     """List the tenant's webhooks without their secrets, oldest first."""
-    return WebhookList(
-        webhooks=[WebhookOut.model_validate(each) for each in served.webhooks.webhooks(caller.tenant_id)]
-    )
+    return WebhookList(webhooks=[WebhookOut.from_records(each) for each in served.webhooks.webhooks(caller.tenant_id)])
 
 
 @router.get("/{webhook_id}")
 def one(webhook_id: str, caller: Admin, served: Served) -> WebhookOut:
     """Show a webhook without its secret."""
-    return WebhookOut.model_validate(served.webhooks.webhook(caller.tenant_id, webhook_id))
+    return WebhookOut.from_records(served.webhooks.webhook(caller.tenant_id, webhook_id))
 
 
 @router.patch("/{webhook_id}")
@@ -59,7 +57,7 @@ def change(webhook_id: str, body: WebhookChange, caller: Admin, served: Served) 
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     if "url" in changes:
         _require_reachable(served, changes["url"])
-    return WebhookOut.model_validate(served.webhooks.change(caller.tenant_id, webhook_id, changes))
+    return WebhookOut.from_records(served.webhooks.change(caller.tenant_id, webhook_id, changes))
 
 
 @router.delete("/{webhook_id}", status_code=204)

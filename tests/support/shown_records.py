@@ -71,14 +71,14 @@ def make_models(chance: Random) -> dict[str, BaseModel]:
 def _accounts(chance: Random) -> list[BaseModel]:
     principal, key = awkward(Principal, chance, collections=OPEN), awkward(ApiKey, chance)
     return [
-        accounts.TenantOut.model_validate(awkward(Tenant, chance)),
+        accounts.TenantOut.from_records(awkward(Tenant, chance)),
         accounts.UserOut.of(awkward(User, chance), awkward(UserAccess, chance)),
         accounts.KeyOut.of(key),
         accounts.NewKeyOut.issued((key, TEXT)),
-        accounts.PrincipalOut.model_validate(principal),
-        accounts.GrantOut.model_validate(awkward(Grant, chance)),
+        accounts.PrincipalOut.from_records(principal),
+        accounts.GrantOut.from_records(awkward(Grant, chance)),
         sessions.SessionOut.of(principal, chance.choice([None, "secret"])),
-        audit.AuditEntryOut.model_validate(awkward(AuditEntry, chance)),
+        audit.AuditEntryOut.from_records(awkward(AuditEntry, chance)),
         audit.VerificationOut.of(awkward(Verification, chance)),
     ]
 
@@ -111,7 +111,7 @@ def _documents(chance: Random) -> list[BaseModel]:
     table, row = awkward(RecordTable, chance), awkward(Row, chance, values=(TEXT, None, 1.5))
     return [
         collections.CollectionOut.of(awkward(Collection, chance, settings=settings), principal),
-        collections.CollectionDeletionOut.model_validate(awkward(CollectionDeletion, chance)),
+        collections.CollectionDeletionOut.from_records(awkward(CollectionDeletion, chance)),
         batches.BatchOut.of(awkward(BatchProgress, chance)),
         batches.BatchFailureOut.of(awkward(BatchFailure, chance)),
         content.TableOut.of(table, TEXT),
@@ -130,7 +130,7 @@ def _searches(chance: Random) -> list[BaseModel]:
     return [
         searches.HitOut.of(hit),
         searches.SearchOut.of(TEXT, awkward(SearchResult, chance), chance.choice([None, rewritten])),
-        searches.UnreadableOut.model_validate(awkward(Unreadable, chance)),
+        searches.UnreadableOut.from_records(awkward(Unreadable, chance)),
         searches.RerankedOut.of(awkward(Reranked, chance)),
         mcp.PassageOut.of(hit),
     ]
@@ -143,9 +143,9 @@ def _others(chance: Random) -> list[BaseModel]:
         QuotaOut.of_standing(awkward(Standing, chance)),
         status.StatusOut.of(totals, {TEXT: 1}, awkward(CacheCounts, chance)),
         usage.KeyUsageOut.of_day(awkward(UsageDay, chance)),
-        usage.CollectionUsageOut.model_validate(awkward(CollectionUsage, chance)),
-        usage.ChannelUsageOut.model_validate(awkward(ChannelDay, chance)),
-        webhooks.WebhookOut.model_validate(webhook),
+        usage.CollectionUsageOut.from_records(awkward(CollectionUsage, chance)),
+        usage.ChannelUsageOut.from_records(awkward(ChannelDay, chance)),
+        webhooks.WebhookOut.from_records(webhook),
         webhooks.NewWebhookOut.issued((webhook, TEXT)),
         webhooks.DeliveryOut.of(awkward(Delivery, chance, body=json.dumps(ANYTHING))),
     ]
