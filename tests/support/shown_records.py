@@ -1,7 +1,11 @@
-"""All models that the API makes of records, each made of an awkward one."""
+"""Makes every model that the API makes of records, each of an awkward one.
+
+`python -m tests.support.shown_records` records their JSON anew, after a change that clients are meant to see.
+"""
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from random import Random
 
 from pydantic import BaseModel
@@ -52,18 +56,18 @@ from retrieval.search.rewriting import Rewritten
 from retrieval.search.search import Hit, SearchResult, Unreadable
 from rlm.answers import Answer, AnswerStatus, Coverage, Searched, kept_answer
 from rlm.requests import StrategyName
-from tests.support.records import ANYTHING, TEXT, awkward
+from tests.support.awkward_records import ANYTHING, TEXT, awkward
 
 ANSWER = Answer(AnswerStatus.ANSWERED, TEXT, (), (), "recursive", None, Searched(0, 0, ()))
 
 
-def show_records(seed: int) -> dict[str, str]:
-    """Return the JSON of each model, by its name, of records that `seed` decides."""
-    return {name: made.model_dump_json() for name, made in make_models(Random(seed)).items()}
+RECORDED = Path(__file__).with_suffix(".json")
+SEEDS = ("1", "2", "3")
 
 
-def make_models(chance: Random) -> dict[str, BaseModel]:
-    """Make each model of records that `chance` decides."""
+def make_models(seed: str) -> dict[str, BaseModel]:
+    """Make each model, by its name, of records that the seed decides."""
+    chance = Random(seed)
     made = [*_accounts(chance), *_answers(chance), *_documents(chance), *_searches(chance), *_others(chance)]
     return {type(each).__name__: each for each in made}
 
@@ -149,3 +153,8 @@ def _others(chance: Random) -> list[BaseModel]:
         webhooks.NewWebhookOut.issued((webhook, TEXT)),
         webhooks.DeliveryOut.of(awkward(Delivery, chance, body=json.dumps(ANYTHING))),
     ]
+
+
+if __name__ == "__main__":
+    shown = {seed: {name: made.model_dump_json() for name, made in make_models(seed).items()} for seed in SEEDS}
+    RECORDED.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")

@@ -18,11 +18,10 @@ _TIMES = (1664944836.9453125, 4_000_000_000.123457, 0.25)
 def awkward(kind: type[Record], chance: Random, **given: object) -> Record:
     """Make a record of a dataclass; `chance` decides what is None or empty, and which members enumerations have."""
     assert dataclasses.is_dataclass(kind)
-    hints = get_type_hints(kind)
-    members = {
-        each.name: _value(hints[each.name], chance) for each in dataclasses.fields(kind) if each.name not in given
-    }
-    made: Record = kind(**members, **given)
+    hints, base = get_type_hints(kind), chance.random()
+    # By name, so that one more attribute leaves the others as they are.
+    chances = {name: Random(f"{base} {name}") for name in hints if name not in given}
+    made: Record = kind(**{name: _value(hints[name], own) for name, own in chances.items()}, **given)
     return made
 
 
@@ -40,7 +39,7 @@ def _value(hint: Any, chance: Random) -> Any:  # noqa: ANN401 - of any type
         if arguments[1] is Any:
             return ANYTHING if chance.random() < 0.7 else {}
         return {_value(arguments[0], chance): _value(arguments[1], chance) for _ in range(chance.randrange(3))}
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return awkward(hint, chance)
     return _plain(hint, chance)
 
