@@ -39,7 +39,7 @@ def sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # Most members are one of these, and it is quicker to see that here.
+        # Most members are one of these; a call of `sendable` for each would take longer.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -52,14 +52,14 @@ class Wire(BaseModel):
     What cannot be sent, because it was stored before it was checked, is replaced.
     """
 
-    # Errors are logged, and values are not. JSON has members by their names, and records by their aliases.
+    # Errors are logged, and values are not. Aliases name attributes of records; JSON has the members' own names.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
     def from_records(cls, *records: object, **computed: object) -> Self:
-        """Make it of the attributes of dataclasses; `computed` members precede, and then the first records.
+        """Make it from dataclasses: each member from the attribute of its `validation_alias`, or of its own name.
 
-        A member is read from the attribute that its `validation_alias` names, or else from that of its own name.
+        `computed` members take precedence over attributes, and earlier records over later ones.
         """
         if len(records) == 1 and not computed:
             return cls.model_validate(records[0], from_attributes=True)
@@ -94,11 +94,11 @@ def _round(seconds: float) -> float:
     return round(seconds, 1)
 
 
-# Records have sets.
+# Records have sets, whose order differs from process to process.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# Records have seconds, and `datetime` alone rounds some to another microsecond than `instant` does.
+# Records have seconds. Pydantic would round some of them to another microsecond than `instant` does.
 Instant = Annotated[datetime, BeforeValidator(_as_instant)]
-# An estimate has more digits than it can vouch for.
+# Estimates are not exact enough for more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round)]
 
 

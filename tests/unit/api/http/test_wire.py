@@ -1,4 +1,4 @@
-"""Wire models, and what they make of records."""
+"""Wire models, and how they are made from records."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def test_clients_read_what_is_sent(seed: str) -> None:
 
 
 def test_no_attribute_of_a_record_is_mistaken_for_another_member() -> None:
-    """By JSON, a member is looked for under its alias first, where a client would find the other member."""
+    """Clients read JSON with the same models, which look for a member under its alias first."""
     for model in _models(Wire):
         aliases = {field.validation_alias for field in model.model_fields.values()} - {None}
         assert not aliases & set(model.model_fields), model
