@@ -79,7 +79,16 @@ class BatchOut(Wire):
             refused=batch.refused,
             documents=dict(tally.documents),
         )
-        return cls.from_records(batch, state=found.state, counts=counts, progress=progress)
+        return cls(
+            id=batch.id,
+            name=batch.name,
+            state=found.state,
+            counts=counts,
+            progress=progress,
+            created_at=batch.created_at,
+            closed_at=batch.closed_at,
+            cancelled_at=batch.cancelled_at,
+        )
 
 
 class BatchPage(Wire):

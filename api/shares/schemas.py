@@ -32,16 +32,24 @@ class ShareOut(Wire):
     """
 
     id: str
-    conversation: str | None = Field(validation_alias="conversation_id")
-    run: str | None = Field(validation_alias="run_id")
+    conversation: str | None
+    run: str | None
     url: str
-    by: str = Field(validation_alias="owner")
+    by: str
     created_at: Instant
-    expires_at: Instant = Field(validation_alias="ends_at")
+    expires_at: Instant
 
     @classmethod
     def of(cls, share: Share, public_url: str | None) -> Self:
-        return cls.from_records(share, url=f"{(public_url or '').rstrip('/')}/shared/{share.id}")
+        return cls(
+            id=share.id,
+            conversation=share.conversation_id,
+            run=share.run_id,
+            url=f"{(public_url or '').rstrip('/')}/shared/{share.id}",
+            by=share.owner,
+            created_at=share.created_at,
+            expires_at=share.ends_at,
+        )
 
 
 class SharePage(Wire):
