@@ -147,16 +147,16 @@ def _admit(app: FastAPI, services: Services, problems: ProblemHandlers) -> Ident
         return await key_threads.run(services.identify, presented)
 
     async def in_session(secret: str) -> Principal | None:
-        return await key_threads.run(services.identities.sessions.check, secret)
+        return await key_threads.run(services.accounts.sessions.check, secret)
 
     async def count(caller: Principal) -> Sequence[Standing]:
         account = account_of(caller)
-        if not services.meter.counts_requests(account):
+        if not services.admission.meter.counts_requests(account):
             return ()  # most requests: going to a thread and back takes as long as all that is done there
-        return await key_threads.run(services.meter.count_request, account)
+        return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
-    app.add_middleware(Idempotency, keys=services.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
+    app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantTurns,
         work=Turns(settings.work_at_once or _work_at_once(), **waits),
@@ -169,8 +169,10 @@ def _admit(app: FastAPI, services: Services, problems: ProblemHandlers) -> Ident
         bytes_per_second=settings.body_bytes_per_second,
     )
     app.add_middleware(RequestQuotas, count=count)
-    if services.ballast is not None:
-        app.add_middleware(DiskGate, ballast=services.ballast, has_room=services.blobs.has_room_to_work)
+    if services.admission.ballast is not None:
+        app.add_middleware(
+            DiskGate, ballast=services.admission.ballast, has_room=services.contents.blobs.has_room_to_work
+        )
     app.add_middleware(AnonymousBounds, limits=_anonymous_limits(settings))
     app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
     app.add_middleware(HeadBounds, requests_at_once=settings.open_requests)

@@ -100,7 +100,7 @@ def open_parts(
             )
         )
         if serving:
-            parts.generations.open()
+            parts.index.generations.open()
             parts.index_checks.at_open()
         parts.rounds.put_back()
         yield parts
@@ -125,24 +125,25 @@ class WorkerProcess:
         embeds: bool = False,
     ) -> None:
         """Start to keep leases; `embeds` says that this process serves the queue of embeddings, too."""
+        stores = parts.stores
         self._parts = parts
         self._embeds = embeds
         self._stopping = stopping
         self._ring = ring
         self._slice_seconds = slice_seconds
         self._retention = retention
-        self._webhooks = WebhookSender(parts.outbox, webhooks)
+        self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
-        self._filler = DigestFiller(parts.digests, parts.blobs)
+        self._filler = DigestFiller(stores.contents.digests, stores.contents.blobs)
         deps = parts.worker_deps()
         self._runner = JobRunner(
-            parts.jobs,
+            stores.jobs,
             IngestTask(deps, parser, room=room, first_try_seconds=first_try_seconds),
             EmbedTask(deps),
             CollectTask(deps),
             stopping=stopping,
             slice_over=lambda: time.monotonic() > self._slice_end,
-            answer=RunTask(parts.jobs, parts.run_log, answers) if answers else None,
+            answer=RunTask(stores.jobs, stores.answers.run_log, answers) if answers else None,
         )
         self._closing = threading.Event()
         self._heartbeat = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
@@ -150,7 +151,7 @@ class WorkerProcess:
 
     @property
     def jobs(self) -> Jobs:
-        return self._parts.jobs
+        return self._parts.stores.jobs
 
     def look(self, kind: JobKind) -> int:
         """Run jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
@@ -158,7 +159,7 @@ class WorkerProcess:
         reach("look.began")
         finished = 0
         while not self._stopping():
-            if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
+            if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_room_to_work():
                 log.warning("the disk is nearly full; jobs wait", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
@@ -176,7 +177,7 @@ class WorkerProcess:
 
     def remove_tenants(self) -> None:
         """Take a step with each deleted tenant."""
-        self._parts.tenant_removal.step()
+        self._parts.stores.operations.tenant_removal.step()
 
     def add_digests(self) -> None:
         """Add digests to texts of earlier releases, for a moment."""
@@ -184,10 +185,10 @@ class WorkerProcess:
 
     def tidy(self) -> None:
         """Remove what was kept for its time. If the index is there, repair it and remove what no document uses."""
-        parts = self._parts
-        ReadersWriter(parts.catalog, parts.generations).settle_all()
-        parts.expiry.forget(self._retention)
-        expire_uploads(parts.uploads, parts.blobs)
+        parts, stores = self._parts, self._parts.stores
+        ReadersWriter(stores.documents.catalog, parts.index.generations).settle_all()
+        stores.operations.expiry.forget(self._retention)
+        expire_uploads(stores.documents.partial_uploads, stores.contents.blobs)
         parts.index_checks.check_copies()
         if not parts.index_checks.run().lost:
             parts.rounds.run()

@@ -81,9 +81,9 @@ def sign_out(body: SignOutIn, request: Request, caller: Anybody, served: Served)
     """End the session, or with `everywhere` all sessions of this user or key; links that were not used end too."""
     secret: str | None = request.scope.get(SESSION)
     if body.everywhere:
-        served.identities.sessions.end_all(caller)
+        served.accounts.sessions.end_all(caller)
     elif secret is not None:
-        served.identities.sessions.end(secret)
+        served.accounts.sessions.end(secret)
     response = Response(status_code=204)
     SessionCookie.of(served.settings).clear(response)
     return response
@@ -97,7 +97,7 @@ async def session(request: Request, caller: Anybody) -> SessionOut:
 
 def _begin(served: Services, body: SignInIn) -> tuple[Principal, str]:
     if body.ticket is not None:
-        caller = served.identities.sessions.redeem(body.ticket)
+        caller = served.accounts.sessions.redeem(body.ticket)
         if caller is None:
             raise UnauthorizedError(
                 "This link was used before, or is too old.",

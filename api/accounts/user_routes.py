@@ -32,7 +32,7 @@ _DEFAULT_LINK = LinkIn()
 @router.post("/users", status_code=201)
 def create(body: UserIn, caller: Admin, served: Served, response: Response) -> UserOut:
     """Make a user of the caller's tenant. A key that belongs to it (`POST /v1/keys`) sees what the user may see."""
-    user = served.identities.users.create(caller.tenant_id, body.name, body.groups)
+    user = served.accounts.users.create(caller.tenant_id, body.name, body.groups)
     response.headers["Location"] = f"/v1/users/{user.id}"
     return _shown(served, [user])[0]
 
@@ -42,7 +42,7 @@ def listing(
     caller: Admin, served: Served, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> UserPage:
     """List the tenant's users in the order of their names, a page at a time."""
-    found = served.identities.users.users(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
+    found = served.accounts.users.users(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
     return UserPage(users=_shown(served, found[:limit]), next_cursor=more)
 
@@ -50,20 +50,20 @@ def listing(
 @router.get("/groups")
 def groups(caller: Admin, served: Served) -> GroupList:
     """List the groups that the tenant's users are in. A group is there while somebody is in it."""
-    found = served.identities.users.groups(caller.tenant_id)
+    found = served.accounts.users.groups(caller.tenant_id)
     return GroupList(groups=[GroupOut(name=name, members=members) for name, members in found.items()])
 
 
 @router.get("/users/{user_id}")
 def one(user_id: str, caller: Admin, served: Served) -> UserOut:
     """Show a user, by id or name."""
-    return _shown(served, [served.identities.users.user(caller.tenant_id, user_id)])[0]
+    return _shown(served, [served.accounts.users.user(caller.tenant_id, user_id)])[0]
 
 
 @router.patch("/users/{user_id}")
 def change(user_id: str, body: GroupsIn, caller: Admin, served: Served) -> UserOut:
     """Put a user into these groups and out of all others, from the next request of its keys on."""
-    return _shown(served, [served.identities.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
+    return _shown(served, [served.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
 
 
 @router.post("/users/{user_id}/sign-in-link", status_code=201)
@@ -75,10 +75,10 @@ def link(user_id: str, caller: Admin, served: Served, request: Request, body: Li
     """
     # guard: admin-grants-own-scopes
     require_right(caller, body.scopes)
-    user = served.identities.users.user(caller.tenant_id, user_id)
+    user = served.accounts.users.user(caller.tenant_id, user_id)
     key = own_key(served.keys, caller.tenant_id, user=user.name, scopes=frozenset(body.scopes))
     seconds = body.hours * 3600
-    ticket = served.identities.sessions.ticket(caller.tenant_id, key.id, seconds=seconds)
+    ticket = served.accounts.sessions.ticket(caller.tenant_id, key.id, seconds=seconds)
     url = sign_in_link(own_address(served.settings, request.scope), ticket)
     return LinkOut(url=url, key=key.id, expires_at=instant(time.time() + seconds))
 
@@ -86,8 +86,8 @@ def link(user_id: str, caller: Admin, served: Served, request: Request, body: Li
 @router.post("/users/{user_id}/sign-out")
 def sign_out(user_id: str, caller: Admin, served: Served) -> SignedOutOut:
     """End all sessions of a user, on all devices, and links that it has not used yet. Its keys stay valid."""
-    user = served.identities.users.user(caller.tenant_id, user_id)
-    ended = served.identities.sessions.end_all_of(caller.tenant_id, f"user:{user.name}")
+    user = served.accounts.users.user(caller.tenant_id, user_id)
+    ended = served.accounts.sessions.end_all_of(caller.tenant_id, f"user:{user.name}")
     return SignedOutOut(sessions=ended)
 
 
@@ -97,9 +97,9 @@ def delete(user_id: str, caller: Admin, served: Served) -> None:
 
     What is open to `user:NAME` stays so, for another of that name.
     """
-    served.identities.users.delete(caller.tenant_id, user_id)
+    served.accounts.users.delete(caller.tenant_id, user_id)
 
 
 def _shown(served: Services, users: list[User]) -> list[UserOut]:
-    access = served.identities.users.access(users[0].tenant_id, users) if users else {}
+    access = served.accounts.users.access(users[0].tenant_id, users) if users else {}
     return [UserOut.of(user, access[user.id]) for user in users]

@@ -14,31 +14,22 @@ from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.feedback import Feedback
-from ingest.storage.answers.runs import Runs
-from ingest.storage.answers.shares import Shares
-from ingest.storage.answers.usage import UsageByCollection
-from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
-from ingest.storage.blobs.store import BlobStore
-from ingest.storage.build import Identities
-from ingest.storage.documents.batches import Batches
-from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.collections import Collections
+from ingest.storage.build import (
+    AnswerStores,
+    ContentStores,
+    DocumentStores,
+    EventStores,
+    Identities,
+    SlackStores,
+    Stores,
+    UsageStores,
+)
 from ingest.storage.documents.records import Deletion
 from ingest.storage.errors import LeadlineError, StorageFullError
-from ingest.storage.feed.feed import Feed
 from ingest.storage.generations.records import CopiesState, IndexState
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.store import Slack
-from ingest.storage.slack.usage import UsageByChannel
-from ingest.storage.tables.types import RecordTable, Row
-from ingest.storage.texts.texts import Texts
-from ingest.storage.uploads.files import Files
-from ingest.storage.webhooks.store import Webhooks
 from retrieval.errors import IndexLostError
 from retrieval.search.query_cache import CachedSearcher
 from rlm.events import Event
@@ -73,96 +64,133 @@ class Tokens(Protocol):
     def check_identity(self, token: str, nonce: str) -> Principal | None: ...
 
 
-class RecordReader(Protocol):
-    """Reads the records of tables, as `ingest.storage.tables.store.RecordTables` does."""
-
-    def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
-
-    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]: ...
-
-
 class PageDrawer(Protocol):
     """Draws pages of files, as `api.documents.page_images.PageImages` does."""
 
     def draw(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 
 
-@dataclass
-class Services:
-    """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
-    `settle` gives the index the readers of a document that was changed, and `remove_files` removes the bytes of files
-    that were deleted.
+@dataclass(frozen=True)
+class Admission:
+    """What decides who may come in, how often, and while how much room is left.
 
-    `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
-    while searches cannot work, and `ping` while the catalog does not answer. `index_state` reads the result of the last
-    check of the active index, and `index_copies` the copies of indexes on several nodes. `notices` tells what people
-    should see to. `ballast` holds room on the disk of a data folder for deletions; there is none in a cluster.
-    `accepting` turns false when the process begins to stop.
+    `ballast` holds room on the disk of a data folder for deletions; there is none in a cluster.
     """
 
-    settings: Settings
-    catalog: Catalog
-    jobs: Jobs
-    runs: Runs
-    identities: Identities
-    audit: Audit
-    batches: Batches
-    collections: Collections
-    files: Files
-    file_intake: FileIntake
-    conversations: Conversations
-    feedback: Feedback
-    shares: Shares
-    slack: Slack
-    slack_files: SlackFiles
-    webhooks: Webhooks
     idempotency: IdempotencyKeys
-    feed: Feed
-    blobs: BlobStore
-    texts: Texts
-    record_tables: RecordReader
-    page_images: PageDrawer
-    intake: Intake
-    uploads: ResumableUploads
+    meter: Meter
+    tokens: Tokens | None = None
+    ballast: Ballast | None = None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What searches, rewrites queries and answers questions.
+
+    `model_costs` says that the language model has a price, and it is not 0.
+    """
+
     searcher: CachedSearcher
     rewriter: ModelRewriter
     answering: Answers
-    meter: Meter
-    usage_by_collection: UsageByCollection
-    usage_by_channel: UsageByChannel
+    model_costs: bool = False
+
+
+@dataclass(frozen=True)
+class DocumentWork:
+    """What is done with documents and files beyond their stores.
+
+    `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` gives the index the
+    readers of a document that was changed, and `remove_files` removes the bytes of files that were deleted.
+    """
+
+    intake: Intake
+    file_intake: FileIntake
+    uploads: ResumableUploads
+    page_images: PageDrawer
     doorbell: Doorbell
     delete: Callable[[str, str, frozenset[str] | None], Deletion]
     settle: Callable[[str], object] = lambda _: None
     remove_files: Callable[[], object] = lambda: None
-    tokens: Tokens | None = None
-    model_costs: bool = False
+
+
+@dataclass(frozen=True)
+class Health:
+    """What tells the state of the parts.
+
+    `ping` raises a `LeadlineError` while the catalog does not answer, and `require_index` while searches cannot work.
+    `index_state` reads the result of the last check of the active index, and `index_copies` the copies of indexes on
+    several nodes. `notices` tells what people should see to.
+    """
+
+    ping: Callable[[], None] = lambda: None
     require_index: Callable[[], None] = lambda: None
     index_state: Callable[[], IndexState] = lambda: IndexState(1)
     index_copies: Callable[[], Sequence[CopiesState]] = tuple
     notices: Callable[[], Mapping[str, str]] = dict
-    ping: Callable[[], None] = lambda: None
-    ballast: Ballast | None = None
+
+
+@dataclass
+class Services:
+    """The parts of a service: the stores that the workers have too, and what only the API has.
+
+    `accounts` and `slack` have database connections of their own, so that they never wait for one behind work.
+    `accepting` turns false when the process begins to stop.
+    """
+
+    settings: Settings
+    stores: Stores
+    accounts: Identities
+    slack: SlackStores
+    admission: Admission
+    asking: Asking
+    work: DocumentWork
+    health: Health
     accepting: bool = True
 
     @property
+    def documents(self) -> DocumentStores:
+        return self.stores.documents
+
+    @property
+    def contents(self) -> ContentStores:
+        return self.stores.contents
+
+    @property
+    def answers(self) -> AnswerStores:
+        return self.stores.answers
+
+    @property
+    def jobs(self) -> Jobs:
+        return self.stores.jobs
+
+    @property
+    def events(self) -> EventStores:
+        return self.stores.events
+
+    @property
+    def usage(self) -> UsageStores:
+        return self.stores.usage
+
+    @property
     def keys(self) -> ApiKeys:
-        return self.identities.keys
+        return self.accounts.keys
 
     def identify(self, presented: str) -> Principal | None:
         """Return who holds this key or token; None if it is not valid. Raises what keeps a token from being checked."""
         found = self.keys.check(presented)
-        if found is None and self.tokens is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
-            return self.tokens.check(presented)
+        if found is None and self.admission.tokens is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
+            return self.admission.tokens.check(presented)
         return found
 
     def looks(self) -> dict[str, Callable[[], str]]:
         """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""
         return {
-            "catalog": lambda: self._state("catalog", self.ping),
-            "search": lambda: self._state("search", self.require_index),
+            "catalog": lambda: self._state("catalog", self.health.ping),
+            "search": lambda: self._state("search", self.health.require_index),
             "copies": self._copies,
-            "disk": lambda: self._state("disk", self.blobs.require_room),
-            "language_model": lambda: str(self.answering.state()["state"]),
+            "disk": lambda: self._state("disk", self.contents.blobs.require_room),
+            "language_model": lambda: str(self.asking.answering.state()["state"]),
             "upkeep": self._upkeep,
         }
 
@@ -172,7 +200,7 @@ class Services:
 
         def look() -> None:
             nonlocal found
-            found = self.index_copies()
+            found = self.health.index_copies()
 
         state = self._state("copies", look)
         return readiness_of(found) if state == "ready" else state
@@ -183,7 +211,7 @@ class Services:
 
         def look() -> None:
             nonlocal found
-            found = self.notices()
+            found = self.health.notices()
 
         state = self._state("upkeep", look)
         return "stopped" if found else state

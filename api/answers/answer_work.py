@@ -72,9 +72,11 @@ class AnswerWork:
 
     def _begin(self) -> Generator[Event, None, None]:
         served, asked = self._served, self._asking.request
-        metered = served.meter.answer(account_of(self._caller), asked.wanted)
+        metered = served.admission.meter.answer(account_of(self._caller), asked.wanted)
         tell(self._request, metered.granted.standings)
-        return metered.events(lambda: served.answering.stream(asked, cancelled=self._stop.is_set, durability=metered))
+        return metered.events(
+            lambda: served.asking.answering.stream(asked, cancelled=self._stop.is_set, durability=metered)
+        )
 
 
 def _again(before: AnswerOut) -> Iterator[Event]:
@@ -108,14 +110,14 @@ def begin_run(
         readers=caller.readers,
         pauses=body.pause_on_budget,
     )
-    known = served.runs.known(request)
+    known = served.answers.runs.known(request)
     if known is not None:  # regardless of what it would be given by now
         return known
-    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
-    wants = served.meter.run(account_of(caller), wanted)
+    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
+    wants = served.admission.meter.run(account_of(caller), wanted)
     # guard: runs-metered
-    run, _ = served.runs.create(
+    run, _ = served.answers.runs.create(
         replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
     )
-    served.doorbell.ring(JobKind.RUN)
+    served.work.doorbell.ring(JobKind.RUN)
     return run

@@ -69,7 +69,7 @@ class Asking:
         if not claim.is_repeat:
             return None
         try:
-            kept = self._served.conversations.answer(self._caller.tenant_id, claim.id, self._caller.sees_only)
+            kept = self._served.answers.conversations.answer(self._caller.tenant_id, claim.id, self._caller.sees_only)
         except AnswerNotFoundError:
             if claim.claim.is_done:
                 raise
@@ -81,7 +81,7 @@ class Asking:
     def begin_conversation(self) -> str | None:
         """Return the id of the answer's conversation, which is made if a new one is wanted."""
         if self._is_new and self._conversation_id is None:
-            self._conversation_id = self._served.conversations.begin(
+            self._conversation_id = self._served.answers.conversations.begin(
                 self._caller.tenant_id, self._question, self._caller.owner
             )
         return self._conversation_id
@@ -99,7 +99,7 @@ class Asking:
             return self._unkept(answer, identifier)
         try:
             conversation = self.begin_conversation()
-            kept_as = self._served.conversations.keep(self._kept(answer, identifier, conversation), versions)
+            kept_as = self._served.answers.conversations.keep(self._kept(answer, identifier, conversation), versions)
             if self._claim is not None:
                 self._claim.is_made = True
             return rendered(self._served, AnswerOut.of(kept_as), self._forms)
@@ -122,19 +122,19 @@ class Asking:
         # guard: named-strategy-wins
         if "strategy" in body.model_fields_set or len(body.collections) != 1:
             return wanted
-        default = self._served.collections.default_strategy(self._caller.tenant_id, body.collections[0])
+        default = self._served.documents.collections.default_strategy(self._caller.tenant_id, body.collections[0])
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
     def _used_before(self) -> frozenset[str]:
         """Return the versions that what is said before in the kept conversation rests on."""
         if self._conversation_id is None:
             return frozenset()
-        return self._served.conversations.versions(self._caller.tenant_id, self._conversation_id)
+        return self._served.answers.conversations.versions(self._caller.tenant_id, self._conversation_id)
 
     def _said_before(self, body: QuestionIn) -> Sequence[Message]:
         if self._conversation_id is None:
             return body.said_before
-        found = self._served.conversations.last_exchanges(
+        found = self._served.answers.conversations.last_exchanges(
             self._caller.tenant_id,
             self._conversation_id,
             characters=HISTORY_CHARS,
@@ -155,7 +155,7 @@ def require_collections(
     """
     # guard: unknown-collection-refused
     if names and (claim is None or not claim.is_repeat):
-        served.collections.require(caller.tenant_id, names, readers=caller.readers)
+        served.documents.collections.require(caller.tenant_id, names, readers=caller.readers)
 
 
 def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tuple[Message, ...]:
@@ -174,7 +174,7 @@ def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tupl
 def shown(served: Services, caller: Principal, kept: KeptAnswer) -> AnswerOut:
     """Return a kept answer, without quotations from documents that were deleted since or closed to the caller."""
     named = cited_documents(kept.body)
-    return AnswerOut.of(kept, served.conversations.withheld_documents(named, caller.readers))
+    return AnswerOut.of(kept, served.answers.conversations.withheld_documents(named, caller.readers))
 
 
 def rendered(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:

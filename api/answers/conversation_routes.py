@@ -31,7 +31,9 @@ def listing(
     the service is not set otherwise.
     """
     before = decode_cursor(cursor) if cursor else None
-    found = served.conversations.conversations(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
+    found = served.answers.conversations.conversations(
+        caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only
+    )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return ConversationPage(conversations=[ConversationOut.of(each) for each in found[:limit]], next_cursor=more)
 
@@ -50,8 +52,8 @@ def one(
     An answer is shown without quotations from documents that were deleted since or closed to the caller. `render` adds
     the texts of answers as `html`, as `mrkdwn`, or as both.
     """
-    conversation = served.conversations.conversation(caller.tenant_id, conversation_id, caller.sees_only)
-    found = served.conversations.turns(
+    conversation = served.answers.conversations.conversation(caller.tenant_id, conversation_id, caller.sees_only)
+    found = served.answers.conversations.turns(
         caller.tenant_id,
         conversation_id,
         after=decode_cursor(cursor),
@@ -60,8 +62,8 @@ def one(
     )
     page = found[:limit]
     named = {document for kept in page for document in cited_documents(kept.body)}
-    deleted = served.conversations.withheld_documents(named, caller.readers)
-    said = served.feedback.by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
+    deleted = served.answers.conversations.withheld_documents(named, caller.readers)
+    said = served.answers.feedback.by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
     turns = [_turn(served, TurnOut.of(kept, deleted), said.get(kept.id), render or ()) for kept in page]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
@@ -79,4 +81,4 @@ def _turn(served: Services, turn: TurnOut, said: FeedbackEntry | None, forms: Se
 @router.delete("/{conversation_id}", status_code=204)
 def delete(conversation_id: str, caller: Asker, served: Served) -> None:
     """Delete a conversation with all its answers."""
-    served.conversations.delete(caller.tenant_id, conversation_id, caller.sees_only)
+    served.answers.conversations.delete(caller.tenant_id, conversation_id, caller.sees_only)

@@ -29,7 +29,7 @@ class EstimateOut(Wire):
 
 def estimated(served: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
     """Estimate a question, without asking a model."""
-    documents, characters, counted = served.catalog.scope_size(
+    documents, characters, counted = served.documents.catalog.scope_size(
         scope.tenant_id,
         collections=scope.collections,
         identifiers=scope.documents,
@@ -51,5 +51,5 @@ def _limits(served: Services, body: QuestionIn) -> Limits:
     if wanted.limits is not None:
         return wanted.limits
     if body.background or wanted.strategy is StrategyName.RECURSIVE:
-        return unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
+        return unasked(is_confirmed=wanted.confirm, model_costs=served.asking.model_costs)
     return Limits()

@@ -97,7 +97,7 @@ def one(
 
     The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
     """
-    kept = served.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
+    kept = served.answers.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
     return rendered(served, shown(served, caller, kept), render or ())
 
 
@@ -116,7 +116,7 @@ def rows(
     With `row`, counted from 1, and `column`, from 0, only those behind one number of the answer's table:
     `table.records` says where they are known.
     """
-    kept = served.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
+    kept = served.answers.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
     parts = parts_behind(kept, row, column)
     total, begin = sum(map(len, parts)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
@@ -126,7 +126,7 @@ def rows(
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, served: Served) -> None:
     """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
-    served.conversations.delete_answer(caller.tenant_id, answer_id, caller.sees_only)
+    served.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.sees_only)
 
 
 def _begin(

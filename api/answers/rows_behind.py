@@ -41,7 +41,7 @@ def rows_behind(
     Those of gone versions, and of documents closed to the caller, have no contents.
     """
     named = {each.document_id for each in parts}
-    deleted = served.conversations.withheld_documents(named, caller.readers)
+    deleted = served.answers.conversations.withheld_documents(named, caller.readers)
     found: list[RowOut] = []
     for part, numbers in _page(parts, begin, limit):
         gone = part.document_id in deleted
@@ -63,7 +63,7 @@ def _page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[tuple[
 def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
     if part.table < 0:
         return [_read_text(served, part, number) for number in numbers]
-    tables = served.record_tables.tables(part.version_id)
+    tables = served.contents.tables.tables(part.version_id)
     if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
         return [_gone(part, number) for number in numbers]
     names = [column.name for column in tables[part.table].columns]
@@ -75,19 +75,19 @@ def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]
             row=row.number,
             start=row.start,
             end=row.end,
-            text=served.texts.read(part.version_id, row.start, row.end),
+            text=served.contents.texts.read(part.version_id, row.start, row.end),
             values=dict(zip(names, as_json(row.values), strict=True)),
-            place=served.searcher.locate(part.version_id, row.start, row.end).words,
+            place=served.asking.searcher.locate(part.version_id, row.start, row.end).words,
         )
-        for row in served.record_tables.rows(part.version_id, part.table, numbers)
+        for row in served.contents.tables.rows(part.version_id, part.table, numbers)
     ]
 
 
 def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
     """Read the beginning of a document or section."""
-    document = served.catalog.live({part.document_id}).get(part.document_id)
+    document = served.documents.catalog.live({part.document_id}).get(part.document_id)
     try:
-        found = served.texts.map(part.version_id)
+        found = served.contents.texts.map(part.version_id)
     except KeyError:
         document = None
     if document is None:
@@ -105,7 +105,7 @@ def _read_text(served: Services, part: RowRanges, number: int) -> RowOut:
         row=number,
         start=start,
         end=end,
-        text=served.texts.read(part.version_id, start, end),
+        text=served.contents.texts.read(part.version_id, start, end),
         values=values,
     )
 

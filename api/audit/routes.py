@@ -39,7 +39,7 @@ def listing(
     """
     wanted = _filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
-    found = served.audit.latest(wanted, before=before, limit=limit + 1)
+    found = served.events.audit.latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return AuditPage(entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], next_cursor=more)
 
@@ -58,7 +58,7 @@ def verification(
         noted = None if anchor is None else Anchor.parse(anchor)
     except ValueError as error:
         raise BadRequestError("The anchor is no number and hash.", hint="Send a `head` as it was shown.") from error
-    return VerificationOut.of(served.audit.verify_for(caller.tenant_id, noted))
+    return VerificationOut.of(served.events.audit.verify_for(caller.tenant_id, noted))
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
@@ -75,8 +75,8 @@ def export(
 
     The header `Leadline-Audit-Head` names the last of the tenant's entries: note it to find a cut end later.
     """
-    wanted, head = _filter(caller, action, object, by, since, until), served.audit.head_of(caller.tenant_id)
-    entries = served.audit.entries(wanted, through=head.sequence)
+    wanted, head = _filter(caller, action, object, by, since, until), served.events.audit.head_of(caller.tenant_id)
+    entries = served.events.audit.entries(wanted, through=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
     lines = (json.dumps(entry.as_json()) + "\n" for entry in entries)
     return StreamingResponse(lines, media_type=_LINES, headers=headers)

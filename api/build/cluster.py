@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import Asking, make_services, open_asking, quota_defaults
+from api.admission.services import DEFAULT_TENANT, Answers, Asking, Services
+from api.build.composition import make_services, open_asking, quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
-from rlm.answering import Answering
 from rlm.llm.port import LanguageModel
 from workers.cluster import OpenAnswers, OpenEncoders, configured_encoders, open_parts
 from workers.enqueue.celery_app import make_app
@@ -40,8 +39,8 @@ def open_cluster(
                 key_quotas=defaults["key_defaults"],
             )
         )
-        parts.catalog.ensure_tenant(DEFAULT_TENANT)
-        record_settings(parts.audit, "api", settings, cluster)
+        parts.stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
+        record_settings(parts.stores.events.audit, "api", settings, cluster)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         services = make_services(
@@ -63,7 +62,7 @@ def cluster_answers(settings: Settings, *, language_model: LanguageModel | None 
     """Return how a worker opens its answering for background runs: as the API does."""
 
     @contextmanager
-    def open_answers(parts: Parts) -> Iterator[Answering]:
+    def open_answers(parts: Parts) -> Iterator[Answers]:
         with ExitStack() as stack:
             yield _open_asking(settings, parts, language_model, stack).answering
 

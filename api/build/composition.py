@@ -1,15 +1,14 @@
 """Make the services of a process from its parts, with its meter and identity provider, alike in every deployment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import TypedDict
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRates
-from api.admission.services import Services, Tokens
+from api.admission.services import Admission, Asking, DocumentWork, Health, Services, Tokens
 from api.build.language_model import model_costs, model_is_free, open_helpers, open_reranking
 from api.documents.page_images import PageImages
 from api.settings.oidc import OidcSettings
@@ -18,15 +17,12 @@ from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
-from ingest.storage.build import Identities
+from ingest.storage.build import Identities, SlackStores
 from ingest.storage.db.database import open_database, ping
 from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
-from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.store import Slack
-from ingest.storage.tables.store import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.search.query_cache import CachedSearcher
 from retrieval.search.search import Searcher
@@ -90,43 +86,40 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
     return meter
 
 
-@dataclass(frozen=True)
-class Asking:
-    """The parts of a process that search, rewrite queries and answer questions."""
-
-    searcher: CachedSearcher
-    rewriter: ModelRewriter
-    answering: Answering
-
-
 def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel, stack: ExitStack) -> Asking:
     """Open searching and answering, which are closed with `stack`."""
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
-    visibility = KeptVisibility(parts.catalog)
-    tables = RecordTables(parts.blobs, parts.digests)
-    after_nothing = parts.index_checks.after_nothing
-    bare = Searcher(parts.generations, visibility, parts.texts, reranking, tables, found_nothing=after_nothing)
-    searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
-    sub_calls = SubCallScheduler(parts.replies)
+    stores, generations = parts.stores, parts.index.generations
+    catalog, contents = stores.documents.catalog, stores.contents
+    bare = Searcher(
+        generations,
+        KeptVisibility(catalog),
+        contents.texts,
+        reranking,
+        contents.tables,
+        found_nothing=parts.index_checks.after_nothing,
+    )
+    searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
+    sub_calls = SubCallScheduler(stores.answers.replies)
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
     answer_parts = AnswerParts(
-        catalog=parts.catalog,
-        texts=parts.texts,
-        tables=tables,
+        catalog=catalog,
+        texts=contents.texts,
+        tables=contents.tables,
         sql=SqlEngine(),
         sub_calls=sub_calls,
-        embedder=parts.generations.encoder(),
+        embedder=generations.encoder(),
         sandbox=sandbox,
-        access=parts.catalog,
+        access=catalog,
     )
     helpers = open_helpers(settings, stack)
     answering = Answering(searcher, language_model, answer_parts, check=CheckMode(settings.check), helpers=helpers)
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
-    return Asking(searcher, rewriter, answering)
+    return Asking(searcher, rewriter, answering, model_costs(settings))
 
 
 def make_services(
@@ -144,59 +137,58 @@ def make_services(
     # Keys and health have connections of their own, so that they never wait for one behind work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)
-    identities = Identities.of(door)
-    page_images = PageImages(settings.parser_isolation)
-    stack.callback(page_images.close)
-    intake = Intake(
-        parts.catalog,
-        parts.blobs,
-        parts.batches,
-        max_bytes=settings.max_upload_bytes,
-        backlog=parts.jobs.backlog,
-        max_backlog=settings.max_backlog,
-        quotas=parts.quotas,
+    accounts = Identities.of(door)
+    admission = Admission(
+        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
+        meter=open_meter(settings, parts.stores.usage.quotas, stack, redis_url=redis_url),
+        tokens=open_tokens(settings, accounts),
+        ballast=ballast,
     )
     return Services(
         settings=settings,
-        catalog=parts.catalog,
-        jobs=parts.jobs,
-        runs=parts.runs,
-        identities=identities,
-        tokens=open_tokens(settings, identities),
-        audit=parts.audit,
-        batches=parts.batches,
-        collections=parts.collections,
-        files=parts.files,
-        file_intake=FileIntake(parts.files, parts.blobs, max_bytes=settings.max_upload_bytes, quotas=parts.quotas),
-        remove_files=parts.file_removal.run,
-        conversations=parts.conversations,
-        feedback=parts.feedback,
-        shares=parts.shares,
-        slack=Slack(door),
-        slack_files=SlackFiles(door),
-        webhooks=parts.webhooks,
-        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
-        feed=parts.feed,
-        blobs=parts.blobs,
-        texts=parts.texts,
-        record_tables=RecordTables(parts.blobs, parts.digests),
-        page_images=page_images,
+        stores=parts.stores,
+        accounts=accounts,
+        slack=SlackStores.of(door),
+        admission=admission,
+        asking=asking,
+        work=_document_work(settings, parts, doorbell, stack),
+        health=_health(parts, partial(ping, door)),
+    )
+
+
+def _document_work(settings: Settings, parts: Parts, doorbell: Doorbell, stack: ExitStack) -> DocumentWork:
+    documents, contents, quotas = parts.stores.documents, parts.stores.contents, parts.stores.usage.quotas
+    catalog, generations = documents.catalog, parts.index.generations
+    page_images = PageImages(settings.parser_isolation)
+    stack.callback(page_images.close)
+    intake = Intake(
+        catalog,
+        contents.blobs,
+        documents.batches,
+        max_bytes=settings.max_upload_bytes,
+        backlog=parts.stores.jobs.backlog,
+        max_backlog=settings.max_backlog,
+        quotas=quotas,
+    )
+    redaction = parts.stores.answers.redaction
+    return DocumentWork(
         intake=intake,
-        uploads=ResumableUploads(parts.uploads, parts.blobs, intake),
-        searcher=asking.searcher,
-        rewriter=asking.rewriter,
-        answering=asking.answering,
-        meter=open_meter(settings, parts.quotas, stack, redis_url=redis_url),
-        usage_by_collection=parts.usage_by_collection,
-        usage_by_channel=parts.usage_by_channel,
-        model_costs=model_costs(settings),
+        file_intake=FileIntake(documents.files, contents.blobs, max_bytes=settings.max_upload_bytes, quotas=quotas),
+        uploads=ResumableUploads(documents.partial_uploads, contents.blobs, intake),
+        page_images=page_images,
         doorbell=doorbell,
-        delete=Deleter(parts.catalog, parts.redaction, parts.generations, parts.texts, parts.blobs).delete,
-        settle=ReadersWriter(parts.catalog, parts.generations).settle,
-        require_index=parts.generations.require_ready,
-        index_state=lambda: parts.index_states.of(parts.records.active().id),
-        index_copies=parts.index_states.copies,
-        notices=parts.installation.notices,
-        ping=partial(ping, door),
-        ballast=ballast,
+        delete=Deleter(catalog, redaction, generations, contents.texts, contents.blobs).delete,
+        settle=ReadersWriter(catalog, generations).settle,
+        remove_files=documents.file_removal.run,
+    )
+
+
+def _health(parts: Parts, ping_catalog: Callable[[], None]) -> Health:
+    checked = parts.stores.generations
+    return Health(
+        ping=ping_catalog,
+        require_index=parts.index.generations.require_ready,
+        index_state=lambda: checked.states.of(checked.records.active().id),
+        index_copies=checked.states.copies,
+        notices=parts.stores.operations.installation.notices,
     )

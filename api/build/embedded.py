@@ -227,10 +227,11 @@ def _assemble(
             key_quotas=defaults["key_defaults"],
         )
     )
-    catalog, jobs, blobs, generations = parts.catalog, parts.jobs, parts.blobs, parts.generations
-    catalog.ensure_tenant(DEFAULT_TENANT)
+    stores, generations = parts.stores, parts.index.generations
+    jobs, blobs = stores.jobs, stores.contents.blobs
+    stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
     blobs.discard_unfinished()
-    record_settings(parts.audit, "embedded", settings)
+    record_settings(stores.events.audit, "embedded", settings)
     generations.open()
     _settle(parts, crashed=crashed)
 
@@ -254,16 +255,18 @@ def _assemble(
         doorbell,
         has_room=blobs.has_room_to_work,
         make_room=ballast.give_way,
-        answer=RunTask(jobs, parts.run_log, asking.answering),
+        answer=RunTask(jobs, stores.answers.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
         tidy=partial(_tidy, settings, parts),
-        remove_tenants=parts.tenant_removal.step,
-        tell_webhooks=WebhookSender(parts.outbox, settings).step,
+        remove_tenants=stores.operations.tenant_removal.step,
+        tell_webhooks=WebhookSender(stores.events.outbox, settings).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        settle=partial(_catch_up, parts, DigestFiller(parts.digests, blobs), ballast),
+        settle=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
         builds_first=generations.is_lost,
-        open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
+        open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
+            0
+        ],
     )
     return make_services(settings, parts, asking, doorbell, stack, database_url=url, ballast=ballast), workers
 
@@ -272,11 +275,11 @@ def _settle(parts: Parts, *, crashed: bool) -> None:
     """Settle what the last process left, with more to look at if it ended without closing."""
     if crashed:
         log.info("the last process ended without closing")
-        parts.catalog.unsettle()
+        parts.stores.documents.catalog.unsettle()
     parts.index_checks.at_open(crashed=crashed)
-    if (crashed or parts.rounds.due) and not parts.generations.is_lost():
+    if (crashed or parts.rounds.due) and not parts.index.generations.is_lost():
         parts.rounds.run()
-    recovered = parts.jobs.recover(all_running=True)
+    recovered = parts.stores.jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
@@ -284,7 +287,7 @@ def _settle(parts: Parts, *, crashed: bool) -> None:
 def _catch_up(parts: Parts, filler: DigestFiller, ballast: Ballast) -> None:
     """Fill up the ballast, update readers in the index, check an index that has just become active, add digests."""
     ballast.fill_up()
-    ReadersWriter(parts.catalog, parts.generations).settle_all()
+    ReadersWriter(parts.stores.documents.catalog, parts.index.generations).settle_all()
     parts.index_checks.check_new()
     filler.step(_FILLING_SECONDS)
 
@@ -316,6 +319,6 @@ def _owner(lock: IO[str]) -> str:
 
 def _tidy(settings: Settings, parts: Parts) -> None:
     """Remove what was kept for its time, and compare the index with the catalog."""
-    parts.expiry.forget(settings.retention)
-    expire_uploads(parts.uploads, parts.blobs)
+    parts.stores.operations.expiry.forget(settings.retention)
+    expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
     parts.index_checks.run()

@@ -191,14 +191,14 @@ def open_index_access(
         if cluster is not None:
             parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
             yield IndexAccess(
-                parts.records,
-                parts.catalog,
-                parts.encoders,
-                parts.sparse,
-                parts.store,
-                parts.index_states,
+                parts.stores.generations.records,
+                parts.stores.documents.catalog,
+                parts.index.encoders,
+                parts.index.sparse,
+                parts.index.store,
+                parts.stores.generations.states,
                 parts.worker_deps(),
-                parts.generations,
+                parts.index.generations,
                 parts.index_checks,
             )
             return

@@ -50,13 +50,13 @@ class JudgedCollection:
 
     def versions(self) -> dict[str, str]:
         """Return the version of each document that searches find."""
-        every = self.services.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
+        every = self.services.documents.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
     def texts(self) -> dict[str, str]:
         """Return the normalized text of each document by its corpus id or file name."""
         return {
-            owner: self.services.texts.read(version)
+            owner: self.services.contents.texts.read(version)
             for document, version in self.versions().items()
             for owner in self.owners[document]
         }

@@ -67,7 +67,7 @@ def _invite(services: Services, url: str, console: Console) -> None:
     if not console.file.isatty():
         console.print(f"\nThe portal is {address}; `leadline sign-in` prints a link that signs in.", highlight=False)
         return
-    identities = services.identities
+    identities = services.accounts
     ticket = identities.sessions.ticket(DEFAULT_TENANT, own_key(identities.keys, DEFAULT_TENANT).id)
     console.print("\nOpen the portal; this link signs in once, within an hour:", highlight=False)
     console.print(f"  {sign_in_link(address, ticket)}", highlight=False, soft_wrap=True, markup=False)
@@ -95,7 +95,7 @@ def _first_key(services: Services, console: Console) -> str:
 
 
 def _language_model(services: Services) -> str:
-    state = services.answering.state()
+    state = services.asking.answering.state()
     if state["state"] == "loading":
         return "The language model loads in the background: GET /health/ready says when it is ready."
     return f"Language model: {state['model']}."

@@ -36,7 +36,7 @@ def listing(
     cursor: str | None = None,
 ) -> CollectionPage:
     """List the collections that the caller may use, with its documents and what it may do, a page at a time."""
-    found = served.collections.collections(
+    found = served.documents.collections.collections(
         caller.tenant_id, after=decode_text_cursor(cursor) or None, limit=limit + 1, readers=caller.readers
     )
     page = found[:limit]
@@ -52,15 +52,15 @@ def create(body: CollectionIn, caller: Writer, served: Served, response: Respons
     """
     private_to = caller.owner if body.private else None
     refuse_denied(caller, body.name)
-    made = served.collections.create(caller.tenant_id, body.name, body.settings(), private_to=private_to)
+    made = served.documents.collections.create(caller.tenant_id, body.name, body.settings(), private_to=private_to)
     response.headers.update({"Location": f"/v1/collections/{body.name}", **etag(made)})
-    return CollectionOut.of(made, served.identities.grants.granted(caller))
+    return CollectionOut.of(made, served.accounts.grants.granted(caller))
 
 
 @router.get("/{collection}")
 def one(collection: CollectionName, caller: Caller, served: Served, response: Response) -> CollectionOut:
     """Show a collection: its settings and what is in it. Send its `ETag` as `If-Match`."""
-    found = served.collections.collection(caller.tenant_id, collection, readers=caller.readers)
+    found = served.documents.collections.collection(caller.tenant_id, collection, readers=caller.readers)
     response.headers.update(etag(found))
     return CollectionOut.of(found, caller)
 
@@ -81,7 +81,7 @@ def change(
     """
     admitted = matching(if_match)
     known = require_manageable(served, caller, collection)
-    changed = served.collections.change(caller.tenant_id, collection, body.applied(known.settings), admitted)
+    changed = served.documents.collections.change(caller.tenant_id, collection, body.applied(known.settings), admitted)
     response.headers.update(etag(changed))
     return one(collection, caller, served, response)
 
@@ -95,15 +95,17 @@ def delete(collection: CollectionName, caller: Granter, served: Served) -> Colle
     documents that are closed to the caller.
     """
     require_manageable(served, caller, collection)
-    deletion = served.collections.delete(caller.tenant_id, collection, owner=caller.owner, readers=caller.readers)
-    served.doorbell.ring(JobKind.COLLECT)
+    deletion = served.documents.collections.delete(
+        caller.tenant_id, collection, owner=caller.owner, readers=caller.readers
+    )
+    served.work.doorbell.ring(JobKind.COLLECT)
     return CollectionDeletionOut.from_records(deletion)
 
 
 @router.get("/{collection}/deletion")
 def deletion(collection: CollectionName, caller: Granter, served: Served) -> CollectionDeletionOut:
     """Show the receipt of the last collection of this name that the caller has deleted; an admin sees everybody's."""
-    found = served.collections.deletion(caller.tenant_id, collection, owner=caller.sees_only)
+    found = served.documents.collections.deletion(caller.tenant_id, collection, owner=caller.sees_only)
     return CollectionDeletionOut.from_records(found)
 
 
@@ -112,7 +114,7 @@ def grants(collection: CollectionName, caller: Granter, served: Served) -> Grant
     """List who may use a collection. For the tenant's admins and the collection's; without grants it is open to all."""
     _require_managed(served, caller, collection)
     return GrantList(
-        grants=[GrantOut.from_records(each) for each in served.identities.grants.grants(caller.tenant_id, collection)]
+        grants=[GrantOut.from_records(each) for each in served.accounts.grants.grants(caller.tenant_id, collection)]
     )
 
 
@@ -123,7 +125,7 @@ def grant(collection: CollectionName, subject: Subject, body: RoleIn, caller: Gr
     With its first grant a collection is closed to everybody else but the tenant's admins.
     """
     _require_managed(served, caller, collection)
-    return GrantOut.from_records(served.identities.grants.grant(caller.tenant_id, collection, subject, body.role))
+    return GrantOut.from_records(served.accounts.grants.grant(caller.tenant_id, collection, subject, body.role))
 
 
 @router.delete("/{collection}/grants/{subject}", status_code=204)
@@ -136,14 +138,14 @@ def revoke(
 ) -> None:
     """Take a grant away, at once. The last one goes only with `open_to_all`: then the collection is open to all."""
     _require_managed(served, caller, collection)
-    served.identities.grants.revoke(caller.tenant_id, collection, subject, open_to_all=open_to_all)
+    served.accounts.grants.revoke(caller.tenant_id, collection, subject, open_to_all=open_to_all)
 
 
 def _require_managed(served: Services, caller: Principal, collection: str) -> None:
     """Refuse who is neither the tenant's admin nor the collection's; to who may not read it, it is not there."""
     if caller.is_admin or collection in caller.collections.managed:
         return
-    known = {each.name for each in served.identities.grants.collections(caller.tenant_id)}
+    known = {each.name for each in served.accounts.grants.collections(caller.tenant_id)}
     if collection not in known or not caller.collections.may_read(collection):
         raise CollectionNotFoundError(f"There is no collection {collection!r}.")
     raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
@@ -154,7 +156,7 @@ def require_manageable(served: Services, caller: Principal, collection: str) -> 
 
     Raises `CollectionNotFoundError`, and `RoleMissingError` for a restricted one whose admin the caller is not.
     """
-    found = served.collections.collection(caller.tenant_id, collection, readers=caller.readers)
+    found = served.documents.collections.collection(caller.tenant_id, collection, readers=caller.readers)
     # guard: restricted-collection-admins
     if found.grants and role_of(caller, collection) is not Role.ADMIN:
         raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")

@@ -25,7 +25,7 @@ def create(body: BatchIn, request: Request, caller: Writer, served: Served, resp
     It is yours: others get `404`, but for admins. Others who are told its id can send files into it.
     """
     claim = claimed(request)
-    batch, _ = served.batches.create(
+    batch, _ = served.documents.batches.create(
         caller.tenant_id,
         name=body.name,
         expected=body.expected,
@@ -33,7 +33,7 @@ def create(body: BatchIn, request: Request, caller: Writer, served: Served, resp
         owner=caller.owner,
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
-    return BatchOut.of(served.batches.progress(caller.tenant_id, batch.id))
+    return BatchOut.of(served.documents.batches.progress(caller.tenant_id, batch.id))
 
 
 @router.get("")
@@ -45,7 +45,7 @@ def listing(
 ) -> BatchPage:
     """List your batches, newest first, a page at a time; an admin sees everybody's."""
     before = None if cursor is None else decode_cursor(cursor)
-    found = served.batches.latest(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
+    found = served.documents.batches.latest(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
     page = found[:limit]
     more = encode_cursor(page[-1].batch.sequence) if len(found) > limit else None
     return BatchPage(batches=[BatchOut.of(batch) for batch in page], next_cursor=more)
@@ -54,7 +54,7 @@ def listing(
 @router.get("/{batch_id}")
 def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
     """Show a batch and the state of its files so far."""
-    return BatchOut.of(served.batches.progress(caller.tenant_id, batch_id, caller.sees_only))
+    return BatchOut.of(served.documents.batches.progress(caller.tenant_id, batch_id, caller.sees_only))
 
 
 @router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -85,7 +85,7 @@ def failures(
     cursor: str | None = None,
 ) -> BatchFailurePage:
     """List files that were refused or whose documents failed, with the reason and what to do, a page at a time."""
-    found = served.batches.failures(
+    found = served.documents.batches.failures(
         caller.tenant_id,
         batch_id,
         after=decode_cursor(cursor),
@@ -101,7 +101,7 @@ def failures(
 @router.post("/{batch_id}/close")
 def close(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Declare that all files were sent: the batch takes no more, and is completed when each is at an end."""
-    return BatchOut.of(served.batches.close(caller.tenant_id, batch_id, caller.sees_only))
+    return BatchOut.of(served.documents.batches.close(caller.tenant_id, batch_id, caller.sees_only))
 
 
 @router.post("/{batch_id}/cancel")
@@ -111,19 +111,21 @@ def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that
     another batch has too, go on, and so do documents that are closed to the caller. `409` when the batch is completed.
     """
-    cancelled = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only)
-    served.doorbell.ring(JobKind.COLLECT)
+    cancelled = served.documents.batches.cancel(
+        caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only
+    )
+    served.work.doorbell.ring(JobKind.COLLECT)
     return BatchOut.of(cancelled)
 
 
 def _followed(served: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.Followed:
     def look(caller: Principal) -> sse.State:
-        found = served.batches.progress(tenant_id, batch_id, caller.sees_only)
+        found = served.documents.batches.progress(tenant_id, batch_id, caller.sees_only)
         return sse.State(BatchOut.of(found).model_dump(mode="json"), found.ended)
 
     return sse.Followed(
         caller=current,
         look=look,
-        watch=lambda wake: served.feed.watch(tenant_id, None, wake),
+        watch=lambda wake: served.events.feed.watch(tenant_id, None, wake),
         going_on=lambda: served.accepting,
     )

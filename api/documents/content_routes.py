@@ -55,22 +55,22 @@ def content(
 ) -> Response:
     """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
     active = shown_version(served, caller, document_id, version)
-    text = served.texts.read(active, start, end)
+    text = served.contents.texts.read(active, start, end)
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
 
 @router.get("/original", response_class=StreamingResponse)
 def original(document_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
     if document.active_version_id not in (None, version.id):
-        version = served.catalog.version(str(document.active_version_id))
+        version = served.documents.catalog.version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
     name = version.name.rpartition("/")[2]  # an entry's name is its path, and a file's has no folder in it
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(name), safe='')}"}
-    return download(served.blobs, _original_of(version), request, headers)
+    return download(served.contents.blobs, _original_of(version), request, headers)
 
 
 @router.get("/outline")
@@ -84,8 +84,8 @@ def outline(
 ) -> OutlinePage:
     """List the headings, pages, slides, sheets and tables of a document in reading order, a page at a time."""
     active = shown_version(served, caller, document_id, version)
-    text = served.texts.map(active)
-    entries = outline_entries(text.layout, text.characters, served.record_tables.tables(active))
+    text = served.contents.texts.map(active)
+    entries = outline_entries(text.layout, text.characters, served.contents.tables.tables(active))
     begin = decode_cursor(cursor)
     return OutlinePage(
         version=active, entries=entries[begin : begin + limit], next_cursor=_more(begin + limit, len(entries))
@@ -109,8 +109,8 @@ def positions(
     active = shown_version(served, caller, document_id, version)
     if end <= start:
         raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, a quote or a hit.")
-    place = served.searcher.locate(active, start, end).words
-    return _describe_positions(active, place, served.texts.positions(active), start, end, limit)
+    place = served.asking.searcher.locate(active, start, end).words
+    return _describe_positions(active, place, served.contents.texts.positions(active), start, end, limit)
 
 
 @router.get(
@@ -135,11 +135,11 @@ def page_image(
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    found = served.catalog.version(active)
-    with served.blobs.local(found.blob_key) as path:
+    found = served.documents.catalog.version(active)
+    with served.contents.blobs.local(found.blob_key) as path:
         # guard: changed-original-not-drawn
         require_uploaded_bytes(path, found)
-        picture = served.page_images.draw(path, found.media_type, page, width, name=found.name)
+        picture = served.work.page_images.draw(path, found.media_type, page, width, name=found.name)
     return Response(picture, media_type="image/png", headers=headers)
 
 
@@ -154,12 +154,12 @@ def tables(
 ) -> TablePage:
     """List the tables of a document whose rows are records, in reading order, a page at a time."""
     active = shown_version(served, caller, document_id, version)
-    found = served.record_tables.tables(active)
+    found = served.contents.tables.tables(active)
     begin = decode_cursor(cursor)
     return TablePage(
         version=active,
         tables=[
-            TableOut.of(table, served.searcher.locate(active, table.start, table.end).words)
+            TableOut.of(table, served.asking.searcher.locate(active, table.start, table.end).words)
             for table in found[begin : begin + limit]
         ],
         next_cursor=_more(begin + limit, len(found)),
@@ -190,7 +190,7 @@ def rows(
         )
     begin = decode_cursor(cursor)
     numbers = range(begin + 1, min(begin + limit, found.rows) + 1)
-    records = served.record_tables.rows(active, found.index, numbers) if numbers else []
+    records = served.contents.tables.rows(active, found.index, numbers) if numbers else []
     return RecordPage(
         version=active,
         rows=[RecordOut.of(row, names, column or names) for row in records],
@@ -204,7 +204,7 @@ def _original_of(version: StoredVersion) -> Original:
 
 
 def _table(served: Services, version: str, number: int) -> RecordTable:
-    found = served.record_tables.tables(version)
+    found = served.contents.tables.tables(version)
     if number >= len(found):
         raise TableNotFoundError(f"The document has no table {number}: it has {len(found)}, counted from 0.")
     return found[number]
@@ -221,7 +221,7 @@ def shown_version(served: Services, caller: Principal, document_id: str, version
     is no text, or not of the version that is asked for.
     """
     # guard: content-readers
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     active = document.active_version_id
     if active is None:
         raise DocumentStateError(

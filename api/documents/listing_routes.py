@@ -54,22 +54,22 @@ def listing(
     given out in. `with_total` counts all of them.
     """
     if wanted.batch is not None:
-        served.batches.progress(caller.tenant_id, wanted.batch, caller.sees_only)
-    found = served.catalog.listing.page(
+        served.documents.batches.progress(caller.tenant_id, wanted.batch, caller.sees_only)
+    found = served.documents.catalog.listing.page(
         caller.tenant_id, wanted, caller.readers, order=order, after=_place(cursor, order), limit=limit + 1
     )
     page, place = [document for document, _ in found[:limit]], found[limit - 1][1] if len(found) > limit else None
     return DocumentPage(
         documents=[DocumentOut.of(document) for document in page],
         next_cursor=None if place is None else _cursor(place, order),
-        total=served.catalog.listing.count(caller.tenant_id, wanted, caller.readers) if with_total else None,
+        total=served.documents.catalog.listing.count(caller.tenant_id, wanted, caller.readers) if with_total else None,
     )
 
 
 @router.post("/bulk/plan")
 def plan(body: BulkIn, caller: Writer, served: Served) -> BulkPlanOut:
     """Say what an action on many documents would do, and do nothing."""
-    listing, affected = served.catalog.listing, body.affected()
+    listing, affected = served.documents.catalog.listing, body.affected()
     chosen = listing.count(caller.tenant_id, body.chosen(), caller.readers)
     total = _NOTHING if affected is None else listing.total(caller.tenant_id, affected, caller.readers)
     return BulkPlanOut.of(total, chosen, _span(0, total.through))
@@ -86,10 +86,10 @@ def act(body: BulkIn, caller: Writer, served: Served) -> BulkStepOut:
     if affected is None:
         return BulkStepOut(done=0, refused=[], next_cursor=None)
     if body.cursor is None:
-        after, through = 0, served.catalog.listing.total(caller.tenant_id, affected, caller.readers).through
+        after, through = 0, served.documents.catalog.listing.total(caller.tenant_id, affected, caller.readers).through
     else:
         after, through = _read_span(body.cursor)
-    found = served.catalog.listing.ids(
+    found = served.documents.catalog.listing.ids(
         caller.tenant_id, affected, caller.readers, after=after, through=through, limit=_STEP_DOCUMENTS + 1
     )
     done, refused, until = 0, list[RefusedOut](), time.monotonic() + _STEP_SECONDS
@@ -114,7 +114,7 @@ def _action(body: BulkIn, caller: Principal, served: Services) -> Callable[[str]
     """Return what the action does with a document. Raises `MetadataError` for readers that are none."""
     tenant, readers = caller.tenant_id, caller.readers
     if body.action == "retry":
-        return lambda identifier: served.intake.retry(
+        return lambda identifier: served.work.intake.retry(
             tenant,
             identifier,
             sender=readers,
@@ -129,32 +129,32 @@ def _action(body: BulkIn, caller: Principal, served: Services) -> Callable[[str]
         def open_to(identifier: str) -> None:
             # guard: bulk-readers-writable
             require_writable(served, caller, identifier)
-            served.catalog.change(tenant, identifier, change, None, caller=caller)
-            served.settle(identifier)
+            served.documents.catalog.change(tenant, identifier, change, None, caller=caller)
+            served.work.settle(identifier)
 
         return open_to
 
     def remove(identifier: str) -> None:
         require_writable(served, caller, identifier)
         if body.action == "delete":
-            served.delete(tenant, identifier, readers)
+            served.work.delete(tenant, identifier, readers)
         else:
-            served.catalog.cancel(tenant, identifier, readers=readers)
+            served.documents.catalog.cancel(tenant, identifier, readers=readers)
 
     return remove
 
 
 def _ring(body: BulkIn, served: Services) -> None:
     if body.action == "retry":
-        served.doorbell.ring(JobKind.INGEST)
+        served.work.doorbell.ring(JobKind.INGEST)
     elif body.action in ("delete", "cancel"):
-        served.doorbell.ring(JobKind.COLLECT)
+        served.work.doorbell.ring(JobKind.COLLECT)
 
 
 def require_writable(served: Services, caller: Principal, document_id: str) -> None:
     """Raise `RoleMissingError` for a document of a collection that the caller may only read."""
     if caller.collections.read_only:
-        document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+        document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
         caller.collections.require_writable(document.collection)
 
 

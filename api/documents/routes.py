@@ -86,11 +86,11 @@ async def upload(
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(
-            request.stream(), content_type, base, served.intake, threads, given=request.query_params.keys()
+            request.stream(), content_type, base, served.work.intake, threads, given=request.query_params.keys()
         )
     else:
-        received = await multipart.receive_body(request.stream(), base, served.intake.receive, threads)
-    served.doorbell.ring(JobKind.INGEST)
+        received = await multipart.receive_body(request.stream(), base, served.work.intake.receive, threads)
+    served.work.doorbell.ring(JobKind.INGEST)
     await _tell_room(request, caller, served)
     reach("upload.answering")
     if len(received.outcomes) == 1:
@@ -101,9 +101,9 @@ async def upload(
 @router.get("/{document_id}")
 def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
     """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     response.headers.update(etag(document))
-    return DocumentOut.of(document, served.catalog.progress(document))
+    return DocumentOut.of(document, served.documents.catalog.progress(document))
 
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -144,7 +144,7 @@ async def replace(
     """
     admitted = matching(if_match)
     document = await run_in_threadpool(
-        partial(served.catalog.document, caller.tenant_id, document_id, readers=caller.readers)
+        partial(served.documents.catalog.document, caller.tenant_id, document_id, readers=caller.readers)
     )
     require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
     if request.headers.get("content-type", "").startswith("multipart/"):
@@ -160,8 +160,8 @@ async def replace(
         sender=caller.readers,
         collections=caller.collections,
     )
-    received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
-    served.doorbell.ring(JobKind.INGEST)
+    received = await multipart.receive_body(request.stream(), replacement, served.work.intake.receive, threads)
+    served.work.doorbell.ring(JobKind.INGEST)
     await _tell_room(request, caller, served)
     return _one(*received.outcomes[0])
 
@@ -185,10 +185,10 @@ def change(
     """
     admitted = matching(if_match)
     require_writable(served, caller, document_id)
-    document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, caller=caller)
-    served.settle(document_id)
+    document = served.documents.catalog.change(caller.tenant_id, document_id, body.change(), admitted, caller=caller)
+    served.work.settle(document_id)
     response.headers.update(etag(document))
-    return DocumentOut.of(document, served.catalog.progress(document))
+    return DocumentOut.of(document, served.documents.catalog.progress(document))
 
 
 @router.delete("/{document_id}")
@@ -199,15 +199,15 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     deleted with it.
     """
     require_writable(served, caller, document_id)
-    deletion = served.delete(caller.tenant_id, document_id, caller.readers)
-    served.doorbell.ring(JobKind.COLLECT)
+    deletion = served.work.delete(caller.tenant_id, document_id, caller.readers)
+    served.work.doorbell.ring(JobKind.COLLECT)
     return DeletionOut.of(deletion)
 
 
 @router.get("/{document_id}/deletion")
 def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
     """Show the receipt of a deleted document."""
-    return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id, readers=caller.readers))
+    return DeletionOut.of(served.documents.catalog.deletion(caller.tenant_id, document_id, readers=caller.readers))
 
 
 @router.post("/{document_id}/cancel")
@@ -217,8 +217,8 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
     require_writable(served, caller, document_id)
-    document = served.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
-    served.doorbell.ring(JobKind.COLLECT)
+    document = served.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
+    served.work.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
     return DocumentOut.of(document)
 
@@ -226,14 +226,14 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
 @router.post("/{document_id}/retry", status_code=202)
 def retry(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
     """Try a document that failed again, from the bytes that were sent. `409` for one that did not fail."""
-    accepted = served.intake.retry(
+    accepted = served.work.intake.retry(
         caller.tenant_id,
         document_id,
         sender=caller.readers,
         collections=caller.collections,
         key_id=caller.key_id or "",
     )
-    served.doorbell.ring(JobKind.INGEST)
+    served.work.doorbell.ring(JobKind.INGEST)
     response.headers.update(etag(accepted.document))
     return DocumentOut.of(accepted.document)
 
@@ -241,13 +241,13 @@ def retry(document_id: str, caller: Writer, served: Served, response: Response) 
 @router.get("/{document_id}/versions")
 def versions(document_id: str, caller: Caller, served: Served) -> VersionList:
     """List the contents that a document had and has, the newest first, and what became of each."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    found = served.catalog.versions_of(caller.tenant_id, document_id, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    found = served.documents.catalog.versions_of(caller.tenant_id, document_id, readers=caller.readers)
     return VersionList(versions=[VersionOut.of(version, document) for version in found])
 
 
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
-    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))
 
 
 def _followed(served: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.Followed:
@@ -256,19 +256,19 @@ def _followed(served: Services, tenant_id: str, current: CurrentCaller, document
     def look(caller: Principal) -> sse.State:
         nonlocal seen
         try:
-            document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+            document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
         except DocumentNotFoundError:
             if not seen:
                 raise
             return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
-        body = DocumentOut.of(document, served.catalog.progress(document)).model_dump(mode="json")
+        body = DocumentOut.of(document, served.documents.catalog.progress(document)).model_dump(mode="json")
         return sse.State(body, document.version.state not in IN_PROGRESS)
 
     return sse.Followed(
         caller=current,
         look=look,
-        watch=lambda wake: served.feed.watch(tenant_id, document_id, wake),
+        watch=lambda wake: served.events.feed.watch(tenant_id, document_id, wake),
         going_on=lambda: served.accepting,
     )
 

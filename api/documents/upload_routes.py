@@ -56,7 +56,7 @@ def create(
     """
     description = tus.described(upload_metadata, caller)
     request = tus.request_of(description, caller)
-    made = served.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
+    made = served.work.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
     headers = tus.progress(made)
     return Response(status_code=201, headers={**headers, "Location": f"/v1/uploads/{made.id}"})
 
@@ -67,7 +67,7 @@ def one(upload_id: UploadId, caller: Writer, served: Served) -> Response:
 
     A request that still waits for bytes of it, over a connection that its client has lost, ends.
     """
-    found = served.uploads.find_to_go_on(caller.tenant_id, upload_id, caller.owner)
+    found = served.work.uploads.find_to_go_on(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=200, headers=tus.progress(found))
 
 
@@ -92,19 +92,19 @@ async def add(
         raise tus.MediaTypeError(f"The body is {content_type[:60]!r}.")
     checksum = None if upload_checksum is None else tus.Checksum(upload_checksum)
     owned = caller.tenant_id, upload_id, caller.owner
-    found = await run_in_threadpool(served.uploads.find, *owned)
+    found = await run_in_threadpool(served.work.uploads.find, *owned)
     if found.document_id is not None:
         if upload_offset != found.length:
             raise UploadOffsetError(f"The upload is whole, with {found.length:,} bytes.")
         return Response(status_code=204, headers=tus.progress(found))
-    adding = served.uploads.adding(*owned, upload_offset, lambda each: tus.request_of(each.description, caller))
+    adding = served.work.uploads.adding(*owned, upload_offset, lambda each: tus.request_of(each.description, caller))
     async with _entered(adding, threads) as writer:
         if not await _until_superseded(_received(request, writer, threads, checksum), writer, threads):
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         accepted = await threads.run(writer.end)
     if accepted is None:
         return Response(status_code=204, headers=tus.progress(found, writer.received))
-    served.doorbell.ring(JobKind.INGEST)
+    served.work.doorbell.ring(JobKind.INGEST)
     await _tell_room(request, caller, served)
     return Response(status_code=204, headers={**tus.progress(found, found.length), **tus.became(accepted.document.id)})
 
@@ -112,7 +112,7 @@ async def add(
 @router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.Spoken])
 def remove(upload_id: UploadId, caller: Writer, served: Served) -> Response:
     """Give an upload up, with the bytes that came. A document that it became stays."""
-    served.uploads.remove(caller.tenant_id, upload_id, caller.owner)
+    served.work.uploads.remove(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)
 
 
@@ -167,4 +167,4 @@ async def _entered(context: AbstractContextManager[UploadWriter], threads: Threa
 
 
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
-    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))

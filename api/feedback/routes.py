@@ -19,21 +19,23 @@ def give(answer_id: str, body: FeedbackIn, caller: Asker, served: Served) -> Fee
 
     The answer of a run has the run's id. Feedback is kept as long as its answer, and read by admins of the tenant.
     """
-    made = served.feedback.give(caller.tenant_id, answer_id, caller.owner, body.verdict(), owner=caller.sees_only)
+    made = served.answers.feedback.give(
+        caller.tenant_id, answer_id, caller.owner, body.verdict(), owner=caller.sees_only
+    )
     return FeedbackOut.of(made, caller.owner)
 
 
 @router.get("/answers/{answer_id}/feedback")
 def of_answer(answer_id: str, caller: Caller, served: Served) -> FeedbackOfAnswer:
     """Show what you said of an answer; an admin sees what anybody said of it."""
-    found = served.feedback.of_answer(caller.tenant_id, answer_id, caller.sees_only, owner=caller.sees_only)
+    found = served.answers.feedback.of_answer(caller.tenant_id, answer_id, caller.sees_only, owner=caller.sees_only)
     return FeedbackOfAnswer(feedback=[FeedbackOut.of(each, caller.owner) for each in found])
 
 
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
 def withdraw(answer_id: str, caller: Asker, served: Served) -> None:
     """Take back what you said of an answer."""
-    served.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.sees_only)
+    served.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.sees_only)
 
 
 @router.get("/feedback")
@@ -62,7 +64,7 @@ def listing(
         since=None if since is None else since.timestamp(),
         until=None if until is None else until.timestamp(),
     )
-    found = served.feedback.latest(
+    found = served.answers.feedback.latest(
         caller.tenant_id,
         wanted,
         before=decode_cursor(cursor) if cursor else None,

@@ -54,7 +54,7 @@ async def ask(served: Services, caller: Principal, asked: AskArguments, context:
 
 async def run(served: Services, caller: Principal, asked: RunArguments, context: Context, places: Places) -> AskedOut:
     """Say how far a run is, and its answer once there is one; `wait_seconds` waits for its end."""
-    found = await run_in_threadpool(served.runs.run, caller.tenant_id, asked.run, caller.sees_only)
+    found = await run_in_threadpool(served.answers.runs.run, caller.tenant_id, asked.run, caller.sees_only)
     if asked.wait_seconds and not found.ended:
         request = _request(context)
         current = CurrentCaller.of(request, caller, Scope.READ)
@@ -65,20 +65,20 @@ async def run(served: Services, caller: Principal, asked: RunArguments, context:
 
 
 def cancel(served: Services, caller: Principal, asked: CancelArguments) -> AskedOut:
-    return _shown(served, caller, served.runs.cancel(caller.tenant_id, asked.run, caller.sees_only))
+    return _shown(served, caller, served.answers.runs.cancel(caller.tenant_id, asked.run, caller.sees_only))
 
 
 async def _ended(served: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
     """Wait for a run's end, or until the deadline. Raises as soon as the caller may not see the run any more."""
     changed = asyncio.Event()
-    with served.feed.watch(found.tenant_id, found.id, sse.waker(changed)):
+    with served.events.feed.watch(found.tenant_id, found.id, sse.waker(changed)):
         while not found.ended and served.accepting and (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await sse.until(changed, lambda: served.accepting)
             changed.clear()
             caller = await current.find()
-            found = await run_in_threadpool(served.runs.run, caller.tenant_id, found.id, caller.sees_only)
+            found = await run_in_threadpool(served.answers.runs.run, caller.tenant_id, found.id, caller.sees_only)
     return found
 
 

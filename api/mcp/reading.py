@@ -47,7 +47,7 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
         for_answer=True,  # a model reads the hits
         readers=caller.readers,
     )
-    found = served.searcher.search(request)
+    found = served.asking.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
     unreadable = [visible(each.title) for each in found.unreadable]
     return PassagesOut(passages=[PassageOut.of(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable)
@@ -55,9 +55,9 @@ def search(served: Services, caller: Principal, asked: SearchArguments) -> Passa
 
 def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
     """Read a span, a page or a section. Raises `BadRequestError` for one that is not there."""
-    document = served.catalog.document(caller.tenant_id, asked.document, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, asked.document, readers=caller.readers)
     version = shown_version(served, caller, asked.document, asked.version)
-    text = served.texts.map(version)
+    text = served.contents.texts.map(version)
     if asked.page is not None or asked.section is not None:
         part = _part(outline_entries(text.layout, text.characters, ()), asked)
         begin, end = max(part.start, asked.start or 0), part.end  # `start` goes on in a long page or section
@@ -69,10 +69,10 @@ def read(served: Services, caller: Principal, asked: ReadArguments) -> TextOut:
         document=document.id,
         version=version,
         title=visible(document.title or document.name),
-        place=served.searcher.locate(version, begin, stop).words if begin < stop else "",
+        place=served.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
         start=begin,
         end=max(begin, stop),
-        text=visible(served.texts.read(version, begin, stop)),
+        text=visible(served.contents.texts.read(version, begin, stop)),
         next_start=stop if stop < end else None,
         characters=text.characters,
     )
@@ -98,8 +98,8 @@ def _part(entries: list[OutlineEntryOut], asked: ReadArguments) -> OutlineEntryO
 
 def outline(served: Services, caller: Principal, asked: OutlineArguments) -> OutlineOut:
     version = shown_version(served, caller, asked.document, None)
-    text = served.texts.map(version)
-    entries = outline_entries(text.layout, text.characters, served.record_tables.tables(version))
+    text = served.contents.texts.map(version)
+    entries = outline_entries(text.layout, text.characters, served.contents.tables.tables(version))
     begin = decode_cursor(asked.cursor)
     end = begin + asked.limit
     return OutlineOut(
@@ -111,11 +111,11 @@ def list_documents(served: Services, caller: Principal, asked: ListArguments) ->
     require_collections(served, caller, [asked.collection] if asked.collection else [])
     wanted = DocumentFilter(collection=asked.collection, named=asked.named)
     after, limit = ListPlace(decode_cursor(asked.cursor)), asked.limit + 1
-    found = served.catalog.listing.page(
+    found = served.documents.catalog.listing.page(
         caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
     page = [document for document, _ in found[: asked.limit]]
-    totals = [] if asked.cursor else served.identities.grants.collections(caller.tenant_id)
+    totals = [] if asked.cursor else served.accounts.grants.collections(caller.tenant_id)
     return DocumentsOut(
         documents=[ListedDocumentOut.of(document) for document in page],
         collections=[
@@ -143,10 +143,10 @@ def upload(served: Services, caller: Principal, asked: UploadArguments) -> Uploa
         sender=caller.readers,
         collections=caller.collections,
     )
-    with served.intake.receive(request) as receiving:
+    with served.work.intake.receive(request) as receiving:
         receiving.write(_content(asked))
         accepted = receiving.accept()
-    served.doorbell.ring(JobKind.INGEST)
+    served.work.doorbell.ring(JobKind.INGEST)
     listed = ListedDocumentOut.of(accepted.document)
     kept = f"These bytes were there with other {' and '.join(accepted.kept)}, which stay." if accepted.kept else None
     return UploadedFileOut(**listed.model_dump(), duplicate=not accepted.created, hint=kept)

@@ -58,7 +58,7 @@ def names(served: Services, caller: Principal) -> Iterator[str]:
 
 def collections_of(served: Services, caller: Principal) -> list[str]:
     """Return the collections that the caller may read."""
-    found = served.identities.grants.collections(caller.tenant_id)
+    found = served.accounts.grants.collections(caller.tenant_id)
     return [each.name for each in found if caller.collections.may_read(each.name)]
 
 

@@ -108,7 +108,7 @@ def one(
 def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Served) -> dict[str, Any]:
     """Stop the run that makes a response in the background; one that has ended stays as it is."""
     with suppress(RunNotFoundError):  # it was answered at once, or there is none: what is shown says which
-        served.runs.cancel(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
+        served.answers.runs.cancel(caller.tenant_id, answer_of(response_id)[0], caller.sees_only)
     return _shown(request, served, caller, response_id, None)
 
 
@@ -121,11 +121,11 @@ def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, 
     identifier = answer_of(response_id)[0]
     with _known(response_id):
         try:
-            served.runs.cancel(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.runs.cancel(caller.tenant_id, identifier, caller.sees_only)
         except RunNotFoundError:  # it was answered at once
-            served.conversations.delete_answer(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.sees_only)
         else:
-            served.runs.delete(caller.tenant_id, identifier, caller.sees_only)
+            served.answers.runs.delete(caller.tenant_id, identifier, caller.sees_only)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -157,7 +157,7 @@ def _question(served: Services, caller: Principal, body: ResponseIn) -> Question
     turns, conversation = body.turns, body.conversation_id
     if body.previous_response_id is not None:
         with _known(body.previous_response_id):
-            before = served.conversations.answer(
+            before = served.answers.conversations.answer(
                 caller.tenant_id, answer_of(body.previous_response_id)[0], caller.sees_only
             )
         conversation = before.conversation_id
@@ -184,17 +184,17 @@ def _shown(
     identifier, with_search = answer_of(response_id)
     how = _how(request, served, caller, with_search, results)
     try:
-        kept = served.conversations.answer(caller.tenant_id, identifier, caller.sees_only)
+        kept = served.answers.conversations.answer(caller.tenant_id, identifier, caller.sees_only)
     except AnswerNotFoundError:
         with _known(response_id):
-            run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
+            run = served.answers.runs.run(caller.tenant_id, identifier, caller.sees_only)
         return _of_run(served, caller, response_id, run, how)
     return _of_answer(response_id, shown(served, caller, kept), how, kept.created_at, kept.created_at)
 
 
 def _of_run(served: Services, caller: Principal, response_id: str, run: Run, how: Shown) -> dict[str, Any]:
     if run.answer is not None:
-        deleted = served.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
+        deleted = served.answers.conversations.withheld_documents(cited_documents(run.answer), caller.readers)
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
         return _of_answer(response_id, answer, how, run.created_at, run.ended_at)
     if run.state in _ANSWERED:
@@ -219,6 +219,6 @@ def _how(request: Request, served: Services, caller: Principal, with_search: boo
 
     def files_of(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
-        return served.files.named(caller.tenant_id, cited)
+        return served.documents.files.named(caller.tenant_id, cited)
 
     return Shown(base_url(request, served), with_search, results, files_of)

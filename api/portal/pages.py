@@ -81,7 +81,9 @@ async def home(request: Request, served: Served) -> Response:
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
         return _to("/sign-in")
-    found = await run_in_threadpool(served.catalog.documents, caller.tenant_id, limit=1, readers=caller.readers)
+    found = await run_in_threadpool(
+        served.documents.catalog.documents, caller.tenant_id, limit=1, readers=caller.readers
+    )
     return _to("/ask" if found else "/library")
 
 
@@ -104,7 +106,7 @@ async def provider_sign_in(
 
     Whatever goes wrong is told on the page on which one signs in.
     """
-    if not provider.is_configured(served.settings, served.tokens):
+    if not provider.is_configured(served.settings, served.admission.tokens):
         return _to("/sign-in")
     cookie, back = SessionCookie.of(served.settings), _callback(request, served)
     try:
@@ -144,8 +146,8 @@ def _sign_in(request: Request, served: Services, refused: LeadlineError | None =
         request,
         "sign_in.html",
         "Sign in",
-        has_provider=served.tokens is not None,
-        provider_link=provider.CALLBACK if provider.is_configured(served.settings, served.tokens) else "",
+        has_provider=served.admission.tokens is not None,
+        provider_link=provider.CALLBACK if provider.is_configured(served.settings, served.admission.tokens) else "",
         detail=detail,
         hint=hint,
     )

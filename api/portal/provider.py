@@ -77,7 +77,7 @@ def admitted(served: Services, flow: Flow | None, state: str, code: str, redirec
     if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
         raise _refused("This sign-in was begun in another browser, or too long ago.")
     token = _exchange(served.settings, flow, code, redirect_uri)
-    found = None if served.tokens is None else served.tokens.check_identity(token, flow.nonce)
+    found = None if served.admission.tokens is None else served.admission.tokens.check_identity(token, flow.nonce)
     if found is None:
         raise _refused("The identity provider's answer is not valid here.")
     # The token proves who signed in now; the session has a life of its own.

@@ -20,7 +20,7 @@ def add_to_budget(served: Services, caller: Principal, run_id: str, more: MoreIn
 
     Raises `BadRequestError` for a limit that the run has not, `RunStateError`, and `QuotaExceededError`.
     """
-    run = served.runs.run(caller.tenant_id, run_id, caller.sees_only)
+    run = served.answers.runs.run(caller.tenant_id, run_id, caller.sees_only)
     limits, added = limits_of(run.limits), more.model_dump(exclude_none=True)
     names = ", ".join(run.limits) or "none"
     for name in added:
@@ -41,7 +41,7 @@ def raise_budget(served: Services, run: Run, added: Limits) -> Run:
     raised: dict[str, Any] = {name: getattr(limits, name) + value for name, value in more.items()}
     limits = replace(limits, **raised)
     account = Account(run.tenant_id, run.key_id or "")
-    wanted = served.meter.run(account, Wanted(confirm=True, budget=limits))
+    wanted = served.admission.meter.run(account, Wanted(confirm=True, budget=limits))
     return _resumed(
         served,
         run,
@@ -51,7 +51,7 @@ def raise_budget(served: Services, run: Run, added: Limits) -> Run:
 
 def finish(served: Services, caller: Principal, run_id: str) -> Run:
     """Let a caller's paused run end with what it has. Raises `RunStateError`."""
-    return end_with_what_it_has(served, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
+    return end_with_what_it_has(served, served.answers.runs.run(caller.tenant_id, run_id, caller.sees_only))
 
 
 def end_with_what_it_has(served: Services, run: Run) -> Run:
@@ -60,6 +60,6 @@ def end_with_what_it_has(served: Services, run: Run) -> Run:
 
 
 def _resumed(served: Services, run: Run, decided: Resumption) -> Run:
-    found = served.runs.resume(run.tenant_id, run.id, decided)
-    served.doorbell.ring(JobKind.RUN)
+    found = served.answers.runs.resume(run.tenant_id, run.id, decided)
+    served.work.doorbell.ring(JobKind.RUN)
     return found

@@ -39,7 +39,7 @@ def exported(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportF
 def exported_events(served: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
     """Yield all events of a run, with whole replies."""
     after = 0
-    while found := served.runs.events(run.tenant_id, run.id, after=after, limit=_AT_ONCE):
+    while found := served.answers.runs.events(run.tenant_id, run.id, after=after, limit=_AT_ONCE):
         for event in found:
             yield RunEventOut.of(event, withheld=withheld, whole=True)
         after = found[-1].sequence

@@ -39,19 +39,19 @@ def listing(
 ) -> RunPage:
     """List runs, newest first, a page at a time."""
     before = decode_cursor(cursor) if cursor else None
-    found = served.runs.runs(
+    found = served.answers.runs.runs(
         caller.tenant_id, states=state or (), before=before, limit=limit + 1, owner=caller.sees_only
     )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
-    withheld = served.runs.withheld([run.id for run in page], caller.readers)
+    withheld = served.answers.runs.withheld([run.id for run in page], caller.readers)
     return RunPage(runs=[RunOut.of(run, withheld=run.id in withheld) for run in page], next_cursor=more)
 
 
 @router.get("/{run_id}")
 def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
     """Show a run: its state, progress and usage, and its answer once there is one."""
-    return shown_run(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.answers.runs.run(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.get(
@@ -77,7 +77,7 @@ async def events(
     `end`, with the run and its answer. With `Accept: application/json`, a page of them instead, whose `end` has the
     run's state, and why it failed, but neither run nor answer.
     """
-    run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id, caller.sees_only)
+    run = await run_in_threadpool(served.answers.runs.run, caller.tenant_id, run_id, caller.sees_only)
     if request.headers.get("accept", "").startswith("application/json"):
         return await run_in_threadpool(_page, served, caller, run, decode_cursor(cursor), limit)
     seen = min(event_number(last_event_id), run.events)
@@ -90,7 +90,7 @@ async def events(
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
-    return shown_run(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
+    return shown_run(served, caller, served.answers.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.post("/{run_id}/continue")
@@ -118,10 +118,10 @@ def export(
     `json` has every event with whole replies of models, `markdown` is for people. Events have no bodies once a document
     of the run's scope is closed to you. `409` while the run goes on.
     """
-    run = served.runs.run(caller.tenant_id, run_id, caller.sees_only)
+    run = served.answers.runs.run(caller.tenant_id, run_id, caller.sees_only)
     if not run.ended:
         raise RunStateError(f"The run is {run.state}.", hint="It can be downloaded once it has ended.")
-    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    withheld = bool(served.answers.runs.withheld([run.id], caller.readers))
     events = exported_events(served, run, withheld=withheld)
     return exported(shown_run(served, caller, run), events, form)
 
@@ -129,28 +129,28 @@ def export(
 @router.delete("/{run_id}", status_code=204)
 def delete(run_id: str, caller: Asker, served: Served) -> None:
     """Delete an ended run, with its answer and its log. `409` while the run goes on."""
-    served.runs.delete(caller.tenant_id, run_id, caller.sees_only)
+    served.answers.runs.delete(caller.tenant_id, run_id, caller.sees_only)
 
 
 def shown_run(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
     """Return a run with its answer, as far as both may be shown to the caller."""
     position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
     named = cited_documents(run.answer) if run.answer else ()
-    deleted = served.conversations.withheld_documents(named, caller.readers) if named else ()
-    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    deleted = served.answers.conversations.withheld_documents(named, caller.readers) if named else ()
+    withheld = bool(served.answers.runs.withheld([run.id], caller.readers))
     return RunWithAnswerOut.of(run, queue_position=position, deleted=deleted, withheld=withheld)
 
 
 def events_page(served: Services, run: Run, after: int, limit: int, *, withheld: bool) -> RunEventPage:
     """Return a page of the events of a run, without their bodies if they are withheld."""
-    found = served.runs.events(run.tenant_id, run.id, after=after, limit=limit)
+    found = served.answers.runs.events(run.tenant_id, run.id, after=after, limit=limit)
     last = found[-1].sequence if found else after
     more = encode_cursor(last) if not run.ended or last < run.events else None
     return RunEventPage(events=[RunEventOut.of(each, withheld=withheld) for each in found], next_cursor=more)
 
 
 def _page(served: Services, caller: Principal, run: Run, after: int, limit: int) -> RunEventPage:
-    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    withheld = bool(served.answers.runs.withheld([run.id], caller.readers))
     return events_page(served, run, after, limit, withheld=withheld)
 
 
@@ -160,7 +160,7 @@ async def _followed(served: Services, current: CurrentCaller, run: Run, seen: in
     An unavailable catalog or identity provider is waited for.
     """
     changed, said_at = asyncio.Event(), time.monotonic()
-    with served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
+    with served.events.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
         while served.accepting:
             changed.clear()  # before looking, so that what is logged meanwhile is looked at next
             try:
@@ -188,15 +188,15 @@ def _next(served: Services, caller: Principal, run: Run, seen: int) -> list[tupl
     Raises `RunNotFoundError` once the caller may not see the run.
     """
     if caller.sees_only not in (None, run.owner):  # an admin's scope was taken away
-        served.runs.run(run.tenant_id, run.id, caller.sees_only)
-    logged = served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
-    withheld = bool(logged) and bool(served.runs.withheld([run.id], caller.readers))
+        served.answers.runs.run(run.tenant_id, run.id, caller.sees_only)
+    logged = served.answers.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
+    withheld = bool(logged) and bool(served.answers.runs.withheld([run.id], caller.readers))
     return [(each.sequence, each.kind, _wire(served, caller, run, each, withheld=withheld)) for each in logged]
 
 
 def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, withheld: bool) -> dict[str, object]:
     out = RunEventOut.of(logged, withheld=withheld)
     if logged.kind == "end":
-        ended = shown_run(served, caller, served.runs.run(run.tenant_id, run.id))
+        ended = shown_run(served, caller, served.answers.runs.run(run.tenant_id, run.id))
         out = RunEndOut(**out.model_dump(), run=ended)
     return out.model_dump(mode="json")

@@ -36,9 +36,11 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
 
 
 def _plain(served: Services, query: str, request: SearchRequest) -> SearchOut:
-    return SearchOut.of(query, served.searcher.search(request))
+    return SearchOut.of(query, served.asking.searcher.search(request))
 
 
 def _rewritten(served: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
-    rewriting = RewritingSearcher(served.searcher, served.meter.rewriter(account, served.rewriter))
+    rewriting = RewritingSearcher(
+        served.asking.searcher, served.admission.meter.rewriter(account, served.asking.rewriter)
+    )
     return SearchOut.of(request.query, *rewriting.search(request, how))

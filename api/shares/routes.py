@@ -28,7 +28,7 @@ def create(body: ShareIn, caller: Asker, served: Served, response: Response) -> 
     each answer what the documents allow that are open to that reader. It ends with `expires_at`, when it is revoked,
     and with what it leads to; questions that are asked later in the conversation are read by it, too.
     """
-    made = served.shares.create(
+    made = served.answers.shares.create(
         caller.tenant_id,
         caller.owner,
         conversation_id=body.conversation,
@@ -53,7 +53,7 @@ def listing(
 
     An admin sees everybody's.
     """
-    found = served.shares.shares(
+    found = served.answers.shares.shares(
         caller.tenant_id,
         of=conversation or run,
         before=decode_cursor(cursor) if cursor else None,
@@ -68,7 +68,7 @@ def listing(
 @router.delete("/shares/{share_id}", status_code=204)
 def revoke(share_id: str, caller: Asker, served: Served) -> None:
     """End a link at once. Whoever made it can, and an admin."""
-    served.shares.revoke(caller.tenant_id, share_id, caller.sees_only)
+    served.answers.shares.revoke(caller.tenant_id, share_id, caller.sees_only)
 
 
 @router.get("/shared/{share_id}")
@@ -80,14 +80,14 @@ def read(
     cursor: str | None = None,
 ) -> SharedOut:
     """Read what a link leads to, within what is open to you: a conversation's turns a page at a time, or a run."""
-    share = served.shares.open(caller.tenant_id, share_id)
+    share = served.answers.shares.open(caller.tenant_id, share_id)
     shown = ShareOut.of(share, None)
     about = {"by": shown.by, "created_at": shown.created_at, "expires_at": shown.expires_at}
     if share.run_id is not None:
         run = shared_run(served, caller, share)
         return SharedOut(kind="run", title=run.question, turns=[], next_cursor=None, run=run, **about)
     assert share.conversation_id is not None
-    title = served.conversations.conversation(caller.tenant_id, share.conversation_id).title
+    title = served.answers.conversations.conversation(caller.tenant_id, share.conversation_id).title
     turns, last = shared_turns(served, caller, share, after=decode_cursor(cursor), limit=limit)
     more = None if last is None else encode_cursor(last)
     return SharedOut(kind="conversation", title=title, turns=turns, next_cursor=more, run=None, **about)
@@ -102,10 +102,10 @@ def events(
     cursor: str | None = None,
 ) -> RunEventPage:
     """List the events of a shared run, a page at a time; without their bodies if a document of it is closed to you."""
-    share = served.shares.open(caller.tenant_id, share_id)
+    share = served.answers.shares.open(caller.tenant_id, share_id)
     if share.run_id is None:
         raise ShareNotFoundError(f"The link {share_id!r} leads to no run.")
-    run = served.runs.run(caller.tenant_id, share.run_id)
+    run = served.answers.runs.run(caller.tenant_id, share.run_id)
     return events_page(served, run, decode_cursor(cursor), limit, withheld=is_closed(served, caller, run.id))
 
 

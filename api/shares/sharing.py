@@ -21,8 +21,8 @@ def shared_turns(
 ) -> tuple[list[TurnOut], int | None]:
     """Return a page of the turns of a shared conversation, and the number of its last turn if there are more."""
     assert share.conversation_id is not None
-    found = served.conversations.turns(share.tenant_id, share.conversation_id, after=after, limit=limit + 1)
-    seen = served.shares.as_read_by(reader.readers, found[:limit])
+    found = served.answers.conversations.turns(share.tenant_id, share.conversation_id, after=after, limit=limit + 1)
+    seen = served.answers.shares.as_read_by(reader.readers, found[:limit])
     withheld = _withheld(served, reader, seen)
     turns = [TurnOut.of(kept, withheld) for kept in seen]
     return turns, (found[limit - 1].turn if len(found) > limit else None)
@@ -31,21 +31,27 @@ def shared_turns(
 def shared_run(served: Services, reader: Principal, share: Share) -> RunWithAnswerOut:
     """Return a shared run. Where a document of its scope is closed to the reader, it does not say what the scope is."""
     assert share.run_id is not None
-    run = served.runs.run(share.tenant_id, share.run_id)
+    run = served.answers.runs.run(share.tenant_id, share.run_id)
     closed = is_closed(served, reader, run.id)
     if run.answer is not None:
         kept = KeptAnswer(run.id, run.tenant_id, None, None, run.question, run.answer, (), run.created_at)
-        (seen,) = served.shares.as_read_by(reader.readers, [kept])
+        (seen,) = served.answers.shares.as_read_by(reader.readers, [kept])
         run = replace(run, answer=seen.body)
     if closed:
         run = _without_scope(run)
-    deleted = served.conversations.withheld_documents(cited_documents(run.answer), reader.readers) if run.answer else ()
+    deleted = (
+        served.answers.conversations.withheld_documents(cited_documents(run.answer), reader.readers)
+        if run.answer
+        else ()
+    )
     return RunWithAnswerOut.of(run, deleted=deleted, withheld=closed)
 
 
 def is_closed(served: Services, reader: Principal, run_id: str) -> bool:
     """True if a run may have read something that is closed to the reader, so that its log is."""
-    return bool(served.runs.withheld([run_id], reader.readers)) or served.shares.is_closed(reader.readers, run_id)
+    return bool(served.answers.runs.withheld([run_id], reader.readers)) or served.answers.shares.is_closed(
+        reader.readers, run_id
+    )
 
 
 def _without_scope(run: Run) -> Run:
@@ -57,4 +63,4 @@ def _without_scope(run: Run) -> Run:
 
 def _withheld(served: Services, reader: Principal, seen: Sequence[KeptAnswer]) -> set[str]:
     named = {document for kept in seen for document in cited_documents(kept.body)}
-    return served.conversations.withheld_documents(named, reader.readers)
+    return served.answers.conversations.withheld_documents(named, reader.readers)

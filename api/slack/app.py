@@ -47,12 +47,12 @@ class SlackApp:
     def __init__(self, served: Services) -> None:
         settings = served.settings
         self._served = served
-        self._store = served.slack
+        self._store = served.slack.store
         self._threads = Threads(_THREADS)
         keys = settings.slack_token_keys
         self._seal = None if keys is None else Seal(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        people = People(self._store, served.slack_files)
+        people = People(self._store, served.slack.files)
         self._work = deliveries(served, people, self.web), file_work(served, people, self.web)
         self._home = HomeTab(served, people, self.web, self._threads)
         self.intake = Intake(served, self._store, self._wake)
@@ -266,7 +266,7 @@ class SlackApp:
             return
         verdict = Verdict(Rating.UP if is_good else Rating.DOWN)
         try:
-            self._served.feedback.give(workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict)
+            self._served.answers.feedback.give(workspace.tenant_id, question.run_id, f"slack:{user_id}", verdict)
         except AnswerNotFoundError:
             log.info("feedback on an answer that is gone", question=question.id, run=question.run_id)
 

@@ -37,7 +37,7 @@ class HomeTab:
 
     def __init__(self, served: Services, people: People, open_web: OpenWeb, threads: Threads) -> None:
         self._served = served
-        self._store = served.slack
+        self._store = served.slack.store
         self._people = people
         self._open_web = open_web
         self._threads = threads
@@ -74,7 +74,7 @@ class HomeTab:
     async def _form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
         """Return the form with the collections that whoever sets them up may read, and add files to."""
         caller = await self._people.asker(web, workspace, channel, user)
-        totals = await self._threads.run(self._served.identities.grants.collections, workspace.tenant_id)
+        totals = await self._threads.run(self._served.accounts.grants.collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.may_read(each.name)]
         own = self._served.settings.slack_collection
         to = [name for name in dict.fromkeys([own, *names]) if caller.collections.may_write(name)]

@@ -36,7 +36,7 @@ class Intake:
     def __init__(self, served: Services, store: Slack, wake: Callable[[], None]) -> None:
         self._served = served
         self._store = store
-        self._files = served.slack_files
+        self._files = served.slack.files
         self._wake = wake
 
     def message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
@@ -209,7 +209,7 @@ class Intake:
 def cancel(served: Services, question: SlackQuestion) -> None:
     """Cancel the run of a question; one that is gone or has ended is left as it is."""
     try:
-        served.runs.cancel(question.asked.tenant_id, str(question.run_id))
+        served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
     except RunNotFoundError:
         return
     except LeadlineError as error:

@@ -103,9 +103,9 @@ class _Now(Collector):
             now,
             jobs.claimable_since,
         )
-        yield from _index_gauges(self._served.index_state(), self._served.index_copies())
+        yield from _index_gauges(self._served.health.index_state(), self._served.health.index_copies())
         if self._served.settings.slack_is_set:
-            questions = self._served.slack.open_questions()
+            questions = self._served.slack.store.open_questions()
             yield GaugeMetricFamily(
                 "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
             )
@@ -115,11 +115,11 @@ class _Now(Collector):
             "1 while uploads are refused because the disk is full.",
             value=free < self._served.settings.min_free_bytes,
         )
-        if self._served.ballast is not None:
+        if self._served.admission.ballast is not None:
             yield GaugeMetricFamily(
                 "leadline_disk_ballast_bytes",
                 "Room that the ballast holds for deletions and starts on a full disk.",
-                value=self._served.ballast.held_bytes,
+                value=self._served.admission.ballast.held_bytes,
             )
 
 

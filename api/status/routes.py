@@ -63,9 +63,9 @@ async def ready(
 @router.get("/v1/status")
 def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
     """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
-    totals = served.catalog.totals(caller.tenant_id, collection, readers=caller.readers)
-    types = served.catalog.listing.media_types(caller.tenant_id, caller.readers)
-    return StatusOut.of(totals, types, served.searcher.counts(caller.tenant_id))
+    totals = served.documents.catalog.totals(caller.tenant_id, collection, readers=caller.readers)
+    types = served.documents.catalog.listing.media_types(caller.tenant_id, caller.readers)
+    return StatusOut.of(totals, types, served.asking.searcher.counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")

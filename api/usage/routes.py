@@ -46,7 +46,7 @@ def usage(
     """
     seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
     skip = decode_cursor(cursor)
-    found = served.meter.quotas.usage(
+    found = served.admission.meter.quotas.usage(
         caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
@@ -62,7 +62,7 @@ def collection_usage(
     A question counts in each collection of which it was given documents, with all of its tokens. An admin sees the
     questions of everybody, and everybody else their own, of collections that they may see.
     """
-    found = served.usage_by_collection.sum_up(
+    found = served.usage.by_collection.sum_up(
         caller.tenant_id, owner=caller.sees_only, since=_begin(since), until=_begin(until) + _DAY_SECONDS
     )
     shown = [each for each in found if caller.collections.may_read(each.collection)]
@@ -81,7 +81,7 @@ def slack_usage(
 ) -> ChannelUsagePage:
     """List what was asked and shared in Slack by day of UTC and channel, the newest day first, a page at a time."""
     skip = decode_cursor(cursor)
-    found = served.usage_by_channel.list_days(
+    found = served.usage.by_channel.list_days(
         caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
@@ -114,13 +114,13 @@ def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, served: Served) -
 @router.get("/tenants/{tenant_id}/quotas")
 def tenant_quotas(tenant_id: str, caller: Operator, served: Served) -> QuotasOut:
     """Show the limits of a tenant, by its id or its name, and what is left of them."""
-    return _shown(served, Account(served.identities.tenants.tenant(tenant_id).id))
+    return _shown(served, Account(served.accounts.tenants.tenant(tenant_id).id))
 
 
 @router.put("/tenants/{tenant_id}/quotas")
 def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, served: Served) -> QuotasOut:
     """Set limits of a tenant, by its id or its name; those that are not named stay as they are."""
-    account = Account(served.identities.tenants.tenant(tenant_id).id)
+    account = Account(served.accounts.tenants.tenant(tenant_id).id)
     _set(served, account, body)
     return _shown(served, account)
 
@@ -142,9 +142,9 @@ def _key(served: Services, tenant_id: str, key_id: str) -> Account:
 
 def _set(served: Services, account: Account, body: QuotasIn) -> None:
     limits, back = body.changes()
-    served.meter.quotas.set(account, limits)
-    served.meter.quotas.reset(account, back)
+    served.admission.meter.quotas.set(account, limits)
+    served.admission.meter.quotas.reset(account, back)
 
 
 def _shown(served: Services, account: Account) -> QuotasOut:
-    return QuotasOut(quotas=[QuotaOut.of_standing(each) for each in served.meter.quotas.standings(account)])
+    return QuotasOut(quotas=[QuotaOut.of_standing(each) for each in served.admission.meter.quotas.standings(account)])

@@ -30,7 +30,7 @@ def create(body: WebhookIn, caller: Admin, served: Served, response: Response) -
     service can allow private networks. Messages have ids and codes, and no text of any document.
     """
     _require_reachable(served, body.url)
-    made = served.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
+    made = served.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
     response.headers["Location"] = f"/v1/webhooks/{made[0].id}"
     return NewWebhookOut.issued(made)
 
@@ -38,13 +38,15 @@ def create(body: WebhookIn, caller: Admin, served: Served, response: Response) -
 @router.get("")
 def listing(caller: Admin, served: Served) -> WebhookList:
     """List the tenant's webhooks without their secrets, oldest first."""
-    return WebhookList(webhooks=[WebhookOut.from_records(each) for each in served.webhooks.webhooks(caller.tenant_id)])
+    return WebhookList(
+        webhooks=[WebhookOut.from_records(each) for each in served.events.webhooks.webhooks(caller.tenant_id)]
+    )
 
 
 @router.get("/{webhook_id}")
 def one(webhook_id: str, caller: Admin, served: Served) -> WebhookOut:
     """Show a webhook without its secret."""
-    return WebhookOut.from_records(served.webhooks.webhook(caller.tenant_id, webhook_id))
+    return WebhookOut.from_records(served.events.webhooks.webhook(caller.tenant_id, webhook_id))
 
 
 @router.patch("/{webhook_id}")
@@ -57,25 +59,25 @@ def change(webhook_id: str, body: WebhookChange, caller: Admin, served: Served) 
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     if "url" in changes:
         _require_reachable(served, changes["url"])
-    return WebhookOut.from_records(served.webhooks.change(caller.tenant_id, webhook_id, changes))
+    return WebhookOut.from_records(served.events.webhooks.change(caller.tenant_id, webhook_id, changes))
 
 
 @router.delete("/{webhook_id}", status_code=204)
 def delete(webhook_id: str, caller: Admin, served: Served) -> None:
     """Delete a webhook with its messages; those that were not sent are not sent."""
-    served.webhooks.delete(caller.tenant_id, webhook_id)
+    served.events.webhooks.delete(caller.tenant_id, webhook_id)
 
 
 @router.post("/{webhook_id}/rotate", status_code=201)
 def rotate(webhook_id: str, caller: Admin, served: Served) -> NewWebhookOut:
     """Give a webhook another secret; for a day messages are signed with the old one too."""
-    return NewWebhookOut.issued(served.webhooks.rotate(caller.tenant_id, webhook_id))
+    return NewWebhookOut.issued(served.events.webhooks.rotate(caller.tenant_id, webhook_id))
 
 
 @router.post("/{webhook_id}/test", status_code=202)
 def test(webhook_id: str, caller: Admin, served: Served) -> DeliveryOut:
     """Send a message of the type `webhook.test`; the listing of deliveries says whether it arrived."""
-    return DeliveryOut.of(served.webhooks.test(caller.tenant_id, webhook_id))
+    return DeliveryOut.of(served.events.webhooks.test(caller.tenant_id, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -89,7 +91,9 @@ def deliveries(
 ) -> DeliveryPage:
     """List the messages to a webhook, newest first, a page at a time, with what the last try came to."""
     before = decode_cursor(cursor) if cursor else None
-    found = served.webhooks.deliveries(caller.tenant_id, webhook_id, states=state or (), before=before, limit=limit + 1)
+    found = served.events.webhooks.deliveries(
+        caller.tenant_id, webhook_id, states=state or (), before=before, limit=limit + 1
+    )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
     return DeliveryPage(deliveries=[DeliveryOut.of(each) for each in page], next_cursor=more)
@@ -98,7 +102,7 @@ def deliveries(
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, served: Served) -> DeliveryOut:
     """Send a message again, with the same id, whatever became of it."""
-    return DeliveryOut.of(served.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
+    return DeliveryOut.of(served.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 
 def _require_reachable(served: Services, url: str) -> None:

@@ -1,5 +1,7 @@
-"""Tenants, users, keys, sessions and grants of one catalog, together."""
+"""The stores of one catalog and its files, in one bundle for each feature."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -9,6 +11,43 @@ from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.sessions import Sessions
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.accounts.users import Users
+from ingest.storage.answers.conversations import Conversations
+from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.redaction import Redaction
+from ingest.storage.answers.replies import Replies
+from ingest.storage.answers.run_log import RunLog
+from ingest.storage.answers.runs import Runs
+from ingest.storage.answers.shares import Shares
+from ingest.storage.answers.usage import UsageByCollection
+from ingest.storage.audit.store import Audit
+from ingest.storage.blobs.store import BlobStore
+from ingest.storage.db.database import open_database
+from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collections import Collections
+from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.feed.feed import Feed
+from ingest.storage.generations.index_states import IndexStates
+from ingest.storage.generations.store import GenerationRecords
+from ingest.storage.jobs.jobs import Jobs
+from ingest.storage.operations.expiry import Expiry
+from ingest.storage.operations.installation_record import InstallationRecord
+from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.tenant_data import TenantRemoval
+from ingest.storage.quotas.records import Quota
+from ingest.storage.quotas.store import Quotas
+from ingest.storage.sealing import SealRecord
+from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.store import Slack
+from ingest.storage.slack.usage import UsageByChannel
+from ingest.storage.tables.store import RecordTables
+from ingest.storage.texts.texts import Texts
+from ingest.storage.uploads.files import FileRemoval, Files
+from ingest.storage.uploads.partial import Uploads
+from ingest.storage.webhooks.outbox import Outbox
+from ingest.storage.webhooks.store import Webhooks
+
+LEASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -24,3 +63,162 @@ class Identities:
     @classmethod
     def of(cls, engine: Engine) -> "Identities":
         return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine))
+
+
+@dataclass(frozen=True)
+class SlackStores:
+    """The workspaces and questions of Slack, and the files that its users share."""
+
+    store: Slack
+    files: SlackFiles
+
+    @classmethod
+    def of(cls, engine: Engine) -> "SlackStores":
+        return cls(Slack(engine), SlackFiles(engine))
+
+
+@dataclass(frozen=True)
+class DocumentStores:
+    """The rows of documents, of their collections and batches, and of files and uploads that are no documents yet."""
+
+    catalog: Catalog
+    batches: Batches
+    collections: Collections
+    files: Files
+    file_removal: FileRemoval
+    partial_uploads: Uploads
+
+
+@dataclass(frozen=True)
+class ContentStores:
+    """The bytes of documents: originals, texts and record tables, with the digests that they are compared with."""
+
+    blobs: BlobStore
+    texts: Texts
+    tables: RecordTables
+    digests: ContentDigests
+
+
+@dataclass(frozen=True)
+class AnswerStores:
+    """Conversations and runs, and all that is kept about their answers."""
+
+    conversations: Conversations
+    runs: Runs
+    run_log: RunLog
+    replies: Replies
+    redaction: Redaction
+    feedback: Feedback
+    shares: Shares
+
+
+@dataclass(frozen=True)
+class EventStores:
+    """The audit log, the feed of changes, and the webhooks with their outbox."""
+
+    audit: Audit
+    feed: Feed
+    webhooks: Webhooks
+    outbox: Outbox
+
+
+@dataclass(frozen=True)
+class UsageStores:
+    """Quotas, and what was used by whom."""
+
+    quotas: Quotas
+    by_collection: UsageByCollection
+    by_channel: UsageByChannel
+
+
+@dataclass(frozen=True)
+class GenerationStores:
+    """The generations of the vector index, and what was found when each was checked."""
+
+    records: GenerationRecords
+    states: IndexStates
+
+
+@dataclass(frozen=True)
+class OperationStores:
+    """The installation, and what upkeep removes."""
+
+    installation: InstallationRecord
+    leftovers: Leftovers
+    expiry: Expiry
+    tenant_removal: TenantRemoval
+
+
+@dataclass(frozen=True)
+class Stores:
+    """All stores that the API and the workers of a deployment share."""
+
+    documents: DocumentStores
+    contents: ContentStores
+    answers: AnswerStores
+    jobs: Jobs
+    events: EventStores
+    usage: UsageStores
+    generations: GenerationStores
+    operations: OperationStores
+
+
+@contextmanager
+def open_stores(
+    database_url: str,
+    feed: Feed,
+    open_files: Callable[[SealRecord], BlobStore],
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    tenant_quotas: Mapping[Quota, int] | None = None,
+    key_quotas: Mapping[Quota, int] | None = None,
+) -> Iterator[Stores]:
+    """Open the catalog and its files; the connections are closed at the end of the block.
+
+    Raises what `open_database` and `open_files` raise.
+    """
+    engine = open_database(database_url)
+    try:
+        blobs = open_files(InstallationRecord(engine))
+        quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
+        yield make_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
+    finally:
+        engine.dispose()
+
+
+def make_stores(
+    engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
+) -> Stores:
+    """Make the stores over a database and its files, without asking either for anything."""
+    announce, rules = feed.announce, quotas.rules
+    digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
+    return Stores(
+        documents=DocumentStores(
+            catalog=Catalog(engine, announce=announce, quotas=rules),
+            batches=Batches(engine, announce=announce),
+            collections=Collections(engine, announce=announce),
+            files=Files(engine, quotas=rules),
+            file_removal=file_removal,
+            partial_uploads=Uploads(engine, quotas=rules),
+        ),
+        contents=ContentStores(blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests),
+        answers=AnswerStores(
+            conversations=Conversations(engine),
+            runs=Runs(engine, announce=announce, quotas=rules),
+            run_log=RunLog(engine, announce=announce),
+            replies=Replies(engine),
+            redaction=Redaction(engine),
+            feedback=Feedback(engine),
+            shares=Shares(engine),
+        ),
+        jobs=Jobs(engine, lease_seconds=lease_seconds, announce=announce, quotas=rules),
+        events=EventStores(Audit(engine), feed, Webhooks(engine), Outbox(engine)),
+        usage=UsageStores(quotas, UsageByCollection(engine), UsageByChannel(engine)),
+        generations=GenerationStores(GenerationRecords(engine), IndexStates(engine)),
+        operations=OperationStores(
+            installation=InstallationRecord(engine),
+            leftovers=Leftovers(engine),
+            expiry=Expiry(engine),
+            tenant_removal=TenantRemoval(engine, file_removal),
+        ),
+    )

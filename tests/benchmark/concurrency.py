@@ -61,7 +61,7 @@ def concurrency(
         private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):
-        texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
+        texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
         _load(pool, socket, key, texts[:_WARM_UP], clients)
         rows = [{"clients": count, **_load(pool, socket, key, texts, count).figures()} for count in (1, clients)]
     rows[1]["throughput_ratio"] = round(rows[1]["searches_per_second"] / rows[0]["searches_per_second"], 2)

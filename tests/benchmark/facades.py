@@ -63,11 +63,14 @@ def overhead(
         private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):
-        texts = query_texts(services.catalog, services.texts, 2 * queries + 2 * _WARM_UP, seed, home=settings.home)
+        texts = query_texts(
+            services.documents.catalog, services.contents.texts, 2 * queries + 2 * _WARM_UP, seed, home=settings.home
+        )
 
         def engine(some: list[str]) -> list[float]:
             return [
-                _timed(lambda text=text: services.searcher.search(SearchRequest(DEFAULT_TENANT, text))) for text in some
+                _timed(lambda text=text: services.asking.searcher.search(SearchRequest(DEFAULT_TENANT, text)))
+                for text in some
             ]
 
         engine(texts[:_WARM_UP])

@@ -127,7 +127,7 @@ def _watched(seconds: float, max_pages: int, cheap_vectors: bool) -> Iterator[Wa
         given = {**settings.model_dump(), "home": Path(home) / "data", "max_pages": max_pages}
         own = Settings(**given)
         with open_embedded(own, encoder=HashingEmbedder() if cheap_vectors else None) as services:
-            services.catalog.ensure_tenant(OTHER_TENANT)
+            services.documents.catalog.ensure_tenant(OTHER_TENANT)
             _, other_key = services.keys.issue(OTHER_TENANT, "fairness")
             with private(services) as client:
                 yield Watched(client, other_key, time.monotonic() + seconds)

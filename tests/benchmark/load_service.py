@@ -100,7 +100,7 @@ def _serve(pipe: Connection, size_tokens: int, cheap_vectors: bool) -> None:
         if not cheap_vectors:
             fetch_needed(settings)
         services = stack.enter_context(open_embedded(settings, encoder=HashingEmbedder() if cheap_vectors else None))
-        services.catalog.ensure_tenant(OTHER_TENANT)
+        services.documents.catalog.ensure_tenant(OTHER_TENANT)
         _, key = services.keys.issue(DEFAULT_TENANT, "load")
         _, other_key = services.keys.issue(OTHER_TENANT, "load")
         with private(services) as client:

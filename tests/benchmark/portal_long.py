@@ -87,10 +87,10 @@ def _opening(page: Page, opened: Portal, path: str, selector: str, count: int, n
 
 def _conversation(services: Services, client: Client, turns: int) -> str:
     about = document(client)
-    identifier = services.conversations.begin(DEFAULT_TENANT, "What is planned?")
+    identifier = services.answers.conversations.begin(DEFAULT_TENANT, "What is planned?")
     for turn in range(turns):
         answer = long_answer(about, 200, 8)
-        services.conversations.keep(
+        services.answers.conversations.keep(
             kept_answer(answer, f"turn-{turn}", DEFAULT_TENANT, f"What is planned for part {turn}?", identifier)
         )
     return identifier
@@ -102,7 +102,7 @@ def _run(services: Services, client: Client, model: "_HeldModel", steps: int) ->
     model.asked.wait()
     draw = random.Random(7)
     entries = [Entry(f"made-{number}", *_step(draw, number)) for number in range(steps)]
-    with write(services.runs._engine) as connection:
+    with write(services.answers.runs._engine) as connection:
         log_entries(connection, run, entries)
     model.go_on.set()
     wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")

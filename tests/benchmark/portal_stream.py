@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,7 +99,7 @@ def portal_stream(
         portal(services, browser) as opened,
     ):
         answer = long_answer(document(client), words, citations)
-        services.answering = _Streamed(answer, 1_000, seconds)
+        services.asking = replace(services.asking, answering=_Streamed(answer, 1_000, seconds))
         opened.context.add_init_script(WATCH)
         page = opened.signed_in("/ask")
         page.evaluate("window.longTasks.length = 0")

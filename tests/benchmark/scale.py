@@ -286,7 +286,7 @@ def _grepped(home: Path, planted: int) -> dict[str, Any]:
     settings = Settings(**{**read_settings(llm="none", reranker="none").model_dump(), "home": home})
     figures: dict[str, Any] = {}
     with open_embedded(settings) as services:
-        corpus = open_corpus(services.catalog, services.texts, AnswerScope(DEFAULT_TENANT))
+        corpus = open_corpus(services.documents.catalog, services.contents.texts, AnswerScope(DEFAULT_TENANT))
         for name, pattern in (("words", "the archivist Quo"), ("pattern", r"\b[A-Z]\w+ (?:said|replied|cried)\b")):
             begun = time.perf_counter()
             counted = count_matches(corpus, pattern, seconds=_GREP_SECONDS)

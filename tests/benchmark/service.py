@@ -50,7 +50,7 @@ class AskedService:
         request = AnswerRequest(question.text, AnswerScope(DEFAULT_TENANT, (_COLLECTION,)), wanted=wanted)
         answer, error = None, f"There was no answer after {seconds} s."
         try:
-            answering = self.services.answering
+            answering = self.services.asking.answering
             for event in answering.stream(
                 request,
                 cancelled=lambda: seconds is not None and time.monotonic() - begun > seconds,
@@ -123,7 +123,7 @@ def _names(services: Services) -> dict[str, str]:
     """The names of all documents by their ids."""
     names: dict[str, str] = {}
     after = 0
-    while page := services.catalog.documents(
+    while page := services.documents.catalog.documents(
         DEFAULT_TENANT, DocumentFilter(collection=_COLLECTION), after=after, limit=500
     ):
         names.update((document.id, document.name) for document in page)

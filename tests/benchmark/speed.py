@@ -100,16 +100,16 @@ def search(
     sparse = sparse_encoder()
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
     with open_embedded(settings) as services, private(services) as client:
-        texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
+        texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
 
         def service(text: str) -> None:
-            services.searcher.uncached.search(SearchRequest(DEFAULT_TENANT, text, rerank=False))
+            services.asking.searcher.uncached.search(SearchRequest(DEFAULT_TENANT, text, rerank=False))
 
         def rest(text: str) -> None:
             client.post("/v1/search", {"query": text})
 
         def bare(text: str) -> None:
-            with services.searcher.uncached.generations.active() as made:
+            with services.asking.searcher.uncached.generations.active() as made:
                 words, vector = sparse.query(text), made.encoder.query(text)
                 best, _ = made.index.search(Scope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
                 made.index.chunks(Scope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
@@ -125,7 +125,7 @@ def search(
                 runs[name](text)
                 ways[name].append((time.perf_counter() - begun) * 1000)
             order.append(order.pop(0))
-        chunks = sum(total.chunks for total in services.catalog.totals(DEFAULT_TENANT).values())
+        chunks = sum(total.chunks for total in services.documents.catalog.totals(DEFAULT_TENANT).values())
     figures: dict[str, Any] = {"queries": len(texts), "chunks": chunks}
     for name, times in ways.items():
         prefix = "" if name == "service" else f"{name}_"

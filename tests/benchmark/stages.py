@@ -45,8 +45,8 @@ def stages(
     without = set() if chosen_reranker(settings, ModelStore(settings.models)) else {"reranked"}
     taken: dict[str, dict[str, list[float]]] = {name: {} for name in _SEARCHES if name not in without}
     with open_embedded(settings) as services, private(services) as client, Console(stderr=True).status("Searching …"):
-        chunks = sum(total.chunks for total in services.catalog.totals(DEFAULT_TENANT).values())
-        texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
+        chunks = sum(total.chunks for total in services.documents.catalog.totals(DEFAULT_TENANT).values())
+        texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
         order = list(taken)
         for number, text in enumerate([*texts[:_WARM_UP], *texts]):
             for name in order:

@@ -205,7 +205,7 @@ def fail() -> int:
         slack.person("U0ANN", "ann@harbour.example")
         with harbour(Path(folder) / "home", model, **settings) as made:
             made.model.piece_seconds = _HASTE_SECONDS
-            store, sender = made.services.slack, Sender(made.url)
+            store, sender = made.services.slack.store, Sender(made.url)
             wait_until(lambda: store.workspace(TEAM) is not None, what="Slack is connected")
             for channel, (method, fault) in tried.items():
                 slack.channel(channel, "U0ANN")

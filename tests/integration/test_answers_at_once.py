@@ -47,7 +47,7 @@ def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path
             try:
                 wait_until(lambda: model.asked == PLACES, what="all answers are under way")
                 assert client.http.get("/health/live", timeout=120).json() == {"status": "alive"}
-                run, _ = services.runs.create(RunRequest(DEFAULT_TENANT, "Who else?"))
+                run, _ = services.answers.runs.create(RunRequest(DEFAULT_TENANT, "Who else?"))
                 cancelled = client.http.post(f"/v1/runs/{run.id}/cancel", timeout=120)
                 assert cancelled.json()["state"] == "cancelled"
                 refused = ask(PLACES)

@@ -34,7 +34,7 @@ def client(service: tuple[Services, Client]) -> Client:
 
 
 def other_tenant(services: Services, client: Client) -> dict[str, str]:
-    services.catalog.ensure_tenant("other")
+    services.documents.catalog.ensure_tenant("other")
     return {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
 
 
@@ -160,7 +160,7 @@ def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
     again = upload(client, b"Second thoughts about the anchor.", priority="bulk")
     assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (202, document, False)
     service[0].jobs.resume(JobKind.INGEST)
-    service[0].doorbell.ring(JobKind.INGEST)
+    service[0].work.doorbell.ring(JobKind.INGEST)
     assert ready(client, document)["state"] == "ready"
     problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
 
@@ -185,7 +185,7 @@ def test_a_document_is_replaced_by_who_has_seen_its_latest_version(
     assert [hit["document"] for hit in found(client, "albatross")] == [document]
     assert "albatross" in client.http.get(f"/v1/documents/{document}/content").text
     service[0].jobs.resume(JobKind.EMBED)
-    service[0].doorbell.ring(JobKind.INGEST)
+    service[0].work.doorbell.ring(JobKind.INGEST)
     done = ready(client, document)
     assert (done["state"], done["name"], done["active_version"]) == ("ready", "log-2.md", done["version"])
     assert [hit["version"] for hit in found(client, "petrel")] == [done["version"]]

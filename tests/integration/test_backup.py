@@ -125,8 +125,8 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
         uploading = threading.Thread(target=lambda: during.extend(upload(client, SUBJECTS[4:])))
         uploading.start()
         engine = open_database(sqlite_url(home / "catalog.sqlite"))
-        tie(InstallationRecord(engine), services.blobs)
-        made = make_backup(CatalogCopies(engine), services.blobs, folder, quiet)
+        tie(InstallationRecord(engine), services.contents.blobs)
+        made = make_backup(CatalogCopies(engine), services.contents.blobs, folder, quiet)
         engine.dispose()
         uploading.join()
         identifier = read_mark(home / "blobs")
@@ -145,7 +145,7 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
     assert read_mark(home / "blobs") == identifier
     with running(home) as (services, client):
         require_served(client, before)
-        assert services.catalog.totals("default")
+        assert services.documents.catalog.totals("default")
         with open_catalog(home) as opened:
             assert len(opened.keys.keys("default")) > 0
 

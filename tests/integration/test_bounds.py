@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -210,8 +211,9 @@ def many(count: int, request: Callable[[], httpx.Response], gate: Gate) -> Itera
 def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searches_hanging(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
-        services.searcher = cast(Any, type("Hanging", (), {"search": gate, "counts": services.searcher.counts})())
-        services.catalog.ensure_tenant("other")
+        hanging = cast(Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.counts})())
+        services.asking = replace(services.asking, searcher=hanging)
+        services.documents.catalog.ensure_tenant("other")
         _, key = services.keys.issue("other", "test")
         with many(60, lambda: http.post("/v1/search", json={"query": "whale"}), gate) as futures:
             eventually(lambda: gate.entered >= 4)
@@ -232,7 +234,8 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
 def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=4, answers_at_once=8, turn_seconds=120) as (services, http):
         gate = Gate()
-        services.rewriter = cast(Any, SimpleNamespace(rewrite=gate, most=lambda: Limits(calls=2, tokens=1_000)))
+        hanging = cast(Any, SimpleNamespace(rewrite=gate, most=lambda: Limits(calls=2, tokens=1_000)))
+        services.asking = replace(services.asking, rewriter=hanging)
         with many(30, lambda: http.post("/v1/search", json={"query": "whale", "rewrite": "hyde"}), gate) as futures:
             eventually(lambda: gate.entered + sum(future.done() for future in futures) == 30)
             assert gate.entered >= 6
@@ -245,8 +248,9 @@ def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
 def test_a_background_question_is_queued_while_every_place_for_answers_is_taken(tmp_path: Path) -> None:
     with served(tmp_path, answers_at_once=1, runs_at_once=1) as (services, http):
         gate = Gate()
-        answering = services.answering
-        services.answering = cast(Any, type("Hanging", (), {"stream": gate, "state": answering.state})())
+        answering = services.asking.answering
+        hanging = cast(Any, type("Hanging", (), {"stream": gate, "state": answering.state})())
+        services.asking = replace(services.asking, answering=hanging)
         with many(1, lambda: http.post("/v1/answers", json={"question": "what?"}), gate):
             eventually(lambda: gate.entered == 1)
             run = http.post("/v1/answers", json={"question": "what?", "background": True})
@@ -257,7 +261,7 @@ def test_a_background_question_is_queued_while_every_place_for_answers_is_taken(
 def test_streams_are_bounded_for_a_tenant_and_in_all(tmp_path: Path) -> None:
     with served(tmp_path, streams_at_once=3, streams_of_tenant=2) as (services, http):
         batch = http.post("/v1/batches", json={}).json()["id"]
-        services.catalog.ensure_tenant("other")
+        services.documents.catalog.ensure_tenant("other")
         other = {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
         theirs = http.post("/v1/batches", json={}, headers=other).json()["id"]
         with ExitStack() as open_streams:
@@ -306,7 +310,7 @@ def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
 def test_above_the_most_requests_at_once_there_is_503_and_health_goes_on(tmp_path: Path) -> None:
     with served(tmp_path, requests_at_once=2) as (services, http):
         gate = Gate()
-        services.searcher = cast(Any, type("Hanging", (), {"search": gate})())
+        services.asking = replace(services.asking, searcher=cast(Any, type("Hanging", (), {"search": gate})()))
         with many(2, lambda: http.post("/v1/search", json={"query": "whale"}), gate):
             eventually(lambda: gate.entered == 2)
             busy = http.get("/v1/documents")

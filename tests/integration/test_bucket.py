@@ -95,8 +95,8 @@ def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_
         beyond = http.get(f"/v1/documents/{document}/original", headers={"Range": "bytes=9999-"})
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(TEXT)}")
         with closing_catalog(home) as catalog:
-            assert verify_contents(catalog, services.blobs, quiet) == []
-            made = make_backup(catalog, services.blobs, folder, quiet)
+            assert verify_contents(catalog, services.contents.blobs, quiet) == []
+            made = make_backup(catalog, services.contents.blobs, folder, quiet)
     assert (made.lost, made.damaged) == ((), ())
     assert verify_backup(folder, quiet) == []
     content = objects(server, "whole", tmp_path)
@@ -183,7 +183,7 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, NoSealRecord())
     with running(tmp_path, blob_keys=f"{second} {first}") as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
-        sealed = services.blobs
+        sealed = services.contents.blobs
         assert isinstance(sealed, SealedBlobs)
         files = [key for kind in ("original", "text", "tables") for key in sealed.keys(kind)]
         assert [sealed.reseal(key) for key in files] == [True] * len(files)
@@ -200,7 +200,7 @@ def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_pa
         document = uploaded(client.http)
     with running(tmp_path, blob_keys=new_key()) as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
-        sealed = services.blobs
+        sealed = services.contents.blobs
         assert isinstance(sealed, SealedBlobs)
         (key,) = sealed.keys("original")
         assert (tmp_path / "blobs" / key).read_bytes() == TEXT

@@ -136,7 +136,7 @@ def test_who_may_see_many_documents_is_changed_at_once_and_who_may_not_write_one
             sent = http.post("/v1/documents", params=params, content=name.encode(), headers=people.of("eve"))
             ids.append(sent.json()["id"])
         settled(client)
-        services.identities.grants.grant(DEFAULT_TENANT, "locked", "user:eve", Role.READER)
+        services.accounts.grants.grant(DEFAULT_TENANT, "locked", "user:eve", Role.READER)
         body = {"action": "readers", "documents": ids, "readers": ["group:hr"]}
         step = http.post("/v1/documents/bulk", json=body, headers=people.of("eve")).json()
         assert (step["done"], [each["id"] for each in step["refused"]]) == (2, [ids[2]])
@@ -174,24 +174,24 @@ def test_a_link_signs_a_user_in_once_with_its_scopes_and_all_of_its_sessions_end
     assert (user["scopes"], user["keys"], user["sessions"]) == ([], 0, 0)
     assert client.get("/v1/groups")["groups"] == [{"name": "books", "members": 1}, {"name": "hr", "members": 1}]
     link = client.post(f"/v1/users/{user['id']}/sign-in-link", {"scopes": ["read", "ask"]})
-    caller = services.identities.sessions.redeem(link["url"].partition("#")[2])
+    caller = services.accounts.sessions.redeem(link["url"].partition("#")[2])
     assert caller is not None
     assert (caller.user, sorted(caller.scopes), sorted(caller.groups)) == ("ann", ["ask", "read"], ["books", "hr"])
-    assert services.identities.sessions.redeem(link["url"].partition("#")[2]) is None
-    session = services.identities.sessions.begin(caller)
+    assert services.accounts.sessions.redeem(link["url"].partition("#")[2]) is None
+    session = services.accounts.sessions.begin(caller)
     shown = client.get("/v1/users/ann")
     assert (shown["scopes"], shown["keys"], shown["sessions"]) == (["ask", "read"], 1, 1)
     again = client.post(f"/v1/users/{user['id']}/sign-in-link", {"scopes": ["read"]})
     assert again["key"] == link["key"]
-    changed = services.identities.sessions.check(session)
+    changed = services.accounts.sessions.check(session)
     assert changed is not None
     assert changed.scopes == {Scope.READ}
     assert client.post("/v1/users/ann/sign-out", {})["sessions"] == 2
-    assert services.identities.sessions.check(session) is None
-    assert services.identities.sessions.redeem(again["url"].partition("#")[2]) is None
-    later = services.identities.sessions.begin(caller)
+    assert services.accounts.sessions.check(session) is None
+    assert services.accounts.sessions.redeem(again["url"].partition("#")[2]) is None
+    later = services.accounts.sessions.begin(caller)
     assert client.http.delete("/v1/users/ann").status_code == 204
-    assert services.identities.sessions.check(later) is None
+    assert services.accounts.sessions.check(later) is None
     operator = client.post("/v1/users", {"name": "bea"})
     refused = client.http.post(f"/v1/users/{operator['id']}/sign-in-link", json={"scopes": ["operator"]})
     assert refused.status_code == 403
@@ -201,9 +201,9 @@ def test_the_audit_log_is_filtered_verified_and_exported_for_one_tenant(
     service: tuple[Services, Client], client: Client
 ) -> None:
     services = service[0]
-    services.catalog.ensure_tenant("other")
-    services.identities.users.create("other", "stranger")
-    services.identities.users.create("other", "another stranger")
+    services.documents.catalog.ensure_tenant("other")
+    services.accounts.users.create("other", "stranger")
+    services.accounts.users.create("other", "another stranger")
     client.post("/v1/users", {"name": "ann"})
     me = client.get("/v1/me")
     mine = client.get("/v1/audit", by=me["key"])["entries"]
@@ -219,7 +219,7 @@ def test_the_audit_log_is_filtered_verified_and_exported_for_one_tenant(
     head = export.headers["Leadline-Audit-Head"]
     found = client.get("/v1/audit/verification", anchor=head)
     assert (found["faults"], found["head"], found["entries"]) == ([], head, len(lines))
-    services.identities.users.create("other", "a third stranger")
+    services.accounts.users.create("other", "a third stranger")
     assert client.get("/v1/audit/verification")["head"] == head, "it says nothing of what others do"
     assert client.http.get("/v1/audit/export").headers["Leadline-Audit-Head"] == head
     ahead = client.get("/v1/audit/verification", anchor=f"999999:{'0' * 64}")["faults"]
@@ -247,6 +247,6 @@ def test_usage_by_collection_counts_a_question_in_each_collection_that_it_read(t
         assert shown(people.of("admin")) == {"animals": 3, "ships": 2}
         assert shown(eve) == {"animals": 2, "ships": 1}
         assert shown(eve, until="2020-01-01") == {}
-        services.identities.grants.grant(DEFAULT_TENANT, "ships", "user:bob", Role.READER)
+        services.accounts.grants.grant(DEFAULT_TENANT, "ships", "user:bob", Role.READER)
         assert shown(eve) == {"animals": 2}
         assert http.get("/v1/usage/collections", params={"since": "2026-13-40"}, headers=eve).status_code == 400

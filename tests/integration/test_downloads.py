@@ -134,7 +134,9 @@ def test_a_file_that_was_cut_short_is_never_a_complete_download(stored: Stored, 
 def test_an_original_that_is_missing_is_a_problem(service: Stored) -> None:
     made = service.http.post("/v1/documents", params={"name": "b.txt"}, content=b"Just a text.").json()["id"]
     wait_until(lambda: service.http.get(f"/v1/documents/{made}").json()["state"] == "ready", what="it is ready")
-    service.services.blobs.delete(service.services.catalog.document(DEFAULT_TENANT, made).version.blob_key)
+    service.services.contents.blobs.delete(
+        service.services.documents.catalog.document(DEFAULT_TENANT, made).version.blob_key
+    )
     for headers in ({}, {"Range": "bytes=0-9"}):
         refused = service.http.get(f"/v1/documents/{made}/original", headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (500, "original_lost")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,7 +53,7 @@ def test_without_its_index_a_process_still_gets_uploads(service: tuple[Services,
     def away() -> None:
         raise IndexUnavailableError(f"The vector server at {LEAKY} does not answer.")
 
-    services.require_index = away
+    services.health = replace(services.health, require_index=away)
     assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [200, 200, 503, 503]
     assert http.get("/health/ready").json()["parts"]["search"] == {"state": "unavailable"}
     uploaded = http.post("/v1/documents", content=b"words", headers={"Authorization": f"Bearer {key}"})
@@ -65,7 +66,7 @@ def test_missing_copies_of_the_index_are_said_and_the_process_stays_ready(
     services, http, _ = service
     states = []
     for copies in ([], [CopiesState(1, 6, 0, "All.")], [CopiesState(1, 6, 4, "4 of 6.")]):
-        services.index_copies = lambda copies=copies: copies  # type: ignore[misc]
+        services.health = replace(services.health, index_copies=lambda copies=copies: copies)  # type: ignore[misc]
         assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [200, 200, 200, 200]
         states.append(http.get("/health/ready").json()["parts"]["copies"]["state"])
     assert states == ["none", "ready", "degraded"]
@@ -90,9 +91,9 @@ def test_without_its_catalog_or_while_it_stops_a_process_is_ready_for_nothing(
     def away() -> None:
         raise CatalogUnavailableError(f"The catalog's database at {LEAKY} does not answer.")
 
-    services.ping = away
+    services.health = replace(services.health, ping=away)
     assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [503] * 4
-    services.ping = lambda: None
+    services.health = replace(services.health, ping=lambda: None)
     assert ready(http) == 200
     services.accepting = False
     assert ready(http) == 503
@@ -102,7 +103,7 @@ def test_without_its_catalog_or_while_it_stops_a_process_is_ready_for_nothing(
 def test_a_part_that_hangs_counts_as_away_and_delays_nobody(service: tuple[Services, httpx.Client, str]) -> None:
     services, http, _ = service
     over = threading.Event()
-    services.require_index = lambda: cast(None, over.wait(600))
+    services.health = replace(services.health, require_index=lambda: cast(None, over.wait(600)))
     # Each request waits for the hanging part until the limit, so all are sent at once; parts that work need less.
     with patient_health(10.0), ThreadPoolExecutor(13) as clients:
         try:

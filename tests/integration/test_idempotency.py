@@ -68,7 +68,7 @@ def again(http: httpx.Client, key: str, path: str, **sent: Any) -> tuple[httpx.R
 
 def settle(service: Harbour) -> None:
     """Wait until runs that began before have ended: nobody else asks the model then."""
-    runs = service.services.runs
+    runs = service.services.answers.runs
     wait_until(lambda: all(run.ended for run in runs.runs(DEFAULT_TENANT)), what="all runs have ended")
 
 
@@ -89,7 +89,7 @@ def test_each_route_that_is_posted_to_takes_a_key_or_may_be_sent_again_without(
     key, holder = "held", http.headers["authorization"].removeprefix("Bearer ").split("_")[1]
     digest = hashlib.sha256(f"{holder}\0{key}".encode()).hexdigest()
     other = "0" * 64
-    service.services.idempotency.claim(DEFAULT_TENANT, digest, other)
+    service.services.admission.idempotency.claim(DEFAULT_TENANT, digest, other)
     exempt = set()
     for path in posted(service.services):
         filled = re.sub(r"\{\w+\}", "nobody", path)
@@ -189,7 +189,7 @@ def test_many_at_once_with_one_key_make_one(service: Harbour, http: httpx.Client
         made = list(pool.map(make, range(12)))
     assert {each.status_code for each in made} <= {202, 409}
     assert len({each.json()["id"] for each in made if each.status_code == 202}) == 1
-    asked = [run for run in service.services.runs.runs(DEFAULT_TENANT) if run.question == LAMP]
+    asked = [run for run in service.services.answers.runs.runs(DEFAULT_TENANT) if run.question == LAMP]
     assert len(asked) == 1
 
 
@@ -211,7 +211,7 @@ def test_a_request_that_failed_or_whose_client_went_may_be_sent_again(service: H
 def test_a_key_of_another_has_nothing_to_do_with_it(service: Harbour, http: httpx.Client) -> None:
     """Two holders of keys, of one tenant and of two, may choose the same text."""
     services = service.services
-    services.catalog.ensure_tenant("others")
+    services.documents.catalog.ensure_tenant("others")
     keys = [services.keys.issue(tenant, "another")[1] for tenant in (DEFAULT_TENANT, "others")]
     callers = [http.headers["authorization"], *(f"Bearer {key}" for key in keys)]
     made = [
@@ -225,7 +225,7 @@ def test_a_key_of_another_has_nothing_to_do_with_it(service: Harbour, http: http
 
 def test_what_was_closed_to_the_caller_since_is_not_shown_again(service: Harbour, http: httpx.Client) -> None:
     services = service.services
-    user = services.identities.users.create(DEFAULT_TENANT, "rea").name
+    user = services.accounts.users.create(DEFAULT_TENANT, "rea").name
     _, key = services.keys.issue(DEFAULT_TENANT, "rea's", scopes=[Scope.READ, Scope.ASK], user=user)
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "closed"}
     first = http.post("/v1/answers", json={"question": KEEPER}, headers=headers).json()

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +44,7 @@ def test_a_requests_line_names_request_tenant_and_key_and_not_what_was_sent(tmp_
         client.http.post("/v1/answers", json={"question": TEXT})
         client.http.post("/v1/documents", content=TEXT.encode())
         client.http.post("/v1/documents", content=b"%PDF-1.7 " + TEXT.encode(), params={"collection": "c"})
-        services.searcher = cast(Any, None)  # a defect
+        services.asking = replace(services.asking, searcher=cast(Any, None))  # a defect
         assert client.http.post("/v1/search", json={"query": TEXT}).status_code == 500
     said = lines()
     requests = [line for line in said if line["event"] == "request"]

@@ -179,8 +179,8 @@ def test_a_lost_index_is_an_outage_until_it_is_made_again(home: Path, lose: Call
         assert parts(client) == (200, "ready")
         wait_until(lambda: state(client, late) == "ready", what="what came meanwhile was waited for")
         assert "harpoons" in search(client, "harpoons").json()["hits"][0]["text"]
-        wait_until(lambda: services.index_state().checked_at is not None, what="the new index is checked")
-        assert (services.index_state().lost, services.index_state().is_marked) == ("", True)
+        wait_until(lambda: services.health.index_state().checked_at is not None, what="the new index is checked")
+        assert (services.health.index_state().lost, services.health.index_state().is_marked) == ("", True)
         report(f"{lose.__name__}, after", services, client)
     found = diagnosed(home)
     assert (found.advice, "all of 7 documents" in found.found) == ("", True)
@@ -214,7 +214,7 @@ def test_an_index_of_an_earlier_release_is_searched_and_marked(home: Path) -> No
         connection.commit()
     with running(home) as (services, client):
         assert "whales" in search(client).json()["hits"][0]["text"]
-        assert services.index_state().is_marked
+        assert services.health.index_state().is_marked
     assert (home / "index" / "COMPLETE").exists()
 
 
@@ -229,5 +229,5 @@ def test_a_new_installation_finds_nothing_and_says_so(fresh: tuple[Services, Cli
     found = search(client)
     assert (found.status_code, found.json()["hits"]) == (200, [])
     assert parts(client) == (200, "ready")
-    assert (services.index_state().is_marked, metrics(client)["lost"]) == (True, 0)
+    assert (services.health.index_state().is_marked, metrics(client)["lost"]) == (True, 0)
     assert diagnosed(services.settings.home).advice == ""

@@ -202,7 +202,7 @@ def test_an_upload_that_is_bulk_waits_behind_those_that_are_not(service: Harbour
         shown = [service.client.get(f"/v1/documents/{each['document']}") for each in made]
     finally:
         jobs.resume(JobKind.INGEST)
-        service.services.doorbell.ring(JobKind.INGEST)
+        service.services.work.doorbell.ring(JobKind.INGEST)
     assert [each["progress"]["queue_position"] for each in shown] == [1, 0]
 
 
@@ -269,7 +269,7 @@ def test_a_search_says_whose_its_scores_are(service: Harbour, tmp_path: Path) ->
 def test_nothing_of_another_tenant_is_found_read_or_told(service: Harbour, date: str) -> None:
     """Twins: both tenants have the same sentence, and each finds its own document alone."""
     services = service.services
-    services.catalog.ensure_tenant("twins")
+    services.documents.catalog.ensure_tenant("twins")
     _, key = services.keys.issue("twins", "a twin")
     content = "# Twins\n\nThe keeper of the lighthouse was Ada Brandt, says the twin.\n"
     mine = given(service, date, "upload", key=key, name="twin.md", text=content)["document"]

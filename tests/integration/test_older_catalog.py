@@ -122,7 +122,7 @@ def test_readiness_and_doctor_say_that_upkeep_touches_nothing(tmp_path: Path, mo
     with running(tmp_path) as (services, client):
         upload(client, SUBJECTS[:1])
         for number in range(11):
-            services.blobs.put(f"original/ab/{number}", b"bytes")
+            services.contents.blobs.put(f"original/ab/{number}", b"bytes")
     age_blobs(tmp_path)
     (tmp_path / "unclean").touch()
     monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))

@@ -235,7 +235,7 @@ def in_background(request: pytest.FixtureRequest, openai: OpenAI, service: Harbo
     finally:
         MODEL.go_on()
         jobs.resume(JobKind.RUN)
-        service.services.doorbell.ring(JobKind.RUN)
+        service.services.work.doorbell.ring(JobKind.RUN)
 
 
 def test_a_response_in_the_background_that_is_deleted_is_gone_with_its_run(

@@ -324,7 +324,7 @@ def test_files_count_on_quotas_and_give_back_what_they_took(openai: OpenAI, serv
         standings = service.client.get("/v1/quotas")["quotas"]
         return next(int(each["used"]) for each in standings if each["quota"] == "bytes")
 
-    service.services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.BYTES: 10_000})
+    service.services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.BYTES: 10_000})
     before = used()
     sent = openai.files.create(file=named("book.md", BOOK), purpose="assistants")
     assert used() == before + len(BOOK)
@@ -357,5 +357,5 @@ def test_an_attribute_of_the_name_is_the_priority_of_a_store_file_and_other_valu
         shown = [service.client.get(f"/v1/documents/{each}") for each in documents]
     finally:
         jobs.resume(JobKind.INGEST)
-        service.services.doorbell.ring(JobKind.INGEST)
+        service.services.work.doorbell.ring(JobKind.INGEST)
     assert [each["progress"]["queue_position"] for each in shown] == [3, 0, 1, 2]

@@ -212,4 +212,4 @@ def test_nobody_is_waited_for_longer_than_the_days_that_are_set(tmp_path: Path, 
 
 
 def engine_of(services: Services) -> Any:  # noqa: ANN401 - SQLAlchemy's
-    return services.runs._engine
+    return services.answers.runs._engine

@@ -50,7 +50,7 @@ def paused(services: Services, *kinds: JobKind) -> Iterator[None]:
 def resume(services: Services, *kinds: JobKind) -> None:
     for kind in kinds:
         services.jobs.resume(kind)
-        services.doorbell.ring(kind)
+        services.work.doorbell.ring(kind)
 
 
 Event = tuple[str, str, Any]

@@ -207,7 +207,7 @@ def test_runs_are_listed_newest_first_page_by_page(client: Client) -> None:
 def test_another_tenants_run_is_not_there(client: Client, service: tuple[Services, Client]) -> None:
     run = ask(client).json()["id"]
     services = service[0]
-    services.catalog.ensure_tenant("other")
+    services.documents.catalog.ensure_tenant("other")
     stranger = {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
     for method, path in (
         ("GET", ""),

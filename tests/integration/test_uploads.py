@@ -122,11 +122,11 @@ def test_what_arrived_before_a_cut_is_kept_and_another_process_goes_on(
 
     with pytest.raises(ConnectionResetError):
         add(http, where, 0, cut(), **{"Content-Length": str(len(content))})
-    wait_until(lambda: not services.uploads._writers, what="the service has noticed")
+    wait_until(lambda: not services.work.uploads._writers, what="the service has noticed")
     wait_until(lambda: offset(http, where) > 0, what="a part is kept")
     kept = offset(http, where)  # the server may see the end before the last blocks are read, and those are lost
     assert kept <= 120_000
-    services.uploads._digests.clear()  # what a process knows that has just started
+    services.work.uploads._digests.clear()  # what a process knows that has just started
     done = add(http, where, kept, content[kept:])
     assert done.status_code == 204
     assert http.get(f"{done.headers['content-location']}/original").content == content
@@ -205,16 +205,16 @@ def test_an_upload_is_given_up_and_one_that_nobody_goes_on_with_expires(
     assert path.exists()
     assert http.delete(where, headers=TUS).status_code == 204
     assert (path.exists(), http.head(where, headers=TUS).status_code) == (False, 404)
-    services.blobs.put("uploads/no/nobodys", b"of a tenant that was deleted")
+    services.contents.blobs.put("uploads/no/nobodys", b"of a tenant that was deleted")
     where = begun(http, 100)
     path = blob_path(services, f"uploads/{(name := where.rpartition('/')[2])[:2]}/{name}")
-    rows: Uploads = services.uploads._rows
-    expire_uploads(rows, services.blobs)
+    rows: Uploads = services.work.uploads._rows
+    expire_uploads(rows, services.contents.blobs)
     assert (path.exists(), blob_path(services, "uploads/no/nobodys").exists()) == (True, False)
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + 25 * 3_600)
     assert http.head(where, headers=TUS).status_code == 404
-    expire_uploads(rows, services.blobs)
+    expire_uploads(rows, services.contents.blobs)
     assert not path.exists()
 
 
@@ -222,7 +222,7 @@ def test_a_lease_that_ran_out_is_taken_by_the_next(
     service: tuple[Services, str, str], http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, _, key = service
-    rows, where = services.uploads._rows, begun(http, 100)
+    rows, where = services.work.uploads._rows, begun(http, 100)
     rows.take(DEFAULT_TENANT, where.rpartition("/")[2], f"key:{key.split('_')[1]}", 0)
     assert add(http, where, 0, b"# text").json()["code"] == "upload_taken"
     now = rows._clock()
@@ -233,7 +233,7 @@ def test_a_lease_that_ran_out_is_taken_by_the_next(
 def test_an_upload_is_its_senders_alone(service: tuple[Services, str, str], http: httpx.Client) -> None:
     services, _, _ = service
     where = begun(http, 100)
-    services.catalog.ensure_tenant("others")
+    services.documents.catalog.ensure_tenant("others")
     for tenant in (DEFAULT_TENANT, "others"):
         _, key = services.keys.issue(tenant, "a stranger", scopes=[Scope.WRITE])
         stranger = {"Authorization": f"Bearer {key}"}
@@ -250,9 +250,9 @@ def test_an_upload_is_its_senders_alone(service: tuple[Services, str, str], http
 
 def test_uploads_under_way_count_on_the_quota_of_bytes(service: tuple[Services, str, str]) -> None:
     services, url, _ = service
-    services.catalog.ensure_tenant("small")
+    services.documents.catalog.ensure_tenant("small")
     _, key = services.keys.issue("small", "a key", scopes=[Scope.WRITE, Scope.READ])
-    services.meter.quotas.set(Account("small", ""), {Quota.BYTES: 1_000})
+    services.admission.meter.quotas.set(Account("small", ""), {Quota.BYTES: 1_000})
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http:
         first = begun(http, 600)
         headers = {**TUS, "Upload-Length": "600", "Upload-Metadata": ""}

@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -326,14 +327,14 @@ def test_a_narrowing_is_effective_when_it_answers_although_the_index_is_away(
     world.change(document, readers=["user:eve", "user:bob"])
     for _ in range(2):  # the second from the cache
         assert [hit["document"] for hit in world.search("bob", query=word, mode="bm25")] == [document]
-    monkeypatch.setattr(world.services, "settle", lambda _: False)
+    monkeypatch.setattr(world.services, "work", replace(world.services.work, settle=lambda _: False))
     world.change(document, readers=["user:eve"])
     assert world.search("bob", query=word, mode="bm25") == []
     assert [hit["document"] for hit in world.search("eve", query=word, mode="bm25")] == [document]
-    assert document in world.services.catalog.unsettled()
+    assert document in world.services.documents.catalog.unsettled()
     monkeypatch.undo()
     world.change(document, metadata={"year": 1809})
-    assert world.services.catalog.unsettled() == []
+    assert world.services.documents.catalog.unsettled() == []
 
 
 def test_an_upload_closes_a_document_before_anybody_can_find_it(world: World) -> None:

@@ -99,7 +99,7 @@ class Trial:
         made = http.post("/v1/documents", params={"name": f"{person}.md"}, content=content).json()["id"]
         wait_until(lambda: http.get(f"/v1/documents/{made}").json()["state"] == "ready", what="it is ready")
         tenant = DEFAULT_TENANT if http is self.one else "two"
-        version = self.services.catalog.document(tenant, made).version
+        version = self.services.documents.catalog.document(tenant, made).version
         return Uploaded(person, made, version.blob_key, f"text/{version.id[:2]}/{version.id}.txt", http)
 
     @contextmanager
@@ -124,12 +124,12 @@ class Trial:
 
     def verify(self) -> str:
         with closing_engine(self.home) as catalog:
-            return "\n".join(verify_contents(catalog, self.services.blobs, quiet))
+            return "\n".join(verify_contents(catalog, self.services.contents.blobs, quiet))
 
     def verify_backup(self, folder: Path) -> tuple[tuple[str, ...], str]:
         """What a backup says was damaged while it was made, and what is found when it is verified."""
         with closing_engine(self.home) as catalog:
-            made = make_backup(catalog, self.services.blobs, folder, quiet, link=False)
+            made = make_backup(catalog, self.services.contents.blobs, folder, quiet, link=False)
         return (*made.damaged, *made.lost), "\n".join(verify_backup(folder, quiet))
 
 
@@ -160,7 +160,7 @@ def trial(request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.
     with scripted_openai(write, window_tokens=32_000) as models:
         model = RemoteLanguageModel(models.url, ChatModel(remote_chat_model(models.url, profile), profile))
         with running(home, language_model=model, **settings) as (services, _), listening(services) as (url, key):
-            services.catalog.ensure_tenant("two")
+            services.documents.catalog.ensure_tenant("two")
             _, other = services.keys.issue("two", "a test")
             one, two = (
                 httpx.Client(base_url=url, headers={"Authorization": f"Bearer {each}"}, timeout=120)
@@ -280,7 +280,7 @@ def test_a_search_and_an_answer_over_more_documents_go_on_without_the_one_that_w
         what="they are ready",
     )
     person, changed = documents[1]
-    version = trial.services.catalog.document(DEFAULT_TENANT, changed).version
+    version = trial.services.documents.catalog.document(DEFAULT_TENANT, changed).version
     with trial.put(f"text/{version.id[:2]}/{version.id}.txt", b"planted"):
         found = trial.one.post("/v1/search", json={"query": "salary", "collections": [collection["collection"]]}).json()
         assert {hit["document"] for hit in found["hits"]} == {each for _, each in documents} - {changed}

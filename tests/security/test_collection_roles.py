@@ -32,9 +32,9 @@ def documents(service: tuple[Services, Client]) -> dict[str, str]:
         path = f"/v1/documents/{found[collection]}"
         wait_until(lambda path=path: client.get(path)["state"] == "ready", what="it is ready")  # type: ignore[misc]
     for name in ("reader", "writer", "nobody", "admin"):
-        services.identities.users.create(DEFAULT_TENANT, name)
-    services.identities.grants.grant(DEFAULT_TENANT, "staff", "user:reader", Role.READER)
-    services.identities.grants.grant(DEFAULT_TENANT, "staff", "user:writer", Role.WRITER)
+        services.accounts.users.create(DEFAULT_TENANT, name)
+    services.accounts.grants.grant(DEFAULT_TENANT, "staff", "user:reader", Role.READER)
+    services.accounts.grants.grant(DEFAULT_TENANT, "staff", "user:writer", Role.WRITER)
     return found
 
 
@@ -124,8 +124,8 @@ def test_a_grant_holds_at_once_also_for_what_was_searched_before(
     services, _ = service
     robot = As(service, None)
     assert robot.found() == {"open"}
-    services.identities.grants.grant(DEFAULT_TENANT, "staff", f"key:{robot.key.id}", Role.READER)
+    services.accounts.grants.grant(DEFAULT_TENANT, "staff", f"key:{robot.key.id}", Role.READER)
     assert robot.found() == {"open", "staff"}
-    services.identities.grants.revoke(DEFAULT_TENANT, "staff", f"key:{robot.key.id}")
+    services.accounts.grants.revoke(DEFAULT_TENANT, "staff", f"key:{robot.key.id}")
     assert robot.found() == {"open"}
     assert As(service, "reader").found() == {"open", "staff"}

@@ -103,7 +103,7 @@ def test_an_event_stream_ends_with_the_key_that_opened_it(
 
 
 def test_an_event_stream_ends_with_its_user_its_session_its_scope_and_its_tenant(service: Harbour) -> None:
-    identities, keys = service.services.identities, service.services.keys
+    identities, keys = service.services.accounts, service.services.keys
     identities.users.create(DEFAULT_TENANT, "ann", [])
     other = identities.tenants.create("other").id
     of_ann, of_reader = keys.issue(DEFAULT_TENANT, "ann", user="ann"), keys.issue(DEFAULT_TENANT, "reader")

@@ -27,17 +27,22 @@ _WORST_SECONDS = 1_200.0
 
 
 def send(services: Services, path: Path, name: str) -> Document:
-    with services.intake.receive(UploadRequest(DEFAULT_TENANT, "default", name)) as upload, path.open("rb") as file:
+    with (
+        services.work.intake.receive(UploadRequest(DEFAULT_TENANT, "default", name)) as upload,
+        path.open("rb") as file,
+    ):
         while block := file.read(1024**2):
             upload.write(block)
         accepted = upload.accept()
-    services.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.ring(JobKind.INGEST)
     return accepted.document
 
 
 def documents(services: Services) -> list[Document]:
     found: list[Document] = []
-    while page := services.catalog.documents(DEFAULT_TENANT, after=found[-1].sequence if found else 0, limit=500):
+    while page := services.documents.catalog.documents(
+        DEFAULT_TENANT, after=found[-1].sequence if found else 0, limit=500
+    ):
         found += page
     return found
 
@@ -106,7 +111,7 @@ def test_hostile_files_leave_the_service_whole_small_and_open_to_others(tmp_path
                 assert version.failure.code not in ("internal_error", "worker_lost"), (document.name, version.failure)
             else:
                 assert (version.characters or 0) > 0, document.name
-                assert CANARY not in services.texts.read(version.id, 0, 100_000)
+                assert CANARY not in services.contents.texts.read(version.id, 0, 100_000)
         fine = [each for each in ended if each.name.startswith("good-")]
         assert {each.version.state for each in fine} == {VersionState.READY}
         assert [label for label, hint in refused if not hint] == []

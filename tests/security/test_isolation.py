@@ -85,17 +85,17 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     said = {"rating": "down", "comment": "The quokka begins later."}
     assert http.post(f"/v1/answers/{answer['id']}/feedback", json=said).status_code == 200
     share = http.post("/v1/shares", json={"conversation": answer["conversation"]}).json()["id"]
-    user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
+    user = services.accounts.users.create(DEFAULT_TENANT, "quokka-keeper").id
     key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
     webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
     message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
-    services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
+    services.accounts.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
-    services.identities.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
+    services.accounts.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
     form = {"file": ("quokka.md", TEXT)}
     file = http.post("/v1/files", files=form, data={"purpose": "assistants"}).json()["id"]
     http.post(f"/v1/vector_stores/{store}/files", json={"file_id": file}).raise_for_status()
-    services.catalog.ensure_tenant("other")
+    services.documents.catalog.ensure_tenant("other")
     _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)
     return Outside(
         "another tenant's",
@@ -128,7 +128,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     """What is closed to a user of the same tenant: by a grant on its collection, by its own list, or by its owner."""
     services, client = service
     name, every = request.param, TENANT_SCOPES - {Scope.ADMIN}
-    user = services.identities.users.create(DEFAULT_TENANT, name).name
+    user = services.accounts.users.create(DEFAULT_TENANT, name).name
     headers = {"Authorization": f"Bearer {services.keys.issue(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
     if name == "a closed collection's":
         known = ("document_id", "collection", "vector_store_id", "file_id", *NUMBERS)
@@ -206,7 +206,7 @@ def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Clien
     assert client.get(f"/v1/files/{kept['file_id']}")["filename"] == "quokka.md"
     assert client.get(f"/v1/vector_stores/{kept['vector_store_id']}/files")["data"]
     assert client.get(f"/v1/webhooks/{kept['webhook_id']}")["disabled_at"] is None
-    grants = services.identities.grants.grants(DEFAULT_TENANT, "secrets")
+    grants = services.accounts.grants.grants(DEFAULT_TENANT, "secrets")
     assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
 
 

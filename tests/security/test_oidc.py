@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def settings(issuer: Issuer, **given: Any) -> OidcSettings:  # noqa: ANN401 - of
 
 @pytest.fixture
 def tokens(issuer: Issuer, api: AskedApi) -> OidcTokens:
-    return OidcTokens(settings(issuer), api.services.identities)
+    return OidcTokens(settings(issuer), api.services.accounts)
 
 
 def with_header(token: str, **changes: object) -> str:
@@ -58,7 +59,7 @@ def with_header(token: str, **changes: object) -> str:
 
 def test_a_token_is_a_principal_with_user_groups_and_scopes(issuer: Issuer, api: AskedApi) -> None:
     scopes = {"*": ("read",), "writers": ("write", "ask")}
-    tokens = OidcTokens(settings(issuer, oidc_scopes=scopes), api.services.identities)
+    tokens = OidcTokens(settings(issuer, oidc_scopes=scopes), api.services.accounts)
     expires = time.time() + 300
     found = tokens.check(issuer.token(groups=["hr", "writers"], exp=expires))
     assert found is not None
@@ -70,9 +71,9 @@ def test_a_token_is_a_principal_with_user_groups_and_scopes(issuer: Issuer, api:
 
 
 def test_a_token_opens_the_api_and_is_bound_by_scopes_and_grants(issuer: Issuer, api: AskedApi) -> None:
-    api.services.tokens = OidcTokens(settings(issuer), api.services.identities)
-    api.services.identities.grants.grant("ann", "staff", "group:hr", Role.READER)
-    api.services.identities.grants.grant("ann", "board", "group:board", Role.READER)
+    api.services.admission = replace(api.services.admission, tokens=OidcTokens(settings(issuer), api.services.accounts))
+    api.services.accounts.grants.grant("ann", "staff", "group:hr", Role.READER)
+    api.services.accounts.grants.grant("ann", "board", "group:board", Role.READER)
     headers = {"Authorization": f"Bearer {issuer.token()}"}
     assert api.http.get("/v1/me", headers=headers).json()["user"] == "anna"
     listed = [each["name"] for each in api.http.get("/v1/collections", headers=headers).json()["collections"]]
@@ -83,12 +84,12 @@ def test_a_token_opens_the_api_and_is_bound_by_scopes_and_grants(issuer: Issuer,
         assert (refused.status_code, refused.json()["detail"]) == (401, "The API key or token is not valid.")
     issuer.is_away = True
     unknown = {"Authorization": f"Bearer {issuer.token(key=rsa_key(), kid='new')}"}
-    api.services.tokens = OidcTokens(settings(issuer), api.services.identities)
+    api.services.admission = replace(api.services.admission, tokens=OidcTokens(settings(issuer), api.services.accounts))
     away = api.http.get("/v1/me", headers=unknown)
     assert (away.status_code, away.json()["code"]) == (503, "identity_provider_unavailable")
     assert int(away.headers["Retry-After"]) >= 1
     assert api.http.get("/v1/me").status_code == 200  # keys of ours need no provider
-    api.services.tokens = None
+    api.services.admission = replace(api.services.admission, tokens=None)
     assert api.http.get("/v1/me", headers=headers).status_code == 401
 
 
@@ -145,7 +146,7 @@ def test_a_token_with_an_algorithm_that_is_not_listed_has_no_key_fetched(issuer:
 def test_keys_are_kept_and_a_new_one_is_found_without_a_stranger_causing_many_fetches(
     issuer: Issuer, api: AskedApi
 ) -> None:
-    tokens = OidcTokens(settings(issuer, oidc_refetch_seconds=3_600), api.services.identities)
+    tokens = OidcTokens(settings(issuer, oidc_refetch_seconds=3_600), api.services.accounts)
     for _ in range(5):
         assert tokens.check(issuer.token()) is not None
     assert issuer.fetches == 1
@@ -153,7 +154,7 @@ def test_keys_are_kept_and_a_new_one_is_found_without_a_stranger_causing_many_fe
     for number in range(20):
         assert tokens.check(issuer.token(key=strangers, kid=f"made up {number}")) is None
     assert issuer.fetches <= 2
-    often = OidcTokens(settings(issuer, oidc_refetch_seconds=0.05), api.services.identities)
+    often = OidcTokens(settings(issuer, oidc_refetch_seconds=0.05), api.services.accounts)
     assert often.check(issuer.token()) is not None
     issuer.keys["rsa-2"] = rsa_key()
     time.sleep(0.1)
@@ -164,7 +165,7 @@ def test_while_the_provider_is_away_known_keys_go_on_and_unknown_ones_are_told_t
     issuer: Issuer, api: AskedApi
 ) -> None:
     clock = Clock()
-    tokens = OidcTokens(settings(issuer, oidc_refetch_seconds=0), api.services.identities, clock=clock)
+    tokens = OidcTokens(settings(issuer, oidc_refetch_seconds=0), api.services.accounts, clock=clock)
     assert tokens.check(issuer.token()) is not None
     issuer.keys["rsa-2"] = rsa_key()
     issuer.is_away = True
@@ -191,7 +192,7 @@ def test_a_provider_that_describes_another_issuer_is_no_provider(issuer: Issuer,
 
 
 def test_the_tenant_comes_from_a_claim_if_one_is_named(issuer: Issuer, api: AskedApi) -> None:
-    tokens = OidcTokens(settings(issuer, oidc_tenant_claim="org"), api.services.identities)
+    tokens = OidcTokens(settings(issuer, oidc_tenant_claim="org"), api.services.accounts)
     found = tokens.check(issuer.token(org="bob"))
     assert found is not None
     assert found.tenant_id == "bob"
@@ -201,7 +202,7 @@ def test_the_tenant_comes_from_a_claim_if_one_is_named(issuer: Issuer, api: Aske
 
 def test_a_suspended_tenants_tokens_are_refused(issuer: Issuer, tmp_path: Path) -> None:
     with asked_api(tmp_path) as api:
-        identities: Identities = api.services.identities
+        identities: Identities = api.services.accounts
         tokens = OidcTokens(settings(issuer), identities)
         identities.tenants.suspend("ann")
         assert tokens.check(issuer.token()) is None
@@ -212,7 +213,7 @@ def test_a_suspended_tenants_tokens_are_refused(issuer: Issuer, tmp_path: Path) 
 @pytest.mark.parametrize("sub", [None, "", " ", 7, "two\nlines", "x" * 201])
 def test_a_token_that_names_no_user_is_refused(issuer: Issuer, api: AskedApi, sub: object) -> None:
     # The library itself refuses to sign some of these as `sub`.
-    claimed = OidcTokens(settings(issuer, oidc_user_claim="email"), api.services.identities)
+    claimed = OidcTokens(settings(issuer, oidc_user_claim="email"), api.services.accounts)
     assert claimed.check(issuer.token(email=sub)) is None
     assert claimed.check(issuer.token(email="anna@example.org")) is not None
 

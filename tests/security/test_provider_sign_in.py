@@ -1,6 +1,7 @@
 """Signing in to the portal with an identity provider: a real issuer over HTTP, and what is refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -34,7 +35,7 @@ def api(tmp_path: Path, issuer: Issuer) -> Iterator[AskedApi]:
             {"home": made.services.settings.home, "llm": "none", **changed}
         )
         made.services.settings = settings
-        made.services.tokens = OidcTokens(settings, made.services.identities)
+        made.services.admission = replace(made.services.admission, tokens=OidcTokens(settings, made.services.accounts))
         yield made
 
 

@@ -124,7 +124,7 @@ def test_an_admin_makes_keys_and_users_of_its_tenant_and_nobody_else_does(api: A
 
 
 def test_an_admin_who_is_a_user_gets_no_key_that_reads_every_document(api: AskedApi) -> None:
-    api.services.identities.users.create("ann", "olga", [])
+    api.services.accounts.users.create("ann", "olga", [])
     everything = headers(api, Scope.ADMIN)
     _, secret = api.services.keys.issue("ann", "olga", scopes=[Scope.ADMIN, Scope.READ], user="olga")
     hers = {"Authorization": f"Bearer {secret}"}
@@ -180,13 +180,13 @@ def test_listings_of_identities_have_pages(api: AskedApi) -> None:
 
 def test_a_collections_admin_manages_its_grants_and_a_reader_does_not(api: AskedApi) -> None:
     for name in ("lena", "ludo"):
-        api.services.identities.users.create("ann", name)
+        api.services.accounts.users.create("ann", name)
     owner, reader, other = (
         headers(api, Scope.READ, Scope.WRITE, user="lena"),
         headers(api, Scope.READ, Scope.WRITE, user="ludo"),
         headers(api, Scope.READ, Scope.WRITE),
     )
-    api.services.identities.grants.grant("ann", "plans", "user:lena", Role.ADMIN)
+    api.services.accounts.grants.grant("ann", "plans", "user:lena", Role.ADMIN)
     path = "/v1/collections/plans/grants"
     assert api.http.get(path, headers=reader).status_code == 404
     given = api.http.put(f"{path}/user:ludo", json={"role": "reader"}, headers=owner)

@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble) -> Iter
     settings = {"slack_signing_secret": SECRET, "slack_bot_token": BOT_TOKEN, "slack_api_url": slack.url}
     home: Path = tmp_path_factory.mktemp("traps") / "home"
     with harbour(home, Obedient(), **settings, public_url=PUBLIC_URL) as made:
-        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, what="Slack is connected")
+        wait_until(lambda: made.services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 
@@ -75,7 +75,7 @@ def sender(served: Harbour) -> Iterator[Sender]:
 
 def quiet(served: Harbour) -> None:
     services = served.services
-    counts = services.slack.open_questions, services.slack_files.open_shares
+    counts = services.slack.store.open_questions, services.slack.files.open_shares
     wait_until(lambda: sum(count() for count in counts) == 0, seconds=300, what="everything has ended")
 
 
@@ -128,10 +128,10 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 def share(slack: SlackDouble, served: Harbour, sender: Sender, channel: str, files: list[str], text: str) -> str:
     """Link a channel with a collection of its own, share files there with a question, and wait for all to end."""
     slack.channel(channel, "U0ANN")
-    team = served.services.slack.workspace(TEAM)
+    team = served.services.slack.store.workspace(TEAM)
     assert team is not None
     settings = ChannelSettings((channel,), "direct", files_to=channel)
-    served.services.slack.set_settings(team, channel, settings, "U0ANN")
+    served.services.slack.store.set_settings(team, channel, settings, "U0ANN")
     event = slack.shares("U0ANN", channel, *files, text=text)
     assert sender.event(event).status_code == 200
     return str(event["event"]["ts"])

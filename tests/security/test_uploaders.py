@@ -107,7 +107,7 @@ def test_neither_the_same_bytes_nor_a_replacement_nor_metadata_gives_a_writer_th
 def test_an_admin_of_the_collection_changes_readers_and_a_writer_of_it_does_not(asked: Asked) -> None:
     services, http, people = asked
     for subject, role in (("user:eve", Role.WRITER), ("user:bob", Role.ADMIN), ("user:cy", Role.WRITER)):
-        services.identities.grants.grant(DEFAULT_TENANT, "deck", subject, role)
+        services.accounts.grants.grant(DEFAULT_TENANT, "deck", subject, role)
     sent = http.post("/v1/documents", params={"collection": "deck"}, content=b"A deck plan.", headers=people.of("eve"))
     document = sent.json()["id"]
     assert change(http, document, people.of("cy"), ["user:cy"]) == (403, "not_uploader")
@@ -139,5 +139,5 @@ def test_the_audit_log_has_the_readers_before_and_after_a_change(asked: Asked) -
     path, headers = f"/v1/documents/{document}", people.of("eve", **{"If-Match": "*"})
     assert http.patch(path, json={"title": "Open"}, headers=headers).status_code == 200
     of_document = AuditFilter(DEFAULT_TENANT, object=f"document:{document}", action="document.changed")
-    entries = services.audit.latest(of_document)
+    entries = services.events.audit.latest(of_document)
     assert [entry.details for entry in entries] == [{}, {"readers": {"before": sorted(BOTH), "after": None}}]

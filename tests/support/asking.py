@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,30 +15,19 @@ from sqlalchemy import Engine
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRates
-from api.admission.services import Services
+from api.admission.services import Admission, Asking, DocumentWork, Health, Services
 from api.main import create_app
 from api.settings.settings import Settings
-from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.feedback import Feedback
-from ingest.storage.answers.runs import Runs
-from ingest.storage.answers.shares import Shares
-from ingest.storage.audit.store import Audit
-from ingest.storage.build import Identities
+from ingest.storage.blobs.store import DirectoryBlobs
+from ingest.storage.build import Identities, SlackStores, make_stores
 from ingest.storage.db.database import open_database
-from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.collections import Collections
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.idempotency import IdempotencyKeys
-from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.quotas.store import Quotas
-from ingest.storage.slack.files import SlackFiles
-from ingest.storage.slack.store import Slack
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.types import Column, ColumnType, RecordTable, Row
 from ingest.storage.texts.texts import TextMap
-from ingest.storage.uploads.files import Files
-from ingest.storage.webhooks.store import Webhooks
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import disposed
@@ -115,48 +104,26 @@ def _read_settings(environment: tuple[tuple[str, str], ...]) -> Settings:
 
 
 @contextmanager
-def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401 - members of `Services`
+def asked_api(folder: Path, *, model_costs: bool = False) -> Iterator[AskedApi]:
     with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
         catalog, identities = Catalog(engine), Identities.of(engine)
         for tenant in ("ann", "bob"):
             catalog.ensure_tenant(tenant)
         nothing = cast(Any, None)
         answers = ScriptedAnswers()
-        meter = Meter(Quotas(engine), RequestRates(), answer_tokens=1_000, model_is_free=True)
+        quotas = Quotas(engine)
+        meter = Meter(quotas, RequestRates(), answer_tokens=1_000, model_is_free=True)
+        stores = make_stores(engine, LocalFeed(), DirectoryBlobs(folder / "blobs"), quotas)
+        contents = replace(stores.contents, texts=cast(Any, CountedTexts()), tables=cast(Any, TenRows()))
         services = Services(
             settings=_settings().model_copy(update={"home": folder}),
-            catalog=catalog,
-            jobs=Jobs(engine),
-            runs=Runs(engine),
-            identities=identities,
-            audit=Audit(engine),
-            batches=Batches(engine),
-            collections=Collections(engine),
-            files=Files(engine),
-            conversations=Conversations(engine),
-            feedback=Feedback(engine),
-            shares=Shares(engine),
-            webhooks=Webhooks(engine),
-            idempotency=IdempotencyKeys(engine),
-            slack=Slack(engine),
-            slack_files=SlackFiles(engine),
-            feed=LocalFeed(),
-            blobs=nothing,
-            texts=cast(Any, CountedTexts()),
-            record_tables=TenRows(),
-            page_images=nothing,
-            intake=nothing,
-            uploads=nothing,
-            file_intake=nothing,
-            searcher=cast(Any, RowsAsPlaces()),
-            rewriter=nothing,
-            answering=answers,
-            meter=meter,
-            usage_by_collection=nothing,
-            usage_by_channel=nothing,
-            doorbell=ThreadDoorbell(),
-            delete=nothing,
-            **given,
+            stores=replace(stores, contents=contents),
+            accounts=identities,
+            slack=SlackStores.of(engine),
+            admission=Admission(IdempotencyKeys(engine), meter),
+            asking=Asking(cast(Any, RowsAsPlaces()), nothing, answers, model_costs),
+            work=DocumentWork(nothing, nothing, nothing, nothing, ThreadDoorbell(), nothing),
+            health=Health(),
         )
         mine, theirs = (
             {"Authorization": f"Bearer {identities.keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob")

@@ -8,5 +8,5 @@ from ingest.storage.blobs.store import DirectoryBlobs
 
 def blob_path(services: Services, key: str) -> Path:
     """Return the path of a blob, whether it is there or not."""
-    assert isinstance(services.blobs, DirectoryBlobs)
-    return services.blobs.path(key)
+    assert isinstance(services.contents.blobs, DirectoryBlobs)
+    return services.contents.blobs.path(key)

@@ -72,7 +72,7 @@ class Portal:
 
     def _ticket(self) -> str:
         key = own_key(self.services.keys, DEFAULT_TENANT)
-        return self.services.identities.sessions.ticket(DEFAULT_TENANT, key.id)
+        return self.services.accounts.sessions.ticket(DEFAULT_TENANT, key.id)
 
     @contextmanager
     def somebody_else(self, path: str) -> Iterator[Page]:

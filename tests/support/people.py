@@ -16,7 +16,7 @@ class People:
     """Users with their groups, `cy` without one; `robot` is a key of no user, `admin` an admin's of no user."""
 
     def __init__(self, services: Services) -> None:
-        identities, keys = services.identities, services.keys
+        identities, keys = services.accounts, services.keys
         for user, groups in (("eve", ["hr"]), ("bob", ["it"]), ("cy", [])):
             identities.users.create(DEFAULT_TENANT, user, groups)
         issued = {user: keys.issue(DEFAULT_TENANT, user, scopes=_ALL, user=user) for user in ("eve", "bob", "cy")}

@@ -132,8 +132,8 @@ def metrics_of_the_moment() -> list[Metric]:
     load_modules("prometheus_client")
     nothing = SimpleNamespace(unfinished=dict, unfinished_since=lambda _: None, claimable_since=lambda _: None)
     served = MagicMock(jobs=nothing, settings=SimpleNamespace(home=ROOT, slack_is_set=True, min_free_bytes=0))
-    served.index_copies.return_value = ()
-    served.slack.open_questions.return_value = 0
+    served.health.index_copies.return_value = ()
+    served.slack.store.open_questions.return_value = 0
     collectors: Iterable[Any] = subclasses(Collector)
     return [metric for kind in collectors for metric in kind(served).collect()]
 

@@ -55,9 +55,9 @@ async def upload(request: Request, caller: Writer, served: Served, threads: Uplo
         raise BadRequestError("A file is sent as a form.", hint="Send multipart/form-data with `file` and `purpose`.")
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
-        request.stream(), content_type, base, served.file_intake.receive, threads, purpose_of
+        request.stream(), content_type, base, served.work.file_intake.receive, threads, purpose_of
     )
-    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+    tell(request, await run_in_threadpool(served.admission.meter.stored, account_of(caller)))
     return file_object(made)
 
 
@@ -71,26 +71,28 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 1_000,
 ) -> dict[str, Any]:
     """List files, newest first, a page at a time: those that were sent as files, and documents that came otherwise."""
-    found = served.files.files(caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1)
+    found = served.documents.files.files(
+        caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1
+    )
     return listed([file_object(each) for each in found[:limit]], has_more=len(found) > limit)
 
 
 @router.get("/{file_id}")
 def one(file_id: str, caller: Caller, served: Served) -> dict[str, Any]:
     """Show a file, also by the id that a citation names."""
-    return file_object(served.files.file(caller, file_id))
+    return file_object(served.documents.files.file(caller, file_id))
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)
 def content(file_id: str, caller: Caller, served: Served, request: Request) -> Response:
     """Download the bytes of a file as they were sent."""
-    file = served.files.file(caller, file_id)
-    if served.blobs.size(file.blob_key) is None:
+    file = served.documents.files.file(caller, file_id)
+    if served.contents.blobs.size(file.blob_key) is None:
         raise DocumentStateError("The file's bytes are gone: its document was cancelled.", hint="Upload it again.")
     name = quote(sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     original = Original(file.blob_key, file.content_sha256, f"The content of file {file.id}")
-    return download(served.blobs, original, request, headers)
+    return download(served.contents.blobs, original, request, headers)
 
 
 @router.delete("/{file_id}")
@@ -99,12 +101,12 @@ def delete(file_id: str, caller: Writer, served: Served) -> dict[str, Any]:
 
     A document that came without a file is deleted as `DELETE /v1/documents/{id}` does.
     """
-    file = served.files.file(caller, file_id)
+    file = served.documents.files.file(caller, file_id)
     if file.document_id is not None:
         _delete_document(served, caller, file.document_id)
     else:
         _delete_sent(served, caller, file)
-    served.doorbell.ring(JobKind.COLLECT)
+    served.work.doorbell.ring(JobKind.COLLECT)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
@@ -113,18 +115,18 @@ def _delete_sent(served: Services, caller: Principal, file: StoredFile) -> None:
     # guard: openai-file-of-other-owner
     if caller.sees_only not in (None, file.owner):
         raise RoleMissingError("The file is another's, who has put it where you may read it.")
-    for _, collection in served.files.documents_of(caller.tenant_id, file.id):
+    for _, collection in served.documents.files.documents_of(caller.tenant_id, file.id):
         caller.collections.require_writable(collection)
-    served.files.delete(caller.tenant_id, file.id)
-    for document, _ in served.files.documents_of(caller.tenant_id, file.id):
-        served.delete(caller.tenant_id, document, None)
-    served.remove_files()
+    served.documents.files.delete(caller.tenant_id, file.id)
+    for document, _ in served.documents.files.documents_of(caller.tenant_id, file.id):
+        served.work.delete(caller.tenant_id, document, None)
+    served.work.remove_files()
 
 
 def _delete_document(served: Services, caller: Principal, identifier: str) -> None:
     try:
-        document = served.catalog.document(caller.tenant_id, identifier, readers=caller.readers)
+        document = served.documents.catalog.document(caller.tenant_id, identifier, readers=caller.readers)
         caller.collections.require_writable(document.collection)
-        served.delete(caller.tenant_id, identifier, caller.readers)
+        served.work.delete(caller.tenant_id, identifier, caller.readers)
     except DocumentNotFoundError as error:
         raise StoredFileNotFoundError(f"There is no file {identifier!r}.") from error

@@ -18,7 +18,7 @@ from ingest.storage.uploads.records import StoredFile
 
 def readable_store(served: Services, caller: Principal, identifier: str) -> Collection:
     """Return the collection. Raises `CollectionNotFoundError`, also for one that is closed to the caller."""
-    return served.collections.collection(caller.tenant_id, identifier, readers=caller.readers)
+    return served.documents.collections.collection(caller.tenant_id, identifier, readers=caller.readers)
 
 
 def stored_document(served: Services, caller: Principal, store: str, file_id: str) -> Document:
@@ -27,12 +27,12 @@ def stored_document(served: Services, caller: Principal, store: str, file_id: st
     Raises `CollectionNotFoundError`, and `StoredFileNotFoundError` if it is not in it.
     """
     readable_store(served, caller, store)
-    found = served.files.document(caller, store, file_id)
+    found = served.documents.files.document(caller, store, file_id)
     if found is None:
         raise StoredFileNotFoundError(
             f"The vector store {store!r} has no file {file_id!r}.", hint="List its files, or put the file into it."
         )
-    return served.catalog.document(caller.tenant_id, found, readers=caller.readers)
+    return served.documents.catalog.document(caller.tenant_id, found, readers=caller.readers)
 
 
 def put(served: Services, caller: Principal, store: str, sent: StoreFileIn, batch: str | None = None) -> Document:
@@ -40,7 +40,7 @@ def put(served: Services, caller: Principal, store: str, sent: StoreFileIn, batc
 
     Raises the errors of uploads, `StoredFileNotFoundError` and `CollectionNotFoundError`.
     """
-    return _put(served, caller, store, served.files.file(caller, sent.file_id), sent, batch)
+    return _put(served, caller, store, served.documents.files.file(caller, sent.file_id), sent, batch)
 
 
 def put_all(
@@ -50,14 +50,14 @@ def put_all(
     for each in sent:
         name = each.file_id
         try:
-            file = served.files.file(caller, each.file_id)
+            file = served.documents.files.file(caller, each.file_id)
             name = file.name or file.id
             _put(served, caller, store, file, each, batch)
         except (UploadError, BadRequestError, StoredFileNotFoundError) as error:
             if batch is None:
                 raise
-            served.batches.refuse(caller.tenant_id, batch, name, Failure(error.code, *error.told))
-    served.doorbell.ring(JobKind.INGEST)
+            served.documents.batches.refuse(caller.tenant_id, batch, name, Failure(error.code, *error.told))
+    served.work.doorbell.ring(JobKind.INGEST)
 
 
 def _put(
@@ -79,8 +79,8 @@ def _put(
         sender=caller.readers,
         collections=caller.collections,
     )
-    accepted: Accepted = served.intake.take(request, file)
-    served.doorbell.ring(JobKind.INGEST)
+    accepted: Accepted = served.work.intake.take(request, file)
+    served.work.doorbell.ring(JobKind.INGEST)
     if attributes and accepted.kept:
         return with_attributes(served, caller, accepted.document, attributes)
     return accepted.document
@@ -94,12 +94,12 @@ def _priority(attributes: Mapping[str, object]) -> Priority:
 def with_attributes(served: Services, caller: Principal, document: Document, attributes: dict[str, object]) -> Document:
     """Give a document these attributes instead of those it has."""
     change = DocumentChange({**dict.fromkeys(document.attributes), **attributes}, changed=frozenset({"metadata"}))
-    return served.catalog.change(caller.tenant_id, document.id, change, None, caller=caller)
+    return served.documents.catalog.change(caller.tenant_id, document.id, change, None, caller=caller)
 
 
 def _already_there(served: Services, caller: Principal, store: str, document_id: str) -> Document:
     """Return a document that was not made of a file, which is in its collection and goes into no other."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    document = served.documents.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     if document.collection != store:
         raise BadRequestError(
             f"{document_id!r} is a document of the collection {document.collection!r}, and cannot be in another.",

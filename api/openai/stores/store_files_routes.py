@@ -89,7 +89,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, served: Served) 
         raise DocumentStateError(
             f"The file is {document.version.state}, so it has no text to show.", hint="Wait until it is completed."
         )
-    characters = served.catalog.version(active).characters or 0
+    characters = served.documents.catalog.version(active).characters or 0
     return StreamingResponse(_text(served, active, characters), media_type="application/json")
 
 
@@ -101,8 +101,8 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, served: Served) -
     """
     document = stored_document(served, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
-    deletion = served.delete(caller.tenant_id, document.id, caller.readers)
-    served.doorbell.ring(JobKind.COLLECT)
+    deletion = served.work.delete(caller.tenant_id, document.id, caller.readers)
+    served.work.doorbell.ring(JobKind.COLLECT)
     ours = {"document_id": document.id, "receipt": deletion.id}
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True, "leadline": ours}
 
@@ -116,11 +116,11 @@ def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, served
     readable_store(served, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
     sent = body.each()
-    batch, _ = served.batches.create(
+    batch, _ = served.documents.batches.create(
         caller.tenant_id, expected=len(sent), collection=vector_store_id, owner=caller.owner
     )
     put_all(served, caller, vector_store_id, sent, batch.id)
-    return batch_object(served.batches.close(caller.tenant_id, batch.id), vector_store_id)
+    return batch_object(served.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
 
 
 @router.get("/file_batches/{batch_id}")
@@ -138,8 +138,10 @@ def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, served: Se
     found = _batch(served, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
     if not found.ended:
-        found = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only)
-        served.doorbell.ring(JobKind.COLLECT)
+        found = served.documents.batches.cancel(
+            caller.tenant_id, batch_id, readers=caller.readers, owner=caller.sees_only
+        )
+        served.work.doorbell.ring(JobKind.COLLECT)
     return batch_object(found, vector_store_id)
 
 
@@ -163,7 +165,7 @@ def batch_files(
 def _batch(served: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
     """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
     readable_store(served, caller, store)
-    found = served.batches.progress(caller.tenant_id, identifier, caller.sees_only)
+    found = served.documents.batches.progress(caller.tenant_id, identifier, caller.sees_only)
     if found.batch.collection != store:
         raise BatchNotFoundError(f"There is no batch {identifier!r}.")
     return found
@@ -185,7 +187,7 @@ def _page(
     start = None if limiting is None else stored_document(served, caller, store, limiting)
     backwards = after is None and before is not None
     wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
-    found = served.catalog.listing.page(
+    found = served.documents.catalog.listing.page(
         caller.tenant_id,
         wanted,
         caller.readers,
@@ -202,7 +204,7 @@ def _text(served: Services, version: str, characters: int) -> Iterator[str]:
     """Yield the page of a text as JSON, a part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
     for start in range(0, max(1, characters), _PART_CHARS):
-        text = served.texts.read(version, start, min(start + _PART_CHARS, characters))
+        text = served.contents.texts.read(version, start, min(start + _PART_CHARS, characters))
         part = {"type": "text", "text": sendable_text(text)}
         yield ("," if start else "") + json.dumps(part, ensure_ascii=False)
     yield '],"has_more":false,"next_page":null}'

@@ -44,11 +44,12 @@ def create(body: StoreIn, caller: Writer, served: Served) -> dict[str, Any]:
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
-    files = [served.files.file(caller, each) for each in body.file_ids]  # all of them, before anything is made
+    # All of them, before anything is made.
+    files = [served.documents.files.file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
-    made = served.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
+    made = served.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
     put_all(served, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
-    return store_object(served.collections.collection(caller.tenant_id, made.name, readers=caller.readers))
+    return store_object(served.documents.collections.collection(caller.tenant_id, made.name, readers=caller.readers))
 
 
 @router.get("")
@@ -62,7 +63,7 @@ def listing(
 ) -> dict[str, Any]:
     """List the collections that the caller may use as vector stores, newest first, a page at a time."""
     age = "newest" if order == "desc" else "oldest"
-    found = served.collections.collections(
+    found = served.documents.collections.collections(
         caller.tenant_id,
         order=age,  # type: ignore[arg-type]
         after=after,
@@ -88,7 +89,9 @@ def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, served: S
     known = require_manageable(served, caller, vector_store_id).settings
     title = (body.name or None) if "name" in body.model_fields_set else known.title
     metadata = require_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
-    served.collections.change(caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None)
+    served.documents.collections.change(
+        caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None
+    )
     return one(vector_store_id, caller, served)
 
 
@@ -99,8 +102,10 @@ def delete(vector_store_id: str, caller: Granter, served: Served) -> dict[str, A
     What was sent to `/v1/files` stays there; documents that came otherwise are gone.
     """
     require_manageable(served, caller, vector_store_id)
-    deletion = served.collections.delete(caller.tenant_id, vector_store_id, owner=caller.owner, readers=caller.readers)
-    served.doorbell.ring(JobKind.COLLECT)
+    deletion = served.documents.collections.delete(
+        caller.tenant_id, vector_store_id, owner=caller.owner, readers=caller.readers
+    )
+    served.work.doorbell.ring(JobKind.COLLECT)
     receipt = {"receipt": deletion.id, "documents": deletion.documents}
     return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True, "leadline": receipt}
 
@@ -168,12 +173,12 @@ def _found(
 ) -> dict[str, Any]:
     queries = [request.query, *(each.query for each in request.also)]
     if rewrite is None:
-        result = served.searcher.search(request)
+        result = served.asking.searcher.search(request)
     else:
-        rewriter = served.meter.rewriter(account_of(caller), served.rewriter)
-        result, rewritten = RewritingSearcher(served.searcher, rewriter).search(request, rewrite)
+        rewriter = served.admission.meter.rewriter(account_of(caller), served.asking.rewriter)
+        result, rewritten = RewritingSearcher(served.asking.searcher, rewriter).search(request, rewrite)
         queries += [each.query for each in rewritten.queries]
-    files = served.files.named(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
+    files = served.documents.files.named(caller.tenant_id, {hit.passage.document_id for hit in result.hits})
     best = max((hit.passage.score for hit in result.hits), default=0.0)
     threshold = (body.ranking_options and body.ranking_options.score_threshold) or 0.0
     data: list[dict[str, Any]] = []

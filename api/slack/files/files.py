@@ -65,7 +65,7 @@ def file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork
     """Return the work on files of all messages, each step of which is an attempt."""
     threads = Threads(_THREADS)
     step = partial(_Step, served, people, open_web, threads, Threads(_FETCHES))
-    return LeasedWork(served, served.slack_files, step, threads, at_once=_AT_ONCE)
+    return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
 
 
 class _Step:
@@ -75,7 +75,7 @@ class _Step:
         self, served: Services, people: People, open_web: OpenWeb, threads: Threads, fetches: Threads, share: FileShare
     ) -> None:
         self._served = served
-        self._store = served.slack_files
+        self._store = served.slack.files
         self._people = people
         self._open_web = open_web
         self._threads = threads
@@ -108,7 +108,7 @@ class _Step:
 
     async def _gone_on(self) -> None:
         shared = self._share.shared
-        workspace = await self._threads.run(self._served.slack.workspace, shared.team_id)
+        workspace = await self._threads.run(self._served.slack.store.workspace, shared.team_id)
         if workspace is None:
             await self._end(ShareState.GIVEN_UP, "workspace_gone")
             return
@@ -176,7 +176,7 @@ class _Step:
         shared = self._share.shared
         sharer = await self._people.asker(web, workspace, shared.channel, shared.user_id)
         audience, readers, sender = await self._audience(web, workspace, sharer)
-        settings = await self._threads.run(self._served.slack.settings, shared.team_id, shared.channel)
+        settings = await self._threads.run(self._served.slack.store.settings, shared.team_id, shared.channel)
         collection = settings.files_to or next(iter(settings.collections), self._served.settings.slack_collection)
         if not sender.collections.may_read(collection):
             raise FileRefusedError(_CLOSED.format(collection), hint=_OTHER_COLLECTION)
@@ -217,7 +217,7 @@ class _Step:
         served = self._served
         read = blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
-            with served.intake.receive(request) as upload:
+            with served.work.intake.receive(request) as upload:
                 for block in read:
                     upload.write(block)
                 reach("slack.file_fetched")
@@ -227,7 +227,7 @@ class _Step:
         finally:
             read.close()
         reach("slack.file_accepted")
-        served.doorbell.ring(JobKind.INGEST)
+        served.work.doorbell.ring(JobKind.INGEST)
         return document.id
 
     def _seen(self) -> list[Seen]:
@@ -237,7 +237,7 @@ class _Step:
     def _seen_of(self, file: SharedFile) -> Seen:
         if file.document_id is None or file.state is FileState.GONE:
             return Seen(file)
-        catalog, tenant = self._served.catalog, self._share.shared.tenant_id
+        catalog, tenant = self._served.documents.catalog, self._share.shared.tenant_id
         try:
             document = catalog.document(tenant, file.document_id)
         except DocumentNotFoundError:
@@ -268,15 +268,15 @@ class _Step:
         if not served.settings.slack_delete_files:
             return replace(gone, said=Failure("", "Its document stays, as this service is set."))
         try:
-            document = served.catalog.document(tenant, file.document_id)
+            document = served.documents.catalog.document(tenant, file.document_id)
             # guard: slack-deletes-own-documents
             if not document.key_id.startswith(SLACK_KEY):
                 return replace(gone, said=Failure("", "Its document stays: it had been uploaded to Leadline before."))
             # guard: slack-document-still-shared
             if self._store.is_used(file.document_id):
                 return replace(gone, said=Failure("", "Its document stays: the same file is shared elsewhere too."))
-            receipt = served.delete(tenant, file.document_id, None)
-            served.doorbell.ring(JobKind.COLLECT)
+            receipt = served.work.delete(tenant, file.document_id, None)
+            served.work.doorbell.ring(JobKind.COLLECT)
         except DocumentNotFoundError:
             return replace(gone, said=Failure("", "Its document had been deleted before."), name="")
         said = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"

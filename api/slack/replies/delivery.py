@@ -55,7 +55,7 @@ def deliveries(served: Services, people: People, open_web: OpenWeb) -> LeasedWor
     """Return the work on all questions; each is answered in as many attempts as it takes."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
-    return LeasedWork(served, served.slack, attempt, threads, at_once=_AT_ONCE)
+    return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
 
 
 class _Delivery:
@@ -65,7 +65,7 @@ class _Delivery:
         self, served: Services, people: People, open_web: OpenWeb, threads: Threads, question: SlackQuestion
     ) -> None:
         self._served = served
-        self._store = served.slack
+        self._store = served.slack.store
         self._people = people
         self._open_web = open_web
         self._threads = threads
@@ -152,7 +152,7 @@ class _Delivery:
         """Return the question's run, which is begun once, whoever begins it."""
         question = self._question
         if question.run_id is not None:
-            return await self._threads.run(self._served.runs.run, caller.tenant_id, question.run_id)
+            return await self._threads.run(self._served.answers.runs.run, caller.tenant_id, question.run_id)
         run = await self._threads.run(self._begin, caller)
         reach("slack.run_begun")
         self._changed(await self._threads.run(self._store.began, self._now, run.id))
@@ -189,16 +189,16 @@ class _Delivery:
         seen, changed, looked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
             live.count_from(run.seconds)
-        with self._served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
+        with self._served.events.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
             while True:
                 changed.clear()
                 logged = await self._threads.run(
-                    partial(self._served.runs.events, run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
+                    partial(self._served.answers.runs.events, run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
                 )
                 for event in logged:
                     seen = event.sequence
                     live.show(event)
-                run = await self._threads.run(self._served.runs.run, run.tenant_id, run.id)
+                run = await self._threads.run(self._served.answers.runs.run, run.tenant_id, run.id)
                 if (run.ended and len(logged) < _EVENTS_AT_ONCE) or (
                     run.state is RunState.PAUSED and seen >= run.events
                 ):
@@ -217,7 +217,7 @@ class _Delivery:
 
     async def _is_withheld(self, run: Run, reader: Principal) -> bool:
         """True if the run reads what this reader may not see."""
-        return bool(await self._threads.run(self._served.runs.withheld, [run.id], reader.readers))
+        return bool(await self._threads.run(self._served.answers.runs.withheld, [run.id], reader.readers))
 
     def _messages(self, caller: Principal, run: Run) -> list[Message]:
         question = self._question
@@ -232,11 +232,11 @@ class _Delivery:
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
             return [failure_message(failure.detail, hint, question.id, may_go_ahead=may_go_ahead)]
-        if self._served.runs.withheld([run.id], caller.readers):
+        if self._served.answers.runs.withheld([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
         named = cited_documents(run.answer)
-        withheld = self._served.conversations.withheld_documents(named, caller.readers) if named else ()
+        withheld = self._served.answers.conversations.withheld_documents(named, caller.readers) if named else ()
         answer = AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=withheld)
         in_public = question.asked.surface is Surface.CHANNEL
         base, text = self._served.settings.public_url, question.asked.text

@@ -101,7 +101,7 @@ class Decisions:
         if not question.settings.lets_ask(user_id):
             return _NOT_YOURS
         try:
-            run = self._served.runs.run(question.asked.tenant_id, question.run_id)
+            run = self._served.answers.runs.run(question.asked.tenant_id, question.run_id)
             # guard: slack-button-of-this-pause
             if run.state is not RunState.PAUSED or len(run.raised) != raises:
                 return _ENDED if run.ended else _DECIDED
@@ -123,4 +123,4 @@ class Decisions:
         elif action == FINISH:
             end_with_what_it_has(self._served, run)
         else:
-            self._served.runs.cancel(run.tenant_id, run.id)
+            self._served.answers.runs.cancel(run.tenant_id, run.id)

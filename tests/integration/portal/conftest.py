@@ -1,6 +1,7 @@
 """A browser for all of these tests, and for each a service of its own with the portal open in it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def services(service: tuple[Services, Client]) -> Services:
 @pytest.fixture
 def said(service: tuple[Services, Client]) -> WrittenAnswers:
     made = WrittenAnswers()
-    service[0].answering = made
+    service[0].asking = replace(service[0].asking, answering=made)
     return made
 
 

@@ -75,9 +75,9 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
     address = page.locator(".links a").get_attribute("href")
     assert address is not None
     assert serious(page) == []
-    services.identities.users.create(DEFAULT_TENANT, "eve")
+    services.accounts.users.create(DEFAULT_TENANT, "eve")
     key, _ = services.keys.issue(DEFAULT_TENANT, "eve", scopes=(Scope.READ,), user="eve")
-    ticket = services.identities.sessions.ticket(DEFAULT_TENANT, key.id)
+    ticket = services.accounts.sessions.ticket(DEFAULT_TENANT, key.id)
     with opened.somebody_else(f"/sign-in#{ticket}") as other:
         other.wait_for_selector("#account")
         other.goto(f"{opened.url}{address}")

@@ -155,8 +155,10 @@ def test_a_large_file_goes_on_where_its_connection_broke_off(opened: Portal, tmp
         opened.url = cutting.url
         page = opened.signed_in()
         choose(page, *files(tmp_path, ("chart.txt", lines)))
-        wait_until(lambda: bool(opened.services.catalog.documents(DEFAULT_TENANT)), what="it has become a document")
-        (document,) = opened.services.catalog.documents(DEFAULT_TENANT)
+        wait_until(
+            lambda: bool(opened.services.documents.catalog.documents(DEFAULT_TENANT)), what="it has become a document"
+        )
+        (document,) = opened.services.documents.catalog.documents(DEFAULT_TENANT)
         assert cutting.cuts >= 1
         assert blob_path(opened.services, document.version.blob_key).read_text() == lines
         expect(page.locator("#upload-list")).to_contain_text("chart.txt")

@@ -82,7 +82,7 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
     services, client = service
-    services.identities.users.create("default", "eve", ["hr"])
+    services.accounts.users.create("default", "eve", ["hr"])
     broken, note = sent(client, ("broken.pdf", b"%PDF-1.7 nothing"), ("note.txt", b"A note."))
     page = opened.signed_in("/library")
     page.get_by_label("Choose all on this page").check()

@@ -1,6 +1,7 @@
 """What goes wrong while somebody works in the portal, and working in it by keyboard alone, in a real browser."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def line(opened: Portal) -> Iterator[Relay]:
 
 
 def end_sessions(services: Services) -> None:
-    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{own_key(services.keys, DEFAULT_TENANT).id}")
+    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{own_key(services.keys, DEFAULT_TENANT).id}")
 
 
 def tabbed_to(page: Page, name: str, *, most: int = 60) -> None:
@@ -129,7 +130,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
 ) -> None:
     services, client = service
     said = WrittenAnswers()
-    services.answering = said
+    services.asking = replace(services.asking, answering=said)
     document = ready_document(client)
     said.events = [Completed(written(document, TEXT))]
     key, secret = services.keys.issue(DEFAULT_TENANT, "hers")
@@ -141,7 +142,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.goto(f"{opened.url}/ask")
     page.wait_for_load_state("networkidle")  # else what the page asks for at first is refused, and asks to sign in
     page.get_by_label("Your question").fill("A long question that nobody wants to type twice?")
-    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Your session has ended")
@@ -152,7 +153,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.keyboard.press("Enter")
     wait_for_answer(page)
     assert [each.question for each in said.requests] == ["A long question that nobody wants to type twice?"]
-    services.identities.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_all_of(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").fill("And another?")
     page.get_by_label("Your question").press("Enter")
     dialog.get_by_role("button", name="Not now").click()
@@ -190,7 +191,7 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
 ) -> None:
     services, client = service
     client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode())
-    services.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
+    services.admission.meter.quotas.set(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 0, Quota.DOCUMENTS: 1})
     page = opened.signed_in("/library")
     choose(page, *files(tmp_path, ("note.txt", "One more.")))
     refused = page.locator("#upload-list li", has_text="note.txt")
@@ -268,7 +269,7 @@ def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], 
     expect(page.locator("#rows tr")).to_contain_text("Ready")
     document = client.get("/v1/documents")["documents"][0]
     said = WrittenAnswers()
-    services.answering = said
+    services.asking = replace(services.asking, answering=said)
     said.events = [Completed(written(document, TEXT))]
     page.reload()
     page.wait_for_selector("#rows tr")

@@ -61,7 +61,7 @@ class Workspace:
     def quiet(self) -> None:
         """Wait until no question or file waits or is being worked on."""
         services = self.harbour.services
-        open_ones = services.slack.open_questions, services.slack_files.open_shares
+        open_ones = services.slack.store.open_questions, services.slack.files.open_shares
         wait_until(lambda: sum(count() for count in open_ones) == 0, what="everything has ended")
 
 
@@ -90,7 +90,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, slack: SlackDouble, model: 
         public_url=PUBLIC_URL,
         metrics_token=METRICS_TOKEN,
     ) as made:
-        wait_until(lambda: made.services.slack.workspace(TEAM) is not None, what="Slack is connected")
+        wait_until(lambda: made.services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
         yield made
 
 

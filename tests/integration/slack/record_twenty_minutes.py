@@ -82,7 +82,7 @@ def _body(kind: str, body: dict[str, Any], documents: dict[str, str]) -> dict[st
 def _written(services: Services, run: Run, begun: float, paused: Run) -> None:
     documents: dict[str, str] = {}
     lines = []
-    for event in services.runs.events("default", run.id, limit=1_000):
+    for event in services.answers.runs.events("default", run.id, limit=1_000):
         if event.kind in _KINDS:
             body = _body(event.kind, dict(event.body), documents)
             if event.kind == "paused":
@@ -108,14 +108,14 @@ def _watched(services: Services, slack: SlackDouble, sender: Sender) -> None:
             minute += 1
         for each in slack.replies(CHANNEL):
             if each.decisions and paused is None:
-                (paused,) = services.runs.runs("default")
+                (paused,) = services.answers.runs.runs("default")
                 asked_at = time.time()
             elif each.decisions and asked_at and time.time() - asked_at > _DECIDES_AFTER:
                 sender.press("U0BOB", GO_ON, each.decisions[GO_ON], CHANNEL)
                 asked_at = 0.0
     sys.stdout.write(f"Then\n{slack.shown(CHANNEL, ts)}\n")
     assert paused is not None
-    (run,) = services.runs.runs("default")
+    (run,) = services.answers.runs.runs("default")
     _written(services, run, begun, paused)
 
 
@@ -136,10 +136,10 @@ def main() -> None:
                 content = HARBOUR + name.encode()
                 http.post("/v1/documents", params={"name": name}, content=content).raise_for_status()
             wait_until(lambda: http.get("/v1/status").json()["documents"] == {"ready": 2}, what="both are ready")
-            wait_until(lambda: services.slack.workspace(TEAM) is not None, what="Slack is connected")
-            workspace = services.slack.workspace(TEAM)
+            wait_until(lambda: services.slack.store.workspace(TEAM) is not None, what="Slack is connected")
+            workspace = services.slack.store.workspace(TEAM)
             assert workspace is not None
-            services.slack.set_settings(workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN")
+            services.slack.store.set_settings(workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN")
             _watched(services, slack, Sender(url))
 
 

@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module", autouse=True)
 def known(served: object, slack: object) -> None:
     """Cat, of whom there is a user, so that it can be given documents."""
-    served.services.identities.users.create("default", "cat@harbour.example", [])  # type: ignore[attr-defined]
+    served.services.accounts.users.create("default", "cat@harbour.example", [])  # type: ignore[attr-defined]
     slack.person("U0CAT", "cat@harbour.example")  # type: ignore[attr-defined]
 
 
@@ -56,7 +56,7 @@ def lamps() -> bytes:
 
 def link(workspace: Workspace, **settings: Any) -> None:  # noqa: ANN401 - the channel's settings
     """Set the test's channel up, as its members do in the app's home."""
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
     team = store.workspace(TEAM)
     assert team is not None
     store.set_settings(team, workspace.channel, ChannelSettings(**settings), "U0ANN")
@@ -173,7 +173,7 @@ def test_what_cannot_be_taken_is_refused_in_words(workspace: Workspace, golden: 
 def test_a_file_that_is_larger_than_slack_says_is_refused_while_it_is_read(
     workspace: Workspace, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspace.harbour.services.intake, "_max_bytes", 1_000)
+    monkeypatch.setattr(workspace.harbour.services.work.intake, "_max_bytes", 1_000)
     file = workspace.slack.uploads("U0ANN", "grown.md", b"word " * 1_000, size=10)
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     told(workspace)
@@ -223,7 +223,7 @@ def test_files_are_for_those_who_may_ask_and_only_where_files_are_taken(
 
 
 def test_a_collection_that_not_everybody_may_read_takes_no_file(workspace: Workspace, lamps: bytes) -> None:
-    grants = workspace.harbour.services.identities.grants
+    grants = workspace.harbour.services.accounts.grants
     grants.grant("default", "closed", "user:cat@harbour.example", Role.WRITER)
     link(workspace, files_to="closed")
     workspace.slack.channels[workspace.channel]["members"].append("U0CAT")
@@ -246,9 +246,9 @@ def test_deletion_in_slack_deletes_the_document(workspace: Workspace, golden: Go
         assert workspace.sender.event(event).status_code == 200
     said = told(workspace)
     assert f"gone {of}" not in said
-    assert workspace.harbour.services.catalog.deletion("default", str(document["id"])).id in said
+    assert workspace.harbour.services.documents.catalog.deletion("default", str(document["id"])).id in said
     golden(transcript(workspace))
-    (share,) = workspace.harbour.services.slack_files.shares(TEAM, workspace.channel)
+    (share,) = workspace.harbour.services.slack.files.shares(TEAM, workspace.channel)
     assert [each.name for each in share.files] == [""]
 
 

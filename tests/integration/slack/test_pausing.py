@@ -34,7 +34,7 @@ def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 def waiting(workspace: Workspace, channel: str | None = None) -> Posted:
     """Wait until the channel's one message asks what to do, and nobody holds its question."""
     channel = channel or workspace.channel
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
 
     def is_paused() -> bool:
         asking = [each for each in workspace.slack.replies(channel) if each.decisions]
@@ -62,10 +62,10 @@ def told(workspace: Workspace, count: int = 1) -> list[tuple[str, str]]:
 
 def run_of(workspace: Workspace, message: Posted) -> Run:
     services = workspace.harbour.services
-    question = services.slack.question(message.decisions[STOP].partition(":")[0])
+    question = services.slack.store.question(message.decisions[STOP].partition(":")[0])
     assert question is not None
     assert question.run_id is not None
-    return services.runs.run("default", question.run_id)
+    return services.answers.runs.run("default", question.run_id)
 
 
 def written(workspace: Workspace) -> str:
@@ -83,7 +83,7 @@ def test_a_run_whose_limits_are_met_waits_and_goes_on_at_a_press(
     message = waiting(workspace)
     assert message.streaming_since is None
     assert workspace.slack.sessions[workspace.channel, thread][-1] == "active"
-    assert workspace.harbour.services.slack.open_questions() == 0  # nobody holds it
+    assert workspace.harbour.services.slack.store.open_questions() == 0  # nobody holds it
     before = written(workspace)
     press(workspace, "U0BOB", message, GO_ON)
     workspace.answered(thread)
@@ -161,7 +161,7 @@ def test_a_button_of_what_has_ended_or_is_gone_says_so(workspace: Workspace) -> 
     before = list(reply.blocks)
     press(workspace, "U0BOB", message, GO_ON)
     assert told(workspace) == [("U0BOB", "That work has ended by now.")]
-    workspace.harbour.services.runs.delete("default", run.id)
+    workspace.harbour.services.answers.runs.delete("default", run.id)
     press(workspace, "U0BOB", message, STOP)
     assert told(workspace, 2)[1:] == [("U0BOB", "That work is not kept any more. Ask again.")]
     workspace.quiet()
@@ -170,7 +170,7 @@ def test_a_button_of_what_has_ended_or_is_gone_says_so(workspace: Workspace) -> 
 
 
 def test_who_may_not_ask_in_a_channel_may_not_decide_there(workspace: Workspace) -> None:
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
     known = store.workspace(TEAM)
     assert known is not None
     store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
@@ -185,7 +185,7 @@ def test_who_may_not_ask_in_a_channel_may_not_decide_there(workspace: Workspace)
 
 
 def test_what_a_quota_does_not_allow_is_told_and_the_run_waits_on(workspace: Workspace) -> None:
-    quotas = workspace.harbour.services.meter.quotas
+    quotas = workspace.harbour.services.admission.meter.quotas
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     message = waiting(workspace)
     account = Account("default", "")

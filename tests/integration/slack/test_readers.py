@@ -25,7 +25,7 @@ def private(served: object) -> Iterator[None]:
     harbour = served
     client = harbour.client  # type: ignore[attr-defined]
     for user in ("ann@harbour.example", "bob@harbour.example"):
-        harbour.services.identities.users.create("default", user, ["crew"] if user.startswith("b") else [])  # type: ignore[attr-defined]
+        harbour.services.accounts.users.create("default", user, ["crew"] if user.startswith("b") else [])  # type: ignore[attr-defined]
     document = client.http.post(
         "/v1/documents", params={"name": "wages.md", "readers": "user:ann@harbour.example"}, content=PRIVATE
     )
@@ -94,7 +94,7 @@ def test_a_group_of_ours_cannot_be_entered_by_a_group_of_that_name_in_slack(work
 def test_a_button_of_another_workspace_does_nothing(workspace: Workspace) -> None:
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     workspace.answered(thread)
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
     question = store.question(workspace.slack.replies(workspace.channel)[0].metadata["event_payload"]["question"])  # type: ignore[index]
     assert question is not None
     payload = '{"type": "block_actions", "team": {"id": "T0OTHER"}, "user": {"id": "U0EVE"}, "trigger_id": "1", '
@@ -109,11 +109,11 @@ def pilots(workspace: Workspace) -> Iterator[None]:
     """A channel whose members are of a group of ours, a document for that group, and somebody outside of it."""
     services, client = workspace.harbour.services, workspace.harbour.client
     people = ("U0CARL", "carl@harbour.example"), ("U0DORA", "dora@harbour.example")
-    known = {each.name for each in services.identities.users.users("default")}
+    known = {each.name for each in services.accounts.users.users("default")}
     for identifier, mail in people:
         workspace.slack.person(identifier, mail)
         if mail not in known:
-            services.identities.users.create("default", mail, ["pilots"])
+            services.accounts.users.create("default", mail, ["pilots"])
     made = client.http.post("/v1/documents", params={"name": "pilots.md", "readers": "group:pilots"}, content=TIDES)
     path = f"/v1/documents/{made.json()['id']}"
     wait_until(lambda: client.get(path)["state"] == "ready", what="it is ready")
@@ -159,7 +159,7 @@ def test_what_is_shown_of_an_answer_goes_when_somebody_comes_who_may_not_see_it(
 
 
 def test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button(workspace: Workspace) -> None:
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
     known = store.workspace(TEAM)
     assert known is not None
     store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")

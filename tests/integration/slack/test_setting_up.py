@@ -63,7 +63,7 @@ def test_who_is_not_in_a_channel_changes_nothing_of_it(workspace: Workspace) -> 
     workspace.sender.choose("U0EVE", CHOOSE, workspace.channel)
     assert "Only members" in str(workspace.slack.views["modal"])
     workspace.sender.submit("U0EVE", form, chosen({"askers": {"selected_users": ["U0EVE"]}}))
-    store = workspace.harbour.services.slack
+    store = workspace.harbour.services.slack.store
     assert store.settings("T0HARBOUR", workspace.channel).askers == ()
 
 

@@ -205,11 +205,11 @@ def test_conversations_are_listed_and_shown_a_page_at_a_time_and_deleted(api: As
 
 
 def test_nothing_of_a_deleted_document_is_quoted_again(api: AskedApi) -> None:
-    document = arrive(api.services.catalog).id
+    document = arrive(api.services.documents.catalog).id
     made = answer(document, table=ResultTable(("a",), (("white",),), 1, "SELECT 1"), result=Result("text", "white"))
     api.answers.scripts = [[Completed(made)]]
     given = api.ask(conversation="new")
-    api.services.catalog.delete("ann", document)
+    api.services.documents.catalog.delete("ann", document)
     found = api.get(f"/v1/answers/{given['id']}")
     (citation,) = found["citations"]
     assert (citation["quote"], citation["quotes"], citation["title"], citation["deleted"]) == ("", [], "", True)
@@ -224,7 +224,7 @@ def test_an_answer_that_cannot_be_kept_is_sent_all_the_same(api: AskedApi, monke
     def away(*_: object) -> None:
         raise CatalogUnavailableError("The catalog is away.")
 
-    monkeypatch.setattr(api.services.conversations, "keep", away)
+    monkeypatch.setattr(api.services.answers.conversations, "keep", away)
     given = api.ask()
     assert (given["id"], given["text"]) == (None, SENTENCE)
     assert any("could not be kept" in note for note in given["notes"])
@@ -234,7 +234,7 @@ def test_a_background_question_waits_with_its_history_and_needs_no_model_to_be_a
     talk = api.ask("Which colour?", conversation="new")["conversation"]
     run = api.ask("And its size?", conversation=talk, background=True, status=202)
     assert (run["conversation"], run["history"], run["budget"]) == (talk, 2, {"calls": 500, "seconds": 900.0})
-    kept = api.services.runs.run("ann", run["id"])
+    kept = api.services.answers.runs.run("ann", run["id"])
     assert kept.history[1] == {"role": "assistant", "text": SENTENCE}
     assert [job.version_id for job in api.services.jobs.claim(JobKind.RUN)] == [run["id"]]
     assert len(api.answers.requests) == 1

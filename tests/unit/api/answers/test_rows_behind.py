@@ -67,7 +67,7 @@ def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> 
 
 
 def test_documents_and_sections_are_records_too_and_show_their_beginning(api: AskedApi) -> None:
-    document = arrive(api.services.catalog)
+    document = arrive(api.services.documents.catalog)
     of = document.id, document.version.id
     given = asked(api, TableRows(*of, WHOLE_DOCUMENT, (1,)), TableRows(*of, ITS_SECTIONS, (1, 2)))
     assert given["rows_behind_total"] == 3
@@ -83,10 +83,10 @@ def test_documents_and_sections_are_records_too_and_show_their_beginning(api: As
 
 
 def test_rows_of_a_version_that_is_gone_are_counted_and_not_shown(api: AskedApi) -> None:
-    document = arrive(api.services.catalog).id
+    document = arrive(api.services.documents.catalog).id
     given = asked(api, TableRows(document, "v", 0, (1, 2)), TableRows("replaced", "gone", 0, (7,)))
     assert [row["gone"] for row in pages(api, given["id"], 10)[0]] == [False, False, True]
-    api.services.catalog.delete("ann", document)
+    api.services.documents.catalog.delete("ann", document)
     (rows,) = pages(api, given["id"], 10)
     assert [(row["row"], row["text"], row["values"], row["gone"]) for row in rows] == [
         (1, "", {}, True),

@@ -57,7 +57,7 @@ def test_on_a_terminal_a_link_signs_in_to_the_portal_and_elsewhere_no_log_has_on
         _greet(services, "http://0.0.0.0:8000", Console(file=said, width=500))
         found = re.search(r"http://127\.0\.0\.1:8000/sign-in#(\S+)", said.getvalue())
         assert found is not None
-        principal = services.identities.sessions.redeem(found[1])
+        principal = services.accounts.sessions.redeem(found[1])
         assert principal is not None
         assert principal.scopes == TENANT_SCOPES
         again = Terminal()

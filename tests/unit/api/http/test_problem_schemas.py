@@ -19,7 +19,9 @@ _ROUTES = ("/v1/answers", "/v1/conversations", "/v1/runs")
 
 @pytest.fixture(scope="module")
 def paths() -> dict[str, Any]:
-    services = cast(Services, SimpleNamespace(settings=Settings(), idempotency=None, ballast=None))
+    services = cast(
+        Services, SimpleNamespace(settings=Settings(), admission=SimpleNamespace(idempotency=None, ballast=None))
+    )
     described = create_app(services).openapi()["paths"]
     return {path: described[path] for path in described if path.startswith(_ROUTES)}
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable, Collection, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -54,7 +55,7 @@ class Served:
     """What following asks of the service; it stops when it was asked so often that no run would go on."""
 
     def __init__(self, runs: ScriptedRuns) -> None:
-        self.runs, self.feed = runs, LocalFeed()
+        self.answers, self.events = SimpleNamespace(runs=runs), SimpleNamespace(feed=LocalFeed())
         self._asked: Iterator[bool] = iter([True] * 50)
 
     @property

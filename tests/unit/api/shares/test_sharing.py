@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ def test_a_link_ends_when_it_was_said_to(api: AskedApi) -> None:
     made = share(api, conversation=talk, expires_at=soon.isoformat())
     assert datetime.fromisoformat(made["expires_at"]) == soon
     assert api.get(f"/v1/shared/{made['id']}")["turns"]
-    api.services.shares = Shares(api.engine, clock=lambda: time.time() + 3_601)
+    in_an_hour = Shares(api.engine, clock=lambda: time.time() + 3_601)
+    api.services.stores = replace(api.services.stores, answers=replace(api.services.answers, shares=in_an_hour))
     assert api.get(f"/v1/shared/{made['id']}", status=404)["code"] == "share_not_found"
     assert api.get("/v1/shares")["shares"] == []
 

@@ -1,0 +1,49 @@
+"""The index of a deployment in one bundle: its store, the generations that are open, and the encoders."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ingest.storage.generations.store import GenerationRecords
+from retrieval.encoders.registry import Encoders
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.index.generations import IndexStore, require_fit
+from retrieval.index.open_generations import OpenGenerations
+
+
+@dataclass(frozen=True)
+class IndexParts:
+    """The index as the API and the workers of a deployment use it."""
+
+    store: IndexStore
+    generations: OpenGenerations
+    encoders: Encoders
+    sparse: SparseEncoder
+
+
+@contextmanager
+def open_index(
+    records: GenerationRecords,
+    encoders: Encoders,
+    sparse: SparseEncoder,
+    open_store: Callable[[], IndexStore],
+    *,
+    encoder: str | None,
+    serving: bool,
+) -> Iterator[IndexParts]:
+    """Open the store of the index, but no generation yet; a new installation begins with the named `encoder`.
+
+    A process that serves refuses to search a generation that has lost its index. Raises what keeps a process from
+    `serving`, an index of another encoder; `open_store` is called after that.
+    """
+    first = encoders.named(encoder)
+    active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
+    if serving:
+        require_fit(active, encoders, sparse, chosen=encoder)
+    store = open_store()
+    # guard: lost-index-serving
+    generations = OpenGenerations(records, store, encoders, sparse, refuse_lost=serving)
+    try:
+        yield IndexParts(store, generations, encoders, sparse)
+    finally:
+        generations.close()
