@@ -72,7 +72,7 @@ class PageDrawer(Protocol):
 
 @dataclass(frozen=True)
 class Admission:
-    """What decides who may come in, how often, and while how much room is left.
+    """The checks before a request is served: its token, its quota, repeats of it, and room on the disk.
 
     `ballast` holds room on the disk of a data folder for deletions; there is none in a cluster.
     """
@@ -85,7 +85,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class Asking:
-    """What searches, rewrites queries and answers questions.
+    """The parts that search, rewrite queries and answer questions.
 
     `model_costs` says that the language model has a price, and it is not 0.
     """
@@ -98,7 +98,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class DocumentWork:
-    """What is done with documents and files beyond their stores.
+    """The parts that receive, draw, delete and change documents and files, over their stores.
 
     `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` gives the index the
     readers of a document that was changed, and `remove_files` removes the bytes of files that were deleted.
@@ -116,7 +116,7 @@ class DocumentWork:
 
 @dataclass(frozen=True)
 class Health:
-    """What tells the state of the parts.
+    """Functions that read the state of the catalog, the index and upkeep.
 
     `ping` raises a `LeadlineError` while the catalog does not answer, and `require_index` while searches cannot work.
     `index_state` reads the result of the last check of the active index, and `index_copies` the copies of indexes on

@@ -62,7 +62,7 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     **{"restart_syscall": (219, 128), "poll": (7, None), "ppoll": (271, 73)},
     **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None)},
     **{"times": (100, 153), "nanosleep": (35, 101), "clock_nanosleep": (230, 115)},
-    # What a process may know of itself and the machine.
+    # Calls by which a process reads facts about itself and the machine.
     **{"getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176)},
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},

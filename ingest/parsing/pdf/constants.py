@@ -29,7 +29,7 @@ ANNOTATION_HIDDEN_FLAGS = 0x02 | 0x20  # bits; ISO 32000-1, table 165
 
 # PDFium's character for a hyphen where a line divides a word.
 PDFIUM_HYPHEN = 0x2  # code point; PDFium, cpdf_textpage.cpp
-# The same hyphen in the text that PDFium returns for a whole page.
+# PDFium's hyphen where a line divides a word, in the text of a whole page.
 PDFIUM_HYPHEN_IN_TEXT = 0xFFFE  # code point; PDFium, cpdf_textpage.cpp
 # Kind of a page object: a path.
 PDFIUM_PATH_OBJECT = 2  # code; PDFium, fpdf_edit.h: FPDF_PAGEOBJ_PATH
@@ -216,7 +216,7 @@ MAX_LABEL_ROWS = 3  # rows; chosen by eye, commit 93ad8549
 MAX_LABEL_WIDTH_SHARE = 0.7  # share of the table's width; chosen by eye, commit 93ad8549
 # How many rows above a table may be its header.
 MAX_HEADER_ROWS = 4  # rows; chosen by eye, commit 93ad8549
-# What begins closer to the table's edge is a label.
+# A cell that begins no further than this to the right of the labels is a label.
 MAX_LABEL_INDENT_RATIO = 4.0  # ratio to the type size; chosen by eye, commit f529e121
 # A row no further from the table may belong to it.
 ADJOINING_STEP_RATIO = 1.3  # ratio to the usual distance of rows; chosen by eye, commit 3850ba0d

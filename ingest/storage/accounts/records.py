@@ -9,7 +9,7 @@ from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, Rol
 MAX_NAME_CHARS = 200
 # For so long the old secret of a rotated key goes on to work.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# What a channel of Slack asks counts for a key of this name and the channel's; keys have no colon.
+# Usage of a Slack channel is counted under this prefix and the channel's id; ids of keys have no colon.
 SLACK_KEY = "slack:"
 
 

@@ -32,8 +32,6 @@ _DEEPEST = 5
 # Longer keys are replaced by their digest, since a database's index takes only so many bytes.
 _KEY_CHARS = 60
 
-Scalar = str | int | float | bool
-
 
 @dataclass(frozen=True)
 class Condition:
