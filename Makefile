@@ -89,7 +89,26 @@ test-vllm: $(ALL) models $(VLLM_CHECKPOINT)  ## Run the tests that ask a real vL
 	LEADLINE_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python LEADLINE_VLLM_CHECKPOINT=$(abspath $(VLLM_CHECKPOINT)) \
 		$(BIN)/python -m pytest -m vllm tests/vllm
 
-check: lint types imports packaging deployment  ## Lint, format, types, import rules, packaging, deploy/: what CI runs first
+# The site's tools, in an environment of their own: some seconds.
+DOCS_VENV ?= .venv-docs
+DOCS_READY := $(DOCS_VENV)/.installed
+
+$(DOCS_READY): pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(MAKE) --no-print-directory VENV=$(DOCS_VENV) install-docs
+	@touch $@
+
+install-docs:
+	$(call LOCK_OF,docs)
+	$(INSTALL) '.[docs]'
+
+docs: $(DOCS_READY)  ## Build the documentation site in docs/_site; a broken link or anchor fails
+	@rm -rf docs/_site
+	$(DOCS_VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
+		--doctree-dir $(DOCS_VENV)/doctrees --conf-dir docs . docs/_site
+	@echo 'Open docs/_site/index.html.'
+
+check: lint types imports packaging deployment docs  ## Lint, format, types, imports, packaging, deploy/, docs: what CI runs first
 
 lint: $(TESTS)
 	$(BIN)/ruff check .
@@ -125,6 +144,7 @@ locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (
 	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --output-file deploy/locks/cluster.txt
 	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra sentence-transformers --output-file deploy/locks/gpu.txt
 	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra test --output-file deploy/locks/test.txt
+	$(LOCK) $(UPGRADE) --extra docs --output-file deploy/locks/docs.txt
 	$(COMPILE) $(UPGRADE) deploy/locks/sbom.in --output-file deploy/locks/sbom.txt
 
 audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones among known vulnerabilities (needs pypi.org)
@@ -132,4 +152,4 @@ audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones amo
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm check lint types imports packaging surface record-surface deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface deployment helm images locks audit

@@ -32,7 +32,7 @@ def test_the_top_level_of_the_repository_is_as_agreed() -> None:
 
 
 def test_every_extra_of_the_service_includes_it() -> None:
-    without = {"service", "langchain", "vllm"}  # vLLM runs in an environment of its own
+    without = {"service", "langchain", "docs", "vllm"}  # the last two have environments of their own
     extras = _project()["optional-dependencies"].keys()
     assert [each for each in extras - without if "fastapi" not in {name.name for name in _requirements(each)}] == []
 
@@ -54,7 +54,7 @@ def test_no_dependency_runs_code_at_every_start_of_python() -> None:
 
 @pytest.mark.parametrize(
     "lock",
-    [ROOT / "deploy" / "locks" / f"{name}.txt" for name in ("embedded", "cluster", "gpu", "test")],
+    [ROOT / "deploy" / "locks" / f"{name}.txt" for name in ("embedded", "cluster", "gpu", "test", "docs")],
     ids=lambda path: path.stem,
 )
 def test_every_locked_release_is_allowed_by_what_the_project_asks_for(lock: Path) -> None:
@@ -66,6 +66,7 @@ def test_every_locked_release_is_allowed_by_what_the_project_asks_for(lock: Path
         "cluster": [*every, "cluster"],
         "gpu": [*every, "cluster", "sentence-transformers"],
         "test": [*every, "cluster", "test"],
+        "docs": ["docs"],
     }
     base = map(Requirement, _project()["dependencies"])
     for requirement in (*base, *(each for name in extras[lock.stem] for each in _requirements(name))):
