@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.client import connect
 from api.cli.environment import read_settings
@@ -47,7 +47,7 @@ def listing(
     if as_json:
         print(json.dumps(batches))
         return
-    table = Table("id", "name", "made at", "state", "files", "done", "failed", "refused")
+    table = Table(Column("id", no_wrap=True), "name", "made at", "state", "files", "done", "failed", "refused")
     for batch in batches:
         counts, progress = batch["counts"], batch["progress"]
         figures = (progress["files"], progress["files_done"], counts["documents"].get("failed", 0), counts["refused"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.answer_view import clean, print_answer, short
 from api.cli.client import connect
@@ -32,7 +32,7 @@ def listing(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table("conversation", "first question", "answered", "last used")
+    table = Table(Column("conversation", no_wrap=True), "first question", "answered", "last used")
     for each in found:
         title = escape(short(clean(each["title"]), _TITLE_CHARS))
         table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.answer_view import clean
 from api.cli.client import connect
@@ -32,7 +32,7 @@ def listing(
     if as_json:
         print(json.dumps(documents, ensure_ascii=False))
         return
-    table = Table("id", "name", "collection", "state", "readers")
+    table = Table(Column("id", no_wrap=True), "name", "collection", "state", "readers")
     for each in documents:
         table.add_row(each["id"], escape(clean(each["name"])), each["collection"], each["state"], _readers(each))
     Console().print(table)

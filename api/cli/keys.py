@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import IN_DEFAULT, Tenant, shown, span, tenant_id
@@ -49,7 +49,7 @@ def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
     """Show every key without its secret."""
     with catalog_named() as opened:
         keys = opened.keys.keys(tenant_id(opened, tenant))
-    table = Table("id", "name", "scopes", "user", "made", "expires", "last used", "state")
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "user", "made", "expires", "last used", "state")
     now = time.time()
     for key in keys:
         table.add_row(

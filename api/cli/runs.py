@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.tree import Tree
 
 from api.cli.answer_view import cell_line, clean, print_answer, short
@@ -40,7 +40,7 @@ def listing(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table("run", "state", "question", "calls", "tokens read", "seconds")
+    table = Table(Column("run", no_wrap=True), "state", "question", "calls", "tokens read", "seconds")
     for run in found:
         usage = run["usage"]
         question = run["question"]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import shown
@@ -31,7 +31,7 @@ def list_tenants() -> None:
     """Show every tenant."""
     with catalog_named() as opened:
         tenants = opened.identities.tenants.tenants()
-    table = Table("id", "name", "made", "suspended")
+    table = Table(Column("id", no_wrap=True), "name", "made", "suspended")
     for tenant in tenants:
         table.add_row(tenant.id, escape(tenant.name), shown(tenant.created_at), shown(tenant.suspended_at))
     Console().print(table)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import IN_DEFAULT, Tenant, shown, tenant_id
@@ -33,7 +33,7 @@ def list_users(tenant: Tenant = IN_DEFAULT) -> None:
     """Show every user with its groups."""
     with catalog_named() as opened:
         users = opened.identities.users.users(tenant_id(opened, tenant))
-    table = Table("id", "name", "groups", "made")
+    table = Table(Column("id", no_wrap=True), "name", "groups", "made")
     for user in users:
         table.add_row(user.id, escape(user.name), escape(", ".join(user.groups)), shown(user.created_at))
     Console().print(table)

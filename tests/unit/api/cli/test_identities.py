@@ -61,6 +61,13 @@ def test_a_second_tenant_gets_users_and_keys_of_its_own(leadline: Leadline, tmp_
     assert principal(tmp_path, key) is None
 
 
+def test_a_narrow_terminal_shows_whole_ids(leadline: Leadline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = principal(tmp_path, leadline("keys", "create", "the key of a program with a long name"))
+    assert key is not None
+    monkeypatch.setenv("COLUMNS", "80")
+    assert str(key.key_id) in leadline("keys", "list")
+
+
 def test_a_key_of_the_command_line_manages_nobody_unless_it_is_asked_for(leadline: Leadline, tmp_path: Path) -> None:
     usual = principal(tmp_path, leadline("keys", "create"))
     assert usual is not None
